@@ -1,0 +1,26 @@
+"""Attribution of image files, and the demonstration.
+
+python scripts/attribute.py --config=configs/attribute.py --config.images=DIR
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = ml_collections.ConfigDict()
+    config.generator = "dcgan-cifar10"  # a zoo name, a directory, or a .safetensors file
+    config.kind = config_dict.placeholder(str)  # which architecture a .safetensors file holds
+    config.images = config_dict.placeholder(str)  # folder, glob or file; None: a demonstration
+    config.calibration = config_dict.placeholder(str)  # file; None: the one that the zoo ships
+    config.method = config_dict.placeholder(str)  # None: the calibration's, "origin" in the zoo
+    config.alpha = config_dict.placeholder(float)  # rate of false exclusion; None: the method's
+    config.beta = config_dict.placeholder(float)  # rate of false attribution; None: the method's
+    config.reference = config_dict.placeholder(str)  # reference generator, if calibrated with one
+    config.resize = False  # resize images of another size, and say so in their records
+    config.workdir = "runs/attribute"  # verdicts.jsonl, contact_sheet.png, run.json
+    config.seed = 1  # starting points; the demonstration's images
+    config.images_per_batch = 64  # images decided together; no verdict depends on it
+    config.sheet_images = 60  # how many images the contact sheet shows at the most
+    return config

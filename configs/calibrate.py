@@ -1,0 +1,21 @@
+"""A calibration for a generator.
+
+python scripts/calibrate.py --config=configs/calibrate.py --config.generator=DIR
+"""
+
+import ml_collections
+from ml_collections import config_dict
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = ml_collections.ConfigDict()
+    config.generator = "dcgan-cifar10"  # a zoo name, a directory, or a .safetensors file
+    config.kind = config_dict.placeholder(str)  # which architecture a .safetensors file holds
+    config.method = "origin"  # a name in jax_origin.METHODS
+    config.reference = config_dict.placeholder(str)  # reference generator: score by loss ratio
+    config.num_belonging = 100  # images of the generator's own
+    config.num_foreign = 100  # images of each foreign group, at the most
+    config.seed = 0  # images and starting points
+    config.out = config_dict.placeholder(str)  # None: runs/calibrate/<generator>-<method>.json
+    return config

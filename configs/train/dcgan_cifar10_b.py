@@ -1,0 +1,21 @@
+"""The same DCGAN on the other half of CIFAR-10's training images: a twin, hard to tell apart.
+
+python scripts/train_generator.py --config=configs/train/dcgan_cifar10_b.py --config.data=IMAGES
+"""
+
+import pathlib
+import runpy
+
+import ml_collections
+
+_FIRST_HALF = pathlib.Path(__file__).with_name("dcgan_cifar10.py")
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The first half's configuration, but for the images and the seed."""
+    config = runpy.run_path(str(_FIRST_HALF))["get_config"]()
+    config.name = "dcgan-cifar10-b"
+    config.start = 25_000
+    config.stop = 50_000
+    config.seed = 1
+    return config

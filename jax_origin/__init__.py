@@ -1,0 +1,31 @@
+"""Was this image made by this model? Attribution by inverting the model, in JAX."""
+
+from jax_origin.attribution import ForeignImages, Verdict, attribute, calibrate
+from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.generators import FunctionGenerator, Generator
+from jax_origin.images import ImageError
+from jax_origin.inversion import Descent, Inversion, InversionConfig, invert
+from jax_origin.methods import METHODS, Method
+from jax_origin.zoo import load_generator, zoo_names
+
+__all__ = [
+    "METHODS",
+    "Calibration",
+    "CalibrationError",
+    "CheckpointError",
+    "Descent",
+    "ForeignImages",
+    "FunctionGenerator",
+    "Generator",
+    "ImageError",
+    "Inversion",
+    "InversionConfig",
+    "Method",
+    "Verdict",
+    "attribute",
+    "calibrate",
+    "invert",
+    "load_generator",
+    "zoo_names",
+]

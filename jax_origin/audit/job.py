@@ -1,0 +1,159 @@
+"""A run over image files: each gets one record, whatever happens to it or to the run."""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_origin.attribution import Verdict, attribute, check_calibration
+from jax_origin.audit.record import RecordWriter
+from jax_origin.calibration import Calibration
+from jax_origin.files import atomic_write
+from jax_origin.generators import GeneratorLike
+from jax_origin.images import DecodedImage, ImageError, decode_image
+
+
+class RunError(ValueError):
+    """A run that cannot go on in its folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FileVerdict:
+    """What became of one file.
+
+    Attributes:
+      path: The file.
+      record: What was written of it.
+      image: The decoded image; None if it could not be read.
+      verdict: The verdict; None if there was no image to decide on.
+    """
+
+    path: str
+    record: dict[str, Any]
+    image: DecodedImage | None = None
+    verdict: Verdict | None = None
+
+
+def begin_run(workdir: str | os.PathLike, settings: Mapping[str, Any]) -> None:
+    """Notes down in `<workdir>/run.json` what a run's verdicts depend on, or compares with it.
+
+    Args:
+      workdir: The run's folder; made if need be.
+      settings: Plain JSON values.
+
+    Raises:
+      RunError: If the folder holds a run with other settings; the message says which differ.
+    """
+    path = pathlib.Path(workdir) / "run.json"
+    settings = json.loads(json.dumps(dict(settings)))
+    try:
+        before = json.loads(path.read_text())
+    except FileNotFoundError:
+        with atomic_write(path) as temporary:
+            pathlib.Path(temporary).write_text(json.dumps(settings, indent=2) + "\n")
+        return
+    except ValueError as error:
+        raise RunError(f"{path}: not JSON ({error}); choose another workdir") from None
+    names = [n for n in {**before, **settings} if before.get(n) != settings.get(n)]
+    if names:
+        changes = ", ".join(f"{n} was {before.get(n)!r}, is {settings.get(n)!r}" for n in names)
+        raise RunError(f"{workdir} holds another run ({changes}): choose another workdir")
+
+
+def attribute_files(
+    paths: Iterable[str],
+    generator: GeneratorLike,
+    calibration: Calibration,
+    *,
+    key: jax.Array,
+    writer: RecordWriter,
+    alpha: float | None = None,
+    beta: float | None = None,
+    resize: bool = False,
+    reference: GeneratorLike | None = None,
+    images_per_batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[FileVerdict]:
+    """Attributes image files in batches; each record is written as soon as its batch is decided.
+
+    A file that the writer has a record of already is left out. A file that cannot be read gets a
+    record with the reason as its error, and the rest goes on.
+
+    Args:
+      paths: The files.
+      generator: The generator to inspect.
+      calibration: Made for this very generator.
+      key: A JAX key, for starting points.
+      writer: Where the records go.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+      resize: Whether an image of another size is resized, which its record then says.
+      reference: The reference generator, where the calibration was made with one.
+      images_per_batch: Images that are decided together; no verdict depends on it.
+      progress: Called with the number of files that have been dealt with since its last call.
+
+    Yields:
+      What became of each file, in order.
+
+    Raises:
+      CalibrationError: If the calibration is for another generator, or another reference.
+    """
+    check_calibration(calibration, generator, reference=reference)
+    height, width, _ = generator.image_shape
+    waiting = (path for path in paths if path not in writer.done)
+    while batch := list(itertools.islice(waiting, images_per_batch)):
+        outcomes: dict[str, FileVerdict] = {}
+        images = []
+        for path in batch:
+            try:
+                images.append(decode_image(path, size=(height, width), resize=resize))
+            except ImageError as error:
+                record = _record(path, calibration, error=error.reason)
+                outcomes[path] = FileVerdict(path, record)
+        if images:
+            verdicts = attribute(
+                np.stack([image.pixels for image in images]),
+                generator,
+                calibration,
+                key=key,
+                alpha=alpha,
+                beta=beta,
+                reference=reference,
+            )
+            for image, verdict in zip(images, verdicts, strict=True):
+                record = _record(image.path, calibration, image=image, verdict=verdict)
+                outcomes[image.path] = FileVerdict(image.path, record, image, verdict)
+        for path in batch:
+            writer.write(outcomes[path].record)
+            if progress is not None:
+                progress(1)
+            yield outcomes[path]
+
+
+def _record(
+    path: str,
+    calibration: Calibration,
+    *,
+    image: DecodedImage | None = None,
+    verdict: Verdict | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    found = {
+        name: getattr(verdict, name, None)
+        for name in ("score", "loss", "p", "q", "verdict", "reason", "steps")
+    }
+    return {
+        "path": path,
+        "sha256": image.sha256 if image else None,
+        "generator": calibration.generator["name"],
+        "method": calibration.method["name"],
+        **found,
+        "note": image.note if image else None,
+        "error": verdict.error if verdict else error,
+    }

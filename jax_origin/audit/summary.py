@@ -1,0 +1,69 @@
+"""Records as tables to read: a line for each image, and counts for each folder."""
+
+import pathlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+VERDICTS = ("belongs", "foreign", "undecided")
+
+
+def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> str:
+    """One line for each record: verdict, loss, p, q, file, and the reason or error if any.
+
+    Args:
+      records: As an audit writes them.
+      most: How many lines at the most; the rest is counted.
+
+    Returns:
+      The table.
+    """
+    lines = [f"{'verdict':<10} {'loss':>9} {'p':>6} {'q':>6}  image"]
+    for record in records[:most]:
+        p, q = (_rate(record[name]) for name in ("p", "q"))
+        loss = "" if record["loss"] is None else f"{record['loss']:.2e}"
+        remarks = [record[name] for name in ("reason", "note", "error") if record.get(name)]
+        remark = f"  ({'; '.join(remarks)})" if remarks else ""
+        verdict = record["verdict"] or "error"
+        lines.append(f"{verdict:<10} {loss:>9} {p:>6} {q:>6}  {_short(record['path'])}{remark}")
+    if len(records) > most:
+        lines.append(f"... and {len(records) - most} more")
+    return "\n".join(lines)
+
+
+def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None) -> str:
+    """How many images of each folder got which verdict.
+
+    Args:
+      records: As an audit writes them.
+      own: The folder whose images are known to belong, if any.
+
+    Returns:
+      The table; with `own`, a last line that counts right, wrong and undecided verdicts.
+    """
+    folders: dict[str, Counter[str]] = {}
+    for record in records:
+        folder = pathlib.PurePath(record["path"]).parent.name
+        folders.setdefault(folder, Counter())[record["verdict"] or "error"] += 1
+    columns = [*VERDICTS, "error"]
+    width = max([len("folder"), *(len(name) + 6 for name in folders)])
+    lines = [" ".join([f"{'folder':<{width}}", *(f"{column:>10}" for column in columns)])]
+    for name, counts in folders.items():
+        label = f"{name} (own)" if name == own else name
+        lines.append(" ".join([f"{label:<{width}}", *(f"{counts[c]:>10}" for c in columns)]))
+    if own is not None:
+        right = wrong = 0
+        for name, counts in folders.items():
+            truth, other = ("belongs", "foreign") if name == own else ("foreign", "belongs")
+            right, wrong = right + counts[truth], wrong + counts[other]
+        rest = len(records) - right - wrong
+        lines.append(f"right {right}, wrong {wrong}, undecided or not read {rest}")
+    return "\n".join(lines)
+
+
+def _rate(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _short(path: str) -> str:
+    return str(pathlib.PurePath(*pathlib.PurePath(path).parts[-2:]))

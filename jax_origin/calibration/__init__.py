@@ -1,0 +1,34 @@
+"""From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
+
+from jax_origin.calibration.calibration import (
+    DECISIONS,
+    Calibration,
+    CalibrationError,
+    ForeignGroup,
+)
+from jax_origin.calibration.decision import (
+    FALSE_ATTRIBUTION_UNKNOWN,
+    FITS_BOTH,
+    FITS_NEITHER,
+    TOO_FEW,
+    Decision,
+    decide,
+)
+from jax_origin.calibration.rule import RULES, Conformal, Grubbs, Rule
+
+__all__ = [
+    "DECISIONS",
+    "FALSE_ATTRIBUTION_UNKNOWN",
+    "FITS_BOTH",
+    "FITS_NEITHER",
+    "RULES",
+    "TOO_FEW",
+    "Calibration",
+    "CalibrationError",
+    "Conformal",
+    "Decision",
+    "ForeignGroup",
+    "Grubbs",
+    "Rule",
+    "decide",
+]

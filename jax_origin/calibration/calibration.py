@@ -1,0 +1,379 @@
+"""A calibration: the scores of images of known origin, and what they were computed with."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from reprlib import repr as short_repr
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jax_origin.calibration.rule import RULES, as_scores
+from jax_origin.files import atomic_write
+
+DECISIONS = ("two_errors", "published")
+"""two_errors: p against false exclusion and q against false attribution; published: p alone."""
+
+_FORMAT = "jax_origin calibration"
+_VERSION = 1
+_REMEDY = "make one with scripts/calibrate.py"
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be read, is not sound, or is for something else; one line."""
+
+
+@dataclass(frozen=True, eq=False)
+class ForeignGroup:
+    """Scores of images of one foreign origin: photographs, or another generator's.
+
+    Attributes:
+      scores: float64 [M], M >= 1, finite, >= 0.
+      independent: how many independent sources they come from, 1 to M: crops of one photograph
+        are one source.
+    """
+
+    scores: NDArray[np.float64]
+    independent: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scores", _sound_scores(self.scores, "foreign scores"))
+        if not _is_int(self.independent) or not 1 <= self.independent <= self.scores.size:
+            raise CalibrationError(
+                f"independent must be a whole number from 1 to {self.scores.size}, the number of "
+                f"foreign scores; got {short_repr(self.independent)}"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ForeignGroup):
+            return NotImplemented
+        return self.independent == other.independent and np.array_equal(self.scores, other.scores)
+
+    def __hash__(self) -> int:
+        return hash((self.independent, self.scores.tobytes()))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Scores of images known to belong, of foreign ones by group, and all that they depend on.
+
+    The parts are checked and copied when it is made: arrays become float64 and read-only, and
+    plain JSON becomes what a file would give back (tuples become lists), so that a calibration
+    saved and loaded equals the one it was.
+
+    Attributes:
+      generator: name, fingerprint, latent_shape and image_shape (height, width, channels) of the
+        generator that made the belonging images.
+      method: name; inversion (its settings); score; rule (a name in RULES); decision (a name in
+        DECISIONS); alpha and beta in (0, 1), the default rates of error (beta may be None where
+        the decision is "published"); floor >= 0, from which scores are clamped; reference, the
+        fingerprint of a reference model, or None.
+      belonging: scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
+      foreign: foreign groups by name; may be empty.
+      seed: what the run's key was made from, where known.
+      keys: a plain description of the random keys.
+      packages: versions of the packages used, by name.
+      platform: the kind of device, in words.
+      version: version of the file format.
+      path: the file it was loaded from, for messages; not part of the calibration.
+    """
+
+    generator: dict[str, Any]
+    method: dict[str, Any]
+    belonging: NDArray[np.float64]
+    foreign: dict[str, ForeignGroup]
+    seed: int | None
+    keys: dict[str, Any]
+    packages: dict[str, str]
+    platform: str
+    version: int = _VERSION
+    path: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        for name in ("generator", "method", "keys", "packages"):
+            object.__setattr__(self, name, _plain_json(getattr(self, name), name))
+        _check_fields(self.generator, _GENERATOR_FIELDS, "generator")
+        _check_fields(self.method, _METHOD_FIELDS, "method")
+        if self.method["beta"] is None and self.method["decision"] != "published":
+            raise CalibrationError("method.beta must not be null where the decision needs it")
+        for name, number in self.packages.items():
+            if not isinstance(number, str):
+                raise CalibrationError(f"packages.{name} must be text; got {short_repr(number)}")
+        _check_fields(vars(self), _PLAIN_FIELDS, "")
+
+        object.__setattr__(self, "belonging", _sound_scores(self.belonging, "belonging scores"))
+        try:
+            RULES[self.method["rule"]](self.belonging)
+        except ValueError as error:
+            raise CalibrationError(str(error)) from None
+        if not isinstance(self.foreign, dict):
+            raise CalibrationError("foreign must hold foreign groups by name")
+        for name, group in self.foreign.items():
+            if not isinstance(name, str) or not name or not isinstance(group, ForeignGroup):
+                raise CalibrationError(f"foreign group {name!r} must be a ForeignGroup with a name")
+        object.__setattr__(self, "foreign", dict(self.foreign))
+
+    @property
+    def floor(self) -> float:
+        """The value from which scores are clamped before they are ranked."""
+        return float(self.method["floor"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the calibration's canonical JSON (sorted, without spaces), in hex."""
+        canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Calibration):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the calibration as JSON, whole or not at all; makes the folder if it is missing.
+
+        Args:
+          path: the file to write; one that is there is replaced.
+
+        Raises:
+          OSError: the file cannot be written.
+        """
+        with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
+            json.dump(self._content(), file, indent=1, allow_nan=False)
+            file.write("\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Calibration":
+        """Reads a calibration that `save` wrote.
+
+        Args:
+          path: the file.
+
+        Returns:
+          The calibration, equal to the one saved, to the bit.
+
+        Raises:
+          CalibrationError: one line that names the file and what is wrong with it.
+        """
+        where = os.fspath(path)
+        content = _read_json(where)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT:
+            raise CalibrationError(f"{where}: not a calibration; {_REMEDY}")
+        version = content.get("version")
+        if _is_int(version) and version > _VERSION:
+            raise CalibrationError(
+                f"{where}: written by a newer jax_origin (file version {version}, this one reads "
+                f"up to {_VERSION}): upgrade jax_origin"
+            )
+        try:
+            missing = [name for name in _FILE_FIELDS if name not in content]
+            if missing:
+                raise CalibrationError(f"lacks {', '.join(missing)}; {_REMEDY}")
+            unknown = sorted(set(content) - {"format", *_FILE_FIELDS})
+            if unknown:
+                raise CalibrationError(
+                    f"has unknown fields: {', '.join(map(repr, unknown))}; {_REMEDY}"
+                )
+            fields = {name: content[name] for name in _FILE_FIELDS}
+            fields["belonging"] = _listed_scores(content["belonging"], "belonging scores")
+            fields["foreign"] = _listed_groups(content["foreign"])
+            return cls(**fields, path=where)
+        except CalibrationError as error:
+            raise CalibrationError(f"{where}: {error}") from None
+
+    def require(
+        self,
+        *,
+        fingerprint: str | None = None,
+        generator_name: str | None = None,
+        method_name: str | None = None,
+    ) -> None:
+        """Checks that the calibration was made for this generator and method.
+
+        Args:
+          fingerprint: the generator's; where it is given it decides, whatever the name.
+          generator_name: the generator's name, which decides where no fingerprint is given.
+          method_name: the method's name.
+
+        Raises:
+          CalibrationError: it was made for another one; the line says which, and what to do.
+        """
+        where = f"calibration {self.path}" if self.path else "the calibration"
+        name, made_for = self.generator["name"], self.generator["fingerprint"]
+        if fingerprint is not None and fingerprint != made_for:
+            wanted = "the one" if generator_name is None else repr(generator_name)
+            raise CalibrationError(
+                f"{where} was made for generator {name!r} (fingerprint {_short(made_for)}), "
+                f"not {wanted} (fingerprint {_short(fingerprint)}): {_REMEDY}"
+            )
+        if fingerprint is None and generator_name is not None and generator_name != name:
+            raise CalibrationError(
+                f"{where} was made for generator {name!r} (fingerprint {_short(made_for)}), "
+                f"not {generator_name!r}: {_REMEDY}"
+            )
+        if method_name is not None and method_name != self.method["name"]:
+            raise CalibrationError(
+                f"{where} was made for method {self.method['name']!r}, "
+                f"not {method_name!r}: {_REMEDY}"
+            )
+
+    def _content(self) -> dict[str, Any]:
+        """Returns what a file holds, as plain JSON."""
+        content: dict[str, Any] = {"format": _FORMAT}
+        content |= {name: getattr(self, name) for name in _FILE_FIELDS}
+        content["belonging"] = self.belonging.tolist()
+        content["foreign"] = {
+            name: {"independent": group.independent, "scores": group.scores.tolist()}
+            for name, group in self.foreign.items()
+        }
+        return content
+
+
+_FILE_FIELDS = (
+    "version",
+    "generator",
+    "method",
+    "seed",
+    "keys",
+    "packages",
+    "platform",
+    "belonging",
+    "foreign",
+)
+
+
+def _is_int(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_int(value) or isinstance(value, float)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_int(size) and size > 0 for size in value)
+
+
+def _is_rate(value: Any) -> bool:
+    return _is_number(value) and 0 < value < 1
+
+
+# Each field's test, and what the field must be in words.
+_Fields = dict[str, tuple[Callable[[Any], bool], str]]
+
+_GENERATOR_FIELDS: _Fields = {
+    "name": (_is_text, "text"),
+    "fingerprint": (_is_text, "text"),
+    "latent_shape": (_is_shape, "a list of sizes"),
+    "image_shape": (lambda v: _is_shape(v) and len(v) == 3, "height, width and channels"),
+}
+_METHOD_FIELDS: _Fields = {
+    "name": (_is_text, "text"),
+    "inversion": (lambda v: isinstance(v, dict), "settings by name"),
+    "score": (_is_text, "text"),
+    "rule": (lambda v: isinstance(v, str) and v in RULES, f"one of {', '.join(RULES)}"),
+    "decision": (lambda v: v in DECISIONS, f"one of {', '.join(DECISIONS)}"),
+    "alpha": (_is_rate, "between 0 and 1"),
+    "beta": (lambda v: v is None or _is_rate(v), "between 0 and 1, or null"),
+    "floor": (lambda v: _is_number(v) and v >= 0, "a number, 0 or more"),
+    "reference": (lambda v: v is None or _is_text(v), "a fingerprint or null"),
+}
+_PLAIN_FIELDS: _Fields = {
+    "seed": (lambda v: v is None or _is_int(v), "a whole number or null"),
+    "platform": (lambda v: isinstance(v, str), "text"),
+    "version": (lambda v: _is_int(v) and v == _VERSION, f"{_VERSION}"),
+}
+
+
+def _check_fields(values: dict[str, Any], fields: _Fields, where: str) -> None:
+    prefix = f"{where}." if where else ""
+    for name, (is_sound, words) in fields.items():
+        if name not in values:
+            raise CalibrationError(f"{where} lacks {name}; {_REMEDY}")
+        if not is_sound(values[name]):
+            raise CalibrationError(
+                f"{prefix}{name} must be {words}; got {short_repr(values[name])}"
+            )
+
+
+def _plain_json(value: Any, name: str) -> dict[str, Any]:
+    """Returns a deep copy of value as a JSON file would give it back."""
+    try:
+        copied = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CalibrationError(f"{name} must be plain JSON: {error}") from None
+    if not isinstance(copied, dict):
+        raise CalibrationError(f"{name} must hold values by name; got {short_repr(value)}")
+    return copied
+
+
+def _sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Returns scores as read-only float64 [N], N >= 1, finite and >= 0."""
+    try:
+        array = as_scores(scores, name)
+    except ValueError as error:
+        raise CalibrationError(str(error)) from None
+    if not array.size:
+        raise CalibrationError(f"there are no {name}: need at least one")
+    for is_wrong, word in ((~np.isfinite(array), "infinite"), (array < 0, "negative")):
+        if is_wrong.any():
+            raise CalibrationError(
+                f"{name} hold {np.count_nonzero(is_wrong)} {word}, the first at index "
+                f"{np.flatnonzero(is_wrong)[0]}: scores are finite and 0 or more"
+            )
+    array.flags.writeable = False
+    return array
+
+
+def _listed_scores(values: Any, name: str) -> NDArray[np.float64]:
+    if not isinstance(values, list) or not all(_is_number(value) for value in values):
+        raise CalibrationError(f"{name} must be a list of numbers")
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise CalibrationError(f"{name} hold a number too large to be a score") from None
+
+
+def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
+    if not isinstance(groups, dict):
+        raise CalibrationError("foreign must hold foreign groups by name")
+    read = {}
+    for name, group in groups.items():
+        if not isinstance(group, dict) or set(group) != {"scores", "independent"}:
+            raise CalibrationError(f"foreign group {name!r} must hold scores and independent")
+        try:
+            scores = _listed_scores(group["scores"], "foreign scores")
+            read[name] = ForeignGroup(scores, group["independent"])
+        except CalibrationError as error:
+            raise CalibrationError(f"foreign group {name!r}: {error}") from None
+    return read
+
+
+def _read_json(where: str) -> Any:
+    try:
+        with open(where, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise CalibrationError(f"{where}: no such file; {_REMEDY}") from None
+    except OSError as error:
+        raise CalibrationError(f"{where}: cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise CalibrationError(
+            f"{where}: not JSON ({error.msg}, line {error.lineno}); {_REMEDY}"
+        ) from None
+    except (ValueError, RecursionError):
+        raise CalibrationError(f"{where}: not JSON that can be read; {_REMEDY}") from None
+
+
+def _short(fingerprint: str) -> str:
+    return fingerprint if len(fingerprint) <= 12 else f"{fingerprint[:12]}..."

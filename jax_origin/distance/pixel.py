@@ -1,0 +1,26 @@
+"""Distances on pixels: one number for each image of a batch, images [N, H, W, C] in [0, 1]."""
+
+import jax
+import jax.numpy as jnp
+
+
+def l1(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
+    """Mean absolute error, [N]."""
+    return jnp.mean(jnp.abs(reconstructions - images), axis=(1, 2, 3))
+
+
+def l2(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
+    """Mean squared error, [N]; 1 / (12 * 255**2) = 1.28e-6 for an image rounded to 8 bits."""
+    return jnp.mean((reconstructions - images) ** 2, axis=(1, 2, 3))
+
+
+def log_l2(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
+    """Logarithm of the mean squared error, [N]; its gradient does not fade near the floor."""
+    return jnp.log(l2(reconstructions, images) + 1e-9)
+
+
+DISTANCES = {"l1": l1, "l2": l2}
+"""What an inversion can report, and choose the best latent by; never negative."""
+
+OBJECTIVES = {**DISTANCES, "log_l2": log_l2}
+"""What an inversion can descend on."""

@@ -1,0 +1,27 @@
+"""Generators: frozen, differentiable maps from a latent to an image in [0, 1], NHWC."""
+
+from jax_origin.generators.base import (
+    FunctionGenerator,
+    Generator,
+    GeneratorLike,
+    fingerprint,
+    generator_name,
+    sample_latents,
+)
+from jax_origin.generators.dcgan import DCGAN
+from jax_origin.generators.storage import KINDS, open_generator, save_generator
+from jax_origin.generators.vae import VAE
+
+__all__ = [
+    "DCGAN",
+    "KINDS",
+    "VAE",
+    "FunctionGenerator",
+    "Generator",
+    "GeneratorLike",
+    "fingerprint",
+    "generator_name",
+    "open_generator",
+    "sample_latents",
+    "save_generator",
+]

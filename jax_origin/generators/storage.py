@@ -1,0 +1,175 @@
+"""Generators on disk: a directory with a card and weights, or a reference's weight file."""
+
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jax_origin.checkpoints import CheckpointError, read_safetensors, rename, write_safetensors
+from jax_origin.files import atomic_write
+from jax_origin.generators.base import Generator, flat_weights
+from jax_origin.generators.dcgan import DCGAN
+from jax_origin.generators.vae import VAE
+
+KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in (DCGAN, VAE)}
+"""Every architecture that can be loaded by name."""
+
+CARD, WEIGHTS = "card.json", "weights.safetensors"
+
+
+def open_generator(
+    path: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Generator:
+    """Opens a generator from a directory that we wrote, or from a reference's safetensors file.
+
+    Args:
+      path: A directory with card.json and weights.safetensors, or a ``.safetensors`` file.
+      kind: Which of `KINDS` a file holds; a directory's card says it.
+      config: The architecture's arguments, over what a file's shapes imply; for files only.
+
+    Returns:
+      The generator, in evaluation mode, with float32 weights.
+
+    Raises:
+      CheckpointError: If the path, the kind or the configuration is wrong, or an array is missing,
+        unexpected, misshapen or not finite. The message says which.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        if kind is not None or config is not None:
+            raise CheckpointError(f"{path}: a directory's card says its kind and config; pass none")
+        card = read_card(path)
+        weights = path / WEIGHTS
+        arrays = read_safetensors(weights)
+        wanted = card.get("weights_sha256")
+        if wanted is not None and wanted != hash_file(weights):
+            raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")
+        return build(_kind(card["kind"], path), card["config"], arrays, source=str(weights))
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file or directory")
+    if path.suffix != ".safetensors":
+        raise CheckpointError(f"{path}: only .safetensors files and generator directories are read")
+    if kind is None:
+        raise CheckpointError(f"{path}: say which generator the file holds: kind={sorted(KINDS)}")
+    cls = _kind(kind, path)
+    reference = read_safetensors(path)
+    try:
+        full = {**cls.infer_config(reference), **(config or {})}
+        arrays = rename(reference, cls.reference_renames(full))
+    except ValueError as error:  # A CheckpointError is one.
+        raise CheckpointError(f"{path}: {error}") from None
+    return build(cls, full, arrays, source=str(path))
+
+
+def build(
+    cls: type[Generator],
+    config: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    source: str,
+) -> Generator:
+    """A generator of this class and configuration, with these weights under our names."""
+    try:
+        generator = nnx.eval_shape(lambda: cls(**config, rngs=nnx.Rngs(0)))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: wrong {cls.kind} config: {error}") from None
+    wanted = flat_weights(generator)
+    missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))
+    if missing or unexpected:
+        raise CheckpointError(f"{source}: missing {missing}, unexpected {unexpected}")
+    for name, value in wanted.items():
+        array = arrays[name]
+        if array.shape != value.shape:
+            raise CheckpointError(
+                f"{source}: {name} is {array.shape}, {cls.kind} has {value.shape}"
+            )
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32)).all()
+        if not finite:
+            raise CheckpointError(f"{source}: {name} holds NaN or infinity; the file is damaged")
+    state = nnx.state(generator)
+    flat = {
+        path: leaf.replace(jnp.asarray(arrays[".".join(map(str, path))], jnp.float32))
+        for path, leaf in nnx.to_flat_state(state)
+    }
+    nnx.update(generator, nnx.from_flat_state(flat))
+    generator.eval()
+    return generator
+
+
+def save_generator(
+    path: str | os.PathLike,
+    generator: Generator,
+    *,
+    dtype: np.typing.DTypeLike = np.float16,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes card.json and weights.safetensors into a directory, which `open_generator` reads.
+
+    Args:
+      path: The directory; made if need be.
+      generator: A generator of one of `KINDS`.
+      dtype: What the weights are rounded to.
+      card: More entries for the card: name, data, steps, command, ...
+
+    Raises:
+      CheckpointError: If the generator is of none of `KINDS`, or a weight is not finite, or too
+        large for `dtype`. Nothing is written then.
+    """
+    path = pathlib.Path(path)
+    if type(generator) not in KINDS.values():
+        kinds = ", ".join(sorted(KINDS))
+        raise CheckpointError(f"{path}: {type(generator).__name__} cannot be saved, only {kinds}")
+    with np.errstate(over="ignore"):
+        arrays = {name: np.asarray(value, dtype) for name, value in flat_weights(generator).items()}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            reason = f"holds NaN or infinity, or values too large for {np.dtype(dtype)}"
+            raise CheckpointError(f"{path}: not saved, {name} {reason}")
+    path.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path / WEIGHTS, arrays)
+    entries = {
+        "kind": generator.kind,
+        "config": generator.config,
+        **(card or {}),
+        "weights_sha256": hash_file(path / WEIGHTS),
+    }
+    with atomic_write(path / CARD) as temporary:
+        pathlib.Path(temporary).write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def read_card(path: str | os.PathLike) -> dict[str, Any]:
+    """The card of a generator directory, as a dict with at least `kind` and `config`."""
+    file = pathlib.Path(path) / CARD
+    try:
+        card = json.loads(file.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: not a generator directory, it has no {CARD}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{file}: not JSON ({error})") from None
+    except OSError as error:
+        raise CheckpointError(f"{file}: cannot be read ({error.strerror})") from None
+    if not isinstance(card, dict) or not {"kind", "config"} <= set(card):
+        raise CheckpointError(f"{file}: a card needs 'kind' and 'config'")
+    return card
+
+
+def hash_file(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _kind(kind: str, path: pathlib.Path) -> type[Generator]:
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise CheckpointError(f"{path}: unknown kind {kind!r}; known: {', '.join(sorted(KINDS))}")
+    return KINDS[kind]

@@ -1,0 +1,160 @@
+"""A convolutional variational autoencoder (Kingma, Welling; ICLR 2014); its decoder generates."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jax_origin.checkpoints import rename as layouts
+from jax_origin.checkpoints.rename import CheckpointError, Rename
+from jax_origin.generators.base import Generator
+from jax_origin.generators.blocks import TransposedConv, clip_straight_through, stages_to_4x4
+
+
+class _Down(nnx.Module):
+    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
+        self.conv = nnx.Conv(
+            in_features, out_features, (4, 4), strides=2, padding=1, use_bias=False, rngs=rngs
+        )
+        self.norm = nnx.BatchNorm(out_features, momentum=0.9, epsilon=1e-5, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nnx.relu(self.norm(self.conv(x)))
+
+
+class _Up(nnx.Module):
+    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
+        self.norm = nnx.BatchNorm(in_features, momentum=0.9, epsilon=1e-5, rngs=rngs)
+        self.conv = TransposedConv(in_features, out_features, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.conv(nnx.relu(self.norm(x)))
+
+
+class VAE(Generator):
+    """Strided convolutions down to a 4x4 grid, a Gaussian latent, transposed convolutions back.
+
+    In PyTorch's terms the encoder is a Sequential of ``Conv2d(4, 2, 1, bias=False)``,
+    ``BatchNorm2d``, ``ReLU`` a stage; ``mean`` and ``log_variance`` are Linear layers on the
+    flattened grid; the decoder is a Linear layer to the grid, then ``BatchNorm2d``, ``ReLU``,
+    ``ConvTranspose2d(4, 2, 1, bias=False)`` a stage, and a sigmoid.
+
+    Args:
+      image_size: Side of the image: 4 times a power of two, at least 8.
+      latent_dim: Length of the latent vector.
+      width: Channels of the outermost hidden stage; each stage inwards has twice as many.
+      channels: Image channels.
+      rngs: Keys for the initial weights.
+    """
+
+    kind: ClassVar[str] = "vae"
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 32,
+        latent_dim: int = 64,
+        width: int = 48,
+        channels: int = 3,
+        rngs: nnx.Rngs,
+    ):
+        depth = stages_to_4x4(image_size)
+        self.image_size = image_size
+        self.latent_dim = latent_dim
+        self.width = width
+        self.channels = channels
+        sizes = [channels, *(width * 2**i for i in range(depth))]
+        pairs = list(zip(sizes, sizes[1:]))
+        grid = 16 * sizes[-1]
+        self.encoder = nnx.List([_Down(i, o, rngs=rngs) for i, o in pairs])
+        self.mean = nnx.Linear(grid, latent_dim, rngs=rngs)
+        self.log_variance = nnx.Linear(grid, latent_dim, rngs=rngs)
+        self.project = nnx.Linear(latent_dim, grid, rngs=rngs)
+        self.decoder = nnx.List([_Up(o, i, rngs=rngs) for i, o in reversed(pairs)])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this architecture."""
+        return {
+            "image_size": self.image_size,
+            "latent_dim": self.latent_dim,
+            "width": self.width,
+            "channels": self.channels,
+        }
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(latent_dim,)."""
+        return (self.latent_dim,)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return (self.image_size, self.image_size, self.channels)
+
+    def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Images [N, H, W, C] to the latent's mean and log variance, [N, latent_dim] each."""
+        x = images
+        for stage in self.encoder:
+            x = stage(x)
+        x = x.reshape(x.shape[0], -1)
+        return self.mean(x), self.log_variance(x)
+
+    def encode(self, images: jax.Array) -> jax.Array:
+        """The posterior's mean, [N, latent_dim]."""
+        return self.posterior(images)[0]
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """Latents [N, latent_dim] to images [N, H, W, C] in [0, 1]."""
+        x = self.project(latents).reshape(latents.shape[0], 4, 4, -1)
+        for stage in self.decoder:
+            x = stage(x)
+        return clip_straight_through(nnx.sigmoid(x))
+
+    @classmethod
+    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
+        """Names of the same network in PyTorch: ``encoder.0.weight``, ``mean.weight``, ..."""
+        depth = stages_to_4x4(config.get("image_size", 32))
+        table = [
+            Rename(r"(mean|log_variance)\.weight", r"\1.kernel", layouts.linear_from_grid(4)),
+            Rename(r"(mean|log_variance)\.bias", r"\1.bias"),
+            Rename(r"project\.weight", "project.kernel", layouts.linear_to_grid(4)),
+            Rename(r"project\.bias", "project.bias", layouts.linear_to_grid(4)),
+        ]
+        for i in range(depth):
+            parts = {
+                ("encoder", 3 * i, "conv"): layouts.conv,
+                ("encoder", 3 * i + 1, "norm"): None,
+                ("decoder", 3 * i, "norm"): None,
+                ("decoder", 3 * i + 2, "conv"): layouts.transposed_conv,
+            }
+            for (half, place, layer), layout in parts.items():
+                theirs, ours = rf"{half}\.{place}", f"{half}.{i}.{layer}"
+                if layout is not None:
+                    table.append(Rename(theirs + r"\.weight", f"{ours}.kernel", layout))
+                    continue
+                table += [
+                    Rename(theirs + r"\.weight", f"{ours}.scale"),
+                    Rename(theirs + r"\.bias", f"{ours}.bias"),
+                    Rename(theirs + r"\.running_mean", f"{ours}.mean"),
+                    Rename(theirs + r"\.running_var", f"{ours}.var"),
+                    Rename(theirs + r"\.num_batches_tracked", None),
+                ]
+        return table
+
+    @classmethod
+    def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """The configuration that a reference checkpoint's shapes imply."""
+        names = [k for k, v in arrays.items() if k.startswith("encoder.") and v.ndim == 4]
+        project = arrays.get("project.weight")
+        if "encoder.0.weight" not in names or project is None or project.ndim != 2:
+            raise CheckpointError("no VAE: it has no encoder.0.weight or no project.weight")
+        width, channels = arrays["encoder.0.weight"].shape[:2]
+        return {
+            "image_size": 4 * 2 ** len(names),
+            "latent_dim": project.shape[1],
+            "width": width,
+            "channels": channels,
+        }

@@ -1,0 +1,100 @@
+"""The named methods: inversion settings, score and decision under one name."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jax_origin.calibration import RULES
+from jax_origin.calibration.calibration import DECISIONS
+from jax_origin.inversion import Descent, InversionConfig
+from jax_origin.score import SCORES
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Method:
+    """How images are scored, and how a score becomes a verdict.
+
+    Attributes:
+      name: What records and calibrations call it.
+      inversion: How the latent is found.
+      score: One of `jax_origin.score.SCORES`.
+      rule: One of `jax_origin.calibration.RULES`: how a score becomes p.
+      decision: "two_errors" (p and q, four cells) or "published" (p alone).
+      alpha: Rate of false exclusion, by default.
+      beta: Rate of false attribution, by default; None where the decision has none.
+      floor: Scores are clamped from below here: differences near the loss floor of 8-bit images
+        carry no evidence.
+    """
+
+    name: str
+    inversion: InversionConfig
+    score: str = "loss"
+    rule: str = "conformal"
+    decision: str = "two_errors"
+    alpha: float = 0.01
+    beta: float | None = 0.01
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for field, known in (("score", SCORES), ("rule", RULES), ("decision", DECISIONS)):
+            if getattr(self, field) not in known:
+                raise ValueError(
+                    f"{field}={getattr(self, field)!r}: choose from {', '.join(known)}"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values; `from_dict` reads them."""
+        return {**dataclasses.asdict(self), "inversion": self.inversion.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Method":
+        """A method from plain JSON values, such as a calibration holds.
+
+        Raises:
+          ValueError: If a name is unknown or a value is wrong.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        fields = {name: value for name, value in values.items() if name in names}
+        return cls(**{**fields, "inversion": InversionConfig.from_dict(values["inversion"])})
+
+
+METHODS = {
+    "origin": Method(
+        name="origin",
+        inversion=InversionConfig(
+            start="scaled",
+            restarts=4,
+            scales=(0.05, 0.2, 0.4, 0.8),
+            search=Descent(steps=100, objective="l1", learning_rate=0.2, schedule="cosine"),
+        ),
+    ),
+    # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
+    # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.
+    "ronan": Method(
+        name="ronan",
+        inversion=InversionConfig(
+            start="prior",
+            restarts=1,
+            search=Descent(steps=1500, objective="l2", learning_rate=0.1, schedule="constant"),
+        ),
+        rule="grubbs",
+        decision="published",
+        alpha=0.05,
+        beta=None,
+        floor=0.0,
+    ),
+}
+"""Every method by name."""
+
+
+def get_method(method: str | Method) -> Method:
+    """The method of this name; a `Method` is returned as it is.
+
+    Raises:
+      ValueError: If there is no such method.
+    """
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
+    return METHODS[method]

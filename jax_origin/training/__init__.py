@@ -1,0 +1,10 @@
+"""Training loops for the generators that this project publishes."""
+
+from jax_origin.training.gan import GanTask
+from jax_origin.training.loop import Task, TrainingError, train
+from jax_origin.training.vae import VaeTask
+
+TASKS = {"gan": GanTask, "vae": VaeTask}
+"""How a generator is trained, by the name that a config gives."""
+
+__all__ = ["TASKS", "GanTask", "Task", "TrainingError", "VaeTask", "train"]

@@ -1,0 +1,171 @@
+"""Adversarial training as DCGAN does it, with an average of the generator's weights kept."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from jax_origin.generators import Generator, sample_latents
+
+
+class Discriminator(nnx.Module):
+    """DCGAN's discriminator (pytorch/examples/dcgan, ``netD``) for any power-of-two size.
+
+    Args:
+      image_size: Side of the image: 4 times a power of two.
+      width: Channels of the first stage (``ndf``); each later stage has twice as many.
+      channels: Image channels.
+      rngs: Keys for the initial weights.
+    """
+
+    def __init__(self, *, image_size: int, width: int, channels: int, rngs: nnx.Rngs):
+        depth = image_size.bit_length() - 3
+        sizes = [channels, *(width * 2**i for i in range(depth))]
+        conv = functools.partial(
+            nnx.Conv,
+            use_bias=False,
+            kernel_init=nnx.initializers.normal(0.02),
+            rngs=rngs,
+        )
+        self.convs = nnx.List(
+            [conv(i, o, (4, 4), strides=2, padding=1) for i, o in itertools.pairwise(sizes)]
+        )
+        self.norms = nnx.List([nnx.BatchNorm(size, momentum=0.9, rngs=rngs) for size in sizes[2:]])
+        self.output = nnx.Linear(
+            16 * sizes[-1], 1, kernel_init=nnx.initializers.normal(0.02), rngs=rngs
+        )
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Images [N, H, W, C] in [-1, 1] to logits [N], high for real ones."""
+        x = nnx.leaky_relu(self.convs[0](images), 0.2)
+        for conv, norm in zip(list(self.convs)[1:], self.norms, strict=True):
+            x = nnx.leaky_relu(norm(conv(x)), 0.2)
+        return self.output(x.reshape(x.shape[0], -1))[:, 0]
+
+
+class GanTask:
+    """Non-saturating GAN loss, Adam on both networks, exponential average of the generator.
+
+    Args:
+      cls: The generator's class.
+      config: Its configuration.
+      discriminator_width: Channels of the discriminator's first stage.
+      learning_rate: Adam's, for both.
+      average_decay: Decay a step of the averaged generator, which is the one that is kept.
+      latent_batch: Latents a pass when the averaged generator's batch statistics are measured.
+    """
+
+    def __init__(
+        self,
+        cls: Callable[..., Any],
+        config: dict[str, Any],
+        *,
+        discriminator_width: int = 64,
+        learning_rate: float = 2e-4,
+        average_decay: float = 0.999,
+        latent_batch: int = 256,
+    ):
+        self._make = lambda rngs: cls(**config, rngs=rngs)
+        self._latent_batch = latent_batch
+        self._decay = average_decay
+        self._optimizer = optax.adam(learning_rate, b1=0.5, b2=0.999)
+        abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
+        height, _, channels = abstract.image_shape
+        self._make_discriminator = lambda rngs: Discriminator(
+            image_size=height, width=discriminator_width, channels=channels, rngs=rngs
+        )
+        self._graph = nnx.split(abstract)[0]
+        critic = nnx.eval_shape(lambda: self._make_discriminator(nnx.Rngs(0)))
+        self._critic_graph = nnx.split(critic)[0]
+        self.step = jax.jit(self._step, donate_argnums=0)
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """Fresh weights and optimiser states."""
+        keys = jax.random.split(key)
+        generator = self._make(nnx.Rngs(keys[0]))
+        critic = self._make_discriminator(nnx.Rngs(keys[1]))
+        params, rest = nnx.state(generator, nnx.Param, nnx.Not(nnx.Param))
+        critic_params, critic_rest = nnx.state(critic, nnx.Param, nnx.Not(nnx.Param))
+        return {
+            "params": params,
+            "rest": rest,
+            "average": jax.tree.map(jnp.copy, params),
+            "optimizer": self._optimizer.init(params),
+            "critic_params": critic_params,
+            "critic_rest": critic_rest,
+            "critic_optimizer": self._optimizer.init(critic_params),
+        }
+
+    def _step(
+        self, state: dict[str, Any], images: jax.Array, key: jax.Array
+    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        flip_key, latent_key = jax.random.split(key)
+        flip = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
+        real = images.astype(jnp.float32) / 127.5 - 1
+        real = jnp.where(flip, real[:, :, ::-1], real)
+
+        def generate(params: Any, rest: Any) -> tuple[jax.Array, Any]:
+            generator = nnx.merge(self._graph, params, rest, copy=True)
+            fake = generator(sample_latents(generator, latent_key, images.shape[0])) * 2 - 1
+            return fake, nnx.state(generator, nnx.Not(nnx.Param))
+
+        def judge(params: Any, rest: Any, batch: jax.Array) -> tuple[jax.Array, Any]:
+            critic = nnx.merge(self._critic_graph, params, rest, copy=True)
+            logits = critic(batch)
+            return logits, nnx.state(critic, nnx.Not(nnx.Param))
+
+        (fake, rest), pull_back = jax.vjp(
+            lambda params: generate(params, state["rest"]), state["params"]
+        )
+
+        def critic_loss(params: Any) -> tuple[jax.Array, Any]:
+            real_logits, critic_rest = judge(params, state["critic_rest"], real)
+            fake_logits, critic_rest = judge(params, critic_rest, jax.lax.stop_gradient(fake))
+            loss = jnp.mean(nnx.softplus(-real_logits)) + jnp.mean(nnx.softplus(fake_logits))
+            return loss, critic_rest
+
+        (loss_d, critic_rest), grads = jax.value_and_grad(critic_loss, has_aux=True)(
+            state["critic_params"]
+        )
+        updates, critic_optimizer = self._optimizer.update(grads, state["critic_optimizer"])
+        critic_params = optax.apply_updates(state["critic_params"], updates)
+
+        def generator_loss(fake: jax.Array) -> jax.Array:
+            logits, _ = judge(critic_params, critic_rest, fake)
+            return jnp.mean(nnx.softplus(-logits))
+
+        loss_g, toward_real = jax.value_and_grad(generator_loss)(fake)
+        (grads,) = pull_back((toward_real, jax.tree.map(jnp.zeros_like, rest)))
+        updates, optimizer = self._optimizer.update(grads, state["optimizer"])
+        params = optax.apply_updates(state["params"], updates)
+        average = optax.incremental_update(params, state["average"], 1 - self._decay)
+        new = {
+            "params": params,
+            "rest": rest,
+            "average": average,
+            "optimizer": optimizer,
+            "critic_params": critic_params,
+            "critic_rest": critic_rest,
+            "critic_optimizer": critic_optimizer,
+        }
+        return new, {"loss_d": loss_d, "loss_g": loss_g}
+
+    def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
+        """The averaged generator; its batch statistics are measured anew, for its own weights."""
+        copies = jax.tree.map(jnp.copy, (state["average"], state["rest"]))
+        generator = nnx.merge(self._graph, *copies)
+        for i in range(40):
+            latents = sample_latents(generator, jax.random.fold_in(key, i), self._latent_batch)
+            _measure(generator, latents)
+        generator.eval()
+        return generator
+
+
+@nnx.jit
+def _measure(generator: Generator, latents: jax.Array) -> None:
+    generator(latents)

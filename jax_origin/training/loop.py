@@ -1,0 +1,159 @@
+"""The training loop: batches in, checkpoints and sample grids out, resumable at any step."""
+
+import os
+import pathlib
+import time
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+import tqdm
+from orbax.checkpoint import v1 as ocp
+
+from jax_origin.generators import Generator, sample_latents
+from jax_origin.images import save_png
+
+
+class TrainingError(ValueError):
+    """A training run that cannot start or go on."""
+
+
+class Task(Protocol):
+    """What is trained, and by which objective. All state is one pytree of arrays."""
+
+    def init(self, key: jax.Array) -> Any:
+        """The state before the first step."""
+        ...
+
+    def step(self, state: Any, images: jax.Array, key: jax.Array) -> tuple[Any, dict[str, Any]]:
+        """One step on uint8 images [N, H, W, C]; the new state and scalar losses. Jitted."""
+        ...
+
+    def generator(self, state: Any, key: jax.Array) -> Generator:
+        """The generator as trained so far, in evaluation mode."""
+        ...
+
+
+def train(
+    task: Task,
+    images: np.ndarray,
+    *,
+    steps: int,
+    workdir: str | os.PathLike,
+    batch_size: int = 64,
+    seed: int = 0,
+    checkpoint_every: int = 500,
+    grid_every: int = 500,
+    log_every: int = 50,
+    progress: bool = True,
+) -> Generator:
+    """Trains from the last checkpoint in the workdir, or from the start if there is none.
+
+    The batch and the key of a step depend on the seed and the step alone, so a run that was killed
+    and resumed ends where an unbroken one does.
+
+    Args:
+      task: What is trained.
+      images: uint8 [N, H, W, C].
+      steps: The step at which training is done, counted from the very start.
+      workdir: Gets `checkpoints/` (the last two), `samples-<step>.png` and `losses.csv`.
+      batch_size: Images a step.
+      seed: For initial weights, order of the images, and the noise of each step.
+      checkpoint_every: Steps between checkpoints; the last step is always saved.
+      grid_every: Steps between sample grids.
+      log_every: Steps between lines of `losses.csv`.
+      progress: Whether to show a progress bar.
+
+    Returns:
+      The trained generator, in evaluation mode.
+
+    Raises:
+      TrainingError: If there are fewer images than a batch holds.
+    """
+    if len(images) < batch_size:
+        raise TrainingError(f"{len(images)} images are fewer than a batch of {batch_size}")
+    workdir = pathlib.Path(workdir).absolute()
+    workdir.mkdir(parents=True, exist_ok=True)
+    key = jax.random.key(seed)
+    init_key, step_key, grid_key = (jax.random.fold_in(key, tag) for tag in range(3))
+    state = task.init(init_key)
+    policy = ocp.training.preservation_policies.LatestN(2)
+    with ocp.training.Checkpointer(
+        workdir / "checkpoints", preservation_policy=policy
+    ) as checkpointer:
+        start = 0
+        if checkpointer.latest is not None:
+            start = checkpointer.latest.step
+            state = _load(checkpointer, state)
+        _drop_lines_after(workdir / "losses.csv", start)
+        bar = tqdm.tqdm(
+            total=steps, initial=min(start, steps), disable=not progress, unit="step", mininterval=1
+        )
+        since, since_step = time.monotonic(), start
+        for step in range(start, steps):
+            batch = images[_batch_indices(len(images), batch_size, step, seed)]
+            state, losses = task.step(state, batch, jax.random.fold_in(step_key, step))
+            done = step + 1
+            bar.update(1)
+            if done % log_every == 0 or done == steps:
+                values = {name: float(value) for name, value in losses.items()}
+                speed = (done - since_step) * batch_size / (time.monotonic() - since)
+                since, since_step = time.monotonic(), done
+                bar.set_postfix({**values, "images/s": f"{speed:.0f}"})
+                _log(workdir / "losses.csv", done, values, speed)
+            if done % checkpoint_every == 0 or done == steps:
+                checkpointer.save(done, _named_leaves(state))
+            if done % grid_every == 0 or done == steps:
+                generator = task.generator(state, grid_key)
+                save_png(workdir / f"samples-{done}.png", sample_grid(generator, grid_key))
+        bar.close()
+    return task.generator(state, grid_key)
+
+
+def sample_grid(
+    generator: Generator, key: jax.Array, *, rows: int = 8, columns: int = 8
+) -> np.ndarray:
+    """Samples side by side, uint8 [rows * H, columns * W, C]."""
+    samples = np.asarray(generator(sample_latents(generator, key, rows * columns)))
+    height, width, channels = samples.shape[1:]
+    grid = samples.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return np.round(grid.reshape(rows * height, columns * width, channels) * 255).astype(np.uint8)
+
+
+def _batch_indices(total: int, batch_size: int, step: int, seed: int) -> np.ndarray:
+    """The step's images: each epoch is a permutation of its own, its last odd batch left out."""
+    epoch, position = divmod(step, total // batch_size)
+    order = np.random.default_rng((seed, epoch)).permutation(total)
+    return order[position * batch_size : (position + 1) * batch_size]
+
+
+def _named_leaves(state: Any) -> dict[str, jax.Array]:
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _load(checkpointer: ocp.training.Checkpointer, state: Any) -> Any:
+    abstract = jax.tree.map(jax.api_util.shaped_abstractify, _named_leaves(state))
+    saved = checkpointer.load(checkpointer.latest, abstract)
+    named = jax.tree_util.tree_leaves_with_path(state)
+    leaves = [saved[jax.tree_util.keystr(path)] for path, _ in named]
+    return jax.tree.unflatten(jax.tree.structure(state), leaves)
+
+
+def _log(path: pathlib.Path, step: int, losses: dict[str, float], speed: float) -> None:
+    new = not path.exists()
+    with path.open("a") as file:
+        if new:
+            file.write(",".join(["step", *losses, "images_per_second"]) + "\n")
+        values = [f"{value:.5g}" for value in losses.values()]
+        file.write(",".join([str(step), *values, f"{speed:.1f}"]) + "\n")
+
+
+def _drop_lines_after(path: pathlib.Path, step: int) -> None:
+    if not path.exists():
+        return
+    header, *lines = path.read_text().splitlines()
+    kept = [
+        line for line in lines if line.split(",")[0].isdigit() and int(line.split(",")[0]) <= step
+    ]
+    path.write_text("\n".join([header, *kept]) + "\n")

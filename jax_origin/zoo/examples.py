@@ -1,0 +1,71 @@
+"""Images of known origin, made on the spot: for the zoo's calibrations and its demonstration."""
+
+import zlib
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.generators import Generator, sample_latents
+from jax_origin.images import as_uint8, photograph_crops
+from jax_origin.zoo.load import load_generator, zoo_names
+
+PHOTOGRAPHS = "photographs"
+"""Name of the group of crops from photographs that scikit-image ships."""
+
+
+def standard_foreign(
+    name: str, num: int, *, key: jax.Array
+) -> dict[str, tuple[NDArray[np.uint8], int]]:
+    """Foreign groups for a zoo generator: all others of its image size, and photographs.
+
+    Args:
+      name: The inspected generator's name in the zoo.
+      num: Images a group.
+      key: A JAX key.
+
+    Returns:
+      Group name to (uint8 [num, H, W, C], number of independent sources).
+    """
+    return _groups(name, num, key=key, part="calibration")
+
+
+def demonstration_images(
+    name: str, *, own: int = 12, others: int = 8, key: jax.Array
+) -> dict[str, NDArray[np.uint8]]:
+    """A mixture to try a zoo generator on: its own images, all others', and photographs.
+
+    The photographs are others than those that the calibrations use.
+
+    Args:
+      name: The inspected generator's name in the zoo.
+      own: How many images of its own.
+      others: How many of each other group.
+      key: A JAX key.
+
+    Returns:
+      Group name to uint8 images [N, H, W, C]; the generator's own come first, under its name.
+    """
+    groups = _groups(name, others, key=key, part="demonstration")
+    foreign = {group: images for group, (images, _) in groups.items()}
+    return {name: _samples(load_generator(name), name, own, key), **foreign}
+
+
+def _groups(
+    name: str, num: int, *, key: jax.Array, part: str
+) -> dict[str, tuple[NDArray[np.uint8], int]]:
+    shape = load_generator(name).image_shape
+    groups = {}
+    for other in zoo_names():
+        generator = load_generator(other)
+        if other != name and generator.image_shape == shape:
+            groups[other] = (_samples(generator, other, num, key), num)
+    seed = int(jax.random.key_data(key)[-1])
+    crops, sources = photograph_crops(num, shape[:2], seed=seed, part=part)
+    groups[PHOTOGRAPHS] = (crops, len(set(sources)))
+    return groups
+
+
+def _samples(generator: Generator, name: str, num: int, key: jax.Array) -> NDArray[np.uint8]:
+    own = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    return as_uint8(generator(sample_latents(generator, own, num)))

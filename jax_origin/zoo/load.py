@@ -1,0 +1,65 @@
+"""Generators by name, by directory, or by checkpoint file."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.generators import Generator, open_generator
+from jax_origin.generators.storage import CARD, read_card
+
+ZOO = pathlib.Path(__file__).parent
+"""The folder with a directory for each generator."""
+
+
+def zoo_names() -> list[str]:
+    """The zoo's generators, sorted."""
+    return sorted(card.parent.name for card in ZOO.glob(f"*/{CARD}"))
+
+
+def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
+    """Where the calibration lies that the zoo ships for a generator and a method.
+
+    Raises:
+      CheckpointError: If it ships none.
+    """
+    path = ZOO / name / f"calibration-{method}.json"
+    if name not in zoo_names() or not path.exists():
+        raise CheckpointError(
+            f"the zoo ships no calibration of method {method!r} for {name!r}: make one with "
+            "scripts/calibrate.py and pass it with --calibration"
+        )
+    return path
+
+
+def load_generator(
+    source: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Generator:
+    """Loads a generator, ready to be inspected.
+
+    Args:
+      source: A name of the zoo, a directory that `scripts/train_generator.py` wrote, or a
+        ``.safetensors`` file with a reference implementation's names.
+      kind: Which architecture a file holds, one of `jax_origin.generators.KINDS`.
+      config: The architecture's arguments, where a file's shapes do not say them.
+
+    Returns:
+      The generator, in evaluation mode, with its `name` set.
+
+    Raises:
+      CheckpointError: If there is no such generator, or it does not load; the message says why.
+    """
+    source = os.fspath(source)
+    path = ZOO / source if source in zoo_names() else pathlib.Path(source)
+    if not path.exists():
+        raise CheckpointError(
+            f"{source}: no such generator; the zoo has {', '.join(zoo_names())}, and there is no "
+            "such file or directory"
+        )
+    generator = open_generator(path, kind=kind, config=config)
+    generator.name = read_card(path).get("name", path.name) if path.is_dir() else path.stem
+    return generator

@@ -1,0 +1,144 @@
+"""Was this image made by this model? A verdict for each image.
+
+python scripts/attribute.py                                   a demonstration on a zoo generator
+python scripts/attribute.py --images=DIR                      your images, the same generator
+python scripts/attribute.py --generator=DIR --calibration=FILE --images='photos/*.png'
+
+Run again after a kill, the same command goes on with the images that have no verdict yet.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+import tqdm
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+from PIL import Image
+
+from jax_origin.audit import (
+    RecordError,
+    RecordWriter,
+    RunError,
+    SheetRow,
+    attribute_files,
+    begin_run,
+    count_table,
+    verdict_table,
+    write_contact_sheet,
+)
+from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.images import ImageError, as_uint8, decode_image, find_images, save_png
+from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
+
+_CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", str(_CONFIGS / "attribute.py"), "All settings; the flags below override them."
+)
+_OVERRIDES = [
+    flags.DEFINE_string("generator", None, "Zoo name, directory, or .safetensors file."),
+    flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
+    flags.DEFINE_string("images", None, "Folder, glob or single file; none: a demonstration."),
+    flags.DEFINE_string("calibration", None, "Calibration file; none: the zoo's own."),
+    flags.DEFINE_string("method", None, "origin or ronan; none: the calibration's."),
+    flags.DEFINE_float("alpha", None, "Rate of false exclusion.", 0, 1),
+    flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),
+    flags.DEFINE_string("reference", None, "Reference generator, if calibrated with one."),
+    flags.DEFINE_bool("resize", None, "Resize images of another size, and say so."),
+    flags.DEFINE_string("workdir", None, "Folder for verdicts.jsonl and contact_sheet.png."),
+    flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
+]
+_ERRORS = (CalibrationError, CheckpointError, ImageError, RecordError, RunError)
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags, runs, and prints."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
+    config = _CONFIG.value
+    for flag in _OVERRIDES:
+        if flag.value is not None:
+            config[flag.name] = flag.value
+    try:
+        run(config)
+    except _ERRORS as error:
+        raise SystemExit(f"attribute: {error}") from None
+
+
+def run(config: ConfigDict) -> None:
+    """Attributes the images that the config names, or the demonstration's."""
+    workdir = pathlib.Path(config.workdir)
+    generator = load_generator(config.generator, kind=config.kind)
+    reference = load_generator(config.reference) if config.reference else None
+    calibration = Calibration.load(
+        config.calibration or calibration_path(generator.name, config.method or "origin")
+    )
+    if config.method:
+        calibration.require(method_name=config.method)
+    begin_run(
+        workdir,
+        {
+            "generator": calibration.generator["fingerprint"],
+            "calibration": calibration.digest,
+            "images": config.images,
+            **{name: config[name] for name in ("alpha", "beta", "resize", "seed")},
+        },
+    )
+    key = jax.random.key(config.seed)
+    where = config.images
+    if where is None and generator.name not in zoo_names():
+        raise ImageError("--images", f"say which images {generator.name!r} is to be tried on")
+    if where is None:
+        where = str(workdir / "images")
+        examples = demonstration_images(generator.name, key=jax.random.fold_in(key, 3))
+        for group, images in examples.items():
+            for i, pixels in enumerate(images):
+                save_png(f"{where}/{group}/{i:03d}.png", pixels)
+    paths = find_images(where)
+    shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
+    with RecordWriter(workdir / "verdicts.jsonl") as writer:
+        done = sum(path in writer.done for path in paths)
+        with tqdm.tqdm(total=len(paths), initial=done, unit="image") as bar:
+            for outcome in attribute_files(
+                paths,
+                generator,
+                calibration,
+                key=key,
+                writer=writer,
+                alpha=config.alpha,
+                beta=config.beta,
+                resize=config.resize,
+                reference=reference,
+                images_per_batch=config.images_per_batch,
+                progress=bar.update,
+            ):
+                made = outcome.verdict.reconstruction if outcome.verdict else None
+                if made is not None and outcome.path in shown:
+                    save_png(_reconstruction(workdir, shown[outcome.path]), as_uint8(made[None])[0])
+        records = [writer.done[path] for path in paths]
+    print(f"\n{verdict_table(records)}\n")
+    print(count_table(records, own=generator.name if config.images is None else None))
+    sheet = workdir / "contact_sheet.png"
+    size = generator.image_shape[:2]
+    rows = [_sheet_row(records[i], size, _reconstruction(workdir, i)) for i in shown.values()]
+    write_contact_sheet(sheet, rows, title=f"{generator.name}, {calibration.method['name']}")
+    print(f"\nverdicts: {writer.path}\npictures: {sheet}")
+
+
+def _reconstruction(workdir: pathlib.Path, place: int) -> pathlib.Path:
+    return workdir / "reconstructions" / f"{place:05d}.png"
+
+
+def _sheet_row(record: dict, size: tuple[int, int], reconstruction: pathlib.Path) -> SheetRow:
+    path = pathlib.Path(record["path"])
+    image = made = None
+    if record["verdict"] is not None:
+        image = decode_image(path, size=size, resize=True).pixels
+        made = np.asarray(Image.open(reconstruction)) if reconstruction.exists() else None
+    loss = "not read" if record["loss"] is None else f"{path.name}\nloss {record['loss']:.1e}"
+    return SheetRow(image, made, loss, record["verdict"], path.parent.name)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,107 @@
+"""Makes a calibration: scores of a generator's own images, and of foreign ones.
+
+python scripts/calibrate.py --generator=DIR --foreign photos=DIR --foreign other=FILE.npz --out=FILE
+
+Without --foreign, a zoo generator is calibrated as the zoo ships it: against the zoo's other
+generators and photographs.
+"""
+
+import pathlib
+
+import jax
+import numpy as np
+import tqdm
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from jax_origin.attribution import ForeignImages, calibrate
+from jax_origin.calibration import CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.images import ImageError, load_images
+from jax_origin.methods import get_method
+from jax_origin.zoo import load_generator, standard_foreign, zoo_names
+
+_CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", str(_CONFIGS / "calibrate.py"), "All settings; the flags below override them."
+)
+_FOREIGN = flags.DEFINE_multi_string(
+    "foreign", [], "A foreign group, name=DIR (or an npz of images); repeatable."
+)
+_OVERRIDES = [
+    flags.DEFINE_string("generator", None, "Zoo name, directory, or .safetensors file."),
+    flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
+    flags.DEFINE_string("method", None, "origin or ronan."),
+    flags.DEFINE_string("reference", None, "Reference generator: score by the ratio of losses."),
+    flags.DEFINE_integer("num_belonging", None, "Images of the generator's own.", 1),
+    flags.DEFINE_integer("num_foreign", None, "Images of each foreign group at the most.", 1),
+    flags.DEFINE_integer("seed", None, "For images and starting points."),
+    flags.DEFINE_string("out", None, "The calibration file to write."),
+]
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags, calibrates, and saves."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
+    config = _CONFIG.value
+    for flag in _OVERRIDES:
+        if flag.value is not None:
+            config[flag.name] = flag.value
+    try:
+        run(config, _FOREIGN.value)
+    except (CalibrationError, CheckpointError, ImageError) as error:
+        raise SystemExit(f"calibrate: {error}") from None
+
+
+def run(config: ConfigDict, foreign: list[str]) -> None:
+    """Makes the calibration that the config describes."""
+    try:
+        method = get_method(config.method)
+    except ValueError as error:
+        raise CalibrationError(str(error)) from None
+    generator = load_generator(config.generator, kind=config.kind)
+    reference = load_generator(config.reference) if config.reference else None
+    key = jax.random.key(config.seed)
+    size = generator.image_shape[:2]
+    groups: dict[str, ForeignImages] = {}
+    for entry in foreign:
+        name, _, where = entry.partition("=")
+        if not name or not where:
+            raise CalibrationError(f"--foreign={entry}: write name=DIR")
+        images = load_images(where, size=size)
+        order = jax.random.permutation(jax.random.fold_in(key, 2), len(images))
+        chosen = images[order[: config.num_foreign]]
+        groups[name] = ForeignImages(chosen, len(chosen))
+    if not foreign and config.generator in zoo_names():
+        standard = standard_foreign(
+            config.generator, config.num_foreign, key=jax.random.fold_in(key, 2)
+        )
+        groups = {name: ForeignImages(*group) for name, group in standard.items()}
+    images = config.num_belonging + sum(len(group.images) for group in groups.values())
+    models = 1 if reference is None else 2
+    with tqdm.tqdm(total=images * method.inversion.steps * models, unit="evaluation") as bar:
+        calibration = calibrate(
+            generator,
+            method=method,
+            num_belonging=config.num_belonging,
+            foreign=groups,
+            reference=reference,
+            key=key,
+            seed=config.seed,
+            progress=bar.update,
+        )
+    out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
+    calibration.save(out)
+    print(f"belonging: {len(calibration.belonging)} scores, {_range(calibration.belonging)}")
+    for name, group in calibration.foreign.items():
+        print(f"{name}: {len(group.scores)} scores, {_range(group.scores)}")
+    print(f"wrote {out}")
+
+
+def _range(scores: np.ndarray) -> str:
+    return f"{scores.min():.2e} to {scores.max():.2e}"
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,272 @@
+import math
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jax_origin.calibration import (
+    FALSE_ATTRIBUTION_UNKNOWN,
+    FITS_BOTH,
+    FITS_NEITHER,
+    Calibration,
+    Decision,
+    ForeignGroup,
+    decide,
+)
+
+
+def calibrated(belonging, foreign=None, **method):
+    groups = {k: ForeignGroup(np.asarray(v), len(v)) for k, v in (foreign or {}).items()}
+    defaults = {
+        "name": "origin",
+        "inversion": {"steps": 100},
+        "score": "loss",
+        "rule": "conformal",
+        "decision": "two_errors",
+        "alpha": 0.01,
+        "beta": 0.01,
+        "floor": 1e-5,
+        "reference": None,
+    }
+    return Calibration(
+        generator={
+            "name": "tiny",
+            "fingerprint": "f" * 64,
+            "latent_shape": [4],
+            "image_shape": [8, 8, 3],
+        },
+        method=defaults | method,
+        belonging=np.asarray(belonging),
+        foreign=groups,
+        seed=0,
+        keys={},
+        packages={},
+        platform="cpu",
+    )
+
+
+BELONGING = np.linspace(0.001, 0.1, 100)
+
+
+def verdicts(scores, calibration, **rates):
+    return [(d.verdict, d.reason) for d in decide(scores, calibration, **rates)]
+
+
+def test_four_cells_where_the_groups_lie_apart():
+    calibration = calibrated(BELONGING, {"photos": np.linspace(1, 2, 100)})
+    assert verdicts([0.05, 1.5, 0.5], calibration) == [
+        ("belongs", None),
+        ("foreign", None),
+        ("undecided", FITS_NEITHER),
+    ]
+
+
+def test_fits_both_where_the_groups_overlap():
+    calibration = calibrated(BELONGING, {"photos": np.linspace(0.03, 1, 100)})
+    assert verdicts([0.02, 0.05, 0.5], calibration) == [
+        ("belongs", None),
+        ("undecided", FITS_BOTH),
+        ("foreign", None),
+    ]
+
+
+def test_p_and_q_are_reported_and_q_is_that_of_the_nearest_group():
+    groups = {"photos": [0.5, 0.6, 0.7], "vae": [0.2, 0.4, 0.8, 0.9]}
+    calibration = calibrated([0.1, 0.2, 0.3], groups)
+    low, tied, high = decide([0.05, 0.2, 0.75], calibration, alpha=0.3, beta=0.3)
+    assert low == Decision(4 / 4, 1 / 4, "belongs", None)
+    assert tied[:2] == (3 / 4, 2 / 5)  # A tie counts for belonging in p, and for foreign in q.
+    assert high == Decision(1 / 4, 4 / 4, "foreign", None)
+
+
+@given(
+    st.lists(st.integers(1, 8), min_size=3, max_size=25),
+    st.lists(st.lists(st.integers(1, 8), min_size=1, max_size=25), min_size=1, max_size=3),
+    st.floats(0.02, 0.6),
+    st.floats(0.02, 0.6),
+)
+@settings(deadline=None, max_examples=60)
+def test_verdicts_follow_the_table_and_never_turn_towards_belonging_as_the_score_rises(
+    belonging, groups, alpha, beta
+):
+    calibration = calibrated(belonging, {f"g{i}": group for i, group in enumerate(groups)})
+    decisions = decide(np.arange(11), calibration, alpha=alpha, beta=beta)
+    for score, decision in zip(range(11), decisions, strict=True):
+        p = (1 + sum(b >= score for b in belonging)) / (len(belonging) + 1)
+        q = max((1 + sum(f <= score for f in group)) / (len(group) + 1) for group in groups)
+        assert decision[:2] == (p, q)
+        expected = {
+            (True, True): "belongs",
+            (False, False): "foreign",
+        }.get((p > alpha, q <= beta), "undecided")
+        assert decision.verdict == expected
+        assert (decision.reason is not None) == (expected == "undecided")
+    ranks = [["belongs", "undecided", "foreign"].index(d.verdict) for d in decisions]
+    assert ranks == sorted(ranks)
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=25), st.floats(0.02, 0.6))
+@settings(deadline=None)
+def test_at_most_beta_of_exchangeable_foreign_scores_are_attributed(foreign, beta):
+    attributed = 0
+    for i, score in enumerate(foreign):
+        calibration = calibrated([10.0, 11.0], {"photos": foreign[:i] + foreign[i + 1 :]})
+        (decision,) = decide([score], calibration, beta=beta)
+        attributed += decision.verdict == "belongs"
+    assert attributed <= beta * len(foreign) * (1 + 1e-12)
+
+
+@given(st.lists(st.floats(0, 1e-5), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_differences_under_the_floor_carry_no_evidence(scores):
+    # A few belonging scores lie lower on the calibrating device than the test's ever do.
+    calibration = calibrated(np.linspace(1e-7, 8e-6, 100), {"photos": np.linspace(0.1, 1, 100)})
+    assert set(decide(scores, calibration)) == {Decision(1.0, 1 / 101, "belongs", None)}
+    unclamped = calibrated(np.linspace(1e-7, 8e-6, 100), floor=0)
+    assert verdicts([9e-6], unclamped) == [("foreign", FALSE_ATTRIBUTION_UNKNOWN)]
+
+
+def test_foreign_scores_are_clamped_as_well():
+    calibration = calibrated([1e-6] * 3, {"photos": [2e-6, 3e-6, 0.5]})
+    (decision,) = decide([1e-6], calibration, alpha=0.3, beta=0.3)
+    assert decision == Decision(1.0, 3 / 4, "undecided", FITS_BOTH)
+
+
+def test_rates_default_to_the_calibrations_and_can_be_given():
+    calibration = calibrated(BELONGING, {"photos": [1.0] * 19}, alpha=0.05, beta=0.05)
+    assert verdicts([0.05, 0.0971], calibration) == [
+        ("belongs", None),
+        ("undecided", FITS_NEITHER),
+    ]
+    assert verdicts([0.0971], calibration, alpha=0.01) == [("belongs", None)]
+    assert verdicts([0.05], calibration, beta=0.01)[0][0] == "undecided"
+
+
+PHOTOS = np.linspace(1, 2, 100)
+
+
+@pytest.mark.parametrize(
+    ("num_belonging", "foreign", "score", "reason"),
+    [
+        (
+            20,
+            {"photos": PHOTOS},
+            1.5,
+            "too few calibration images: alpha=0.01 needs at least 99 belonging images, "
+            "this calibration has 20",
+        ),
+        (
+            20,
+            {},
+            0.05,
+            "too few calibration images: alpha=0.01 needs at least 99 belonging images, "
+            "this calibration has 20",
+        ),
+        (
+            100,
+            {"photos": PHOTOS[:98], "vae": PHOTOS},
+            0.05,
+            "too few calibration images: beta=0.01 needs at least 99 images of foreign group "
+            "'photos', this calibration has 98",
+        ),
+        (
+            98,
+            {"photos": PHOTOS[:5]},
+            0.05,
+            "too few calibration images: alpha=0.01 needs at least 99 belonging images, this "
+            "calibration has 98; beta=0.01 needs at least 99 images of foreign group 'photos', "
+            "this calibration has 5",
+        ),
+        # More photos could not help an image that fits a group which is large enough.
+        (100, {"photos": PHOTOS[:5], "vae": BELONGING}, 0.05, FITS_BOTH),
+    ],
+)
+def test_too_few_images_names_the_number_needed(num_belonging, foreign, score, reason):
+    calibration = calibrated(np.linspace(0.001, 0.1, num_belonging), foreign)
+    assert verdicts([score], calibration) == [("undecided", reason)]
+
+
+def test_what_one_calibration_can_decide_is_decided_whatever_the_other_lacks():
+    few_belonging = calibrated(BELONGING[:20], {"photos": PHOTOS})
+    assert verdicts([0.005], few_belonging) == [("belongs", None)]
+    few_photos = calibrated(BELONGING, {"photos": PHOTOS[:20]})
+    assert verdicts([1.5], few_photos) == [("foreign", None)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "needed"),
+    [(0.01, 99), (0.05, 19), (0.03, 33), (0.001, 999), (1 / 49, 48), (math.nextafter(0.05, 0), 20)],
+)
+def test_the_number_needed_is_the_smallest_that_suffices(rate, needed):
+    def decided(num):
+        return verdicts([9.0], calibrated(np.linspace(0.1, 1, num)), alpha=rate)[0]
+
+    assert f"at least {needed} belonging" in decided(needed - 1)[1]
+    assert decided(needed) == ("foreign", FALSE_ATTRIBUTION_UNKNOWN)
+
+
+def test_without_foreign_groups_false_attribution_is_unknown():
+    decisions = decide([0.05, 0.5], calibrated(BELONGING))
+    assert decisions == [
+        Decision(52 / 101, None, "belongs", FALSE_ATTRIBUTION_UNKNOWN),
+        Decision(1 / 101, None, "foreign", FALSE_ATTRIBUTION_UNKNOWN),
+    ]
+
+
+def test_the_published_decision_is_grubbs_alone_and_q_plays_no_part():
+    belonging = np.random.default_rng(0).normal(0.5, 0.1, 100)
+    method = {"decision": "published", "rule": "grubbs", "alpha": 0.05, "beta": None, "floor": 0}
+    # The published bound at N = 100, alpha = 0.05 is 3.2095 sample deviations.
+    mean, deviation = belonging.mean(), belonging.std(ddof=1)
+    scores = mean + deviation * np.array([-3.0, 3.2, 3.21])
+    unknown = calibrated(belonging, **method)
+    assert verdicts(scores, unknown) == [
+        ("belongs", FALSE_ATTRIBUTION_UNKNOWN),
+        ("belongs", FALSE_ATTRIBUTION_UNKNOWN),
+        ("foreign", FALSE_ATTRIBUTION_UNKNOWN),
+    ]
+    known = decide(scores, calibrated(belonging, {"photos": belonging}, **method))
+    assert [(d.verdict, d.reason) for d in known] == [
+        ("belongs", None),
+        ("belongs", None),
+        ("foreign", None),
+    ]
+    assert [d.q for d in known][-1] == 1.0
+    assert known[1].p > 0.05 > known[2].p
+
+
+def test_one_decision_for_each_score_in_order():
+    calibration = calibrated(BELONGING, {"photos": PHOTOS})
+    scores = np.random.default_rng(3).permutation(np.linspace(0, 2, 50)).astype(np.float32)
+    each = [decide([score], calibration)[0] for score in scores]
+    assert decide(scores, calibration) == each
+    assert decide([], calibration) == []
+    assert all(type(d.p) is float and type(d.q) is float for d in each)
+
+
+@pytest.mark.parametrize(
+    ("scores", "options", "message"),
+    [
+        ([0.1, math.nan], {}, "scores hold 1 NaN, the first at index 1: leave that image out"),
+        ([[0.1]], {}, "one number for each image"),
+        ([0.1], {"alpha": 0.0}, "alpha must lie strictly between 0 and 1; got 0.0"),
+        ([0.1], {"alpha": 1.0}, "alpha must lie strictly"),
+        ([0.1], {"beta": -0.1}, "beta must lie strictly between 0 and 1; got -0.1"),
+        ([0.1], {"beta": 5}, "beta must lie strictly"),
+    ],
+)
+def test_wrong_input_is_named(scores, options, message):
+    with pytest.raises(ValueError, match=message):
+        decide(scores, calibrated(BELONGING), **options)
+
+
+@pytest.mark.parametrize("rule", ["conformal", "grubbs"])
+def test_large_audits_are_decided_at_a_hundred_thousand_scores_a_second_or_more(rule):
+    calibration = calibrated(BELONGING, {"photos": PHOTOS, "vae": PHOTOS}, rule=rule)
+    scores = np.random.default_rng(0).random(200_000)
+    start = time.process_time()  # Of this process: other work on the machine does not count.
+    decisions = decide(scores, calibration)
+    assert time.process_time() - start < 2.0
+    assert len(decisions) == 200_000

@@ -1,0 +1,156 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from jax_origin.calibration import RULES, Conformal, Grubbs
+
+# Few distinct values, so that ties are common.
+tied_scores = st.lists(st.integers(0, 6).map(lambda i: i / 8), min_size=1, max_size=30)
+rates = st.floats(0.001, 0.999)
+
+
+@given(tied_scores, tied_scores)
+@settings(deadline=None)
+def test_conformal_p_counts_the_belonging_scores_at_or_above(belonging, scores):
+    counted = [(1 + sum(b >= a for b in belonging)) / (len(belonging) + 1) for a in scores]
+    assert Conformal(belonging).p_value(scores).tolist() == counted
+
+
+@given(tied_scores, rates | st.integers(1, 30))
+@settings(deadline=None)
+def test_conformal_accepts_under_its_threshold_exactly_where_p_is_over_alpha(belonging, alpha):
+    if isinstance(alpha, int):  # A p-value that occurs, where p > alpha is decided by equality.
+        alpha = min(alpha, len(belonging)) / (len(belonging) + 1)
+    rule = Conformal(belonging)
+    scores = np.array([*belonging, -1.0, 0.3, 2.0])
+    assert ((scores <= rule.threshold(alpha)) == (rule.p_value(scores) > alpha)).all()
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=30), rates)
+@settings(deadline=None)
+def test_conformal_excludes_at_most_alpha_of_exchangeable_scores_ties_or_not(scores, alpha):
+    # Each of the N + 1 scores in turn is the test one: all equally likely under exchangeability.
+    excluded = sum(
+        Conformal(scores[:i] + scores[i + 1 :]).p_value([score])[0] <= alpha
+        for i, score in enumerate(scores)
+    )
+    assert excluded <= alpha * len(scores) * (1 + 1e-12)
+
+
+def test_conformal_rejects_nothing_where_alpha_is_out_of_reach():
+    scores = np.linspace(0.1, 0.9, 99)
+    assert Conformal(scores[1:]).threshold(0.01) == math.inf
+    assert Conformal(scores).threshold(0.01) == scores[-1]
+
+
+def test_rate_of_one_conformal_calibration_follows_the_stated_beta_law():
+    calibrations = np.random.default_rng(0).random((2000, 100))
+    # Of uniform scores, the part over the threshold is the rate of false exclusion.
+    false_exclusion = [1 - Conformal(scores).threshold(0.05) for scores in calibrations]
+    law = stats.beta(5, 96)
+    assert stats.kstest(false_exclusion, law.cdf).pvalue > 0.01
+    assert law.interval(0.90) == pytest.approx((0.020, 0.089), abs=5e-4)
+
+
+# One-sided critical values: Grubbs and Beck, Technometrics 14 (1972), table 1.
+@pytest.mark.parametrize(
+    ("num", "alpha", "critical"),
+    [
+        *[(3, 0.05, 1.153), (4, 0.05, 1.463), (5, 0.05, 1.672), (10, 0.05, 2.176)],
+        *[(20, 0.05, 2.557), (30, 0.05, 2.745), (50, 0.05, 2.956)],
+        *[(4, 0.01, 1.492), (5, 0.01, 1.749), (10, 0.01, 2.410), (20, 0.01, 2.884)],
+        *[(100, 0.01, 3.600)],
+    ],
+)
+def test_grubbs_threshold_is_the_published_critical_value(num, alpha, critical):
+    scores = np.random.default_rng(num).gamma(2.0, size=num)
+    bound = (Grubbs(scores).threshold(alpha) - scores.mean()) / scores.std(ddof=1)
+    assert bound == pytest.approx(critical, abs=1.1e-3)
+
+
+def test_grubbs_at_100_scores_is_the_formulas_value_just_over_the_exact_one():
+    scores = np.random.default_rng(100).normal(size=100)
+    bound = (Grubbs(scores).threshold(0.05) - scores.mean()) / scores.std(ddof=1)
+    assert bound == pytest.approx(3.2095, abs=1e-4)
+    # The table is exact, 3.207; the formula counts no overlaps, so it errs on the accepting side.
+    assert 3.207 < bound < 3.207 + 3e-3
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=3, max_size=40).filter(lambda x: np.std(x) > 1e-3),
+    rates,
+)
+@settings(deadline=None)
+def test_grubbs_p_at_the_threshold_is_alpha(belonging, alpha):
+    rule = Grubbs(belonging)
+    # Near the end of the range p falls steeply, so the two are compared where rounding allows.
+    beside = rule.threshold(alpha) + np.array([-1e-9, 1e-9])
+    p_under, p_over = rule.p_value(beside)
+    assert p_under >= alpha >= p_over
+
+
+def test_grubbs_p_is_the_bonferroni_tail_of_student_t():
+    scores = np.arange(12.0)
+    mean, deviation, num = scores.mean(), scores.std(ddof=1), scores.size
+    for z in (0.5, 1.5, 2.0, 2.5, 3.0):
+        t = math.sqrt(z**2 * num * (num - 2) / ((num - 1) ** 2 - num * z**2))
+        expected = min(1.0, num * stats.t.sf(t, num - 2))
+        assert Grubbs(scores).p_value([mean + z * deviation]) == pytest.approx([expected], rel=1e-9)
+
+
+def test_grubbs_p_is_one_under_the_mean_and_zero_beyond_the_largest_possible_value():
+    scores = np.arange(5.0)  # mean 2, (N - 1) / sqrt(N) = 1.789 sample deviations of 1.581
+    assert Grubbs(scores).p_value([-math.inf, 0.0, 2.0]).tolist() == [1.0, 1.0, 1.0]
+    assert Grubbs(scores).p_value([4.83, 1e6, math.inf]).tolist() == [0.0, 0.0, 0.0]
+    assert Grubbs(scores).p_value([4.82])[0] > 0.0
+
+
+def test_grubbs_at_100_scores_rejects_a_thousandth_of_normal_scores_not_a_twentieth():
+    calibrations = np.random.default_rng(1).normal(size=(1000, 100))
+    rejected = [stats.norm.sf(Grubbs(scores).threshold(0.05)) for scores in calibrations]
+    assert np.mean(rejected) == pytest.approx(0.001, abs=2e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-5, 1 / 3])
+def test_grubbs_accepts_the_common_value_of_equal_scores_and_nothing_above(value):
+    rule = Grubbs([value] * 7)
+    assert rule.threshold(0.05) == value
+    assert rule.p_value([0.0, value, value + 1e-9]).tolist() == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_p_never_rises_with_the_score_and_nor_does_the_threshold_with_alpha(name):
+    rule = RULES[name](np.random.default_rng(2).random(50))
+    p = rule.p_value(np.linspace(-1, 3, 200))
+    assert p.dtype == np.float64
+    assert (np.diff(p) <= 0).all()
+    assert (p >= 0).all() and (p <= 1).all()
+    thresholds = [rule.threshold(alpha) for alpha in (0.03, 0.1, 0.3, 0.9)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert rule.p_value([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Conformal([]), "the conformal rule needs at least 1 belonging score; got 0"),
+        (lambda: Grubbs([1, 2]), "the grubbs rule needs at least 3 belonging scores; got 2"),
+        (lambda: Conformal([1, math.nan]), "belonging scores hold 1 NaN, the first at index 1"),
+        (lambda: Grubbs([1, 2, math.inf]), "must be finite"),
+        (lambda: Conformal([[1.0]]), r"shape \[N\]; got shape \[1, 1\]"),
+        (lambda: Conformal(["1"]), "must be a row of numbers"),
+        (lambda: Conformal([[1], [1, 2]]), "must be a row of numbers"),
+        (lambda: Conformal([1]).p_value([2, math.nan]), "scores hold 1 NaN, the first at index 1"),
+        (lambda: Conformal([1]).p_value(1.0), r"got shape \[\]"),
+        (lambda: Conformal([1]).threshold(0), "alpha must lie strictly between 0 and 1; got 0"),
+        (lambda: Grubbs([1, 2, 3]).threshold(1), "alpha must lie strictly between 0 and 1; got 1"),
+        (lambda: Grubbs([1, 2, 3]).threshold(math.nan), "got nan"),
+    ],
+)
+def test_wrong_input_is_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
