@@ -33,3 +33,4 @@ def write_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray])
     contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
     with atomic_write(path) as temporary:
         safetensors.numpy.save_file(contiguous, temporary)
+        os.chmod(temporary, 0o644)  # the library makes it readable by its owner alone

@@ -133,7 +133,10 @@ def _named_leaves(state: Any) -> dict[str, jax.Array]:
 
 
 def _load(checkpointer: ocp.training.Checkpointer, state: Any) -> Any:
-    abstract = jax.tree.map(jax.api_util.shaped_abstractify, _named_leaves(state))
+    abstract = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+        for name, leaf in _named_leaves(state).items()
+    }
     saved = checkpointer.load(checkpointer.latest, abstract)
     named = jax.tree_util.tree_leaves_with_path(state)
     leaves = [saved[jax.tree_util.keystr(path)] for path, _ in named]

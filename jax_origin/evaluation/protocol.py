@@ -1,0 +1,323 @@
+"""The protocol of evaluation: each generator's fresh images against each foreign group's.
+
+`comparisons` says what is compared with what; `evaluate` scores, decides and measures. The test
+images come from `jax_origin.evaluation.sampling`.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_origin.attribution import check_calibration
+from jax_origin.calibration import Calibration, CalibrationError, decide
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
+from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
+from jax_origin.evaluation.score_cache import GroupScores, cached_scores
+from jax_origin.generators import GeneratorLike, fingerprint
+from jax_origin.methods import Method
+from jax_origin.zoo import calibration_path
+
+LOSS_LEVELS = {"loss_under_1e-4": 1e-4, "loss_under_1e-5": 1e-5}
+"""The summary tells the share of belonging images that were inverted to a loss under these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One inspected generator under one method, and the test images that it is judged on.
+
+    Attributes:
+      inspected: The generator's name.
+      method: The method, as the calibration was made with it.
+      generator: The generator.
+      calibration: Made for this generator with this method.
+      belonging: The generator's own images, uint8 [N, H, W, C].
+      foreign: Images of others by group, uint8 [M, H, W, C]; at least one group.
+    """
+
+    inspected: str
+    method: Method
+    generator: GeneratorLike
+    calibration: Calibration
+    belonging: Images
+    foreign: Mapping[str, Images]
+
+    @property
+    def groups(self) -> dict[str, Images]:
+        """All images by group; the generator's own come first, under its name."""
+        return {self.inspected: self.belonging, **self.foreign}
+
+    @property
+    def lane_steps(self) -> int:
+        """Gradient evaluations that all its images take."""
+        return self.method.inversion.steps * sum(map(len, self.groups.values()))
+
+
+def load_calibrations(
+    inspected: Sequence[str], methods: Sequence[str], *, pattern: str = ""
+) -> dict[tuple[str, str], Calibration]:
+    """A calibration for each inspected generator and each method.
+
+    Args:
+      inspected: The generators' names.
+      methods: The methods' names.
+      pattern: A path in which {inspected} and {method} stand for the names; empty for the
+        calibrations that the zoo ships.
+
+    Returns:
+      Calibrations by (inspected, method).
+
+    Raises:
+      ProtocolError: If there are no names, or the zoo ships no such calibration.
+      CalibrationError: If there is no such file, or it is no calibration.
+    """
+    if not inspected:
+        raise ProtocolError("the zoo has no generators, and config.inspected names none")
+    if not methods:
+        raise ProtocolError("no methods to evaluate: --config.methods=\"('origin',)\"")
+    calibrations = {}
+    for name in inspected:
+        for method in methods:
+            path: str | os.PathLike[str]
+            path = pattern.replace("{inspected}", name).replace("{method}", method)
+            try:
+                path = path or calibration_path(name, method)
+            except CheckpointError:
+                raise ProtocolError(
+                    f"the zoo ships no calibration of method {method!r} for {name!r}: make one "
+                    "with scripts/calibrate.py, and name it in config.calibrations"
+                ) from None
+            calibrations[name, method] = Calibration.load(path)
+    return calibrations
+
+
+def comparisons(
+    generators: Mapping[str, GeneratorLike],
+    calibrations: Mapping[tuple[str, str], Calibration],
+    *,
+    generated: Mapping[str, Images],
+    sets: Mapping[str, Images],
+    limit: int | None = None,
+) -> list[Comparison]:
+    """What is compared with what: a generator with all others, and all sets, of its image shape.
+
+    Args:
+      generators: Generators by name.
+      calibrations: By the inspected generator's name and the method's; one comparison for each.
+      generated: Images of each generator by its name.
+      sets: Other foreign images by name.
+      limit: How many images of each group are used, the first ones; None for all.
+
+    Returns:
+      The comparisons, in the calibrations' order.
+
+    Raises:
+      ProtocolError: If a set has a generator's name, if no inspected generator makes images of its
+        shape, or if nothing foreign has an inspected generator's.
+      CalibrationError: If a calibration is for another generator or another method, was made with a
+        reference generator, or has a method that this version does not know.
+    """
+    for name in sorted(set(sets) & set(generators)):
+        raise ProtocolError(f"set {name!r} has the name of a generator: choose another")
+    shapes = {inspected: tuple(generators[inspected].image_shape) for inspected, _ in calibrations}
+    for name, images in sets.items():
+        if images.shape[1:] not in shapes.values():
+            raise ProtocolError(
+                f"set {name!r} holds images of {images.shape[1:]} (H, W, C), the inspected "
+                f"generators make {', '.join(map(str, sorted(set(shapes.values()))))}"
+            )
+    compared = []
+    for (inspected, method), calibration in calibrations.items():
+        check_calibration(calibration, generators[inspected])
+        calibration.require(method_name=method)
+        foreign = {
+            name: images[:limit]
+            for name, images in {**generated, **sets}.items()
+            if name != inspected and images.shape[1:] == shapes[inspected]
+        }
+        if not foreign:
+            raise ProtocolError(
+                f"nothing to compare {inspected!r} with: no other generator and no set has images "
+                f"of {shapes[inspected]} (H, W, C)"
+            )
+        compared.append(
+            Comparison(
+                inspected=inspected,
+                method=_method(calibration),
+                generator=generators[inspected],
+                calibration=calibration,
+                belonging=generated[inspected][:limit],
+                foreign=foreign,
+            )
+        )
+    return compared
+
+
+def evaluate(
+    compared: Sequence[Comparison],
+    *,
+    cache: str | os.PathLike[str],
+    seed: int,
+    images_per_batch: int = 64,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Scores all images, and says how well each method tells a generator's own from foreign ones.
+
+    Args:
+      compared: From `comparisons`.
+      cache: Folder for scores, so that a run that was killed goes on; see `cached_scores`.
+      seed: For starting points, which never share a key with images.
+      images_per_batch: Images that are inverted together; no score depends on it.
+      progress: Called with the number of lane steps done, or not needed, since its last call.
+
+    Returns:
+      ``rows``, one for each comparison and foreign group, and ``summary``, one for each comparison;
+      plain JSON values. See `comparison_rows` and `comparison_summary`.
+
+    Raises:
+      ProtocolError: If seed or images_per_batch is too small.
+      RecordError: If the cache cannot be used.
+    """
+    if images_per_batch < 1:
+        raise ProtocolError(f"images_per_batch must be at least 1, not {images_per_batch}")
+    key = starting_key(seed)
+    rows, summary = [], []
+    for comparison in compared:
+        scores = cached_scores(
+            comparison.generator,
+            comparison.method,
+            comparison.groups,
+            folder=cache,
+            key=key,
+            images_per_batch=images_per_batch,
+            progress=progress,
+        )
+        own = comparison_rows(comparison, scores)
+        rows += own
+        summary.append(comparison_summary(comparison, scores, own))
+    return {"rows": rows, "summary": summary}
+
+
+def comparison_rows(
+    comparison: Comparison, scores: Mapping[str, GroupScores]
+) -> list[dict[str, Any]]:
+    """The measures of a comparison, foreign group by foreign group.
+
+    Args:
+      comparison: What was compared.
+      scores: Of all its groups.
+
+    Returns:
+      For each foreign group: inspected, group, method, n (its number of images); tpr, fpr,
+      undecided_belonging, undecided_foreign and accuracy, of the verdicts that the calibration
+      gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone.
+    """
+    own = scores[comparison.inspected].score
+    own_verdicts = [decision.verdict for decision in decide(own, comparison.calibration)]
+    rows = []
+    for group in comparison.foreign:
+        foreign = scores[group].score
+        verdicts = [decision.verdict for decision in decide(foreign, comparison.calibration)]
+        rows.append(
+            {
+                "inspected": comparison.inspected,
+                "group": group,
+                "method": comparison.method.name,
+                "n": len(foreign),
+                **decision_rates(own_verdicts, verdicts),
+                "auc": auc(own, foreign),
+                "tpr_at_1_fpr": tpr_at_fpr(own, foreign, fpr=0.01),
+            }
+        )
+    return rows
+
+
+def comparison_summary(
+    comparison: Comparison, scores: Mapping[str, GroupScores], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The measures of a comparison over all its foreign groups.
+
+    Args:
+      comparison: What was compared.
+      scores: Of all its groups.
+      rows: Its rows.
+
+    Returns:
+      inspected, method, n (number of belonging images), tpr, undecided_belonging; worst_fpr,
+      mean_fpr, smallest_tpr_at_1_fpr and smallest_auc over the groups; loss_under_1e-4 and
+      loss_under_1e-5, shares of the belonging images; mean_steps, gradient evaluations an image.
+    """
+    own = scores[comparison.inspected]
+    fprs = [row["fpr"] for row in rows]
+    steps = np.concatenate([group.steps for group in scores.values()])
+    return {
+        "inspected": comparison.inspected,
+        "method": comparison.method.name,
+        "n": len(own.score),
+        "tpr": rows[0]["tpr"],
+        "undecided_belonging": rows[0]["undecided_belonging"],
+        "worst_fpr": max(fprs),
+        "mean_fpr": sum(fprs) / len(fprs),
+        "smallest_tpr_at_1_fpr": min(row["tpr_at_1_fpr"] for row in rows),
+        "smallest_auc": min(row["auc"] for row in rows),
+        **{name: float(np.mean(own.loss < level)) for name, level in LOSS_LEVELS.items()},
+        "mean_steps": float(steps.mean()),
+    }
+
+
+def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
+    """What the measures depend on besides the settings, as plain JSON.
+
+    Args:
+      compared: What was compared.
+
+    Returns:
+      machine, versions, generators (fingerprint by name), calibrations (digest, file's name and the
+      foreign groups that it knew) and images (number and SHA-256 by group).
+    """
+    groups = {name: images for each in compared for name, images in each.groups.items()}
+    return {
+        "machine": {
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpus": os.cpu_count(),
+            "backend": jax.default_backend(),
+            "devices": [device.device_kind for device in jax.devices()],
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in _PACKAGES},
+        },
+        "generators": {each.inspected: fingerprint(each.generator) for each in compared},
+        "calibrations": [
+            {
+                "inspected": each.inspected,
+                "method": each.method.name,
+                "digest": each.calibration.digest,
+                "file": os.path.basename(each.calibration.path),
+                "foreign": list(each.calibration.foreign),
+            }
+            for each in compared
+        ],
+        "images": {
+            name: {"num": len(images), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
+            for name, images in groups.items()
+        },
+    }
+
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+
+
+def _method(calibration: Calibration) -> Method:
+    try:
+        return Method.from_dict(calibration.method)
+    except (KeyError, TypeError, ValueError) as error:
+        where = calibration.path or "the calibration"
+        raise CalibrationError(f"{where}: its method cannot be used here: {error}") from None

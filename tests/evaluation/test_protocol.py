@@ -1,0 +1,507 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import jax_origin.attribution
+from jax_origin import Calibration, CalibrationError, FunctionGenerator, ImageError, calibrate
+from jax_origin.calibration import ForeignGroup
+from jax_origin.evaluation import score_cache
+from jax_origin.evaluation.protocol import (
+    Comparison,
+    circumstances,
+    comparisons,
+    evaluate,
+    load_calibrations,
+)
+from jax_origin.evaluation.result_table import result_table
+from jax_origin.evaluation.sampling import (
+    ProtocolError,
+    chosen_images,
+    generated_images,
+    starting_key,
+)
+from jax_origin.generators import DCGAN, fingerprint, save_generator
+from jax_origin.images import save_png
+from jax_origin.inversion import Descent, Inversion, InversionConfig
+from jax_origin.methods import Method
+from jax_origin.zoo import load_generator
+
+ROOT = Path(__file__).parents[2]
+ORIGIN = Method(
+    name="origin",
+    inversion=InversionConfig(
+        restarts=2, scales=(0.2, 0.8), search=Descent(steps=4), lane_block=8, driver="host"
+    ),
+    alpha=0.1,
+    beta=0.1,
+)
+RONAN = Method(
+    name="ronan",
+    inversion=InversionConfig(
+        start="prior",
+        restarts=1,
+        search=Descent(steps=6, objective="l2", learning_rate=0.1, schedule="constant"),
+        lane_block=8,
+        driver="host",
+    ),
+    rule="grubbs",
+    decision="published",
+    alpha=0.05,
+    beta=None,
+    floor=0.0,
+)
+
+
+def sigmoid_of_sums(weights, latents):
+    return jax.nn.sigmoid(latents @ weights).reshape(-1, 8, 8, 3)
+
+
+def tiny_generator(name, *, seed=0):
+    weights = jax.random.normal(jax.random.key(seed), (3, 8 * 8 * 3))
+    return FunctionGenerator(
+        sigmoid_of_sums, weights, latent_shape=(3,), image_shape=(8, 8, 3), name=name
+    )
+
+
+def calibration_of(generator, method, *, belonging=None, foreign=None):
+    belonging = np.arange(1, 10) * 1e-3 if belonging is None else belonging
+    foreign = {"photos": np.arange(11, 20) * 1e-3} if foreign is None else foreign
+    return Calibration(
+        generator={
+            "name": generator.name,
+            "fingerprint": fingerprint(generator),
+            "latent_shape": list(generator.latent_shape),
+            "image_shape": list(generator.image_shape),
+        },
+        method={**method.to_dict(), "reference": None},
+        belonging=belonging,
+        foreign={name: ForeignGroup(scores, len(scores)) for name, scores in foreign.items()},
+        seed=0,
+        keys={},
+        packages={},
+        platform="cpu",
+    )
+
+
+def noise(num, *, size=8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (num, size, size, 3), np.uint8)
+
+
+def pair_of_generators():
+    return {"a": tiny_generator("a", seed=1), "b": tiny_generator("b", seed=2)}
+
+
+def two_generators_compared(*, methods=(ORIGIN, RONAN), num=5, seed=0, limit=None):
+    generators = pair_of_generators()
+    calibrations = {
+        (name, method.name): calibration_of(generator, method)
+        for name, generator in generators.items()
+        for method in methods
+    }
+    generated = generated_images(generators, num, seed=seed)
+    sets = {"noise": noise(num)}
+    return comparisons(generators, calibrations, generated=generated, sets=sets, limit=limit)
+
+
+@pytest.fixture
+def inverted(monkeypatch):
+    """Counts the images that are really inverted; `.stop_before` is the call that is killed."""
+
+    class Inverted:
+        images = 0
+        calls = 0
+        stop_before = None
+
+    real = score_cache.score_images
+
+    def counting(generator, images, *args, **kwargs):
+        if Inverted.calls == Inverted.stop_before:
+            raise KeyboardInterrupt
+        Inverted.calls += 1
+        Inverted.images += len(images)
+        return real(generator, images, *args, **kwargs)
+
+    monkeypatch.setattr(score_cache, "score_images", counting)
+    return Inverted
+
+
+def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
+    # belongs: up to 7e-3; fits both: 7.5e-3 to 9e-3; above that: foreign
+    generator = tiny_generator("a")
+    foreign = {"photos": np.array([7.5, 12, 13, 14, 15, 16, 17, 18, 19]) * 1e-3}
+    calibration = calibration_of(generator, ORIGIN, foreign=foreign)
+    known = {
+        "a": [5e-6, 5e-5, 8e-3, 9.5e-3],
+        "photos": [2e-3, 8e-3, 2e-2, np.inf],
+        "other": [3e-2, 4e-2, 5e-2, 6e-2],
+    }
+    steps = {"a": 40, "photos": 10, "other": 10}
+    images = {name: noise(4, seed=i) for i, name in enumerate(known)}
+    found = {
+        pixels.tobytes(): (known[name][i], steps[name])
+        for name in known
+        for i, pixels in enumerate(images[name])
+    }
+
+    def lookup(generator, images, method, *, key, progress):
+        scores, steps = np.array([found[pixels.tobytes()] for pixels in images]).T
+        nothing = dict.fromkeys(("distance", "latent", "reconstruction", "restart"))
+        return scores, Inversion(loss=scores, steps=steps, **nothing)
+
+    monkeypatch.setattr(score_cache, "score_images", lookup)
+    compared = Comparison(
+        inspected="a",
+        method=ORIGIN,
+        generator=generator,
+        calibration=calibration,
+        belonging=images["a"],
+        foreign={"photos": images["photos"], "other": images["other"]},
+    )
+    result = evaluate([compared], cache=tmp_path, seed=0, images_per_batch=3)
+    assert result["rows"] == [
+        {
+            "inspected": "a",
+            "group": "photos",
+            "method": "origin",
+            "n": 4,
+            "tpr": 0.5,
+            "fpr": 0.25,
+            "undecided_belonging": 0.25,
+            "undecided_foreign": 0.25,
+            "accuracy": 0.5,
+            "auc": 12.5 / 16,
+            "tpr_at_1_fpr": 0.5,
+        },
+        {
+            "inspected": "a",
+            "group": "other",
+            "method": "origin",
+            "n": 4,
+            "tpr": 0.5,
+            "fpr": 0.0,
+            "undecided_belonging": 0.25,
+            "undecided_foreign": 0.0,
+            "accuracy": 0.75,
+            "auc": 1.0,
+            "tpr_at_1_fpr": 1.0,
+        },
+    ]
+    assert result["summary"] == [
+        {
+            "inspected": "a",
+            "method": "origin",
+            "n": 4,
+            "tpr": 0.5,
+            "undecided_belonging": 0.25,
+            "worst_fpr": 0.25,
+            "mean_fpr": 0.125,
+            "smallest_tpr_at_1_fpr": 0.5,
+            "smallest_auc": 12.5 / 16,
+            "loss_under_1e-4": 0.5,
+            "loss_under_1e-5": 0.25,
+            "mean_steps": 20.0,
+        }
+    ]
+    # What is read back from the cache, the infinite score too, says the same.
+    assert evaluate([compared], cache=tmp_path, seed=0) == result
+
+
+def test_a_published_rule_is_judged_by_its_own_verdicts(tmp_path):
+    generators = pair_of_generators()
+    images = generated_images(generators, 6, seed=0)
+    # It accepts whatever it sees.
+    lenient = calibration_of(generators["a"], RONAN, belonging=[0.0, 1.0, 2.0])
+    compared = comparisons(generators, {("a", "ronan"): lenient}, generated=images, sets={})
+    (row,) = evaluate(compared, cache=tmp_path, seed=0)["rows"]
+    assert (row["group"], row["n"], row["tpr"], row["fpr"]) == ("b", 6, 1.0, 1.0)
+    assert (row["accuracy"], row["undecided_belonging"]) == (0.5, 0.0)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, inverted):
+    compared = two_generators_compared()
+    total = 2 * 2 * 3 * 5  # generators, methods, groups, images
+    whole = json.dumps(evaluate(compared, cache=tmp_path / "whole", seed=0, images_per_batch=4))
+    assert inverted.images == total
+
+    inverted.images = inverted.calls = 0
+    inverted.stop_before = 6
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
+    assert 0 < inverted.images < total
+    # The kill came in the middle of a line.
+    newest = max((tmp_path / "killed").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    newest.write_bytes(newest.read_bytes() + b'{"group": "noise", "index": 3, "sha2')
+
+    inverted.stop_before = None
+    resumed = evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
+    assert inverted.images == total
+    assert json.dumps(resumed) == whole
+    again = evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
+    assert inverted.images == total
+    assert json.dumps(again) == whole
+
+
+def test_the_cache_says_of_which_image_each_score_is(tmp_path):
+    (compared,) = two_generators_compared(methods=(ORIGIN,), num=2)[:1]
+    evaluate([compared], cache=tmp_path, seed=0)
+    (file,) = tmp_path.iterdir()
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(r["group"], r["index"]) for r in records] == [
+        (group, index) for group in ("a", "b", "noise") for index in (0, 1)
+    ]
+    assert all({"sha256", "score", "loss", "steps"} < set(r) for r in records)
+    assert {r["steps"] for r in records} == {8}
+
+
+def test_progress_counts_every_lane_step_found_or_done(tmp_path):
+    compared = two_generators_compared(methods=(ORIGIN,), num=3)
+    compared[0] = dataclasses.replace(compared[0], belonging=np.repeat(noise(1), 3, axis=0))
+    for _ in range(2):
+        done = []
+        evaluate(compared, cache=tmp_path, seed=0, progress=done.append)
+        assert sum(done) == sum(each.lane_steps for each in compared) == 2 * 9 * 8
+
+
+def test_a_stale_cache_is_not_used(tmp_path, inverted):
+    def inverted_by(compared, *, seed=0):
+        inverted.images = 0
+        evaluate([compared], cache=tmp_path, seed=seed)
+        return inverted.images
+
+    first, _ = two_generators_compared(methods=(ORIGIN,), num=3)
+    assert inverted_by(first) == 9
+    assert inverted_by(first) == 0
+    assert inverted_by(first, seed=1) == 9
+    search = dataclasses.replace(ORIGIN.inversion.search, steps=5)
+    longer = dataclasses.replace(
+        ORIGIN, inversion=dataclasses.replace(ORIGIN.inversion, search=search)
+    )
+    assert inverted_by(dataclasses.replace(first, method=longer)) == 9
+    assert inverted_by(dataclasses.replace(first, generator=tiny_generator("a", seed=5))) == 9
+    other_images = dataclasses.replace(first, foreign={"noise": noise(3, seed=9)})
+    assert inverted_by(other_images) == 3
+    assert inverted_by(first) == 0
+
+
+def test_other_rates_decide_anew_on_the_same_scores(tmp_path, inverted):
+    first, _ = two_generators_compared(methods=(ORIGIN,), num=3)
+    before = evaluate([first], cache=tmp_path, seed=0)
+    inverted.images = 0
+    strict = dataclasses.replace(ORIGIN, alpha=0.01)
+    calibration = calibration_of(first.generator, strict)
+    changed = dataclasses.replace(first, method=strict, calibration=calibration)
+    after = evaluate([changed], cache=tmp_path, seed=0)
+    assert inverted.images == 0
+    noise_before, noise_after = before["rows"][-1], after["rows"][-1]
+    assert noise_before["undecided_foreign"] == 0.0
+    assert noise_after["undecided_foreign"] == 1.0  # 9 belonging images cannot exclude at 1%
+    assert noise_after["auc"] == noise_before["auc"]
+
+
+def test_limit_uses_the_first_images_and_their_scores(tmp_path, inverted):
+    limited = two_generators_compared(methods=(ORIGIN,), num=5, limit=2)
+    whole = two_generators_compared(methods=(ORIGIN,), num=5)
+    np.testing.assert_array_equal(limited[0].belonging, whole[0].belonging[:2])
+    assert [len(images) for images in limited[1].groups.values()] == [2, 2, 2]
+    evaluate(limited, cache=tmp_path, seed=0)
+    evaluate(whole, cache=tmp_path, seed=0)
+    assert inverted.images == 2 * 3 * 5
+
+
+def test_batches_change_no_score(tmp_path):
+    (compared,) = two_generators_compared(methods=(RONAN,), num=5)[:1]
+    one = evaluate([compared], cache=tmp_path / "one", seed=0, images_per_batch=1)
+    all_ = evaluate([compared], cache=tmp_path / "all", seed=0, images_per_batch=64)
+    assert one == all_
+
+
+def test_test_images_are_fresh(monkeypatch):
+    generators = pair_of_generators()
+    calibrated = []
+
+    def no_inversion(generator, images, method, **kwargs):
+        calibrated.extend(pixels.tobytes() for pixels in images)
+        return np.zeros(len(images)), None
+
+    monkeypatch.setattr(jax_origin.attribution, "score_images", no_inversion)
+    for seed in range(3):
+        calibrate(generators["a"], method=ORIGIN, num_belonging=5, key=jax.random.key(seed))
+    tested = [generated_images(generators, 5, seed=seed)["a"] for seed in range(3)]
+    distinct = {pixels.tobytes() for images in tested for pixels in images} | set(calibrated)
+    assert len(distinct) == 15 + 15
+    alone = generated_images({"a": generators["a"]}, 5, seed=2)["a"]
+    np.testing.assert_array_equal(alone, tested[2])
+    assert alone.dtype == np.uint8 and alone.shape == (5, 8, 8, 3)
+
+
+def test_starting_points_share_no_key_with_images(monkeypatch):
+    used = []
+    monkeypatch.setattr(
+        "jax_origin.evaluation.sampling.belonging_images",
+        lambda generator, num, *, key: used.append(jax.random.key_data(key).tolist()),
+    )
+    generated_images(pair_of_generators(), 2, seed=3)
+    keys = [*used, jax.random.key_data(starting_key(3)).tolist()]
+    assert len({tuple(key) for key in keys}) == 3
+
+
+def test_a_set_is_chosen_from_at_random_without_replacement(tmp_path):
+    images = noise(20)
+    np.savez(tmp_path / "set.npz", x=images)
+    for i, pixels in enumerate(images):
+        save_png(tmp_path / "folder" / f"{i:02d}.png", pixels)
+    chosen = chosen_images(tmp_path / "set.npz", 10, name="s", seed=0)
+    rows = [int(np.flatnonzero((images == c).all(axis=(1, 2, 3)))[0]) for c in chosen]
+    assert len(set(rows)) == 10 and rows != sorted(rows)
+    from_folder = chosen_images(tmp_path / "folder", 10, name="s", seed=0)
+    np.testing.assert_array_equal(from_folder, chosen)
+    other_seed = chosen_images(tmp_path / "set.npz", 10, name="s", seed=1)
+    assert not np.array_equal(other_seed, chosen)
+
+
+def test_a_set_that_cannot_be_used_is_named(tmp_path):
+    np.savez(tmp_path / "few.npz", x=noise(3))
+    with pytest.raises(ProtocolError, match=r"set 'few' holds 3 images, 4 are wanted"):
+        chosen_images(tmp_path / "few.npz", 4, name="few", seed=0)
+    with pytest.raises(ProtocolError, match=r"set 'lost': there is no .*nowhere.npz; --data names"):
+        chosen_images(tmp_path / "nowhere.npz", 4, name="lost", seed=0)
+    save_png(tmp_path / "mixed" / "0.png", noise(1)[0])
+    save_png(tmp_path / "mixed" / "1.png", noise(1, size=9)[0])
+    with pytest.raises(ImageError, match=r"of the same set is"):
+        chosen_images(tmp_path / "mixed", 2, name="mixed", seed=0)
+    with pytest.raises(ProtocolError, match="num_images must be at least 1, not 0"):
+        chosen_images(tmp_path / "few.npz", 0, name="few", seed=0)
+    with pytest.raises(ProtocolError, match="seed must be at least 0, not -1"):
+        generated_images({}, 1, seed=-1)
+
+
+def test_groups_of_another_image_size_are_left_out():
+    generators = pair_of_generators()
+    calibrations = {("a", "origin"): calibration_of(generators["a"], ORIGIN)}
+    generated = {**generated_images(generators, 2, seed=0), "large": noise(2, size=16)}
+    (compared,) = comparisons(generators, calibrations, generated=generated, sets={})
+    assert list(compared.foreign) == ["b"]
+
+
+def test_what_cannot_be_compared_is_named():
+    generators = pair_of_generators()
+    a, b = generators.values()
+    generated = generated_images(generators, 2, seed=0)
+    good = {("a", "origin"): calibration_of(a, ORIGIN)}
+
+    def compare(calibrations=good, generated=generated, **sets):
+        return comparisons(generators, calibrations, generated=generated, sets=sets)
+
+    with pytest.raises(CalibrationError, match=r"made for generator 'b'.*not 'a'"):
+        compare({("a", "origin"): calibration_of(b, ORIGIN)})
+    with pytest.raises(CalibrationError, match="made for method 'ronan', not 'origin'"):
+        compare({("a", "origin"): calibration_of(a, RONAN)})
+    with pytest.raises(ProtocolError, match="set 'b' has the name of a generator"):
+        compare(b=noise(2))
+    with pytest.raises(ProtocolError, match=r"set 's' holds images of \(9, 9, 3\)"):
+        compare(s=noise(2, size=9))
+    with pytest.raises(ProtocolError, match="nothing to compare 'a' with"):
+        compare(generated={"a": generated["a"]})
+    calibration = good["a", "origin"]
+    unknown = {**calibration.method, "inversion": {"wings": 2}}
+    with pytest.raises(CalibrationError, match="'wings'"):
+        compare({("a", "origin"): dataclasses.replace(calibration, method=unknown)})
+
+
+def test_calibrations_come_from_the_zoo_or_from_a_pattern(tmp_path):
+    saved = calibration_of(tiny_generator("a"), ORIGIN)
+    saved.save(tmp_path / "a" / "origin.json")
+    pattern = f"{tmp_path}/{{inspected}}/{{method}}.json"
+    assert load_calibrations(["a"], ["origin"], pattern=pattern) == {("a", "origin"): saved}
+    with pytest.raises(CalibrationError, match=r"a/ronan\.json"):
+        load_calibrations(["a"], ["origin", "ronan"], pattern=pattern)
+    with pytest.raises(ProtocolError, match="ships no calibration of method 'origin' for 'a'"):
+        load_calibrations(["a"], ["origin"])
+    with pytest.raises(ProtocolError, match="no methods"):
+        load_calibrations(["a"], [], pattern=pattern)
+
+
+def test_circumstances_name_all_that_the_measures_depend_on():
+    compared = two_generators_compared(methods=(ORIGIN,), num=2)
+    found = json.loads(json.dumps(circumstances(compared)))
+    assert found["generators"] == {each.inspected: fingerprint(each.generator) for each in compared}
+    assert found["calibrations"][0]["digest"] == compared[0].calibration.digest
+    assert found["calibrations"][0]["foreign"] == ["photos"]
+    assert set(found["images"]) == {"a", "b", "noise"}
+    assert found["versions"]["jax"] == jax.__version__
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """A zoo of two generators that make images of 8x8, with calibrations; and a set."""
+    folder = tmp_path_factory.mktemp("zoo")
+    for seed, name in enumerate(("one", "two")):
+        generator = DCGAN(image_size=8, latent_dim=3, width=2, rngs=nnx.Rngs(seed))
+        save_generator(folder / name, generator, card={"name": name})
+        generator = load_generator(folder / name)
+        for method in (ORIGIN, RONAN):
+            calibration = calibration_of(generator, method)
+            calibration.save(folder / name / f"calibration-{method.name}.json")
+    np.savez(folder / "photos.npz", x=noise(6))
+    return folder
+
+
+def run_script(zoo, *flags):
+    """Runs the script on this zoo, in a process of its own."""
+    program = (
+        "import pathlib, runpy, sys; import jax_origin.zoo.load as load; "
+        "load.ZOO = pathlib.Path(sys.argv[1]); sys.argv[:2] = ['scripts/evaluate.py']; "
+        "runpy.run_path('scripts/evaluate.py', run_name='__main__')"
+    )
+    config = ["--config=configs/evaluate/cifar10.py", "--config.num_images=4"]
+    return subprocess.run(
+        [sys.executable, "-c", program, zoo, *config, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_script_writes_rows_and_prints_them(zoo, tmp_path):
+    out = tmp_path / "result.json"
+    done = run_script(
+        zoo,
+        f"--data={zoo}",
+        f"--out={out}",
+        "--limit=3",
+        "--config.inspected=('two',)",
+        '--config.sets["cifar10-test"]=photos.npz',
+        '--config.sets["cifake"]=',
+        '--config.sets["tiny-imagenet"]=',
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert [(r["inspected"], r["group"], r["method"], r["n"]) for r in result["rows"]] == [
+        ("two", group, method, 3)
+        for method in ("ronan", "origin")
+        for group in ("one", "cifar10-test")
+    ]
+    assert [s["mean_steps"] for s in result["summary"]] == [6.0, 8.0]
+    assert (result["seed"], result["limit"], result["config"]["num_images"]) == (0, 3, 4)
+    calibration = Calibration.load(zoo / "two" / "calibration-ronan.json")
+    assert result["calibrations"][0]["digest"] == calibration.digest
+    assert result_table(result) in done.stdout
+    assert len(list((tmp_path / "result.json.cache").iterdir())) == 2
+
+
+def test_the_script_names_what_is_missing_in_one_line(zoo, tmp_path):
+    done = run_script(zoo, f"--data={tmp_path}", f"--out={tmp_path / 'result.json'}")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"evaluate: set 'cifake': there is no {tmp_path}/cifake_sd14_fake_10k_jpegbytes.npz; "
+        "--data names the folder that holds it, and '--config.sets[\"cifake\"]=' leaves the set out"
+    ]
+    assert not list(tmp_path.iterdir())
