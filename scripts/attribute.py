@@ -16,6 +16,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 from PIL import Image
 
+from jax_origin.attribution import check_calibration
 from jax_origin.audit import (
     RecordError,
     RecordWriter,
@@ -69,6 +70,9 @@ def main(argv: list[str]) -> None:
 def run(config: ConfigDict) -> None:
     """Attributes the images that the config names, or the demonstration's."""
     workdir = pathlib.Path(config.workdir)
+    for name in ("alpha", "beta"):
+        if config[name] is not None and not 0 < config[name] < 1:
+            raise RunError(f"--{name}={config[name]}: must lie strictly between 0 and 1")
     generator = load_generator(config.generator, kind=config.kind)
     reference = load_generator(config.reference) if config.reference else None
     calibration = Calibration.load(
@@ -76,6 +80,11 @@ def run(config: ConfigDict) -> None:
     )
     if config.method:
         calibration.require(method_name=config.method)
+    check_calibration(calibration, generator, reference=reference)
+    where = config.images
+    if where is None and generator.name not in zoo_names():
+        raise ImageError("--images", f"say which images {generator.name!r} is to be tried on")
+    paths = [] if where is None else find_images(where)
     begin_run(
         workdir,
         {
@@ -86,16 +95,13 @@ def run(config: ConfigDict) -> None:
         },
     )
     key = jax.random.key(config.seed)
-    where = config.images
-    if where is None and generator.name not in zoo_names():
-        raise ImageError("--images", f"say which images {generator.name!r} is to be tried on")
     if where is None:
         where = str(workdir / "images")
         examples = demonstration_images(generator.name, key=jax.random.fold_in(key, 3))
         for group, images in examples.items():
             for i, pixels in enumerate(images):
                 save_png(f"{where}/{group}/{i:03d}.png", pixels)
-    paths = find_images(where)
+        paths = find_images(where)
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
     with RecordWriter(workdir / "verdicts.jsonl") as writer:
         done = sum(path in writer.done for path in paths)

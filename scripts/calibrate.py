@@ -3,7 +3,7 @@
 python scripts/calibrate.py --generator=DIR --foreign photos=DIR --foreign other=FILE.npz --out=FILE
 
 Without --foreign, a zoo generator is calibrated as the zoo ships it: against the zoo's other
-generators and photographs.
+generators and photographs, where the method looks at foreign images at all.
 """
 
 import pathlib
@@ -69,15 +69,22 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
         name, _, where = entry.partition("=")
         if not name or not where:
             raise CalibrationError(f"--foreign={entry}: write name=DIR")
+        if name in groups:
+            raise CalibrationError(f"--foreign={entry}: there is a group {name!r} already")
         images = load_images(where, size=size)
         order = jax.random.permutation(jax.random.fold_in(key, 2), len(images))
         chosen = images[order[: config.num_foreign]]
         groups[name] = ForeignImages(chosen, len(chosen))
-    if not foreign and config.generator in zoo_names():
+    if not foreign and config.generator in zoo_names() and method.beta is not None:
         standard = standard_foreign(
             config.generator, config.num_foreign, key=jax.random.fold_in(key, 2)
         )
         groups = {name: ForeignImages(*group) for name, group in standard.items()}
+    out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
+    try:  # Now, not when the work is done.
+        pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     images = config.num_belonging + sum(len(group.images) for group in groups.values())
     models = 1 if reference is None else 2
     with tqdm.tqdm(total=images * method.inversion.steps * models, unit="evaluation") as bar:
@@ -91,7 +98,6 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
             seed=config.seed,
             progress=bar.update,
         )
-    out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
     calibration.save(out)
     print(f"belonging: {len(calibration.belonging)} scores, {_range(calibration.belonging)}")
     for name, group in calibration.foreign.items():

@@ -6,9 +6,13 @@ Run again after a kill, the same command goes on from the last checkpoint.
 """
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import jax
+import ml_collections
 from absl import app, flags, logging
+from flax import nnx
 from ml_collections import config_flags
 
 from jax_origin.checkpoints import CheckpointError
@@ -31,31 +35,50 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value
     workdir = pathlib.Path(_WORKDIR.value or f"runs/train/{config.name}")
     try:
-        if not config.data:
-            raise TrainingError("no images to train on: --config.data=FOLDER or FILE.npz")
-        cls = KINDS[config.kind]
-        task = TASKS[config.task](cls, config.generator.to_dict(), **config.task_options)
-        images = load_images(config.data)[config.start : config.stop]
-        generator = train(
-            task,
-            images,
-            steps=config.steps,
-            workdir=workdir,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            checkpoint_every=config.checkpoint_every,
-            grid_every=config.grid_every,
-            log_every=config.log_every,
-        )
+        _train(config, workdir)
     except (CheckpointError, ImageError, TrainingError) as error:
         raise SystemExit(f"train_generator: {error}") from None
+    print(f"wrote {workdir / 'generator'}")
+
+
+def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    if not config.data:
+        raise TrainingError("no images to train on: --config.data=FOLDER or FILE.npz")
+    cls = _choose("kind", config.kind, KINDS)
+    make_task = _choose("task", config.task, TASKS)
+    options = config.generator.to_dict()
+    try:
+        task = make_task(cls, options, **config.task_options)
+        shape = nnx.eval_shape(lambda: cls(**options, rngs=nnx.Rngs(0))).image_shape
+    except (TypeError, ValueError) as error:
+        raise TrainingError(f"wrong generator or task_options: {error}") from None
+    images = load_images(config.data)[config.start : config.stop]
+    if images.shape[1:] != shape:
+        found, wanted = ("x".join(map(str, size)) for size in (images.shape[1:], shape))
+        raise TrainingError(f"{config.data}: images are {found}, the generator makes {wanted}")
+    generator = train(
+        task,
+        images,
+        steps=config.steps,
+        workdir=workdir,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        checkpoint_every=config.checkpoint_every,
+        grid_every=config.grid_every,
+        log_every=config.log_every,
+    )
+    data = pathlib.Path(config.data).name
+    source = config_flags.get_config_filename(flags.FLAGS["config"])
     card = {
         "name": config.name,
+        "good_for": config.good_for,
         "data": {
-            "file": pathlib.Path(config.data).name,
+            "description": config.data_description,
+            "file": data,
             "start": config.start,
             "stop": config.stop,
         },
+        "command": f"python scripts/train_generator.py --config={source} --config.data={data}",
         "steps": config.steps,
         "batch_size": config.batch_size,
         "seed": config.seed,
@@ -63,7 +86,12 @@ def main(argv: list[str]) -> None:
     }
     save_generator(workdir / "generator", generator, card=card)
     save_png(workdir / "generator" / "samples.png", sample_grid(generator, jax.random.key(0)))
-    print(f"wrote {workdir / 'generator'}")
+
+
+def _choose(field: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise TrainingError(f"unknown {field} {name!r}; known: {', '.join(sorted(known))}")
+    return known[name]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,15 @@ def get_config() -> ml_collections.ConfigDict:
     """The first half's configuration, but for the images and the seed."""
     config = runpy.run_path(str(_FIRST_HALF))["get_config"]()
     config.name = "dcgan-cifar10-b"
+    # for the card: what the generator is good for
+    config.good_for = (
+        "a hard foreign group for dcgan-cifar10: same architecture, other half of the "
+        "training images"
+    )
+    # for the card: what the images are
+    config.data_description = (
+        "CIFAR-10 training images 25,000 to 49,999, as JPEG copies about 30 dB from the originals"
+    )
     config.start = 25_000
     config.stop = 50_000
     config.seed = 1

@@ -11,6 +11,15 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.steps = 5_000  # when training is done
     config.name = "vae-cifar10"  # what the trained generator is called
+    # for the card: what the generator is good for
+    config.good_for = (
+        "the family of generators that are easy to invert: smooth images, a latent of 64, an "
+        "encoder to start from"
+    )
+    # for the card: what the images are
+    config.data_description = (
+        "CIFAR-10 training images, as JPEG copies about 30 dB from the originals"
+    )
     config.kind = "vae"  # architecture, one of jax_origin.generators.KINDS
     config.generator = ml_collections.ConfigDict()  # the architecture's arguments
     config.generator.image_size = 32

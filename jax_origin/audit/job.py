@@ -48,18 +48,29 @@ def begin_run(workdir: str | os.PathLike, settings: Mapping[str, Any]) -> None:
       settings: Plain JSON values.
 
     Raises:
-      RunError: If the folder holds a run with other settings; the message says which differ.
+      RunError: If the folder holds a run with other settings (the message says which differ), or
+        cannot be used.
     """
     path = pathlib.Path(workdir) / "run.json"
     settings = json.loads(json.dumps(dict(settings)))
     try:
         before = json.loads(path.read_text())
     except FileNotFoundError:
-        with atomic_write(path) as temporary:
-            pathlib.Path(temporary).write_text(json.dumps(settings, indent=2) + "\n")
-        return
+        before = None
     except ValueError as error:
         raise RunError(f"{path}: not JSON ({error}); choose another workdir") from None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}; choose another workdir") from None
+    else:
+        if not isinstance(before, dict):
+            raise RunError(f"{path}: not a run's settings; choose another workdir")
+    if before is None:
+        try:
+            with atomic_write(path) as temporary:
+                pathlib.Path(temporary).write_text(json.dumps(settings, indent=2) + "\n")
+        except OSError as error:
+            raise RunError(f"{path}: {error.strerror}; choose another workdir") from None
+        return
     names = [n for n in {**before, **settings} if before.get(n) != settings.get(n)]
     if names:
         changes = ", ".join(f"{n} was {before.get(n)!r}, is {settings.get(n)!r}" for n in names)
@@ -106,7 +117,7 @@ def attribute_files(
     """
     check_calibration(calibration, generator, reference=reference)
     height, width, _ = generator.image_shape
-    waiting = (path for path in paths if path not in writer.done)
+    waiting = (path for path in dict.fromkeys(paths) if path not in writer.done)
     while batch := list(itertools.islice(waiting, images_per_batch)):
         outcomes: dict[str, FileVerdict] = {}
         images = []

@@ -56,7 +56,7 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> dict[st
             raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
         try:
             renamed[ours] = line.layout(array) if line.layout else array
-        except ValueError:  # Too few axes, or a size that does not divide.
+        except (IndexError, ValueError):  # Too few axes, or a size that does not divide.
             raise CheckpointError(f"{reference!r} has the wrong shape, {array.shape}") from None
     return renamed
 

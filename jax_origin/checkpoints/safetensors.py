@@ -30,7 +30,8 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def write_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays by name; the file is there whole or not at all."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    # ascontiguousarray would give a scalar an axis.
+    contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     with atomic_write(path) as temporary:
         safetensors.numpy.save_file(contiguous, temporary)
         os.chmod(temporary, 0o644)  # the library makes it readable by its owner alone

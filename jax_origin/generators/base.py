@@ -138,7 +138,7 @@ def flat_weights(generator: GeneratorLike) -> dict[str, Any]:
 
 def _array(leaf: Any) -> Any:
     value = leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
-    is_key = jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    is_key = jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(value) if is_key else value
 
 
@@ -171,7 +171,7 @@ def fingerprint(generator: GeneratorLike) -> str:
     return digest.hexdigest()
 
 
-def _plain_settings(module: GeneratorLike) -> dict[str, Any]:
+def _plain_settings(module: Any) -> dict[str, Any]:
     settings = {}
     for path, part in nnx.iter_modules(module):
         if type(part).__module__.startswith("flax."):

@@ -15,7 +15,7 @@ def clip_straight_through(images: jax.Array) -> jax.Array:
 
 
 @clip_straight_through.defjvp
-def _clip_jvp(primals, tangents):
+def _clip_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     return clip_straight_through(*primals), tangents[0]
 
 

@@ -1,5 +1,6 @@
 """DCGAN's generator (Radford, Metz, Chintala; ICLR 2016), as in PyTorch's examples."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -67,9 +68,9 @@ class DCGAN(Generator):
         self.output_size = output_size
         features = [width * 2 ** (depth - 1 - i) for i in range(depth)]
         layers: list[nnx.Module] = [Projection(latent_dim, features[0], rngs=rngs)]
-        layers += [TransposedConv(i, o, rngs=rngs) for i, o in zip(features, features[1:])]
+        layers += [TransposedConv(i, o, rngs=rngs) for i, o in itertools.pairwise(features)]
         self.stages = nnx.List(
-            [_Stage(layer, size, rngs=rngs) for layer, size in zip(layers, features)]
+            [_Stage(layer, size, rngs=rngs) for layer, size in zip(layers, features, strict=True)]
         )
         self.output = TransposedConv(features[-1], channels, rngs=rngs)
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -78,8 +78,9 @@ def build(
     source: str,
 ) -> Generator:
     """A generator of this class and configuration, with these weights under our names."""
+    make: Callable[..., Generator] = cls
     try:
-        generator = nnx.eval_shape(lambda: cls(**config, rngs=nnx.Rngs(0)))
+        generator = nnx.eval_shape(lambda: make(**config, rngs=nnx.Rngs(0)))
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: wrong {cls.kind} config: {error}") from None
     wanted = flat_weights(generator)

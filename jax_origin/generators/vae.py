@@ -1,5 +1,6 @@
 """A convolutional variational autoencoder (Kingma, Welling; ICLR 2014); its decoder generates."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -7,8 +8,15 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import rename as layouts
-from jax_origin.checkpoints.rename import CheckpointError, Rename
+from jax_origin.checkpoints.rename import (
+    CheckpointError,
+    Layout,
+    Rename,
+    conv,
+    linear_from_grid,
+    linear_to_grid,
+    transposed_conv,
+)
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import TransposedConv, clip_straight_through, stages_to_4x4
 
@@ -66,7 +74,7 @@ class VAE(Generator):
         self.width = width
         self.channels = channels
         sizes = [channels, *(width * 2**i for i in range(depth))]
-        pairs = list(zip(sizes, sizes[1:]))
+        pairs = list(itertools.pairwise(sizes))
         grid = 16 * sizes[-1]
         self.encoder = nnx.List([_Down(i, o, rngs=rngs) for i, o in pairs])
         self.mean = nnx.Linear(grid, latent_dim, rngs=rngs)
@@ -118,17 +126,17 @@ class VAE(Generator):
         """Names of the same network in PyTorch: ``encoder.0.weight``, ``mean.weight``, ..."""
         depth = stages_to_4x4(config.get("image_size", 32))
         table = [
-            Rename(r"(mean|log_variance)\.weight", r"\1.kernel", layouts.linear_from_grid(4)),
+            Rename(r"(mean|log_variance)\.weight", r"\1.kernel", linear_from_grid(4)),
             Rename(r"(mean|log_variance)\.bias", r"\1.bias"),
-            Rename(r"project\.weight", "project.kernel", layouts.linear_to_grid(4)),
-            Rename(r"project\.bias", "project.bias", layouts.linear_to_grid(4)),
+            Rename(r"project\.weight", "project.kernel", linear_to_grid(4)),
+            Rename(r"project\.bias", "project.bias", linear_to_grid(4)),
         ]
         for i in range(depth):
-            parts = {
-                ("encoder", 3 * i, "conv"): layouts.conv,
+            parts: dict[tuple[str, int, str], Layout | None] = {
+                ("encoder", 3 * i, "conv"): conv,
                 ("encoder", 3 * i + 1, "norm"): None,
                 ("decoder", 3 * i, "norm"): None,
-                ("decoder", 3 * i + 2, "conv"): layouts.transposed_conv,
+                ("decoder", 3 * i + 2, "conv"): transposed_conv,
             }
             for (half, place, layer), layout in parts.items():
                 theirs, ours = rf"{half}\.{place}", f"{half}.{i}.{layer}"

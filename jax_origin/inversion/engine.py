@@ -64,7 +64,8 @@ def invert(
       The best latent of each image, and how near it comes.
 
     Raises:
-      ValueError: If the images are no such array, or not of the generator's shape.
+      ValueError: If the images are no such array, none, or not of the generator's shape; if the
+        generator makes another shape than it says.
     """
     config = config or InversionConfig()
     pixels = as_float(images)
@@ -73,8 +74,10 @@ def invert(
             f"images are {pixels.shape[1:]} (H, W, C), the generator makes "
             f"{tuple(generator.image_shape)}; resize them, or choose another generator"
         )
-    lanes = _Lanes(generator, pixels, config, progress)
     total = len(pixels)
+    if total == 0:
+        raise ValueError("there are no images to invert")
+    lanes = _Lanes(generator, pixels, config, progress)
     image = np.repeat(np.arange(total), config.restarts)
     restart = np.tile(np.arange(config.restarts), total)
     distance, latent = lanes.descend(config.search, image, lanes.start(key))
@@ -89,8 +92,9 @@ def invert(
     best = np.argmin(distance.reshape(total, config.restarts), axis=1)
     best = best + np.arange(total) * config.restarts
     reconstruction, loss = lanes.reconstruct(latent[best])
+    finite = np.isfinite(distance[best])
     return Inversion(
-        loss=distance[best] if config.distance == "l2" else loss,
+        loss=distance[best] if config.distance == "l2" else np.where(finite, loss, np.inf),
         distance=distance[best],
         latent=latent[best],
         reconstruction=reconstruction,
@@ -187,7 +191,15 @@ class _Model(NamedTuple):
         return nnx.merge(self.graph, jax.tree.unflatten(self.tree, weights))
 
     def images(self, weights: list[jax.Array], latents: jax.Array) -> jax.Array:
-        return clip_straight_through(self.merge(weights)(latents))
+        generator = self.merge(weights)
+        made = generator(latents)
+        # A wrong shape would broadcast against the images, and give a loss of something else.
+        if made.shape[1:] != tuple(generator.image_shape):
+            raise ValueError(
+                f"{type(generator).__name__} makes images of shape {made.shape[1:]}; its "
+                f"image_shape says {tuple(generator.image_shape)}"
+            )
+        return clip_straight_through(made)
 
 
 class _Carry(NamedTuple):

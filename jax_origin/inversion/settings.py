@@ -51,6 +51,9 @@ class Descent:
     def transformation(self) -> optax.GradientTransformation:
         """The optax optimiser that these settings name."""
         make: Any = getattr(optax, self.optimizer, None)
+        if make is None:
+            hint = _suggest(self.optimizer, dir(optax))
+            raise ValueError(f"optimizer {self.optimizer!r}: optax has none of this name{hint}")
         rate = SCHEDULES[self.schedule](self.learning_rate, self.steps)
         try:
             transformation = make(rate, **dict(self.options))

@@ -10,6 +10,7 @@ import numpy as np
 import tqdm
 from orbax.checkpoint import v1 as ocp
 
+from jax_origin.files import atomic_write
 from jax_origin.generators import Generator, sample_latents
 from jax_origin.images import save_png
 
@@ -68,8 +69,19 @@ def train(
       The trained generator, in evaluation mode.
 
     Raises:
-      TrainingError: If there are fewer images than a batch holds.
+      TrainingError: If there are fewer images than a batch holds, a number that is counted in is
+        below 1, or the workdir's checkpoint is past the last step or of something else.
     """
+    counts = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "checkpoint_every": checkpoint_every,
+        "grid_every": grid_every,
+        "log_every": log_every,
+    }
+    for name, count in counts.items():
+        if count < 1:
+            raise TrainingError(f"{name} must be at least 1, not {count}")
     if len(images) < batch_size:
         raise TrainingError(f"{len(images)} images are fewer than a batch of {batch_size}")
     workdir = pathlib.Path(workdir).absolute()
@@ -84,7 +96,9 @@ def train(
         start = 0
         if checkpointer.latest is not None:
             start = checkpointer.latest.step
-            state = _load(checkpointer, state)
+            if start > steps:
+                raise TrainingError(f"{workdir} is at step {start} already, past steps={steps}")
+            state = _load(checkpointer, state, where=workdir / "checkpoints" / str(start))
         _drop_lines_after(workdir / "losses.csv", start)
         bar = tqdm.tqdm(
             total=steps, initial=min(start, steps), disable=not progress, unit="step", mininterval=1
@@ -101,11 +115,12 @@ def train(
                 since, since_step = time.monotonic(), done
                 bar.set_postfix({**values, "images/s": f"{speed:.0f}"})
                 _log(workdir / "losses.csv", done, values, speed)
-            if done % checkpoint_every == 0 or done == steps:
-                checkpointer.save(done, _named_leaves(state))
             if done % grid_every == 0 or done == steps:
                 generator = task.generator(state, grid_key)
                 save_png(workdir / f"samples-{done}.png", sample_grid(generator, grid_key))
+            # Last, so that a run killed in between does the step's other files again.
+            if done % checkpoint_every == 0 or done == steps:
+                checkpointer.save(done, _named_leaves(state))
         bar.close()
     return task.generator(state, grid_key)
 
@@ -132,12 +147,16 @@ def _named_leaves(state: Any) -> dict[str, jax.Array]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
-def _load(checkpointer: ocp.training.Checkpointer, state: Any) -> Any:
+def _load(checkpointer: ocp.training.Checkpointer, state: Any, *, where: pathlib.Path) -> Any:
     abstract = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
         for name, leaf in _named_leaves(state).items()
     }
-    saved = checkpointer.load(checkpointer.latest, abstract)
+    try:
+        saved = checkpointer.load(checkpointer.latest, abstract)
+    except Exception as error:  # The reader has no one exception for what does not fit.
+        reason = "it is damaged, or of another generator, task or options; take another workdir"
+        raise TrainingError(f"{where}: cannot be resumed: {reason}") from error
     named = jax.tree_util.tree_leaves_with_path(state)
     leaves = [saved[jax.tree_util.keystr(path)] for path, _ in named]
     return jax.tree.unflatten(jax.tree.structure(state), leaves)
@@ -155,8 +174,12 @@ def _log(path: pathlib.Path, step: int, losses: dict[str, float], speed: float) 
 def _drop_lines_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
-    header, *lines = path.read_text().splitlines()
-    kept = [
-        line for line in lines if line.split(",")[0].isdigit() and int(line.split(",")[0]) <= step
-    ]
-    path.write_text("\n".join([header, *kept]) + "\n")
+    # A run that is killed as it writes leaves a torn line, or nothing at all.
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    if not lines:
+        path.unlink()
+        return
+    header, *rows = lines
+    kept = [row for row in rows if int(row.split(",")[0]) <= step]
+    with atomic_write(path) as temporary:
+        pathlib.Path(temporary).write_text("".join([header, *kept]))

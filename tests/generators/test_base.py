@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_origin.generators import (
+    DCGAN,
+    VAE,
+    FunctionGenerator,
+    Generator,
+    fingerprint,
+    generator_name,
+    sample_latents,
+)
+
+# A user's own module: nothing of it comes from jax_origin. Run here, and in another process.
+OWN = """
+from flax import nnx
+import jax.numpy as jnp
+
+class Layer(nnx.Module):
+    def __init__(self, *, scale, rngs):
+        self.scale = scale
+        self.linear = nnx.Linear(2, 12, rngs=rngs)
+
+    def __call__(self, x):
+        return self.linear(x) * self.scale
+
+class Own(nnx.Module):
+    latent_shape = (2,)
+    image_shape = (2, 2, 3)
+
+    def __init__(self, *, scale=0.5, options=None, seed=0):
+        rngs = nnx.Rngs(seed)
+        self.layers = nnx.List([Layer(scale=scale, rngs=rngs)])
+        self.norm = nnx.BatchNorm(12, rngs=rngs)
+        self.options = options or {}
+
+    def __call__(self, latents):
+        x = self.norm(self.layers[0](latents), use_running_average=True)
+        return nnx.sigmoid(x).reshape(-1, 2, 2, 3)
+"""
+exec(compile(OWN, "own", "exec"))  # defines Own for this module too
+
+
+def own(**options):
+    return globals()["Own"](**options)
+
+
+def ramp(params, latents):
+    return jax.nn.sigmoid(latents @ params["w"] + params["b"]).reshape(-1, 2, 2, 3)
+
+
+def params(seed=0):
+    rng = np.random.default_rng(seed)
+    return {"w": rng.normal(size=(4, 12)).astype(np.float32), "b": np.zeros((1, 12), np.float32)}
+
+
+def function_generator(seed=0, fn=ramp, **options):
+    shapes = {"latent_shape": (4,), "image_shape": (2, 2, 3)}
+    return FunctionGenerator(fn, params(seed), **shapes, **options)
+
+
+def test_a_function_becomes_a_generator():
+    generator = function_generator()
+    latents = np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    images = jax.jit(lambda latents: generator(latents))(latents)
+    np.testing.assert_allclose(images, ramp(params(), latents), atol=1e-6)
+    assert images.shape == (5, *generator.image_shape)
+    assert generator_name(generator) == "ramp"
+
+
+def test_a_function_generator_is_a_module_that_splits_and_merges():
+    generator = function_generator()
+    latents = jnp.ones((1, 4))
+    again = nnx.merge(*nnx.split(generator))
+    assert (again(latents) == generator(latents)).all()
+    gradient = jax.grad(lambda latents: generator(latents).sum())(latents)
+    assert np.abs(gradient).max() > 0
+
+
+def test_the_fingerprint_of_a_function_covers_name_shapes_and_parameters():
+    first = fingerprint(function_generator())
+    assert fingerprint(function_generator()) == first
+    assert fingerprint(function_generator(seed=1)) != first
+    assert fingerprint(function_generator(name="ramp of tuesday")) != first
+    assert generator_name(function_generator(name="ramp of tuesday")) == "ramp of tuesday"
+    assert fingerprint(function_generator(fn=lambda params, latents: latents)) != first
+    other = FunctionGenerator(ramp, params(), latent_shape=(2, 2), image_shape=(2, 2, 3))
+    assert fingerprint(other) != first
+
+
+def test_the_fingerprint_of_an_own_module_covers_settings_and_weights():
+    first = fingerprint(own())
+    assert fingerprint(own()) == first
+    assert fingerprint(own(seed=1)) != first
+    assert fingerprint(own(scale=0.6)) != first  # held by a module inside it
+    assert fingerprint(own(options={"mode": "a"})) != first
+    assert fingerprint(own(options={"b": 1, "a": np.float32(2)})) == fingerprint(
+        own(options={"a": np.float32(2), "b": 1})
+    )
+
+
+def test_the_fingerprint_of_an_own_module_covers_every_array():
+    module = own()
+    seen = {fingerprint(module)}
+    leaves = [leaf for _, leaf in nnx.to_flat_state(nnx.state(module))]
+    for _, leaf in nnx.to_flat_state(nnx.state(module)):
+        assert leaf.size > 0
+    for variable in jax.tree.leaves(
+        [module.layers[0].linear.kernel, module.layers[0].linear.bias, module.norm.mean],
+        is_leaf=lambda part: isinstance(part, nnx.Variable),
+    ):
+        variable[...] = variable[...] + 1e-3
+        seen.add(fingerprint(module))
+    assert len(seen) == 4
+    assert len(leaves) >= 4
+
+
+def test_a_fingerprint_tells_a_derived_class_from_its_base():
+    class Brighter(DCGAN):
+        def __call__(self, latents):
+            return super().__call__(latents) ** 0.5
+
+    config = {"image_size": 8, "latent_dim": 3, "width": 4}
+    base, derived = DCGAN(**config, rngs=nnx.Rngs(0)), Brighter(**config, rngs=nnx.Rngs(0))
+    assert fingerprint(derived) != fingerprint(base)
+    assert fingerprint(derived) == fingerprint(Brighter(**config, rngs=nnx.Rngs(0)))
+
+
+def test_a_random_stream_does_not_count_as_a_weight():
+    class Noisy(nnx.Module):
+        latent_shape, image_shape = (2,), (1, 1, 2)
+
+        def __init__(self, seed):
+            self.linear = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+            self.rngs = nnx.Rngs(seed)
+
+    assert fingerprint(Noisy(0)) == fingerprint(Noisy(1))
+
+
+def test_fingerprints_are_the_same_in_another_process():
+    code = textwrap.dedent(
+        f"""
+        import json, os
+        exec({OWN!r})
+        from jax_origin.generators import fingerprint
+        print(json.dumps([fingerprint(Own(options={{"b": (1, 2), "a": None}})), os.getpid()]))
+        """
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    other, _ = json.loads(run.stdout)
+    assert other == fingerprint(own(options={"a": None, "b": (1, 2)}))
+
+
+def test_latents_are_standard_normal_by_default():
+    key = jax.random.key(0)
+    latents = sample_latents(function_generator(), key, 5000)
+    assert latents.shape == (5000, 4)
+    assert latents.dtype == jnp.float32
+    assert abs(float(latents.mean())) < 0.05
+    assert abs(float(latents.std()) - 1) < 0.05
+    assert (latents == sample_latents(function_generator(), key, 5000)).all()
+    assert (latents != sample_latents(function_generator(), jax.random.key(1), 5000)).any()
+
+
+def test_a_generators_own_prior_is_used():
+    class Uniform(FunctionGenerator):
+        def sample_latents(self, key, num):
+            return jax.random.uniform(key, (num, *self.latent_shape))
+
+    generator = Uniform(ramp, params(), latent_shape=(4,), image_shape=(2, 2, 3))
+    latents = sample_latents(generator, jax.random.key(0), 100)
+    assert latents.shape == (100, 4)
+    assert float(latents.min()) >= 0
+
+
+def test_a_name_is_the_one_given_or_the_classs():
+    generator = VAE(image_size=8, latent_dim=2, width=2, rngs=nnx.Rngs(0))
+    assert generator_name(generator) == "VAE"
+    before = fingerprint(generator)
+    generator.name = "vae-of-mine"
+    assert generator_name(generator) == "vae-of-mine"
+    assert fingerprint(generator) == before  # a kind's fingerprint is its map's, not its name's
+
+
+@pytest.mark.parametrize("missing", ["config", "latent_shape", "image_shape"])
+def test_what_a_generator_lacks_is_named(missing):
+    class Empty(Generator):
+        pass
+
+    with pytest.raises(NotImplementedError, match=f"Empty has no {missing}"):
+        getattr(Empty(), missing)

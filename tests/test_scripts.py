@@ -1,0 +1,260 @@
+"""The commands for users' own generators and images, run as users run them."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jax_origin.attribution import belonging_images
+from jax_origin.calibration import Calibration
+from jax_origin.generators import DCGAN, save_generator
+from jax_origin.images import save_png
+from jax_origin.zoo import load_generator
+
+REPOSITORY = Path(__file__).parent.parent
+KEYS = [
+    *("path", "sha256", "generator", "method", "score", "loss", "p", "q", "verdict", "reason"),
+    *("steps", "note", "error"),
+]
+
+
+def script(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run_python(str(REPOSITORY / "scripts" / name), *arguments, folder=folder)
+
+
+def run_python(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    before = os.environ.get("PYTHONPATH")
+    where = os.pathsep.join([str(REPOSITORY), before] if before else [str(REPOSITORY)])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": where},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two tiny generators, photographs stood in for by noise, and images to attribute."""
+    folder = tmp_path_factory.mktemp("scripts")
+    for seed, name in enumerate(("tiny", "other")):
+        model = DCGAN(image_size=8, width=4, latent_dim=6, rngs=nnx.Rngs(seed))
+        # Fresh weights make images that are nearly grey; larger ones give them contrast.
+        model.output.kernel[...] *= 20
+        save_generator(folder / name, model, card={"name": name})
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        save_png(folder / f"photos/{i:02d}.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    own = belonging_images(load_generator(folder / "tiny"), 1, key=jax.random.key(77))[0]
+    save_png(folder / "images/good.png", own)
+    (folder / "images/bad.png").write_text("Dear reader, this is no picture.\n")
+    (folder / "empty").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = script(
+        "calibrate.py",
+        *("--generator=tiny", "--num_belonging=20", "--foreign", "photos=photos"),
+        *("--out=made/calibration.json", "--method=origin", "--seed=4"),
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+ATTRIBUTE = [
+    *("attribute.py", "--generator=tiny", "--calibration=made/calibration.json"),
+    *("--images=images", "--alpha=0.1", "--beta=0.1"),
+]
+
+
+@pytest.fixture(scope="module")
+def attributed(folder: Path, calibrated) -> subprocess.CompletedProcess[str]:
+    done = script(*ATTRIBUTE, "--config.workdir=verdicts", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_calibrate_writes_a_calibration(folder, calibrated):
+    calibration = Calibration.load(folder / "made/calibration.json")
+    assert calibration.generator["name"] == "tiny"
+    assert calibration.generator["image_shape"] == [8, 8, 3]
+    assert calibration.method["name"] == "origin"
+    assert calibration.seed == 4
+    assert len(calibration.belonging) == 20
+    assert {name: len(group.scores) for name, group in calibration.foreign.items()} == {
+        "photos": 20
+    }
+    assert calibration.belonging.max() < calibration.foreign["photos"].scores.min()
+    lines = calibrated.stdout.splitlines()
+    assert lines[0].startswith("belonging: 20 scores, ")
+    assert lines[1].startswith("photos: 20 scores, ")
+    assert lines[2] == "wrote made/calibration.json"
+
+
+def test_attribute_writes_a_record_for_each_file(folder, attributed):
+    text = (folder / "verdicts/verdicts.jsonl").read_text()
+    bad, good = [json.loads(line) for line in text.splitlines()]
+    assert sorted(bad) == sorted(good) == sorted(KEYS)
+    assert (bad["path"], good["path"]) == ("images/bad.png", "images/good.png")
+    assert "is not an image" in bad["error"]
+    assert bad["verdict"] is None and bad["score"] is None
+    assert (good["verdict"], good["error"], good["reason"]) == ("belongs", None, None)
+    assert good["sha256"] == hashlib.sha256((folder / "images/good.png").read_bytes()).hexdigest()
+    assert (good["generator"], good["method"]) == ("tiny", "origin")
+    assert good["steps"] == 600
+    assert 0 < good["loss"] < 1e-3
+    assert good["p"] > 0.1 >= good["q"] > 0
+    assert not (folder / "runs").exists()  # The config's workdir was overridden.
+
+
+def test_attribute_prints_tables_and_draws_a_sheet(folder, attributed):
+    lines = attributed.stdout.splitlines()
+    assert any(line.startswith("belongs") and "images/good.png" in line for line in lines)
+    assert any(line.startswith("error") and "not an image" in line for line in lines)
+    assert ["images", "1", "0", "0", "1"] in [line.split() for line in lines]
+    assert "verdicts: verdicts/verdicts.jsonl" in lines
+    assert "Traceback" not in attributed.stderr
+    with Image.open(folder / "verdicts/contact_sheet.png") as sheet:
+        sheet.load()
+        assert sheet.width >= 3 * 96
+
+
+def test_run_again_only_what_is_new_is_done(folder, attributed):
+    records = folder / "verdicts/verdicts.jsonl"
+    before = records.read_bytes()
+    sheet = (folder / "verdicts/contact_sheet.png").read_bytes()
+    # A kill in the middle of a line: the second record is torn.
+    records.write_bytes(before[:-20])
+    (folder / "images/bad.png").rename(folder / "images/bad.txt")
+    (folder / "images/bad.png").write_bytes(b"")  # Has its record: not looked at again.
+    again = script(*ATTRIBUTE, "--config.workdir=verdicts", folder=folder)
+    (folder / "images/bad.txt").rename(folder / "images/bad.png")
+    assert again.returncode == 0, again.stderr
+    assert records.read_bytes() == before
+    assert (folder / "verdicts/contact_sheet.png").read_bytes() == sheet
+    assert again.stdout == attributed.stdout
+
+
+# Runs a script once for each line of arguments, each in a process of its own. What takes long, the
+# imports, is done once before.
+MANY = """
+import json, os, runpy, sys
+import jax, jax_origin.attribution, jax_origin.audit, jax_origin.zoo, tqdm, ml_collections
+for i, (name, *arguments) in enumerate(json.loads(sys.argv[1])):
+    if os.fork() == 0:
+        for number, stream in ((1, "out"), (2, "err")):
+            file = os.open(f"case-{i}.{stream}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(file, number)
+        sys.argv = [name, *arguments]
+        sys.path[0] = os.path.dirname(name)
+        runpy.run_path(name, run_name="__main__")
+    _, status = os.wait()
+    print(os.waitstatus_to_exitcode(status))
+"""
+
+GENERATOR, CALIBRATION = "--generator=tiny", "--calibration=made/calibration.json"
+IMAGES, WORKDIR = "--images=images", "--workdir=refused"
+GOOD = ["attribute.py", GENERATOR, CALIBRATION, IMAGES, WORKDIR]
+MISTAKES = {
+    "empty folder": ([*GOOD, "--images=empty"], "attribute: empty: no images in this folder"),
+    "missing file": ([*GOOD, "--images=no.png"], "attribute: no.png: no such file or folder"),
+    "no images": (
+        ["attribute.py", GENERATOR, CALIBRATION, WORKDIR],
+        "attribute: --images: say which images 'tiny' is to be tried on",
+    ),
+    "missing calibration": ([*GOOD, "--calibration=no.json"], "attribute: no.json: "),
+    "no calibration": (
+        ["attribute.py", GENERATOR, IMAGES, WORKDIR],
+        "attribute: the zoo ships no calibration of method 'origin' for 'tiny': make one with "
+        "scripts/calibrate.py",
+    ),
+    "not a calibration": ([*GOOD, "--calibration=images/bad.png"], "attribute: images/bad.png: "),
+    "calibration of another model": (
+        [*GOOD, "--generator=other"],
+        "attribute: calibration made/calibration.json was made for generator 'tiny' (",
+    ),
+    "unexpected reference": (
+        [*GOOD, "--reference=other"],
+        "attribute: made/calibration.json was made with no reference; here there is ",
+    ),
+    "wrong method": ([*GOOD, "--method=guess"], "'guess'"),
+    "method of another calibration": ([*GOOD, "--method=ronan"], "'ronan'"),
+    "unknown generator": (
+        [*GOOD, "--generator=stylegan9"],
+        "attribute: stylegan9: no such generator; the zoo has ",
+    ),
+    "no generator directory": ([*GOOD, "--generator=photos"], "attribute: photos: not a generator"),
+    "rate of nought": ([*GOOD, "--alpha=0"], "attribute: --alpha=0.0: must lie strictly between"),
+    "rate above one": ([*GOOD, "--config.beta=2."], "attribute: --beta=2.0: must lie strictly"),
+    "another seed in the workdir": (
+        [*ATTRIBUTE, "--workdir=verdicts", "--seed=9"],
+        "attribute: verdicts holds another run (seed was 1, is 9): choose another workdir",
+    ),
+    "workdir that is a file": ([*GOOD, "--workdir=images/good.png"], "attribute: images/good.png"),
+    "foreign without a name": (
+        ["calibrate.py", GENERATOR, "--foreign=photos", "--out=refused"],
+        "calibrate: --foreign=photos: write name=DIR",
+    ),
+    "foreign without images": (
+        ["calibrate.py", GENERATOR, "--foreign=photos=empty", "--out=refused"],
+        "calibrate: empty: no images in this folder",
+    ),
+    "foreign of another size": (
+        ["calibrate.py", "--foreign=photos=photos", "--out=refused"],
+        "calibrate: photos/00.png: is 8x8 (HxW)",
+    ),
+    "wrong calibration method": (
+        ["calibrate.py", GENERATOR, "--method=guess", "--out=refused"],
+        "calibrate: unknown method 'guess'; choose from origin, ronan",
+    ),
+    "unknown generator to calibrate": (
+        ["calibrate.py", "--generator=stylegan9", "--out=refused"],
+        "calibrate: stylegan9: no such generator; the zoo has ",
+    ),
+    "foreign named twice": (
+        ["calibrate.py", GENERATOR, "--foreign=a=photos", "--foreign=a=photos", "--out=refused"],
+        "calibrate: --foreign=a=photos: there is a group 'a' already",
+    ),
+    "too few for the rule": (
+        ["calibrate.py", GENERATOR, "--method=ronan", "--num_belonging=2", "--out=refused"],
+        "calibrate: the grubbs rule needs at least 3 belonging scores; got 2",
+    ),
+    "calibration that cannot be written": (
+        ["calibrate.py", GENERATOR, "--num_belonging=1", "--out=images/good.png/a.json"],
+        "calibrate: images/good.png/a.json: ",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def mistakes(folder: Path, attributed) -> dict[str, tuple[int, str]]:
+    """Exit status and standard error of each."""
+    cases = [[str(REPOSITORY / "scripts" / name), *rest] for (name, *rest), _ in MISTAKES.values()]
+    done = run_python("-c", MANY, json.dumps(cases), folder=folder)
+    assert done.returncode == 0, done.stderr
+    statuses = map(int, done.stdout.split())
+    errors = [(folder / f"case-{i}.err").read_text() for i in range(len(cases))]
+    return dict(zip(MISTAKES, zip(statuses, errors, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line(folder, mistakes, mistake):
+    status, error = mistakes[mistake]
+    assert status == 1
+    lines = [line for line in error.splitlines() if line and "evaluation/s]" not in line]
+    assert len(lines) == 1, error
+    assert MISTAKES[mistake][1] in lines[0]
+    assert not (folder / "refused").exists()  # The corrected command may use the same place.
