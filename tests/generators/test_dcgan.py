@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from flax import nnx
@@ -14,7 +16,7 @@ def reference_arrays(*, image_size, latent_dim=7, width=4, channels=3):
     depth = image_size.bit_length() - 3
     sizes = [latent_dim, *(width * 2 ** (depth - 1 - i) for i in range(depth)), channels]
     arrays = {}
-    for i, (ins, outs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (ins, outs) in enumerate(itertools.pairwise(sizes)):
         kernel = rng.normal(size=(ins, outs, 4, 4)) / np.sqrt(4 * ins)
         arrays[f"main.{3 * i}.weight"] = kernel.astype(np.float32)
         if i == depth:

@@ -13,7 +13,9 @@ from jax_origin.generators.storage import CARD, WEIGHTS, hash_file, read_card
 
 
 def tiny(seed=0, **config):
-    generator = DCGAN(**{"image_size": 8, "latent_dim": 3, "width": 4, **config}, rngs=nnx.Rngs(seed))
+    generator = DCGAN(
+        **{"image_size": 8, "latent_dim": 3, "width": 4, **config}, rngs=nnx.Rngs(seed)
+    )
     generator.eval()
     return generator
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def reference_arrays():
         }
 
     arrays = {}
-    for i, (ins, outs) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for i, (ins, outs) in enumerate(itertools.pairwise(SIZES)):
         arrays[f"encoder.{3 * i}.weight"] = rng.normal(size=(outs, ins, 4, 4)) / np.sqrt(16 * ins)
         arrays |= norm(f"encoder.{3 * i + 1}", outs)
     for head in ("mean", "log_variance"):
@@ -31,7 +33,7 @@ def reference_arrays():
         arrays[f"{head}.bias"] = rng.normal(size=LATENT)
     arrays["project.weight"] = rng.normal(size=(GRID, LATENT)) / np.sqrt(LATENT)
     arrays["project.bias"] = rng.normal(size=GRID)
-    for i, (outs, ins) in enumerate(reversed(list(zip(SIZES, SIZES[1:], strict=False)))):
+    for i, (outs, ins) in enumerate(reversed(list(itertools.pairwise(SIZES)))):
         arrays |= norm(f"decoder.{3 * i}", ins)
         arrays[f"decoder.{3 * i + 2}.weight"] = rng.normal(size=(ins, outs, 4, 4)) / np.sqrt(ins)
     arrays = {name: array.astype(np.float32) for name, array in arrays.items()}
@@ -46,7 +48,7 @@ def reference_arrays():
 def their_vae(torch, arrays):
     """The network that the class describes in PyTorch's terms, in evaluation mode."""
     nn = torch.nn
-    pairs = list(zip(SIZES, SIZES[1:], strict=False))
+    pairs = list(itertools.pairwise(SIZES))
 
     class Reference(nn.Module):
         def __init__(self):
@@ -110,7 +112,9 @@ def test_the_encoder_has_pytorchs_posterior(checkpoint):
         assert mine.shape == tuple(other.shape) == (6, LATENT)
         errors.append(np.abs(np.asarray(mine) - other.numpy()).max())
     assert max(errors) < TOLERANCE
-    assert (np.asarray(generator.encode(images)) == np.asarray(generator.posterior(images)[0])).all()
+    assert (
+        np.asarray(generator.encode(images)) == np.asarray(generator.posterior(images)[0])
+    ).all()
 
 
 def test_the_configuration_is_inferred_from_shapes(checkpoint):

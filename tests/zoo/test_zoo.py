@@ -1,0 +1,57 @@
+"""The zoo ships what its cards say, and its calibrations can be derived again."""
+
+import jax
+import numpy as np
+import pytest
+
+from jax_origin.attribution import belonging_images
+from jax_origin.calibration import Calibration
+from jax_origin.generators import fingerprint, sample_latents
+from jax_origin.generators.storage import hash_file, read_card
+from jax_origin.inversion import invert
+from jax_origin.methods import METHODS, Method
+from jax_origin.zoo import ZOO, calibration_path, load_generator, zoo_names
+
+NAMES = zoo_names()
+
+
+def test_members_and_sizes():
+    sizes = [(ZOO / name / "weights.safetensors").stat().st_size for name in NAMES]
+    assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} <= set(NAMES)
+    assert max(sizes) <= 3_000_000
+    assert sum(sizes) <= 30_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_card_and_samples(name):
+    card = read_card(ZOO / name)
+    assert {"name", "data", "steps", "command", "good_for", "weights_sha256"} <= set(card)
+    assert card["weights_sha256"] == hash_file(ZOO / name / "weights.safetensors")
+    assert (ZOO / name / "samples.png").exists()
+    generator = load_generator(name)
+    samples = np.asarray(generator(sample_latents(generator, jax.random.key(0), 8)))
+    assert samples.shape == (8, *generator.image_shape)
+    assert samples.std(axis=0).mean() > 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("method", METHODS)
+def test_calibration_is_for_these_weights(name, method):
+    calibration = Calibration.load(calibration_path(name, method))
+    calibration.require(fingerprint=fingerprint(load_generator(name)), method_name=method)
+    assert len(calibration.belonging) == 100
+    assert Method.from_dict(calibration.method) == METHODS[method]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_calibration_derived_again(name):
+    calibration = Calibration.load(calibration_path(name))
+    generator = load_generator(name)
+    key = jax.random.key(calibration.seed)
+    images = belonging_images(generator, 100, key=jax.random.fold_in(key, 0))[:3]
+    inversion = Method.from_dict(calibration.method).inversion
+    again = invert(generator, images, inversion, key=jax.random.fold_in(key, 1)).loss
+    # Other versions and machines sum in another order, and the descent amplifies it.
+    clamped = np.maximum(again, calibration.floor)
+    expected = np.maximum(calibration.belonging[:3], calibration.floor)
+    np.testing.assert_allclose(clamped, expected, rtol=0.05)
