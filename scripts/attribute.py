@@ -31,6 +31,7 @@ from jax_origin.audit import (
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, as_uint8, decode_image, find_images, save_png
+from jax_origin.methods import Method
 from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -104,8 +105,10 @@ def run(config: ConfigDict) -> None:
         paths = find_images(where)
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
     with RecordWriter(workdir / "verdicts.jsonl") as writer:
-        done = sum(path in writer.done for path in paths)
-        with tqdm.tqdm(total=len(paths), initial=done, unit="image") as bar:
+        waiting = sum(path not in writer.done for path in paths)
+        evaluations = Method.from_dict(calibration.method).inversion.steps
+        evaluations *= 1 if reference is None else 2
+        with tqdm.tqdm(total=waiting * evaluations, unit="evaluation") as bar:
             for outcome in attribute_files(
                 paths,
                 generator,
@@ -119,6 +122,8 @@ def run(config: ConfigDict) -> None:
                 images_per_batch=config.images_per_batch,
                 progress=bar.update,
             ):
+                if outcome.image is None:
+                    bar.update(evaluations)
                 made = outcome.verdict.reconstruction if outcome.verdict else None
                 if made is not None and outcome.path in shown:
                     save_png(_reconstruction(workdir, shown[outcome.path]), as_uint8(made[None])[0])

@@ -107,7 +107,7 @@ def attribute_files(
       resize: Whether an image of another size is resized, which its record then says.
       reference: The reference generator, where the calibration was made with one.
       images_per_batch: Images that are decided together; no verdict depends on it.
-      progress: Called with the number of files that have been dealt with since its last call.
+      progress: Called with the number of lane steps done since its last call.
 
     Yields:
       What became of each file, in order.
@@ -136,14 +136,13 @@ def attribute_files(
                 alpha=alpha,
                 beta=beta,
                 reference=reference,
+                progress=progress,
             )
             for image, verdict in zip(images, verdicts, strict=True):
                 record = _record(image.path, calibration, image=image, verdict=verdict)
                 outcomes[image.path] = FileVerdict(image.path, record, image, verdict)
         for path in batch:
             writer.write(outcomes[path].record)
-            if progress is not None:
-                progress(1)
             yield outcomes[path]
 
 

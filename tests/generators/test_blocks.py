@@ -2,6 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jax_origin.generators.blocks import (
     clip_straight_through,
@@ -112,12 +114,44 @@ def test_transposed_conv_is_right_inside_a_scan():
         last, images = jax.lax.scan(body, x, kernels)
         return (images * cotangent[None]).sum() + last.sum()
 
-    mine, other = (
-        jax.jit(jax.value_and_grad(lambda x, k: total(convolve, x, k), argnums=(0, 1)))(x, kernels)
-        for convolve in (transposed_conv_4x4, lax_transposed)
-    )
+    run = jax.jit(jax.value_and_grad(total, argnums=(1, 2)), static_argnums=0)
+    mine, other = (run(convolve, x, kernels) for convolve in (transposed_conv_4x4, lax_transposed))
     for ours, theirs in zip(jax.tree.leaves(mine), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def by_definition(x, kernel):
+    """Each input pixel lays the kernel down at twice its place; then a border of one is cut off."""
+    n, h, w, _ = x.shape
+    laid = np.zeros((n, 2 * h + 2, 2 * w + 2, kernel.shape[-1]))
+    for row, column in np.ndindex(h, w):
+        footprint = np.einsum("ni,hwio->nhwo", x[:, row, column].astype(np.float64), kernel)
+        laid[:, 2 * row : 2 * row + 4, 2 * column : 2 * column + 4] += footprint
+    return laid[:, 1:-1, 1:-1]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    n=st.integers(1, 3),
+    h=st.integers(1, 5),
+    w=st.integers(1, 5),
+    channels=st.integers(1, 4),
+    out=st.integers(1, 4),
+)
+def test_transposed_conv_is_its_definition_for_any_shape(n, h, w, channels, out):
+    rng = np.random.default_rng((n, h, w, channels, out))
+    x = rng.normal(size=(n, h, w, channels)).astype(np.float32)
+    kernel = rng.normal(size=(4, 4, channels, out)).astype(np.float32)
+    images = jax.jit(transposed_conv_4x4)(x, kernel)
+    assert images.shape == (n, 2 * h, 2 * w, out)
+    assert np.abs(images - by_definition(x, kernel)).max() < TOLERANCE
+
+
+def test_transposed_conv_keeps_16_bits():
+    x, kernel, _ = inputs()
+    images = transposed_conv_4x4(jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16))
+    assert images.dtype == jnp.bfloat16
+    np.testing.assert_allclose(images.astype(jnp.float32), by_definition(x, kernel), atol=0.2)
 
 
 def test_clip_straight_through_clips_and_passes_the_whole_gradient():
@@ -126,6 +160,29 @@ def test_clip_straight_through_clips_and_passes_the_whole_gradient():
     weights = jnp.arange(1.0, 7.0)
     gradient = jax.grad(lambda v: (weights * clip_straight_through(v)).sum())(values)
     assert gradient.tolist() == weights.tolist()
+
+
+def test_clip_straight_through_is_exact_however_large_the_values_inside_a_scan():
+    # x + stop_gradient(clip(x) - x) would lose the clipped value to rounding.
+    values = jnp.array([-3e8, -1e-7, 0.0, 0.3, 1.0000001, 2.0, 3e8])
+
+    @jax.jit
+    def run(values):
+        def body(carry, _):
+            clipped, pull_back = jax.vjp(clip_straight_through, carry)
+            return carry, (clipped, pull_back(carry)[0])
+
+        return jax.lax.scan(body, values, length=2)[1]
+
+    clipped, gradient = run(values)
+    assert clipped.tolist() == [np.clip(values, 0, 1).tolist()] * 2
+    assert gradient.tolist() == [values.tolist()] * 2
+
+
+def test_clip_straight_through_has_the_same_derivative_forwards():
+    values = jnp.array([-3.0, 0.4, 1.7])
+    _, tangent = jax.jvp(clip_straight_through, (values,), (values,))
+    assert tangent.tolist() == values.tolist()
 
 
 def test_clip_straight_through_moves_a_saturated_value_inside_a_scan():

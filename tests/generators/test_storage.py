@@ -270,7 +270,7 @@ def test_a_wrong_config_for_a_file_is_refused(tmp_path, config):
 def test_a_generator_that_is_not_finite_is_not_saved(tmp_path):
     generator = tiny()
     generator.output.kernel[...] = generator.output.kernel[...].at[0, 0, 0, 0].set(np.nan)
-    with pytest.raises(CheckpointError, match="not saved, output.kernel holds NaN or infinity"):
+    with pytest.raises(CheckpointError, match=r"not saved, output\.kernel holds NaN or infinity"):
         save_generator(tmp_path / "g", generator)
     assert not (tmp_path / "g").exists()
 
