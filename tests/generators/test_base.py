@@ -123,6 +123,38 @@ def test_the_fingerprint_of_an_own_module_covers_every_array():
     assert len(leaves) >= 4
 
 
+def test_the_fingerprint_of_an_own_module_covers_plain_arrays_keys_and_private_settings():
+    class Plain(nnx.Module):
+        latent_shape, image_shape = (2,), (1, 1, 2)
+
+        def __init__(self, *, value=1.0, seed=0, truncation=0.7):
+            self.table = jnp.full(2, value)
+            self.noise = jax.random.key(seed)
+            self._truncation = truncation
+
+        def __call__(self, latents):
+            noise = jax.random.normal(self.noise, (1, 2))
+            return (latents * self._truncation * self.table[None] + noise)[:, None, None]
+
+    first = fingerprint(Plain())
+    assert fingerprint(Plain()) == first
+    changes = {"value": 2.0}, {"seed": 1}, {"truncation": 0.8}
+    assert len({first, *(fingerprint(Plain(**change)) for change in changes)}) == 4
+
+
+def test_a_class_derived_from_generator_needs_no_kind_to_have_a_fingerprint():
+    class Mine(Generator):
+        latent_shape, image_shape = (2,), (1, 1, 3)
+
+        def __init__(self, scale):
+            self.scale = scale
+
+        def __call__(self, latents):
+            return jax.nn.sigmoid(self.scale * latents.mean(1))[:, None, None, None]
+
+    assert fingerprint(Mine(1.0)) == fingerprint(Mine(1.0)) != fingerprint(Mine(2.0))
+
+
 def test_a_fingerprint_tells_a_derived_class_from_its_base():
     class Brighter(DCGAN):
         def __call__(self, latents):

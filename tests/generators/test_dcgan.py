@@ -1,5 +1,7 @@
 import itertools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -88,6 +90,27 @@ def test_output_size_resizes_as_pytorch_does(tmp_path, output_size):
     theirs = their_images(torch, arrays, sample(), resize=output_size)
     error = np.abs(np.asarray(generator(sample())) - theirs).max()
     assert error < TOLERANCE
+
+
+def test_the_full_reference_size_makes_pytorchs_images(tmp_path):
+    torch = pytest.importorskip("torch")
+    arrays = reference_arrays(image_size=64, latent_dim=100, width=64)
+    write_safetensors(tmp_path / "netG.safetensors", arrays)
+    latents = sample(latent_dim=100)
+    ours = nnx.jit(open_generator(tmp_path / "netG.safetensors", kind="dcgan"))(latents)
+    assert np.abs(np.asarray(ours) - their_images(torch, arrays, latents)).max() < TOLERANCE
+
+
+def test_the_gradient_by_the_latent_is_pytorchs(tmp_path):
+    torch = pytest.importorskip("torch")
+    arrays = reference_arrays(image_size=16)
+    write_safetensors(tmp_path / "netG.safetensors", arrays)
+    graph, state = nnx.split(open_generator(tmp_path / "netG.safetensors", kind="dcgan"))
+    ours = jax.jit(jax.grad(lambda z: jnp.mean(nnx.merge(graph, state)(z) ** 2)))(sample())
+    z = torch.tensor(sample(), requires_grad=True)
+    images = their_generator(torch, arrays)(z[:, :, None, None]) / 2 + 0.5
+    (images**2).mean().backward()
+    np.testing.assert_allclose(ours, z.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_halving_averages_blocks_of_four_pixels(tmp_path):

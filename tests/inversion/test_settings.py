@@ -59,7 +59,7 @@ def test_steps_count_the_gradient_evaluations_of_one_image():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Descent(objective="12"), ["objective='12'", "l1, l2, log_l2", "'l2'?"]),
+        (lambda: Descent(objective="l22"), ["objective='l22'", "l1, l2, log_l2", "'l2'?"]),
         (lambda: Descent(schedule="cosin"), ["schedule='cosin'", "did you mean 'cosine'?"]),
         (lambda: Descent(optimizer="adamm"), ["optimizer 'adamm'", "did you mean 'adam'?"]),
         (lambda: Descent(optimizer="apply_updates"), ["optimizer 'apply_updates'"]),
