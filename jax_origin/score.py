@@ -32,15 +32,18 @@ def reference_ratio(
       reference_loss: [N], the same images' under the reference model.
 
     Returns:
-      float64 [N].
+      float64 [N]; NaN where one of the two losses is not finite.
 
     Raises:
       ValueError: If there is no reference loss.
     """
     if reference_loss is None:
         raise ValueError("the score 'reference_ratio' needs a reference model: reference=...")
+    ours, theirs = np.asarray(loss, np.float64), np.asarray(reference_loss, np.float64)
+    # A reference that gave no image has an infinite loss: a ratio of 0 would speak for belonging.
+    finite = np.isfinite(ours) & np.isfinite(theirs)
     floor = np.finfo(np.float32).tiny
-    return np.asarray(loss, np.float64) / np.maximum(np.asarray(reference_loss, np.float64), floor)
+    return np.where(finite, ours, np.nan) / np.where(finite, np.maximum(theirs, floor), 1.0)
 
 
 SCORES: dict[str, Callable[..., NDArray[np.float64]]] = {

@@ -12,6 +12,72 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax
+import numpy as np
+import pytest
 
 # Broadcasting between arrays of different rank hides shape mistakes: in tests it is an error.
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def make_generator():
+    """Makes a DCGAN of 8x8 images and six-dimensional latents, with weights from a seed."""
+    from flax import nnx
+
+    from jax_origin.generators import DCGAN
+
+    def make(seed: int) -> DCGAN:
+        generator = DCGAN(image_size=8, latent_dim=6, width=4, rngs=nnx.Rngs(seed))
+        # Drawn with deviation 0.02 the weights would make grey images.
+        state = nnx.state(generator, nnx.Param)
+        nnx.update(generator, jax.tree.map(lambda w: 20 * w if w.ndim == 4 else w, state))
+        generator.eval()
+        generator.name = f"tiny-{seed}"
+        return generator
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def generator(make_generator):
+    """The tiny generator that is inspected."""
+    return make_generator(0)
+
+
+@pytest.fixture(scope="session")
+def method():
+    """A method that brings the tiny generators' own images to the 8-bit floor in a second."""
+    from jax_origin.inversion import Descent, InversionConfig
+    from jax_origin.methods import Method
+
+    return Method(
+        name="tiny",
+        inversion=InversionConfig(
+            restarts=2,
+            scales=(0.2, 0.8),
+            search=Descent(steps=40),
+            polish=Descent(steps=60, objective="log_l2", learning_rate=0.1),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Images that no tiny generator makes, uint8 [100, 8, 8, 3]."""
+    return np.random.default_rng(0).integers(0, 256, (100, 8, 8, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def calibration(generator, make_generator, method, noise):
+    """The tiny generator's calibration, with two foreign groups."""
+    from jax_origin.attribution import ForeignImages, belonging_images, calibrate
+
+    other = belonging_images(make_generator(1), 99, key=jax.random.key(5))
+    return calibrate(
+        generator,
+        method=method,
+        num_belonging=99,
+        foreign={"noise": ForeignImages(noise, 25), "other": other},
+        key=jax.random.key(0),
+        seed=0,
+    )

@@ -59,7 +59,7 @@ class Descent:
             transformation = make(rate, **dict(self.options))
             if not isinstance(transformation, optax.GradientTransformation):
                 raise TypeError("it makes no gradient transformation")
-        except TypeError as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(
                 f"optimizer {self.optimizer!r} with options {dict(self.options)}: not an optax "
                 f"optimiser that can be made so ({error})"

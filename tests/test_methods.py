@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from jax_origin.inversion import Descent, InversionConfig
+from jax_origin.methods import METHODS, Method, get_method
+
+
+def test_ronan_is_the_published_recipe():
+    ronan = get_method("ronan")
+    assert ronan.inversion.search == Descent(
+        steps=1500, objective="l2", learning_rate=0.1, schedule="constant", optimizer="adam"
+    )
+    assert ronan.inversion.polish is None
+    assert (ronan.inversion.start, ronan.inversion.restarts) == ("prior", 1)
+    assert ronan.inversion.distance == "l2"
+    assert (ronan.rule, ronan.decision, ronan.alpha) == ("grubbs", "published", 0.05)
+    assert ronan.floor == 0.0
+
+
+def test_origin_bounds_both_errors_and_takes_fewer_evaluations_than_ronan():
+    origin = get_method("origin")
+    assert (origin.rule, origin.decision) == ("conformal", "two_errors")
+    assert origin.alpha == origin.beta == 0.01
+    assert origin.floor == 1e-5
+    assert origin.inversion.steps < get_method("ronan").inversion.steps
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_method_comes_back_from_json(name):
+    method = METHODS[name]
+    assert method.name == name
+    assert Method.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+
+
+def test_what_a_calibration_adds_to_a_method_is_passed_over():
+    values = {**METHODS["origin"].to_dict(), "reference": "0123"}
+    assert Method.from_dict(values) == METHODS["origin"]
+
+
+def test_a_method_is_its_own_method():
+    method = Method(name="mine", inversion=InversionConfig())
+    assert get_method(method) is method
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown method 'ronin'; choose from origin, ronan"):
+        get_method("ronin")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": "los"}, "score='los': choose from loss, reference_ratio"),
+        ({"rule": "grubs"}, "rule='grubs': choose from conformal, grubbs"),
+        ({"decision": "one"}, "decision='one': choose from two_errors, published"),
+    ],
+)
+def test_what_is_wrong_is_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Method(name="mine", inversion=InversionConfig(), **changes)
