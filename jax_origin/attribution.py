@@ -100,10 +100,18 @@ def calibrate(
 
     Raises:
       ValueError: If a group's images are no images of the generator's shape.
-      CalibrationError: If scores are not finite, or too few for the method's rule.
+      CalibrationError: If scores are not finite, or too few for the method's rule; if the
+        reference makes images of another shape.
     """
     method = get_method(method)
+    if num_belonging < 1:
+        raise CalibrationError(f"num_belonging must be at least 1, not {num_belonging}")
     if reference is not None:
+        if tuple(reference.image_shape) != tuple(generator.image_shape):
+            raise CalibrationError(
+                f"the reference makes images of {tuple(reference.image_shape)} (H, W, C), the "
+                f"generator {tuple(generator.image_shape)}: choose a reference of the same size"
+            )
         method = dataclasses.replace(method, score="reference_ratio", floor=0.0)
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     belonging = belonging_images(generator, num_belonging, key=image_key)
@@ -182,6 +190,8 @@ def attribute(
     """
     check_calibration(calibration, generator, reference=reference)
     method = Method.from_dict(calibration.method)
+    # A wrong alpha or beta is refused now, not when all images have been inverted.
+    decide([], calibration, alpha=alpha, beta=beta)
     if len(images) == 0:
         return []
     scores, result = score_images(
@@ -222,18 +232,23 @@ def check_calibration(
     """Makes sure that a calibration was made for this generator and this reference.
 
     Raises:
-      CalibrationError: If it was not; the message says for what it was made.
+      CalibrationError: If it was not; the message says for what it was made. If its method is
+        none that can be run here.
     """
+    where = calibration.path or "the calibration"
     calibration.require(
         fingerprint=fingerprint(generator), generator_name=generator_name(generator)
     )
     wanted = calibration.method["reference"]
     given = fingerprint(reference) if reference is not None else None
     if wanted != given:
-        where = calibration.path or "the calibration"
         made = f"reference {wanted[:12]}..." if wanted else "no reference"
         asked = f"reference {given[:12]}..." if given else "none"
         raise CalibrationError(f"{where} was made with {made}; here there is {asked}")
+    try:
+        Method.from_dict(calibration.method)
+    except (TypeError, ValueError) as error:
+        raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
 
 
 def belonging_images(generator: GeneratorLike, num: int, *, key: jax.Array) -> NDArray[np.uint8]:

@@ -74,6 +74,9 @@ def run(config: ConfigDict) -> None:
     for name in ("alpha", "beta"):
         if config[name] is not None and not 0 < config[name] < 1:
             raise RunError(f"--{name}={config[name]}: must lie strictly between 0 and 1")
+    for name in ("images_per_batch", "sheet_images"):
+        if config[name] < 1:
+            raise RunError(f"--config.{name}={config[name]}: must be at least 1")
     generator = load_generator(config.generator, kind=config.kind)
     reference = load_generator(config.reference) if config.reference else None
     calibration = Calibration.load(
@@ -82,6 +85,12 @@ def run(config: ConfigDict) -> None:
     if config.method:
         calibration.require(method_name=config.method)
     check_calibration(calibration, generator, reference=reference)
+    channels = generator.image_shape[2]
+    if channels != 3:
+        raise RunError(
+            f"{generator.name!r} makes images of {channels} channels; files are read as RGB: use "
+            "jax_origin.attribute with arrays"
+        )
     where = config.images
     if where is None and generator.name not in zoo_names():
         raise ImageError("--images", f"say which images {generator.name!r} is to be tried on")

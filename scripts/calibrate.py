@@ -65,6 +65,14 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
     key = jax.random.key(config.seed)
     size = generator.image_shape[:2]
     groups: dict[str, ForeignImages] = {}
+    if config.num_belonging < 1:
+        raise CalibrationError(f"num_belonging must be at least 1, not {config.num_belonging}")
+    channels = generator.image_shape[2]
+    if foreign and channels != 3:
+        raise CalibrationError(
+            f"{generator.name!r} makes images of {channels} channels; files are read as RGB: use "
+            "jax_origin.calibrate with arrays"
+        )
     for entry in foreign:
         name, _, where = entry.partition("=")
         if not name or not where:

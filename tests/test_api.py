@@ -60,7 +60,7 @@ def test_options_are_given_by_name_only(name):
 def test_every_argument_is_explained(name):
     function = getattr(jax_origin, name)
     for parameter in inspect.signature(function).parameters:
-        assert f"\n      {parameter}: " in function.__doc__
+        assert f"\n  {parameter}: " in inspect.getdoc(function)
 
 
 @pytest.mark.parametrize("name", ["Descent", "InversionConfig", "Method", "Verdict"])
@@ -68,7 +68,7 @@ def test_settings_and_verdicts_are_made_by_name_only_and_explained(name):
     cls = getattr(jax_origin, name)
     for parameter in inspect.signature(cls).parameters.values():
         assert parameter.kind is parameter.KEYWORD_ONLY
-        assert f"\n      {parameter.name}: " in cls.__doc__
+        assert f"\n  {parameter.name}: " in inspect.getdoc(cls)
 
 
 def test_errors_are_value_errors():

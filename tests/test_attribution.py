@@ -14,6 +14,7 @@ from jax_origin.attribution import (
     check_calibration,
     score_images,
 )
+from jax_origin.calibration import decide
 from jax_origin.generators import fingerprint
 
 KEY = jax.random.key(7)
@@ -306,3 +307,77 @@ def test_a_plain_function_is_calibrated_and_attributed(method):
     found = attribute(images, model, calibration, key=KEY, alpha=0.05)
     assert words(found) == ["belongs", "belongs", "foreign", "foreign"]
     assert {verdict.generator for verdict in found} == {"plain"}
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+@pytest.mark.parametrize("rate", [0.0, 1.0, float("nan")])
+def test_a_wrong_rate_is_refused_before_any_work(generator, calibration, own, name, rate):
+    told: list[int] = []
+    with pytest.raises(ValueError, match=f"{name} must lie strictly between 0 and 1"):
+        attribute(own, generator, calibration, key=KEY, progress=told.append, **{name: rate})
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"score": "entropy"},
+        {"inversion": {"step": 3}},
+        {"inversion": {"scales": 3}},
+        {"inversion": {"search": {"optimizer": "adamm"}}},
+    ],
+)
+def test_a_method_that_cannot_be_run_is_refused_in_one_line(generator, calibration, own, changes):
+    other = dataclasses.replace(calibration, method={**calibration.method, **changes})
+    with pytest.raises(CalibrationError, match="its method cannot be run: ") as caught:
+        attribute(own, generator, other, key=KEY)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reference_of_another_size_is_refused_before_any_work(generator, method):
+    small = FunctionGenerator(
+        lambda weight, latents: latents.reshape(-1, 4, 4, 3) * weight,
+        np.ones((), np.float32),
+        latent_shape=(48,),
+        image_shape=(4, 4, 3),
+    )
+    told: list[int] = []
+    with pytest.raises(CalibrationError, match=r"reference makes images of \(4, 4, 3\)"):
+        calibrate(
+            generator,
+            method=method,
+            num_belonging=3,
+            reference=small,
+            key=KEY,
+            progress=told.append,
+        )
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("num", "rule", "words"),
+    [(0, "conformal", "num_belonging must be at least 1"), (2, "grubbs", "at least 3 belonging")],
+)
+def test_too_few_images_for_a_calibration_are_refused(generator, method, num, rule, words):
+    method = dataclasses.replace(method, rule=rule)
+    with pytest.raises(CalibrationError, match=words):
+        calibrate(generator, method=method, num_belonging=num, key=KEY)
+
+
+def test_more_independent_sources_than_images_are_refused(generator, method, noise):
+    groups = {"noise": ForeignImages(noise[:3], 4)}
+    with pytest.raises(CalibrationError, match="from 1 to 3"):
+        calibrate(generator, method=method, num_belonging=1, foreign=groups, key=KEY)
+
+
+def test_ronan_s_bound_is_the_published_one(generator, method, own):
+    ronan = dataclasses.replace(METHODS["ronan"], inversion=method.inversion)
+    calibration = calibrate(generator, method=ronan, num_belonging=10, key=KEY)
+    scores = calibration.belonging
+    # Grubbs' one-sided critical value for N = 10 at 0.05 (Grubbs and Beck, 1972) is 2.176.
+    bound = scores.mean() + 2.176 * scores.std(ddof=1)
+    levels = {0.999 * bound: "belongs", 1.001 * bound: "foreign"}
+    for score, expected in levels.items():
+        assert decide([score], calibration)[0].verdict == expected
+    for verdict in attribute(own, generator, calibration, key=KEY):
+        assert (verdict.verdict == "belongs") == (verdict.score < bound)

@@ -52,6 +52,8 @@ def folder(tmp_path_factory) -> Path:
         # Fresh weights make images that are nearly grey; larger ones give them contrast.
         model.output.kernel[...] *= 20
         save_generator(folder / name, model, card={"name": name})
+    grey = DCGAN(image_size=8, width=4, latent_dim=6, channels=1, rngs=nnx.Rngs(2))
+    save_generator(folder / "grey", grey)
     rng = np.random.default_rng(0)
     for i in range(20):
         save_png(folder / f"photos/{i:02d}.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
@@ -204,6 +206,19 @@ MISTAKES = {
         "attribute: verdicts holds another run (seed was 1, is 9): choose another workdir",
     ),
     "workdir that is a file": ([*GOOD, "--workdir=images/good.png"], "attribute: images/good.png"),
+    "empty batches": ([*GOOD, "--config.images_per_batch=0"], "--config.images_per_batch=0: must"),
+    "empty sheet": (
+        [*GOOD, "--config.sheet_images=0"],
+        "--config.sheet_images=0: must be at least",
+    ),
+    "none of its own": (
+        ["calibrate.py", GENERATOR, "--config.num_belonging=0", "--out=refused/a.json"],
+        "calibrate: num_belonging must be at least 1, not 0",
+    ),
+    "grey generator": (
+        ["calibrate.py", "--generator=grey", "--foreign=photos=photos", "--out=refused"],
+        "calibrate: 'grey' makes images of 1 channels; files are read as RGB",
+    ),
     "foreign without a name": (
         ["calibrate.py", GENERATOR, "--foreign=photos", "--out=refused"],
         "calibrate: --foreign=photos: write name=DIR",

@@ -133,7 +133,8 @@ def test_each_image_and_restart_starts_elsewhere(generator, images):
     one = invert(generator, images, config, key=KEY).latent
     assert len(np.unique(one.round(4), axis=0)) == 7
     two = invert(generator, images, dataclasses.replace(config, restarts=2), key=KEY)
-    moved = (two.latent != one).any(axis=1)
+    # Another number of restarts is another program, whose last bit may differ.
+    moved = ~np.isclose(two.latent, one, rtol=1e-5, atol=1e-6).all(axis=1)
     assert np.array_equal(moved, two.restart == 1) and moved.any() and not moved.all()
     scaled = dataclasses.replace(config, start="scaled", scales=(0.25,))
     np.testing.assert_allclose(
