@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jax_origin.attribution import check_calibration
-from jax_origin.calibration import Calibration, CalibrationError, decide
+from jax_origin.calibration import Calibration, decide
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
@@ -150,7 +150,7 @@ def comparisons(
         compared.append(
             Comparison(
                 inspected=inspected,
-                method=_method(calibration),
+                method=Method.from_dict(calibration.method),
                 generator=generators[inspected],
                 calibration=calibration,
                 belonging=generated[inspected][:limit],
@@ -313,11 +313,3 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
 
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-
-
-def _method(calibration: Calibration) -> Method:
-    try:
-        return Method.from_dict(calibration.method)
-    except (KeyError, TypeError, ValueError) as error:
-        where = calibration.path or "the calibration"
-        raise CalibrationError(f"{where}: its method cannot be used here: {error}") from None
