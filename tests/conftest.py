@@ -55,8 +55,10 @@ def method():
         inversion=InversionConfig(
             restarts=2,
             scales=(0.2, 0.8),
-            search=Descent(steps=40),
-            polish=Descent(steps=60, objective="log_l2", learning_rate=0.1),
+            stages=(
+                Descent(steps=40),
+                Descent(steps=60, objective="log_l2", learning_rate=0.1, lanes=1),
+            ),
         ),
     )
 

@@ -8,10 +8,10 @@ from jax_origin.methods import METHODS, Method, get_method
 
 def test_ronan_is_the_published_recipe():
     ronan = get_method("ronan")
-    assert ronan.inversion.search == Descent(
-        steps=1500, objective="l2", learning_rate=0.1, schedule="constant", optimizer="adam"
+    (stage,) = ronan.inversion.stages
+    assert stage == Descent(
+        steps=1500, objective="l2", learning_rate=0.1, schedule="constant", solver="adam"
     )
-    assert ronan.inversion.polish is None
     assert (ronan.inversion.start, ronan.inversion.restarts) == ("prior", 1)
     assert ronan.inversion.distance == "l2"
     assert (ronan.rule, ronan.decision, ronan.alpha) == ("grubbs", "published", 0.05)

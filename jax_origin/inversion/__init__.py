@@ -1,6 +1,23 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.engine import Inversion, invert
+from jax_origin.inversion.engine import Engine, Inversion, Statistics, invert
+from jax_origin.inversion.learned_start import (
+    LearnedStart,
+    StartTraining,
+    learn_start,
+    start_from_arrays,
+)
 from jax_origin.inversion.settings import Descent, InversionConfig
 
-__all__ = ["Descent", "Inversion", "InversionConfig", "invert"]
+__all__ = [
+    "Descent",
+    "Engine",
+    "Inversion",
+    "InversionConfig",
+    "LearnedStart",
+    "StartTraining",
+    "Statistics",
+    "invert",
+    "learn_start",
+    "start_from_arrays",
+]

@@ -2,12 +2,16 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
+import numpy as np
 import optax
 
 from jax_origin.distance import DISTANCES, OBJECTIVES
+from jax_origin.inversion.solver import SECOND_ORDER, FirstOrder, Solver
 from jax_origin.inversion.start import STARTS
 
 SCHEDULES = {
@@ -17,104 +21,174 @@ SCHEDULES = {
 """How the learning rate goes over the steps of a descent."""
 
 DRIVERS = ("auto", "host", "scan")
+COMPUTE = ("float32", "bfloat16")
+_POINT = jax.ShapeDtypeStruct((1,), np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Descent:
-    """One run of a first-order optimiser.
+    """One stage of an inversion: a solver, run on the best lanes of each image so far.
 
     Attributes:
-      steps: Gradient evaluations of each lane.
-      objective: What is descended on, one of `jax_origin.distance.OBJECTIVES`.
-      optimizer: Name of an optax optimiser that takes a learning rate: "adam", "lion", "sgd", ...
-      learning_rate: Its learning rate, the largest where a schedule changes it.
-      schedule: One of `SCHEDULES`.
-      options: The optimiser's other arguments, as (name, value) pairs or a mapping.
+      steps: Steps of each lane at the most.
+      solver: Name of an optax optimiser that takes a learning rate ("adam", "lion", "sgd", ...);
+        or "lbfgs", "levenberg_marquardt" (small latents) or "gauss_newton" (large ones).
+      objective: What is descended on, one of `jax_origin.distance.OBJECTIVES`. The two solvers of
+        least squares descend on l2, whatever is said here.
+      learning_rate: An optax optimiser's learning rate, the largest where a schedule changes it.
+      schedule: One of `SCHEDULES`, for the learning rate.
+      options: The solver's other arguments, as (name, value) pairs or a mapping.
+      lanes: How many lanes of each image enter, the best ones; None for all. Falling numbers from
+        stage to stage are successive halving among an image's restarts.
+      tolerance: A lane whose tracked distance fell by less than this share of itself since the
+        last check is done with the stage; 0 for never.
     """
 
     steps: int = 100
+    solver: str = "adam"
     objective: str = "l1"
-    optimizer: str = "adam"
     learning_rate: float = 0.2
     schedule: str = "cosine"
     options: tuple[tuple[str, Any], ...] | Mapping[str, Any] = ()
+    lanes: int | None = None
+    tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
+        if self.solver in ("levenberg_marquardt", "gauss_newton"):
+            object.__setattr__(self, "objective", "l2")
         _at_least("steps", self.steps, 1)
+        if self.lanes is not None:
+            _at_least("lanes", self.lanes, 1)
         _one_of("objective", self.objective, OBJECTIVES)
         _one_of("schedule", self.schedule, SCHEDULES)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
-        self.transformation()
+        if not 0 <= self.tolerance < 1:
+            raise ValueError(f"tolerance must be 0 or more and under 1, not {self.tolerance}")
+        self.make_solver("l2")
 
-    def transformation(self) -> optax.GradientTransformation:
-        """The optax optimiser that these settings name."""
-        make: Any = getattr(optax, self.optimizer, None)
+    @property
+    def first_order(self) -> bool:
+        """Whether the solver is an optax optimiser with a learning rate."""
+        return self.solver not in SECOND_ORDER
+
+    def make_solver(self, distance: str) -> Solver:
+        """The solver that these settings name; it tracks the distance of this name."""
+        options = dict(self.options)
+        if not self.first_order:
+            if self.solver == "lbfgs":
+                options["objective"] = self.objective
+            try:
+                return SECOND_ORDER[self.solver](distance=distance, **options)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"solver {self.solver!r}, options {options}: {error}") from None
+        make: Any = getattr(optax, self.solver, None)
         if make is None:
-            hint = _suggest(self.optimizer, dir(optax))
-            raise ValueError(f"optimizer {self.optimizer!r}: optax has none of this name{hint}")
+            hint = _suggest(self.solver, [*SECOND_ORDER, *dir(optax)])
+            raise ValueError(f"solver {self.solver!r}: optax has none of this name{hint}")
         rate = SCHEDULES[self.schedule](self.learning_rate, self.steps)
         try:
-            transformation = make(rate, **dict(self.options))
+            transformation = make(rate, **options)
             if not isinstance(transformation, optax.GradientTransformation):
                 raise TypeError("it makes no gradient transformation")
+            # Traced, not run: settings are made at import, when no device may be touched yet.
+            jax.eval_shape(lambda x: transformation.update(x, transformation.init(x), x), _POINT)
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(
-                f"optimizer {self.optimizer!r} with options {dict(self.options)}: not an optax "
-                f"optimiser that can be made so ({error})"
+                f"solver {self.solver!r} with options {options}: not an optax optimiser that can "
+                f"be made and stepped so ({error})"
             ) from None
-        return transformation
+        return FirstOrder(transformation, objective=self.objective, distance=distance)
+
+    def chunk(self, most: int) -> int:
+        """Steps from one check to the next: equal parts of the stage, none longer than `most`."""
+        return math.ceil(self.steps / math.ceil(self.steps / most)) if self.first_order else 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InversionConfig:
-    """A recipe of inversion: starting points, a search from all of them, a polish of the best.
+    """A recipe of inversion: starting points, and the stages of descent from them.
 
     Attributes:
-      start: Kind of starting point, one of `jax_origin.inversion.start.STARTS`.
+      start: Where lanes begin, one of `jax_origin.inversion.start.STARTS`.
       restarts: Starting points for each image; the best one counts.
-      scales: For the start "scaled": the scale of the prior at which restart i is drawn is
-        ``scales[i % len(scales)]``.
-      search: The descent from every starting point.
-      polish: A second descent from the best latents of the first one; None for none.
-      polish_lanes: How many lanes of each image are polished.
+      scales: Restart i begins ``scales[i % len(scales)]`` times a sample of the prior away from the
+        start's centre (the prior's mean, the encoding of the image); not used by "prior".
+      stages: The descents, one after the other, each from the best latents of those before.
       distance: What is tracked: the lowest value of it and its latent are kept.
-      lane_block: Lanes that are computed together. Sums in XLA depend on it, so it is part of the
-        recipe: the same block on the same machine gives the same losses to the bit.
-      driver: "host" calls the jitted step from Python, "scan" runs chunks of steps on the device;
-        "auto" takes host on CPU and scan elsewhere.
-      chunk: Steps a chunk of the scan.
+      floor: An image whose tracked distance is at this or under it is done; 0 for never.
+      futility: For each check, the tracked distance above which an image is given up; empty for
+        never. `jax_origin.fit_futility` finds them. The last ones count for later checks too.
+      lane_block: Lanes that one device computes together. Sums in XLA depend on it, so it is part
+        of the recipe: the same block on the same machine gives the same losses to the bit.
+      compute: Precision of the generator's arithmetic; latents, losses and the solver's state are
+        float32 in any case.
+      driver: "host" calls the jitted step from Python, "scan" runs the steps between two checks on
+        the device; "auto" takes host on CPU and scan elsewhere.
+      chunk: Steps of an optax optimiser between two checks, at the most; the other solvers are
+        checked at each step.
     """
 
     start: str = "scaled"
     restarts: int = 4
     scales: tuple[float, ...] = (0.05, 0.2, 0.4, 0.8)
-    search: Descent = dataclasses.field(default_factory=Descent)
-    polish: Descent | None = None
-    polish_lanes: int = 1
+    stages: tuple[Descent, ...] = dataclasses.field(default_factory=lambda: (Descent(),))
     distance: str = "l2"
+    floor: float = 0.0
+    futility: tuple[float, ...] = ()
     lane_block: int = 64
+    compute: str = "float32"
     driver: str = "auto"
-    chunk: int = 50
+    chunk: int = 10
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        object.__setattr__(self, "stages", tuple(self.stages))
+        object.__setattr__(self, "futility", tuple(float(level) for level in self.futility))
         _one_of("start", self.start, STARTS)
         _one_of("distance", self.distance, DISTANCES)
         _one_of("driver", self.driver, DRIVERS)
-        for name in ("restarts", "polish_lanes", "lane_block", "chunk"):
+        _one_of("compute", self.compute, COMPUTE)
+        for name in ("restarts", "lane_block", "chunk"):
             _at_least(name, getattr(self, name), 1)
         if not self.scales or min(self.scales) < 0:
             raise ValueError(f"scales must be one or more numbers >= 0, not {self.scales}")
-        if self.polish_lanes > self.restarts:
-            raise ValueError(f"polish_lanes={self.polish_lanes} of only {self.restarts} restarts")
+        if not self.floor >= 0:
+            raise ValueError(f"floor must be 0 or more, not {self.floor}")
+        if self.futility and not min(self.futility) > 0:
+            raise ValueError(f"futility must hold positive distances, not {self.futility}")
+        if not self.stages or not all(isinstance(stage, Descent) for stage in self.stages):
+            raise ValueError("stages must be one or more Descent")
+        lanes = self.restarts
+        if lanes > self.lane_block:
+            raise ValueError(
+                f"restarts={lanes} lanes of an image do not fit in lane_block={self.lane_block}"
+            )
+        for i, stage in enumerate(self.stages):
+            if (stage.lanes or lanes) > lanes:
+                raise ValueError(f"stages[{i}].lanes={stage.lanes}: only {lanes} lanes come there")
+            lanes = stage.lanes or lanes
 
     @property
-    def steps(self) -> int:
-        """Gradient evaluations that one image takes."""
-        polish = self.polish.steps * self.polish_lanes if self.polish else 0
-        return self.search.steps * self.restarts + polish
+    def stage_lanes(self) -> tuple[int, ...]:
+        """Lanes of one image in each stage."""
+        lanes = [self.restarts]
+        for stage in self.stages:
+            lanes.append(stage.lanes or lanes[-1])
+        return tuple(lanes[1:])
+
+    @property
+    def checks(self) -> int:
+        """How often an image is looked at that goes through all stages."""
+        return sum(math.ceil(stage.steps / stage.chunk(self.chunk)) for stage in self.stages)
+
+    def evaluations(self, latent_shape: Sequence[int]) -> int:
+        """Gradient evaluations that one image takes at the most."""
+        size = math.prod(latent_shape)
+        stages = zip(self.stages, self.stage_lanes, strict=True)
+        solvers = [(s.make_solver(self.distance), s.steps * lanes) for s, lanes in stages]
+        return math.ceil(sum(solver.evaluations(size) * steps for solver, steps in solvers) - 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `from_dict` reads them."""
@@ -129,11 +203,16 @@ class InversionConfig:
         """
         values = dict(values)
         _known(values, cls)
-        for name in ("search", "polish"):
-            if isinstance(values.get(name), Mapping):
-                _known(values[name], Descent)
-                values[name] = Descent(**values[name])
+        if isinstance(values.get("stages"), list | tuple):
+            values["stages"] = tuple(map(_descent, values["stages"]))
         return cls(**values)
+
+
+def _descent(values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    _known(values, Descent)
+    return Descent(**values)
 
 
 def _known(values: Mapping[str, Any], cls: type) -> None:

@@ -7,56 +7,59 @@ import jax.numpy as jnp
 
 from jax_origin.generators import GeneratorLike, sample_latents
 
-Start = Callable[[GeneratorLike, jax.Array, jax.Array, tuple[float, ...]], jax.Array]
+Encode = Callable[[jax.Array], jax.Array]
 
 
-def prior(
-    generator: GeneratorLike, keys: jax.Array, images: jax.Array, scales: tuple[float, ...]
+def starting_points(
+    generator: GeneratorLike,
+    keys: jax.Array,
+    images: jax.Array,
+    *,
+    start: str,
+    scales: tuple[float, ...],
+    encode: Encode | None = None,
 ) -> jax.Array:
-    """A sample of the prior for each lane, as RONAN starts.
+    """The points at which the lanes of some images begin.
 
     Args:
       generator: The generator.
       keys: One key for each lane, [N, restarts].
       images: The images, [N, H, W, C].
-      scales: Not used here.
+      start: One of `STARTS`.
+      scales: How far restart i lies from the centre, ``scales[i % len(scales)]`` times a sample of
+        the prior.
+      encode: The learned start: images [N, H, W, C] to latents [N, *latent_shape].
 
     Returns:
       float32 [N, restarts, *latent_shape].
-    """
-    del images, scales
-    draw = jax.vmap(jax.vmap(lambda key: sample_latents(generator, key, 1)[0]))
-    return draw(keys)
-
-
-def scaled(
-    generator: GeneratorLike, keys: jax.Array, images: jax.Array, scales: tuple[float, ...]
-) -> jax.Array:
-    """Samples of the prior, drawn in towards its mean at 0: restart i by ``scales[i % len]``.
-
-    From near the mean the descent meets smoother images first, and gets stuck less often; one
-    small scale for all restarts starts near the mean, several make a ladder.
-    """
-    factors = jnp.asarray([scales[i % len(scales)] for i in range(keys.shape[1])])
-    latents = prior(generator, keys, images, scales)
-    return latents * factors.reshape(1, -1, *(1,) * (latents.ndim - 2))
-
-
-def encoder(
-    generator: GeneratorLike, keys: jax.Array, images: jax.Array, scales: tuple[float, ...]
-) -> jax.Array:
-    """The generator's own encoding of the image, the same for each restart.
 
     Raises:
-      ValueError: If the generator has no `encode`.
+      ValueError: If the start needs an encoder that is not there.
     """
-    del scales
-    if not hasattr(generator, "encode"):
-        raise ValueError(f"start='encoder': {type(generator).__name__} has no encode(images)")
-    latents = generator.encode(images)
-    shape = (images.shape[0], keys.shape[1], *generator.latent_shape)
-    return jnp.broadcast_to(latents[:, None], shape)
+    draw = jax.vmap(jax.vmap(lambda key: sample_latents(generator, key, 1)[0]))
+    latents = draw(keys)
+    if start == "prior":
+        return latents
+    factors = jnp.asarray([scales[i % len(scales)] for i in range(keys.shape[1])])
+    around = latents * factors.reshape(1, -1, *(1,) * (latents.ndim - 2))
+    if start == "scaled":
+        return around
+    if start == "encoder":
+        encode = getattr(generator, "encode", None)
+        if encode is None:
+            raise ValueError(f"start='encoder': {type(generator).__name__} has no encode(images)")
+    elif encode is None:
+        raise ValueError(
+            "start='learned' needs the encoder: pass learned=learn_start(generator, key=...)"
+        )
+    return encode(images)[:, None] + around
 
 
-STARTS: dict[str, Start] = {"prior": prior, "scaled": scaled, "encoder": encoder}
-"""Kinds of starting points by name."""
+STARTS = {
+    "prior": "a sample of the prior for each lane, as RONAN starts",
+    "scaled": "samples of the prior, drawn in towards its mean at 0",
+    "encoder": "around the generator's own encoding of the image",
+    "learned": "around the encoding by an encoder that was trained on the generator's own images",
+}
+"""Kinds of starting points. From near the prior's mean a descent meets smoother images first, and
+gets stuck less often than from a sample of it; several scales make a ladder."""

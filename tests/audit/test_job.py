@@ -35,7 +35,7 @@ METHOD = Method(
     inversion=InversionConfig(
         start="prior",
         restarts=1,
-        search=Descent(steps=120, objective="l2", learning_rate=0.1, schedule="cosine"),
+        stages=(Descent(steps=120, objective="l2", learning_rate=0.1, schedule="cosine"),),
     ),
     alpha=0.1,
     beta=0.1,

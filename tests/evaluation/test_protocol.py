@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[2]
 ORIGIN = Method(
     name="origin",
     inversion=InversionConfig(
-        restarts=2, scales=(0.2, 0.8), search=Descent(steps=4), lane_block=8, driver="host"
+        restarts=2, scales=(0.2, 0.8), stages=(Descent(steps=4),), lane_block=8, driver="host"
     ),
     alpha=0.1,
     beta=0.1,
@@ -47,7 +47,7 @@ RONAN = Method(
     inversion=InversionConfig(
         start="prior",
         restarts=1,
-        search=Descent(steps=6, objective="l2", learning_rate=0.1, schedule="constant"),
+        stages=(Descent(steps=6, objective="l2", learning_rate=0.1, schedule="constant"),),
         lane_block=8,
         driver="host",
     ),
@@ -281,7 +281,7 @@ def test_a_stale_cache_is_not_used(tmp_path, inverted):
     assert inverted_by(first, seed=1) == 9
     search = dataclasses.replace(ORIGIN.inversion.search, steps=5)
     longer = dataclasses.replace(
-        ORIGIN, inversion=dataclasses.replace(ORIGIN.inversion, search=search)
+        ORIGIN, inversion=dataclasses.replace(ORIGIN.inversion, stages=(search,))
     )
     assert inverted_by(dataclasses.replace(first, method=longer)) == 9
     assert inverted_by(dataclasses.replace(first, generator=tiny_generator("a", seed=5))) == 9

@@ -40,10 +40,14 @@ def own_images(generator, num, seed=1):
 
 
 QUICK = InversionConfig(
-    restarts=2, scales=(0.2, 0.8), search=Descent(steps=12), lane_block=8, driver="host"
+    restarts=2, scales=(0.2, 0.8), stages=(Descent(steps=12),), lane_block=8, driver="host"
 )
 GOOD = dataclasses.replace(
-    QUICK, search=Descent(steps=60), polish=Descent(steps=90, objective="log_l2", learning_rate=0.1)
+    QUICK,
+    stages=(
+        Descent(steps=60),
+        Descent(steps=90, objective="log_l2", learning_rate=0.1, lanes=1),
+    ),
 )
 
 
@@ -128,8 +132,8 @@ def test_another_key_starts_elsewhere(generator, images, quick):
 
 def test_each_image_and_restart_starts_elsewhere(generator, images):
     # A step too small to move: the latent is the starting point.
-    still = Descent(steps=1, optimizer="sgd", learning_rate=1e-30)
-    config = dataclasses.replace(QUICK, start="prior", search=still, restarts=1)
+    still = Descent(steps=1, solver="sgd", learning_rate=1e-30)
+    config = dataclasses.replace(QUICK, start="prior", stages=(still,), restarts=1)
     one = invert(generator, images, config, key=KEY).latent
     assert len(np.unique(one.round(4), axis=0)) == 7
     two = invert(generator, images, dataclasses.replace(config, restarts=2), key=KEY)
@@ -152,11 +156,12 @@ def test_more_restarts_are_never_worse(generator, images):
 
 def test_a_polish_is_never_worse(generator, images, quick):
     # At this rate the polish jumps about: what the search found must stand.
-    wild = Descent(steps=4, optimizer="sgd", objective="l2", learning_rate=1e5)
-    kept = invert(generator, images, dataclasses.replace(QUICK, polish=wild), key=KEY)
+    wild = Descent(steps=4, solver="sgd", objective="l2", learning_rate=1e5)
+    kept = invert(generator, images, dataclasses.replace(QUICK, stages=(*QUICK.stages, wild)), key=KEY)
     assert (kept.loss <= quick.loss).all()
     fine = dataclasses.replace(
-        QUICK, polish=Descent(steps=20, objective="log_l2", learning_rate=0.02), polish_lanes=2
+        QUICK,
+        stages=(*QUICK.stages, Descent(steps=20, objective="log_l2", learning_rate=0.02)),
     )
     polished = invert(generator, images, fine, key=KEY)
     assert (polished.loss < quick.loss).all()
@@ -164,15 +169,15 @@ def test_a_polish_is_never_worse(generator, images, quick):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "rate", "options"),
+    ("solver", "rate", "options"),
     [("sgd", 5.0, {"momentum": 0.5}), ("lion", 0.1, {}), ("adamw", 0.2, {"weight_decay": 1e-4})],
 )
-def test_any_optimiser_of_optax_descends(generator, images, optimizer, rate, options):
+def test_any_optimiser_of_optax_descends(generator, images, solver, rate, options):
     def loss(steps):
         descent = Descent(
-            steps=steps, objective="l2", optimizer=optimizer, learning_rate=rate, options=options
+            steps=steps, objective="l2", solver=solver, learning_rate=rate, options=options
         )
-        config = dataclasses.replace(QUICK, restarts=1, search=descent)
+        config = dataclasses.replace(QUICK, restarts=1, stages=(descent,))
         return invert(generator, images, config, key=KEY).loss
 
     assert (loss(40) < 0.2 * loss(1)).all()
@@ -180,7 +185,7 @@ def test_any_optimiser_of_optax_descends(generator, images, optimizer, rate, opt
 
 @pytest.mark.parametrize("objective", ["l1", "l2", "log_l2"])
 def test_every_objective_descends(generator, images, objective):
-    config = dataclasses.replace(QUICK, search=Descent(steps=40, objective=objective))
+    config = dataclasses.replace(QUICK, stages=(Descent(steps=40, objective=objective),))
     assert (invert(generator, images, config, key=KEY).loss < 1e-3).all()
 
 
@@ -211,7 +216,7 @@ def test_an_encoder_gives_the_start():
     model = Autoencoder()
     own = own_images(model, 3)
     encoded = dataclasses.replace(
-        QUICK, start="encoder", restarts=1, search=Descent(steps=1, learning_rate=1e-3)
+        QUICK, start="encoder", restarts=1, scales=(0.0,), stages=(Descent(steps=1, learning_rate=1e-3),)
     )
     found = invert(model, own, encoded, key=KEY)
     np.testing.assert_allclose(found.latent, model.encode(own / np.float32(255)), atol=1e-4)
@@ -262,7 +267,7 @@ def test_nothing_is_compiled_again_from_batch_to_batch(generator, images, quick)
 @pytest.mark.parametrize("distance", ["l1", "l2"])
 def test_a_generator_of_nan_has_infinite_loss(images, distance):
     broken = tiny(params=jax.tree.map(lambda x: x * np.nan, parameters(0)))
-    config = dataclasses.replace(QUICK, distance=distance, polish=Descent(steps=2))
+    config = dataclasses.replace(QUICK, distance=distance, stages=(Descent(steps=12), Descent(steps=2)))
     found = invert(broken, images, config, key=KEY)
     assert np.isposinf(found.loss).all()
     assert np.isposinf(found.distance).all()
@@ -298,7 +303,7 @@ def test_a_generator_that_makes_another_shape_than_it_says_is_refused(images):
 @pytest.mark.parametrize("driver", ["host", "scan"])
 def test_progress_adds_up_to_all_steps(generator, images, driver):
     told: list[int] = []
-    config = dataclasses.replace(QUICK, driver=driver, chunk=5, polish=Descent(steps=12))
+    config = dataclasses.replace(QUICK, driver=driver, chunk=5, stages=(Descent(steps=12), Descent(steps=12)))
     found = invert(generator, images, config, key=KEY, progress=told.append)
-    assert sum(told) == found.steps.sum() == 7 * config.steps
+    assert sum(told) == found.steps.sum() == 7 * config.evaluations((4,))
     assert len(told) > 3

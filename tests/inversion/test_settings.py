@@ -1,18 +1,23 @@
 import dataclasses
 import json
 
-import optax
 import pytest
 
 from jax_origin import METHODS, Descent, InversionConfig
+from jax_origin.inversion.solver import FirstOrder
 
 FULL = InversionConfig(
     start="prior",
     restarts=3,
     scales=(0.1, 1),
-    search=Descent(steps=7, objective="l2", optimizer="sgd", options={"momentum": 0.9}),
-    polish=Descent(steps=9, optimizer="adamw", learning_rate=0.01, schedule="constant"),
-    polish_lanes=2,
+    stages=(
+        Descent(steps=7, objective="l2", solver="sgd", options={"momentum": 0.9}, tolerance=0.1),
+        Descent(steps=9, solver="adamw", learning_rate=0.01, schedule="constant", lanes=2),
+        Descent(steps=2, solver="levenberg_marquardt", options={"updates": 3}, lanes=1),
+    ),
+    floor=1e-5,
+    futility=(0.5, 0.25),
+    compute="bfloat16",
     distance="l1",
     lane_block=16,
     driver="scan",
@@ -33,8 +38,8 @@ def test_settings_survive_json_exactly(config):
 
 def test_json_may_leave_settings_out():
     assert InversionConfig.from_dict({"restarts": 2}) == InversionConfig(restarts=2)
-    found = InversionConfig.from_dict({"polish": {"steps": 3}})
-    assert found.polish == Descent(steps=3)
+    found = InversionConfig.from_dict({"stages": [{"steps": 3}]})
+    assert found.stages == (Descent(steps=3),)
 
 
 def test_settings_cannot_be_changed_in_place():
@@ -48,12 +53,13 @@ def test_options_may_be_a_mapping_or_pairs_in_any_order():
     mapping = Descent(options={"b2": 0.99, "b1": 0.5})
     assert mapping == Descent(options=(("b1", 0.5), ("b2", 0.99)))
     assert mapping != Descent(options={"b1": 0.5})
-    assert isinstance(mapping.transformation(), optax.GradientTransformation)
+    assert isinstance(mapping.make_solver("l2"), FirstOrder)
 
 
 def test_steps_count_the_gradient_evaluations_of_one_image():
-    assert FULL.steps == 3 * 7 + 2 * 9
-    assert InversionConfig(restarts=5, search=Descent(steps=10)).steps == 50
+    # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds.
+    assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 43
+    assert InversionConfig(restarts=5, stages=(Descent(steps=10),)).evaluations((4,)) == 50
 
 
 @pytest.mark.parametrize(
@@ -61,8 +67,8 @@ def test_steps_count_the_gradient_evaluations_of_one_image():
     [
         (lambda: Descent(objective="l22"), ["objective='l22'", "l1, l2, log_l2", "'l2'?"]),
         (lambda: Descent(schedule="cosin"), ["schedule='cosin'", "did you mean 'cosine'?"]),
-        (lambda: Descent(optimizer="adamm"), ["optimizer 'adamm'", "did you mean 'adam'?"]),
-        (lambda: Descent(optimizer="apply_updates"), ["optimizer 'apply_updates'"]),
+        (lambda: Descent(solver="adamm"), ["solver 'adamm'", "did you mean 'adam'?"]),
+        (lambda: Descent(solver="apply_updates"), ["solver 'apply_updates'"]),
         (lambda: Descent(options={"momentums": 1}), ["'adam'", "momentums"]),
         (lambda: Descent(steps=0), ["steps", "at least 1", "not 0"]),
         (lambda: Descent(steps=2.5), ["steps", "whole number", "2.5"]),
@@ -76,10 +82,10 @@ def test_steps_count_the_gradient_evaluations_of_one_image():
         (lambda: InversionConfig(chunk=0), ["chunk", "at least 1"]),
         (lambda: InversionConfig(scales=()), ["scales", "one or more"]),
         (lambda: InversionConfig(scales=(0.1, -1)), ["scales", "-1"]),
-        (lambda: InversionConfig(restarts=2, polish_lanes=3), ["polish_lanes=3", "2 restarts"]),
+        (lambda: InversionConfig(restarts=2, stages=(Descent(lanes=3),)), ["lanes=3", "2 lanes"]),
         (lambda: InversionConfig.from_dict({"restart": 1}), ["'restart'", "mean 'restarts'?"]),
         (
-            lambda: InversionConfig.from_dict({"search": {"learningrate": 1}}),
+            lambda: InversionConfig.from_dict({"stages": [{"learningrate": 1}]}),
             ["Descent has no 'learningrate'", "did you mean 'learning_rate'?"],
         ),
     ],

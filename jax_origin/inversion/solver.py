@@ -1,0 +1,325 @@
+"""Solvers: how a block of lanes goes from one latent to the next, in optax's style."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jax_origin.distance import DISTANCES, OBJECTIVES
+
+Render = Callable[[jax.Array], jax.Array]
+
+JACOBIAN_BYTES = 2**28
+"""A Levenberg-Marquardt step holds the Jacobians of at most so many bytes of lanes at a time."""
+
+
+class Step(NamedTuple):
+    """What one step of a solver gives, for L lanes.
+
+    Attributes:
+      latents: Where the next step begins, [L, *latent_shape].
+      state: The solver's own state.
+      seen: Latents whose images were compared with the targets, [L, *latent_shape].
+      distance: Their tracked distance, [L].
+      cost: Gradient evaluations that the step took, [L].
+    """
+
+    latents: jax.Array
+    state: Any
+    seen: jax.Array
+    distance: jax.Array
+    cost: jax.Array
+
+
+class Solver(Protocol):
+    """A method of descent; lanes do not touch each other. Pure, so that it can be jitted."""
+
+    def init(self, latents: jax.Array) -> Any:
+        """The state before the first step of lanes [L, *latent_shape]; each leaf is [L, ...]."""
+        ...
+
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
+        """One step of all lanes; ``render`` makes images [L, H, W, C] of latents."""
+        ...
+
+    def evaluations(self, latent_size: int) -> float:
+        """Gradient evaluations of a step, of each lane: a forward pass counts as a third of one,
+        and so does a column of a Jacobian beside its forward pass twice."""
+        ...
+
+
+class FirstOrder:
+    """Any optax transformation on the gradient of an objective.
+
+    Args:
+      transformation: The optax optimiser.
+      objective: Name of what is descended on.
+      distance: Name of what is tracked.
+    """
+
+    def __init__(
+        self, transformation: optax.GradientTransformation, *, objective: str, distance: str
+    ):
+        self._transformation = transformation
+        self._objective, self._distance = OBJECTIVES[objective], DISTANCES[distance]
+
+    def init(self, latents: jax.Array) -> Any:
+        """The optimiser's state of each lane."""
+        return jax.vmap(self._transformation.init)(latents)
+
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
+        """One gradient, one update."""
+
+        def total(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
+            images = render(latents)
+            # Lanes do not touch each other, so the gradient of the sum is each lane's own.
+            return jnp.sum(self._objective(images, targets)), self._distance(images, targets)
+
+        grads, distance = jax.grad(total, has_aux=True)(latents)
+        updates, state = jax.vmap(self._transformation.update)(grads, state, latents)
+        moved = optax.apply_updates(latents, updates)
+        return Step(moved, state, latents, distance, jnp.ones(len(latents)))
+
+    def evaluations(self, latent_size: int) -> float:
+        """One."""
+        del latent_size
+        return 1.0
+
+
+class LBFGS:
+    """L-BFGS with optax's zoom line search (`optax.lbfgs`); a step takes several evaluations.
+
+    Lanes are searched together, so a step takes as long as the slowest of them; ``cost`` counts
+    each lane's own evaluations.
+
+    Args:
+      objective: Name of what is descended on.
+      distance: Name of what is tracked.
+      memory_size: Pairs of differences that are kept.
+      max_linesearch_steps: Trials of a line search at the most.
+    """
+
+    def __init__(
+        self,
+        *,
+        objective: str,
+        distance: str,
+        memory_size: int = 10,
+        max_linesearch_steps: int = 8,
+    ):
+        self._objective, self._distance = OBJECTIVES[objective], DISTANCES[distance]
+        search = optax.scale_by_zoom_linesearch(
+            max_linesearch_steps=max_linesearch_steps, initial_guess_strategy="one"
+        )
+        self._transformation = optax.lbfgs(memory_size=memory_size, linesearch=search)
+
+    def init(self, latents: jax.Array) -> Any:
+        """The optimiser's state of each lane."""
+        return jax.vmap(self._transformation.init)(latents)
+
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
+        """One line search along the quasi-Newton direction."""
+
+        def of_lane(latent: jax.Array, target: jax.Array, state: Any) -> tuple:
+            def value(latent: jax.Array) -> jax.Array:
+                return self._objective(render(latent[None]), target[None])[0]
+
+            def with_distance(latent: jax.Array) -> tuple[jax.Array, jax.Array]:
+                image = render(latent[None])
+                return (
+                    self._objective(image, target[None])[0],
+                    self._distance(image, target[None])[0],
+                )
+
+            (now, distance), grad = jax.value_and_grad(with_distance, has_aux=True)(latent)
+            updates, after = self._transformation.update(
+                grad, state, latent, value=now, grad=grad, value_fn=value
+            )
+            trials = optax.tree.get(after, "num_linesearch_steps")
+            return optax.apply_updates(latent, updates), after, distance, 1.0 + trials
+
+        moved, state, distance, cost = jax.vmap(of_lane)(latents, targets, state)
+        return Step(moved, state, latents, distance, cost)
+
+    def evaluations(self, latent_size: int) -> float:
+        """Two: the gradient, and one trial, which is what most line searches take."""
+        del latent_size
+        return 2.0
+
+
+class _Damped(NamedTuple):
+    damping: jax.Array  # relative to the mean of the normal matrix's diagonal, [L]
+
+
+class LevenbergMarquardt:
+    """Levenberg-Marquardt on the squared error, with the whole Jacobian of each lane.
+
+    For small latents: a step makes the Jacobian once, one forward-mode pass a column, and then
+    tries several updates with it, each of which costs a forward pass alone (the chord method;
+    Shamanskii, Numerische Mathematik 9, 1966). An update that lowers the error is kept and the
+    damping falls; another is dropped and it grows (Marquardt 1963).
+
+    Args:
+      distance: Name of what is tracked; the error that is lowered is the squared one.
+      updates: Updates that are tried with one Jacobian.
+      damping: The damping that a lane starts with.
+    """
+
+    def __init__(self, *, distance: str, updates: int = 8, damping: float = 1e-3):
+        if not isinstance(updates, int) or updates < 1:
+            raise ValueError(f"updates must be a whole number of at least 1, not {updates!r}")
+        if not damping > 0:
+            raise ValueError(f"damping must be positive, not {damping!r}")
+        self._distance = DISTANCES[distance]
+        self._updates, self._damping = updates, damping
+
+    def init(self, latents: jax.Array) -> _Damped:
+        """Each lane's damping."""
+        return _Damped(jnp.full(len(latents), self._damping))
+
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped) -> Step:
+        """One Jacobian, and the updates that are tried with it."""
+        lanes, size, pixels = len(latents), latents[0].size, targets[0].size
+        together = max(1, JACOBIAN_BYTES // (4 * size * pixels))
+        group = max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= together)
+
+        def grouped(array: jax.Array) -> jax.Array:
+            return array.reshape(lanes // group, group, *array.shape[1:])
+
+        parts = jax.tree.map(grouped, (targets, latents, state))
+        if group == lanes:  # A loop of one turn is not free: see jax issue 12868.
+            done = self._step(render, *jax.tree.map(lambda part: part[0], parts))
+        else:
+            done = jax.lax.map(lambda part: self._step(render, *part), parts)
+            done = jax.tree.map(lambda array: array.reshape(lanes, *array.shape[2:]), done)
+        latents, state, distance = done
+        cost = jnp.full(lanes, self.evaluations(size))
+        return Step(latents, state, latents, distance, cost)
+
+    def _step(
+        self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped
+    ) -> tuple[jax.Array, _Damped, jax.Array]:
+        lanes, shape = len(latents), latents.shape[1:]
+        size = math.prod(shape)
+        goal = targets.reshape(lanes, -1)
+
+        def flat(points: jax.Array) -> jax.Array:
+            return render(points.reshape(lanes, *shape)).reshape(lanes, -1)
+
+        point = latents.reshape(lanes, size)
+        made, tangent = jax.linearize(flat, point)
+        columns = jax.lax.map(
+            lambda i: tangent(jnp.zeros_like(point).at[:, i].set(1.0)), jnp.arange(size)
+        )
+        jacobian = columns.transpose(1, 0, 2)  # [L, size, pixels]
+        normal = jnp.einsum("lip,ljp->lij", jacobian, jacobian)
+        scale = jnp.trace(normal, axis1=1, axis2=2) / size
+        eye = jnp.eye(size)[None]
+
+        def attempt(
+            carry: tuple[jax.Array, jax.Array, jax.Array], _: None
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+            point, made, damping = carry
+            error = made - goal
+            slope = jnp.einsum("lip,lp->li", jacobian, error)
+            ridge = (damping * scale + jnp.finfo(jnp.float32).tiny)[:, None, None]
+            factor = jax.scipy.linalg.cho_factor(normal + ridge * eye)
+            tried = point - jax.scipy.linalg.cho_solve(factor, slope[..., None])[..., 0]
+            shown = flat(tried)
+            # A factor that failed gives NaN, which is no improvement either.
+            better = jnp.sum((shown - goal) ** 2, axis=1) < jnp.sum(error**2, axis=1)
+            point = jnp.where(better[:, None], tried, point)
+            made = jnp.where(better[:, None], shown, made)
+            damping = jnp.clip(jnp.where(better, damping * 0.3, damping * 4.0), 1e-8, 1e3)
+            return (point, made, damping), None
+
+        (point, made, damping), _ = jax.lax.scan(
+            attempt, (point, made, state.damping), length=self._updates
+        )
+        distance = self._distance(made.reshape(targets.shape), targets)
+        return point.reshape(latents.shape), _Damped(damping), distance
+
+    def evaluations(self, latent_size: int) -> float:
+        """Two thirds a column of the Jacobian, and a third for each forward pass."""
+        return (2 * latent_size + 1 + self._updates) / 3
+
+
+class GaussNewton:
+    """Damped Gauss-Newton on the squared error, without a matrix; for large latents.
+
+    Each step solves ``(J^T J + d I) u = -J^T r`` by a few conjugate-gradient iterations, each one
+    Jacobian-vector and one vector-Jacobian product, and keeps the update if it lowers the error.
+
+    Args:
+      distance: Name of what is tracked; the error that is lowered is the squared one.
+      iterations: Conjugate-gradient iterations a step.
+      damping: The damping that a lane starts with, relative to the curvature along the gradient.
+    """
+
+    def __init__(self, *, distance: str, iterations: int = 10, damping: float = 1e-3):
+        if not isinstance(iterations, int) or iterations < 1:
+            raise ValueError(f"iterations must be a whole number of at least 1, not {iterations!r}")
+        if not damping > 0:
+            raise ValueError(f"damping must be positive, not {damping!r}")
+        self._distance = DISTANCES[distance]
+        self._iterations, self._damping = iterations, damping
+
+    def init(self, latents: jax.Array) -> _Damped:
+        """Each lane's damping."""
+        return _Damped(jnp.full(len(latents), self._damping))
+
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped) -> Step:
+        """One linearisation, one solve, one trial."""
+
+        def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+            return jnp.sum((a * b).reshape(lanes, -1), axis=1)
+
+        def spread(scalars: jax.Array) -> jax.Array:
+            return scalars.reshape(lanes, *(1,) * (latents.ndim - 1))
+
+        lanes = len(latents)
+        made, tangent = jax.linearize(render, latents)
+        transpose = jax.linear_transpose(tangent, latents)
+        error = made - targets
+        downhill = -transpose(error)[0]
+        first = tangent(downhill)
+        tiny = jnp.finfo(jnp.float32).tiny
+        squared = dot(downhill, downhill)
+        ridge = spread(state.damping * dot(first, first) / (squared + tiny))
+
+        def iterate(
+            carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array], _: None
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array, jax.Array], None]:
+            update, residual, direction, size = carry
+            product = transpose(tangent(direction))[0] + ridge * direction
+            length = spread(size / (dot(direction, product) + tiny))
+            update, residual = update + length * direction, residual - length * product
+            new = dot(residual, residual)
+            return (update, residual, residual + spread(new / (size + tiny)) * direction, new), None
+
+        start = (jnp.zeros_like(latents), downhill, downhill, squared)
+        (update, *_), _ = jax.lax.scan(iterate, start, length=self._iterations)
+        tried = latents + update
+        shown = render(tried)
+        better = dot(shown - targets, shown - targets) < dot(error, error)
+        damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
+        moved = jnp.where(spread(better), tried, latents)
+        images = jnp.where(better[:, None, None, None], shown, made)
+        cost = jnp.full(lanes, self.evaluations(0))
+        return Step(moved, _Damped(damping), moved, self._distance(images, targets), cost)
+
+    def evaluations(self, latent_size: int) -> float:
+        """Four thirds an iteration, a gradient, a product to scale the damping, and a trial."""
+        del latent_size
+        return (4 * self._iterations + 3 + 2 + 1) / 3
+
+
+SECOND_ORDER: dict[str, type] = {
+    "levenberg_marquardt": LevenbergMarquardt,
+    "gauss_newton": GaussNewton,
+    "lbfgs": LBFGS,
+}
+"""Solvers that are no optax optimiser with a learning rate, by name."""
