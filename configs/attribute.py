@@ -21,6 +21,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.resize = False  # resize images of another size, and say so in their records
     config.workdir = "runs/attribute"  # verdicts.jsonl, contact_sheet.png, run.json
     config.seed = 1  # starting points; the demonstration's images
-    config.images_per_batch = 64  # images decided together; no verdict depends on it
+    config.full_scores = False  # go on inverting images that are sure to belong
     config.sheet_images = 60  # how many images the contact sheet shows at the most
     return config

@@ -16,6 +16,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.reference = config_dict.placeholder(str)  # reference generator: score by loss ratio
     config.num_belonging = 100  # images of the generator's own
     config.num_foreign = 100  # images of each foreign group, at the most
+    config.futility = False  # give images up that fall more slowly than belonging ones do
     config.seed = 0  # images and starting points
+    config.cache = "~/.cache/jax_origin"  # folder of learned starts, and of compiled programs
     config.out = config_dict.placeholder(str)  # None: runs/calibrate/<generator>-<method>.json
     return config

@@ -1,11 +1,26 @@
 """Was this image made by this model? Attribution by inverting the model, in JAX."""
 
-from jax_origin.attribution import ForeignImages, Verdict, attribute, calibrate
+from jax_origin.attribution import (
+    ForeignImages,
+    Verdict,
+    attribute,
+    attribute_stream,
+    calibrate,
+)
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import FunctionGenerator, Generator
 from jax_origin.images import ImageError
-from jax_origin.inversion import Descent, Inversion, InversionConfig, invert
+from jax_origin.inversion import (
+    Descent,
+    Inversion,
+    InversionConfig,
+    LearnedStart,
+    StartTraining,
+    Statistics,
+    invert,
+    learn_start,
+)
 from jax_origin.methods import METHODS, Method
 from jax_origin.zoo import load_generator, zoo_names
 
@@ -21,11 +36,16 @@ __all__ = [
     "ImageError",
     "Inversion",
     "InversionConfig",
+    "LearnedStart",
     "Method",
+    "StartTraining",
+    "Statistics",
     "Verdict",
     "attribute",
+    "attribute_stream",
     "calibrate",
     "invert",
+    "learn_start",
     "load_generator",
     "zoo_names",
 ]

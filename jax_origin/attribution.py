@@ -2,17 +2,32 @@
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import Calibration, CalibrationError, ForeignGroup, decide
+from jax_origin.calibration import (
+    Calibration,
+    CalibrationError,
+    ForeignGroup,
+    accepting_score,
+    decide,
+)
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, sample_latents
 from jax_origin.images import as_float, as_uint8
-from jax_origin.inversion import Inversion, invert
+from jax_origin.inversion import (
+    Engine,
+    Inversion,
+    LearnedStart,
+    Statistics,
+    invert,
+    learn_start,
+    start_from_arrays,
+)
 from jax_origin.methods import Method, get_method
 from jax_origin.score import SCORES
 
@@ -20,7 +35,10 @@ Progress = Callable[[int], None]
 
 # Tags that a key is folded with. Images and starting points never share one: a lane that started
 # at the latent which made its image would find it at once, and calibrate nothing.
-_IMAGES, _STARTS = 0, 1
+_IMAGES, _STARTS, _ENCODER, _CURVES = 0, 1, 4, 5
+_ROLES = ("generator", "reference")
+# An image is given up where its loss is so many times the largest of those that were fitted on.
+_FUTILITY_MARGIN = 2.0
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -32,12 +50,15 @@ class Verdict:
       generator: The inspected generator's name.
       method: The method's name.
       steps: Gradient evaluations that this image took.
+      index: The image's place in the order in which it came.
       verdict: "belongs", "foreign" or "undecided"; None where there is an error.
       reason: Why it is undecided, or what is not known of the verdict; None if nothing is to add.
       p: How well the score fits belonging images; small speaks against belonging.
       q: How well it fits the best-fitting foreign group; small speaks against all of them. None
         without foreign groups.
       score: The number that was ranked.
+      score_kind: "full", as calibrated; or "upper_bound", where the image was accepted before its
+        inversion had ended: p is then a lower bound, and q an upper one.
       loss: Mean squared error between image and reconstruction, images in [0, 1].
       error: What went wrong, in one line; None if nothing did.
       reconstruction: The nearest image that the generator was found to make, float32 [H, W, C].
@@ -46,11 +67,13 @@ class Verdict:
     generator: str
     method: str
     steps: int
+    index: int = 0
     verdict: str | None = None
     reason: str | None = None
     p: float | None = None
     q: float | None = None
     score: float | None = None
+    score_kind: str | None = None
     loss: float | None = None
     error: str | None = None
     reconstruction: NDArray[np.float32] | None = dataclasses.field(
@@ -77,6 +100,8 @@ def calibrate(
     num_belonging: int = 100,
     foreign: Mapping[str, Any] | None = None,
     reference: GeneratorLike | None = None,
+    learned: LearnedStart | None = None,
+    futility: bool = False,
     key: jax.Array,
     seed: int | None = None,
     progress: Progress | None = None,
@@ -91,6 +116,11 @@ def calibrate(
       foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
         Attributing with a false rate of beta needs at least 1/beta - 1 in each group.
       reference: Another generator; then the score is the ratio of losses under the two.
+      learned: The encoder for a method that starts from one; trained here without it, which takes
+        minutes on a small machine.
+      futility: Whether images are given up that fall more slowly than belonging ones do. How those
+        fall is fitted on as many others of the generator's own; what it costs in belonging images
+        given up is in the scores of those that are calibrated with, and so in p.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       progress: Called with the number of lane steps done since its last call.
@@ -114,11 +144,31 @@ def calibrate(
             )
         method = dataclasses.replace(method, score="reference_ratio", floor=0.0)
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
+    learners = [generator] if reference is None else [generator, reference]
+    starts: dict[str, LearnedStart] = {}
+    if method.inversion.start == "learned":
+        for role, model in zip(_ROLES, learners, strict=False):
+            given = learned if role == "generator" else None
+            starts[role] = given or learn_start(model, key=jax.random.fold_in(key, _ENCODER))
+    if futility:
+        method = _with_futility(
+            generator,
+            method,
+            num_belonging,
+            key=jax.random.fold_in(key, _CURVES),
+            learned=starts.get("generator"),
+        )
     belonging = belonging_images(generator, num_belonging, key=image_key)
 
     def scores(images: Any, group: str) -> NDArray[np.float64]:
-        found, _ = score_images(
-            generator, images, method, key=start_key, reference=reference, progress=progress
+        found = score_images(
+            generator,
+            images,
+            method,
+            key=start_key,
+            reference=reference,
+            starts=starts,
+            progress=progress,
         )
         if not np.isfinite(found).all():
             raise CalibrationError(
@@ -155,6 +205,12 @@ def calibrate(
         },
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         platform=jax.default_backend(),
+        start={role: start.config for role, start in starts.items()} if starts else None,
+        start_weights={
+            f"{role}.{name}": array
+            for role, start in starts.items()
+            for name, array in start.arrays().items()
+        },
     )
 
 
@@ -167,6 +223,7 @@ def attribute(
     alpha: float | None = None,
     beta: float | None = None,
     reference: GeneratorLike | None = None,
+    full_scores: bool = False,
     progress: Progress | None = None,
 ) -> list[Verdict]:
     """Decides for each image whether the generator made it.
@@ -179,7 +236,8 @@ def attribute(
       alpha: Rate of false exclusion; the calibration's own without it.
       beta: Rate of false attribution; the calibration's own without it.
       reference: The reference generator, where the calibration was made with one.
-      progress: Called with the number of lane steps done since its last call.
+      full_scores: Whether the inversion of an image goes on when it is sure to belong.
+      progress: Called with the number of gradient evaluations done since its last call.
 
     Returns:
       One verdict for each image, in order.
@@ -188,42 +246,108 @@ def attribute(
       CalibrationError: If the calibration is for another generator, or another reference.
       ValueError: If the images are no such array; if alpha or beta is not in (0, 1).
     """
+    verdicts = attribute_stream(
+        as_float(images) if len(images) else [],
+        generator,
+        calibration,
+        key=key,
+        alpha=alpha,
+        beta=beta,
+        reference=reference,
+        full_scores=full_scores,
+        progress=progress,
+    )
+    return sorted(verdicts, key=lambda verdict: verdict.index)
+
+
+def attribute_stream(
+    images: Iterable[Any],
+    generator: GeneratorLike,
+    calibration: Calibration,
+    *,
+    key: jax.Array,
+    alpha: float | None = None,
+    beta: float | None = None,
+    reference: GeneratorLike | None = None,
+    full_scores: bool = False,
+    devices: Sequence[jax.Device] | None = None,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Verdict]:
+    """Decides for any number of images, each as soon as it can be.
+
+    An image that is sure to belong is not inverted any further: the lowest loss only falls, so its
+    verdict is that of the full run, and its ``score_kind`` is "upper_bound". That holds where the
+    score is the tracked distance itself; other scores are always run in full.
+
+    Args:
+      images: uint8, or float in [0, 1]; each [H, W, C] of the generator's image shape. They are
+        taken as they are needed, and not kept.
+      generator: The generator to inspect.
+      calibration: Made for this very generator; it says the method.
+      key: A JAX key, for starting points. An image's verdict does not depend on the others'.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+      reference: The reference generator, where the calibration was made with one.
+      full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
+        ratios, multiple testing and rankings need that.
+      devices: Devices among which lanes are divided; all of this process without it.
+      statistics: Is added to.
+      progress: Called with the number of gradient evaluations done since its last call.
+
+    Returns:
+      An iterator over the verdicts, in the order in which they are decided; ``index`` is the
+      image's place in the order in which it came.
+
+    Raises:
+      CalibrationError: If the calibration is for another generator, or another reference.
+      ValueError: If alpha or beta is not in (0, 1); later, if an image is no such array.
+    """
     check_calibration(calibration, generator, reference=reference)
     method = Method.from_dict(calibration.method)
     # A wrong alpha or beta is refused now, not when all images have been inverted.
     decide([], calibration, alpha=alpha, beta=beta)
-    if len(images) == 0:
-        return []
-    scores, result = score_images(
-        generator, images, method, key=key, reference=reference, progress=progress
-    )
-    finite = np.isfinite(scores)
-    decisions = iter(decide(scores[finite], calibration, alpha=alpha, beta=beta))
-    verdicts = []
-    for i, known in enumerate(finite):
-        common: dict[str, Any] = {
-            "generator": calibration.generator["name"],
-            "method": method.name,
-            "steps": int(result.steps[i]),
-        }
-        if not known:
-            error = "the generator gave no finite image for any latent that was tried"
-            verdicts.append(Verdict(**common, error=error))
-            continue
-        decision = next(decisions)
-        verdicts.append(
-            Verdict(
+    accept = None
+    if not full_scores and method.score == "loss" and method.inversion.distance == "l2":
+        accept = accepting_score(calibration, alpha=alpha, beta=beta)
+
+    def verdicts() -> Iterator[Verdict]:
+        for index, score, found in score_stream(
+            generator,
+            images,
+            method,
+            key=key,
+            reference=reference,
+            starts=learned_starts(calibration),
+            accept=accept,
+            devices=devices,
+            statistics=statistics,
+            progress=progress,
+        ):
+            common: dict[str, Any] = {
+                "generator": calibration.generator["name"],
+                "method": method.name,
+                "steps": int(found.steps),
+                "index": index,
+            }
+            if not np.isfinite(score):
+                error = "the generator gave no finite image for any latent that was tried"
+                yield Verdict(**common, error=error)
+                continue
+            (decision,) = decide([score], calibration, alpha=alpha, beta=beta)
+            yield Verdict(
                 verdict=decision.verdict,
                 reason=decision.reason,
                 p=decision.p,
                 q=decision.q,
-                score=float(scores[i]),
-                loss=float(result.loss[i]),
-                reconstruction=result.reconstruction[i],
+                score=score,
+                score_kind="upper_bound" if found.ended == "accepted" else "full",
+                loss=float(found.loss),
+                reconstruction=found.reconstruction,
                 **common,
             )
-        )
-    return verdicts
+
+    return verdicts()
 
 
 def check_calibration(
@@ -274,6 +398,68 @@ def belonging_images(generator: GeneratorLike, num: int, *, key: jax.Array) -> N
     return as_uint8(as_float(images))
 
 
+def score_stream(
+    generator: GeneratorLike,
+    images: Iterable[Any],
+    method: Method,
+    *,
+    key: jax.Array,
+    reference: GeneratorLike | None = None,
+    starts: Mapping[str, LearnedStart] | None = None,
+    accept: float | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[int, float, Inversion]]:
+    """Inverts images and scores them, as `calibrate` and `attribute` do.
+
+    Args:
+      generator: The generator to inspect.
+      images: uint8, or float in [0, 1]; each [H, W, C] of the generator's image shape.
+      method: How they are inverted, and what is scored; its rule plays no part here.
+      key: A JAX key, for starting points. An image's score does not depend on the others'.
+      reference: Another generator, where the score is the ratio of losses under the two.
+      starts: Learned starts of the two, as "generator" and "reference".
+      accept: An image is done as soon as its tracked distance is at this or under it.
+      devices: Devices among which lanes are divided; all of this process without it.
+      statistics: Is added to.
+      progress: Called with the number of gradient evaluations done since its last call.
+
+    Yields:
+      The image's place in the order in which it came; its score, not finite where the generator
+      gave no finite image; and its inversion under the inspected generator.
+
+    Raises:
+      ValueError: If an image is no such array, or the score needs a reference and has none.
+    """
+    score = SCORES[method.score]
+    engines = [
+        Engine(
+            model,
+            method.inversion,
+            key=key,
+            learned=(starts or {}).get(role),
+            accept=accept,
+            devices=devices,
+            statistics=statistics,
+            progress=progress,
+        )
+        for role, model in zip(_ROLES, (generator, reference), strict=True)
+        if model is not None
+    ]
+    if reference is None:
+        for index, found in engines[0].run(images):
+            yield index, float(score(found.loss)), found
+        return
+    # Both inversions of an image are wanted before it is scored: some images at a time.
+    count, source = 0, iter(images)
+    while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
+        ours, theirs = (dict(engine.run(batch)) for engine in engines)
+        for i in range(len(batch)):
+            yield count + i, float(score(ours[i].loss, theirs[i].loss)), ours[i]
+        count += len(batch)
+
+
 def score_images(
     generator: GeneratorLike,
     images: Any,
@@ -281,27 +467,53 @@ def score_images(
     *,
     key: jax.Array,
     reference: GeneratorLike | None = None,
+    starts: Mapping[str, LearnedStart] | None = None,
     progress: Progress | None = None,
-) -> tuple[NDArray[np.float64], Inversion]:
-    """Inverts images and scores them, as `calibrate` and `attribute` do.
+) -> NDArray[np.float64]:
+    """The scores of images [N, H, W, C], float64 [N]; see `score_stream`."""
+    pixels = as_float(images)
+    scores = np.full(len(pixels), np.nan)
+    for index, score, _ in score_stream(
+        generator, pixels, method, key=key, reference=reference, starts=starts, progress=progress
+    ):
+        scores[index] = score
+    return scores
 
-    Args:
-      generator: The generator to inspect.
-      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape.
-      method: How they are inverted, and what is scored; its rule plays no part here.
-      key: A JAX key, for starting points. An image's score does not depend on the others'.
-      reference: Another generator, where the score is the ratio of losses under the two.
-      progress: Called with the number of lane steps done since its last call.
 
-    Returns:
-      The scores, float64 [N], not finite where the generator gave no finite image; and the
-      inversion under the inspected generator.
+def learned_starts(calibration: Calibration) -> dict[str, LearnedStart]:
+    """The encoders that a calibration was made with, by role; none where nothing was learned.
 
     Raises:
-      ValueError: If the images are no such array, or the score needs a reference and has none.
+      CalibrationError: If they cannot be made.
     """
-    result = invert(generator, images, method.inversion, key=key, progress=progress)
-    other = None
-    if reference is not None:
-        other = invert(reference, images, method.inversion, key=key, progress=progress).loss
-    return SCORES[method.score](result.loss, other), result
+    starts = {}
+    for role in _ROLES:
+        if calibration.start is not None and role in calibration.start:
+            arrays = {
+                name.removeprefix(f"{role}."): array
+                for name, array in calibration.start_weights.items()
+                if name.startswith(f"{role}.")
+            }
+            try:
+                starts[role] = start_from_arrays(calibration.start[role], arrays)
+            except ValueError as error:
+                where = calibration.path or "the calibration"
+                raise CalibrationError(f"{where}: {error}") from None
+    return starts
+
+
+def _with_futility(
+    generator: GeneratorLike,
+    method: Method,
+    num: int,
+    *,
+    key: jax.Array,
+    learned: LearnedStart | None,
+) -> Method:
+    """The method, with the levels above which no belonging image was while its loss fell."""
+    image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
+    images = belonging_images(generator, num, key=image_key)
+    found = invert(generator, images, method.inversion, key=start_key, learned=learned)
+    levels = np.maximum(_FUTILITY_MARGIN * found.curve.max(axis=0), method.inversion.floor)
+    inversion = dataclasses.replace(method.inversion, futility=tuple(map(float, levels)))
+    return dataclasses.replace(method, inversion=inversion)

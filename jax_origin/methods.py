@@ -81,9 +81,7 @@ METHODS = {
         inversion=InversionConfig(
             start="prior",
             restarts=1,
-            stages=(
-                Descent(steps=1500, objective="l2", learning_rate=0.1, schedule="constant"),
-            ),
+            stages=(Descent(steps=1500, objective="l2", learning_rate=0.1, schedule="constant"),),
         ),
         rule="grubbs",
         decision="published",

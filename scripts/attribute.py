@@ -48,6 +48,7 @@ _OVERRIDES = [
     flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),
     flags.DEFINE_string("reference", None, "Reference generator, if calibrated with one."),
     flags.DEFINE_bool("resize", None, "Resize images of another size, and say so."),
+    flags.DEFINE_bool("full_scores", None, "Go on inverting images that are sure to belong."),
     flags.DEFINE_string("workdir", None, "Folder for verdicts.jsonl and contact_sheet.png."),
     flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
 ]
@@ -74,9 +75,8 @@ def run(config: ConfigDict) -> None:
     for name in ("alpha", "beta"):
         if config[name] is not None and not 0 < config[name] < 1:
             raise RunError(f"--{name}={config[name]}: must lie strictly between 0 and 1")
-    for name in ("images_per_batch", "sheet_images"):
-        if config[name] < 1:
-            raise RunError(f"--config.{name}={config[name]}: must be at least 1")
+    if config.sheet_images < 1:
+        raise RunError(f"--config.sheet_images={config.sheet_images}: must be at least 1")
     generator = load_generator(config.generator, kind=config.kind)
     reference = load_generator(config.reference) if config.reference else None
     calibration = Calibration.load(
@@ -101,7 +101,7 @@ def run(config: ConfigDict) -> None:
             "generator": calibration.generator["fingerprint"],
             "calibration": calibration.digest,
             "images": config.images,
-            **{name: config[name] for name in ("alpha", "beta", "resize", "seed")},
+            **{name: config[name] for name in ("alpha", "beta", "resize", "full_scores", "seed")},
         },
     )
     key = jax.random.key(config.seed)
@@ -115,7 +115,8 @@ def run(config: ConfigDict) -> None:
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
     with RecordWriter(workdir / "verdicts.jsonl") as writer:
         waiting = sum(path not in writer.done for path in paths)
-        evaluations = Method.from_dict(calibration.method).inversion.steps
+        method = Method.from_dict(calibration.method)
+        evaluations = method.inversion.evaluations(generator.latent_shape)
         evaluations *= 1 if reference is None else 2
         with tqdm.tqdm(total=waiting * evaluations, unit="evaluation") as bar:
             for outcome in attribute_files(
@@ -128,7 +129,7 @@ def run(config: ConfigDict) -> None:
                 beta=config.beta,
                 resize=config.resize,
                 reference=reference,
-                images_per_batch=config.images_per_batch,
+                full_scores=config.full_scores,
                 progress=bar.update,
             ):
                 if outcome.image is None:

@@ -18,6 +18,7 @@ from jax_origin.attribution import ForeignImages, calibrate
 from jax_origin.calibration import CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, load_images
+from jax_origin.inversion import StartTraining, learn_start
 from jax_origin.methods import get_method
 from jax_origin.zoo import load_generator, standard_foreign, zoo_names
 
@@ -33,6 +34,9 @@ _OVERRIDES = [
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
     flags.DEFINE_string("method", None, "origin or ronan."),
     flags.DEFINE_string("reference", None, "Reference generator: score by the ratio of losses."),
+    flags.DEFINE_bool(
+        "futility", None, "Give up images that fall more slowly than belonging ones."
+    ),
     flags.DEFINE_integer("num_belonging", None, "Images of the generator's own.", 1),
     flags.DEFINE_integer("num_foreign", None, "Images of each foreign group at the most.", 1),
     flags.DEFINE_integer("seed", None, "For images and starting points."),
@@ -95,13 +99,27 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     images = config.num_belonging + sum(len(group.images) for group in groups.values())
     models = 1 if reference is None else 2
-    with tqdm.tqdm(total=images * method.inversion.steps * models, unit="evaluation") as bar:
+    learned = None
+    if method.inversion.start == "learned":
+        training = StartTraining()
+        with tqdm.tqdm(total=training.steps, desc="learned start", unit="step") as bar:
+            learned = learn_start(
+                generator,
+                training,
+                key=jax.random.fold_in(key, 4),
+                cache=config.cache,
+                progress=bar.update,
+            )
+    evaluations = method.inversion.evaluations(generator.latent_shape)
+    with tqdm.tqdm(total=images * evaluations * models, unit="evaluation") as bar:
         calibration = calibrate(
             generator,
             method=method,
             num_belonging=config.num_belonging,
             foreign=groups,
             reference=reference,
+            learned=learned,
+            futility=config.futility,
             key=key,
             seed=config.seed,
             progress=bar.update,

@@ -60,13 +60,12 @@ def run(config: ConfigDict, *, data: str, out: str, limit: int | None) -> None:
     }
     generated = generated_images(generators, num, seed=seed)
     compared = comparisons(generators, calibrations, generated=generated, sets=sets, limit=limit)
-    steps = sum(comparison.lane_steps for comparison in compared)
-    with tqdm.tqdm(total=steps, unit="evaluation", unit_scale=True) as bar:
+    evaluations = sum(comparison.evaluations for comparison in compared)
+    with tqdm.tqdm(total=evaluations, unit="evaluation", unit_scale=True) as bar:
         result = evaluate(
             compared,
             cache=f"{out}.cache",
             seed=seed,
-            images_per_batch=config.images_per_batch,
             progress=bar.update,
         )
     written = {

@@ -27,7 +27,8 @@ FLOORS = (
 # These also know no JAX: all that they may import, besides the standard library.
 WITHOUT_JAX = {
     "files": {"numpy"},
-    "calibration": {"files", "numpy", "scipy"},
+    "checkpoints": {"files", "numpy", "safetensors"},
+    "calibration": {"files", "checkpoints", "numpy", "scipy"},
 }
 # Folders beside the package; the package imports none of them.
 BESIDE = {"benchmarks", "configs", "scripts", "tests"}

@@ -17,7 +17,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.calibrations = ""  # path with {inspected} and {method} in it; empty: the zoo's own
     config.num_images = 100  # belonging images, and images of each foreign group
     config.seed = 0  # test images and starting points, apart from any calibration's
-    config.images_per_batch = 64  # images inverted together; no score depends on it
     # Foreign images besides the other generators': name to file or folder inside --data (npz with
     # x, or with jpeg and offsets; or a folder of images); an empty one is left out. All three are
     # JPEG files, which the generators' own images are not.

@@ -1,7 +1,6 @@
 """A run over image files: each gets one record, whatever happens to it or to the run."""
 
 import dataclasses
-import itertools
 import json
 import os
 import pathlib
@@ -11,12 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_origin.attribution import Verdict, attribute, check_calibration
+from jax_origin.attribution import Verdict, attribute_stream
 from jax_origin.audit.record import RecordWriter
 from jax_origin.calibration import Calibration
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import DecodedImage, ImageError, decode_image
+from jax_origin.images import DecodedImage, ImageError, decode_image, map_ahead
+from jax_origin.inversion import Statistics
 
 
 class RunError(ValueError):
@@ -88,10 +88,13 @@ def attribute_files(
     beta: float | None = None,
     resize: bool = False,
     reference: GeneratorLike | None = None,
-    images_per_batch: int = 64,
+    full_scores: bool = False,
+    statistics: Statistics | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[FileVerdict]:
-    """Attributes image files in batches; each record is written as soon as its batch is decided.
+    """Attributes image files, any number of them; each record is written when it is decided.
+
+    Files are decoded ahead of the inversion, in threads.
 
     A file that the writer has a record of already is left out. A file that cannot be read gets a
     record with the reason as its error, and the rest goes on.
@@ -106,44 +109,65 @@ def attribute_files(
       beta: Rate of false attribution; the calibration's own without it.
       resize: Whether an image of another size is resized, which its record then says.
       reference: The reference generator, where the calibration was made with one.
-      images_per_batch: Images that are decided together; no verdict depends on it.
-      progress: Called with the number of lane steps done since its last call.
+      full_scores: Whether the inversion of an image goes on when it is sure to belong.
+      statistics: Is added to.
+      progress: Called with the number of gradient evaluations done since its last call.
 
     Yields:
-      What became of each file, in order.
+      What became of each file, in the order in which it is known.
 
     Raises:
       CalibrationError: If the calibration is for another generator, or another reference.
     """
-    check_calibration(calibration, generator, reference=reference)
     height, width, _ = generator.image_shape
+
+    def decode(path: str) -> DecodedImage | FileVerdict:
+        try:
+            return decode_image(path, size=(height, width), resize=resize)
+        except ImageError as error:
+            return FileVerdict(path, _record(path, calibration, error=error.reason))
+
     waiting = (path for path in dict.fromkeys(paths) if path not in writer.done)
-    while batch := list(itertools.islice(waiting, images_per_batch)):
-        outcomes: dict[str, FileVerdict] = {}
-        images = []
-        for path in batch:
-            try:
-                images.append(decode_image(path, size=(height, width), resize=resize))
-            except ImageError as error:
-                record = _record(path, calibration, error=error.reason)
-                outcomes[path] = FileVerdict(path, record)
-        if images:
-            verdicts = attribute(
-                np.stack([image.pixels for image in images]),
-                generator,
-                calibration,
-                key=key,
-                alpha=alpha,
-                beta=beta,
-                reference=reference,
-                progress=progress,
-            )
-            for image, verdict in zip(images, verdicts, strict=True):
-                record = _record(image.path, calibration, image=image, verdict=verdict)
-                outcomes[image.path] = FileVerdict(image.path, record, image, verdict)
-        for path in batch:
-            writer.write(outcomes[path].record)
-            yield outcomes[path]
+    unreadable: list[FileVerdict] = []
+    under_way: dict[int, DecodedImage] = {}
+
+    def pixels() -> Iterator[np.ndarray]:
+        count = 0
+        for found in map_ahead(decode, waiting):
+            if isinstance(found, FileVerdict):
+                unreadable.append(found)
+                continue
+            under_way[count] = found
+            count += 1
+            yield found.pixels
+
+    def known() -> Iterator[FileVerdict]:
+        for verdict in attribute_stream(
+            pixels(),
+            generator,
+            calibration,
+            key=key,
+            alpha=alpha,
+            beta=beta,
+            reference=reference,
+            full_scores=full_scores,
+            statistics=statistics,
+            progress=progress,
+        ):
+            yield from _taken(unreadable)
+            image = under_way.pop(verdict.index)
+            record = _record(image.path, calibration, image=image, verdict=verdict)
+            yield FileVerdict(image.path, record, image, verdict)
+        yield from _taken(unreadable)
+
+    for outcome in known():
+        writer.write(outcome.record)
+        yield outcome
+
+
+def _taken(items: list[FileVerdict]) -> Iterator[FileVerdict]:
+    while items:
+        yield items.pop(0)
 
 
 def _record(
@@ -156,7 +180,7 @@ def _record(
 ) -> dict[str, Any]:
     found = {
         name: getattr(verdict, name, None)
-        for name in ("score", "loss", "p", "q", "verdict", "reason", "steps")
+        for name in ("score", "score_kind", "loss", "p", "q", "verdict", "reason", "steps")
     }
     return {
         "path": path,

@@ -5,6 +5,7 @@ from jax_origin.calibration.calibration import (
     Calibration,
     CalibrationError,
     ForeignGroup,
+    start_path,
 )
 from jax_origin.calibration.decision import (
     FALSE_ATTRIBUTION_UNKNOWN,
@@ -12,6 +13,7 @@ from jax_origin.calibration.decision import (
     FITS_NEITHER,
     TOO_FEW,
     Decision,
+    accepting_score,
     decide,
 )
 from jax_origin.calibration.rule import RULES, Conformal, Grubbs, Rule
@@ -30,5 +32,7 @@ __all__ = [
     "ForeignGroup",
     "Grubbs",
     "Rule",
+    "accepting_score",
     "decide",
+    "start_path",
 ]

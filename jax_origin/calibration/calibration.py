@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as short_repr
 from typing import Any, TypeGuard
@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.rule import RULES, as_scores
+from jax_origin.checkpoints import CheckpointError, read_safetensors, write_safetensors
 from jax_origin.files import atomic_write
 
 DECISIONS = ("two_errors", "published")
 """two_errors: p against false exclusion and q against false attribution; published: p alone."""
 
 _FORMAT = "jax_origin calibration"
-_VERSION = 1
+_VERSION = 2
 _REMEDY = "make one with scripts/calibrate.py"
 
 
@@ -77,6 +78,10 @@ class Calibration:
       keys: a plain description of the random keys.
       packages: versions of the packages used, by name.
       platform: the kind of device, in words.
+      start: what learned starting points were computed with, for each encoder by its role: its
+        configuration, and `sha256` over all weights. None where nothing was learned.
+      start_weights: the encoders' weights, by "role.name"; `save` puts them into a file beside the
+        calibration's own.
       version: version of the file format.
       path: the file it was loaded from, for messages; not part of the calibration.
     """
@@ -90,6 +95,8 @@ class Calibration:
     packages: dict[str, str]
     platform: str
     version: int = _VERSION
+    start: dict[str, Any] | None = field(default=None, kw_only=True)
+    start_weights: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     path: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -103,6 +110,14 @@ class Calibration:
             if not isinstance(number, str):
                 raise CalibrationError(f"packages.{name} must be text; got {short_repr(number)}")
         _check_fields(vars(self), _PLAIN_FIELDS, "")
+        if self.start is not None:
+            plain = {
+                **_plain_json(self.start, "start"),
+                "sha256": _weights_sha256(self.start_weights),
+            }
+            if self.start.get("sha256", plain["sha256"]) != plain["sha256"]:
+                raise CalibrationError("the learned start's weights are not those it was made with")
+            object.__setattr__(self, "start", plain)
 
         object.__setattr__(self, "belonging", _sound_scores(self.belonging, "belonging scores"))
         try:
@@ -138,12 +153,16 @@ class Calibration:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the calibration as JSON, whole or not at all; makes the folder if it is missing.
 
+        The weights of a learned start go into a file beside it, `start_path` of its own path.
+
         Args:
           path: the file to write; one that is there is replaced.
 
         Raises:
           OSError: the file cannot be written.
         """
+        if self.start is not None:
+            write_safetensors(start_path(path), self.start_weights)
         with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
             json.dump(self._content(), file, indent=1, allow_nan=False)
             file.write("\n")
@@ -183,6 +202,8 @@ class Calibration:
             fields = {name: content[name] for name in _FILE_FIELDS}
             fields["belonging"] = _listed_scores(content["belonging"], "belonging scores")
             fields["foreign"] = _listed_groups(content["foreign"])
+            if fields["start"] is not None:
+                fields["start_weights"] = _read_weights(start_path(where))
             return cls(**fields, path=where)
         except CalibrationError as error:
             raise CalibrationError(f"{where}: {error}") from None
@@ -243,9 +264,32 @@ _FILE_FIELDS = (
     "keys",
     "packages",
     "platform",
+    "start",
     "belonging",
     "foreign",
 )
+
+
+def start_path(path: str | os.PathLike[str]) -> str:
+    """Where the weights of a calibration's learned start lie: beside the calibration itself."""
+    return f"{os.path.splitext(os.fspath(path))[0]}.start.safetensors"
+
+
+def _read_weights(path: str) -> dict[str, NDArray[Any]]:
+    try:
+        return read_safetensors(path)
+    except CheckpointError as error:
+        raise CalibrationError(
+            f"its learned start cannot be read ({error}); the two files belong together"
+        ) from None
+
+
+def _weights_sha256(weights: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(weights.items()):
+        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _is_int(value: Any) -> TypeGuard[int]:
@@ -291,6 +335,7 @@ _METHOD_FIELDS: _Fields = {
 _PLAIN_FIELDS: _Fields = {
     "seed": (lambda v: v is None or _is_int(v), "a whole number or null"),
     "platform": (lambda v: isinstance(v, str), "text"),
+    "start": (lambda v: v is None or isinstance(v, dict), "what was learned, or null"),
     "version": (lambda v: _is_int(v) and v == _VERSION, f"{_VERSION}"),
 }
 

@@ -109,6 +109,43 @@ def decide(
     return [Decision(p, q, *outcomes[code]) for p, q, code in rows]
 
 
+def accepting_score(
+    calibration: Calibration, *, alpha: float | None = None, beta: float | None = None
+) -> float | None:
+    """The score at which, and under which, an image belongs: p only rises there, and q falls.
+
+    Args:
+      calibration: the calibration.
+      alpha: rate of false exclusion; None means the calibration's own.
+      beta: rate of false attribution; None means the calibration's own.
+
+    Returns:
+      The largest such score; None where no score is enough.
+
+    Raises:
+      ValueError: as `decide` does.
+    """
+    method = calibration.method
+    alpha = method["alpha"] if alpha is None else alpha
+    beta = method["beta"] if beta is None else beta
+    check_rate(alpha, "alpha")
+    floor = calibration.floor
+    highest = RULES[method["rule"]](np.maximum(calibration.belonging, floor)).threshold(alpha)
+    if method["decision"] != "published" and beta is not None:
+        for group in calibration.foreign.values():
+            # As many foreign scores may be as low as the image's, and no more.
+            allowed = math.floor(beta * (group.scores.size + 1) + 1e-9) - 1
+            if allowed < 0:
+                return None
+            if allowed < group.scores.size:
+                bound = np.sort(np.maximum(group.scores, floor))[allowed]
+                highest = min(highest, float(np.nextafter(bound, 0.0)))
+    if not math.isfinite(highest):
+        return None
+    (decision,) = decide([highest], calibration, alpha=alpha, beta=beta)
+    return highest if decision.verdict == "belongs" else None
+
+
 _Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_origin.attribution import check_calibration
+from jax_origin.attribution import check_calibration, learned_starts
 from jax_origin.calibration import Calibration, decide
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
@@ -55,9 +55,10 @@ class Comparison:
         return {self.inspected: self.belonging, **self.foreign}
 
     @property
-    def lane_steps(self) -> int:
-        """Gradient evaluations that all its images take."""
-        return self.method.inversion.steps * sum(map(len, self.groups.values()))
+    def evaluations(self) -> int:
+        """Gradient evaluations that all its images take at the most."""
+        each = self.method.inversion.evaluations(self.generator.latent_shape)
+        return each * sum(map(len, self.groups.values()))
 
 
 def load_calibrations(
@@ -165,7 +166,6 @@ def evaluate(
     *,
     cache: str | os.PathLike[str],
     seed: int,
-    images_per_batch: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Scores all images, and says how well each method tells a generator's own from foreign ones.
@@ -174,19 +174,17 @@ def evaluate(
       compared: From `comparisons`.
       cache: Folder for scores, so that a run that was killed goes on; see `cached_scores`.
       seed: For starting points, which never share a key with images.
-      images_per_batch: Images that are inverted together; no score depends on it.
-      progress: Called with the number of lane steps done, or not needed, since its last call.
+      progress: Called with the number of gradient evaluations done, or not needed, since its last
+        call.
 
     Returns:
       ``rows``, one for each comparison and foreign group, and ``summary``, one for each comparison;
       plain JSON values. See `comparison_rows` and `comparison_summary`.
 
     Raises:
-      ProtocolError: If seed or images_per_batch is too small.
+      ProtocolError: If the seed is too small.
       RecordError: If the cache cannot be used.
     """
-    if images_per_batch < 1:
-        raise ProtocolError(f"images_per_batch must be at least 1, not {images_per_batch}")
     key = starting_key(seed)
     rows, summary = [], []
     for comparison in compared:
@@ -196,7 +194,7 @@ def evaluate(
             comparison.groups,
             folder=cache,
             key=key,
-            images_per_batch=images_per_batch,
+            starts=learned_starts(comparison.calibration),
             progress=progress,
         )
         own = comparison_rows(comparison, scores)

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import score_images
+from jax_origin.attribution import score_stream
 from jax_origin.audit.record import RecordWriter, read_records
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
 from jax_origin.images import pixels_sha256
+from jax_origin.inversion import LearnedStart
 from jax_origin.methods import Method
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -42,14 +43,15 @@ def cached_scores(
     *,
     folder: str | os.PathLike[str],
     key: jax.Array,
-    images_per_batch: int = 64,
+    starts: Mapping[str, LearnedStart] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, GroupScores]:
     """Scores groups of images; those that the folder has scores of are not computed again.
 
-    A file in the folder is for one generator (by its fingerprint), inversion and score, key, set of
-    package versions and kind of device: with another of these nothing in it is used. An image is
-    known by its pixels. Changes to the code of this package are not seen; remove the folder then.
+    A file in the folder is for one generator (by its fingerprint), inversion, learned start, score,
+    key, set of package versions and kind of device: with another of these nothing in it is used. An
+    image is known by its pixels. Changes to the code of this package are not seen; remove the
+    folder then.
 
     Args:
       generator: The inspected generator.
@@ -57,10 +59,9 @@ def cached_scores(
       groups: uint8 [N, H, W, C] by name.
       folder: Where the scores are kept, one record a line; made if need be. One process at a time.
       key: A JAX key, for starting points.
-      images_per_batch: Images inverted together; a killed run loses at most one such batch. No
-        score depends on it.
-      progress: Called with the number of lane steps done since its last call; those of images that
-        need not be inverted count as done.
+      starts: Learned starts, as `jax_origin.attribution.score_stream` takes them.
+      progress: Called with the number of gradient evaluations done since its last call; those of
+        images that need not be inverted count as done.
 
     Returns:
       The scores by group, images in order.
@@ -72,7 +73,8 @@ def cached_scores(
         group: [pixels_sha256(pixels).hex() for pixels in images]
         for group, images in groups.items()
     }
-    path = os.path.join(folder, _file_name(generator, method, key))
+    evaluations = method.inversion.evaluations(generator.latent_shape)
+    path = os.path.join(folder, _file_name(generator, method, key, starts or {}))
     with RecordWriter(path) as writer:
         known = {record["sha256"]: record for record in read_records(path)}
         waiting: dict[str, tuple[str, int]] = {}
@@ -81,22 +83,22 @@ def cached_scores(
                 if digest not in known and digest not in waiting:
                     waiting[digest] = (group, index)
                 elif progress is not None:
-                    progress(method.inversion.steps)
+                    progress(evaluations)
         order = list(waiting.items())
-        for first in range(0, len(order), images_per_batch):
-            batch = order[first : first + images_per_batch]
-            images = np.stack([groups[group][index] for _, (group, index) in batch])
-            scores, found = score_images(generator, images, method, key=key, progress=progress)
-            for i, (digest, (group, index)) in enumerate(batch):
-                known[digest] = {
-                    "group": group,
-                    "index": index,
-                    "sha256": digest,
-                    "score": float(scores[i]),
-                    "loss": float(found.loss[i]),
-                    "steps": int(found.steps[i]),
-                }
-                writer.write(known[digest])
+        images = (groups[group][index] for _, (group, index) in order)
+        for place, score, found in score_stream(
+            generator, images, method, key=key, starts=starts, progress=progress
+        ):
+            digest, (group, index) = order[place]
+            known[digest] = {
+                "group": group,
+                "index": index,
+                "sha256": digest,
+                "score": score,
+                "loss": float(found.loss),
+                "steps": int(found.steps),
+            }
+            writer.write(known[digest])
     return {
         group: GroupScores(
             score=np.array([_finite_or_infinite(known[d]["score"]) for d in names]),
@@ -107,11 +109,14 @@ def cached_scores(
     }
 
 
-def _file_name(generator: GeneratorLike, method: Method, key: jax.Array) -> str:
+def _file_name(
+    generator: GeneratorLike, method: Method, key: jax.Array, starts: Mapping[str, LearnedStart]
+) -> str:
     # The rule, alpha, beta and floor come after the scores: one file serves all of them.
     settings = {
         "generator": fingerprint(generator),
         "inversion": method.inversion.to_dict(),
+        "starts": {role: start.digest for role, start in starts.items()},
         "score": method.score,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},

@@ -129,7 +129,7 @@ def generator_name(generator: GeneratorLike) -> str:
     return getattr(generator, "name", None) or type(generator).__name__
 
 
-def flat_weights(generator: GeneratorLike) -> dict[str, Any]:
+def flat_weights(generator: Any) -> dict[str, Any]:
     """The module's arrays (or their shapes, if it is abstract) by dotted name, sorted."""
     state = nnx.state(generator, nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}

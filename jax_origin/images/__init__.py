@@ -1,5 +1,6 @@
 """Images: files in, arrays out, errors by name."""
 
+from jax_origin.images.ahead import map_ahead
 from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256
 from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
 from jax_origin.images.errors import ImageError
@@ -17,6 +18,7 @@ __all__ = [
     "decode_image",
     "find_images",
     "load_images",
+    "map_ahead",
     "photograph_crops",
     "pixels_sha256",
     "save_png",

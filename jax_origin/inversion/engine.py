@@ -107,9 +107,9 @@ def _compile_seconds() -> float:
     if not _compile_time:
         _compile_time.append(0.0)
 
-        def listen(event: str, seconds: float, **_: Any) -> None:
+        def listen(event: str, duration_secs: float, **_: Any) -> None:
             if event.startswith("/jax/core/compile/"):
-                _compile_time[0] += seconds
+                _compile_time[0] += duration_secs
 
         jax.monitoring.register_event_duration_secs_listener(listen)
     return _compile_time[0]
@@ -200,7 +200,8 @@ class Engine:
         self._width = config.lane_block * len(devices)
 
         self._model, self._weights = _taken_apart(generator, config.compute)
-        encoder, self._encoder_weights = None, []
+        encoder: _Model | None = None
+        self._encoder_weights: list[jax.Array] = []
         if config.start == "learned" and learned is not None:
             for name in ("image_shape", "latent_shape"):
                 ours, theirs = (tuple(getattr(part, name)) for part in (generator, learned))
@@ -268,10 +269,8 @@ class Engine:
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._config.lane_block)
-            points = self._begin(
-                self._weights, self._encoder_weights, self._key, words[rows], pixels[rows]
-            )
-            points = np.array(points)
+            begin = functools.partial(self._begin, self._weights, self._encoder_weights)
+            points = np.array(begin(self._key, words[rows], pixels[rows]))
         return [
             _Image(index, pixels[i], points[i], self._config.restarts)
             for i, (index, _) in enumerate(batch)
@@ -332,9 +331,11 @@ class Engine:
         for i, image in enumerate(images):
             distance = image.distances[best[i]]
             loss = distance if self._config.distance == "l2" else losses[i]
+            if not np.isfinite(distance):
+                loss = distance
             missing = self._config.checks - len(image.curve)
             found = Inversion(
-                loss=loss if np.isfinite(distance) else np.float32(np.inf),
+                loss=loss,
                 distance=distance,
                 latent=latents[i],
                 reconstruction=made[i],
@@ -515,7 +516,7 @@ class _Carry(NamedTuple):
     distance: jax.Array
     best: jax.Array
     cost: jax.Array
-    count: jax.Array
+    taken: jax.Array  # steps
 
 
 class _StagePrograms(NamedTuple):
@@ -580,7 +581,7 @@ def _stage_programs(
             distance=jnp.full(lanes, jnp.inf),
             best=latents,
             cost=jnp.zeros(lanes),
-            count=jnp.zeros(lanes, jnp.int32),
+            taken=jnp.zeros(lanes, jnp.int32),
         )
 
     def mix(mask: jax.Array, new: _Carry, old: _Carry) -> _Carry:
@@ -589,7 +590,7 @@ def _stage_programs(
     def step(weights: list[jax.Array], carry: _Carry) -> _Carry:
         render = functools.partial(model.images, weights)
         done = solver.step(render, carry.targets, carry.latents, carry.state)
-        going = carry.count < stage.steps
+        going = carry.taken < stage.steps
         better = going & (done.distance < carry.distance)
         return _Carry(
             targets=carry.targets,
@@ -598,7 +599,7 @@ def _stage_programs(
             distance=jnp.where(better, done.distance, carry.distance),
             best=jnp.where(_spread(better, done.seen), done.seen, carry.best),
             cost=carry.cost + jnp.where(going, done.cost, 0.0),
-            count=carry.count + 1,
+            taken=carry.taken + 1,
         )
 
     def scan(weights: list[jax.Array], carry: _Carry) -> _Carry:
@@ -608,7 +609,9 @@ def _stage_programs(
     lanes, all_lanes = PartitionSpec("lanes"), PartitionSpec()
     mesh = Mesh(np.asarray(devices), ("lanes",))
 
-    def program(fn: Callable[..., _Carry], *specs: PartitionSpec, donate: Sequence[int] = ()) -> Any:
+    def program(
+        fn: Callable[..., _Carry], *specs: PartitionSpec, donate: Sequence[int] = ()
+    ) -> Any:
         sharded = jax.shard_map(fn, mesh=mesh, in_specs=specs, out_specs=lanes, check_vma=False)
         return jax.jit(sharded, donate_argnums=donate)
 

@@ -2,7 +2,11 @@
 
 import dataclasses
 import functools
+import hashlib
+import json
 import math
+import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +16,8 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jax_origin.generators import GeneratorLike, sample_latents
+from jax_origin.checkpoints import read_safetensors, write_safetensors
+from jax_origin.generators import GeneratorLike, fingerprint, sample_latents
 from jax_origin.generators.base import flat_weights
 
 
@@ -75,7 +80,8 @@ class LearnedStart(nnx.Module):
         self.latent_shape = tuple(latent_shape)
         self.training = training
         height, width, channels = self.image_shape
-        self.blocks, self.halvings = nnx.List([]), nnx.List([])
+        self.blocks: nnx.List[_Block] = nnx.List([])
+        self.halvings: nnx.List[nnx.Linear] = nnx.List([])
         features = training.width
         if len(self.latent_shape) == 3:
             rows, columns, out = self.latent_shape
@@ -127,6 +133,14 @@ class LearnedStart(nnx.Module):
             "training": dataclasses.asdict(self.training),
         }
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of configuration and weights, in hex."""
+        digest = hashlib.sha256(json.dumps(self.config, sort_keys=True).encode())
+        for name, array in self.arrays().items():
+            digest.update(f"\0{name}\0".encode() + array.tobytes())
+        return digest.hexdigest()
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Its weights by name, float16: what training ends with, without loss."""
         return {name: np.asarray(a, np.float16) for name, a in flat_weights(self).items()}
@@ -137,6 +151,7 @@ def learn_start(
     training: StartTraining | None = None,
     *,
     key: jax.Array,
+    cache: str | os.PathLike[str] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> LearnedStart:
     """Trains an encoder on a generator's own images, by the squared error of their latents.
@@ -149,6 +164,8 @@ def learn_start(
       generator: The generator.
       training: How.
       key: A JAX key.
+      cache: A folder where encoders are kept, by the generator's fingerprint, the training and the
+        key: one that is there is not trained again.
       progress: Called with the number of steps done since its last call.
 
     Returns:
@@ -160,6 +177,11 @@ def learn_start(
     training = training or StartTraining()
     shape = tuple(generator.latent_shape)
     start = _untrained(generator.image_shape, shape, training)
+    kept = None if cache is None else _kept_path(cache, generator, start, key)
+    if kept is not None and kept.exists():
+        if progress is not None:
+            progress(training.steps)
+        return start_from_arrays(start.config, read_safetensors(kept))
     graph, state = nnx.split(start)
     inspected, weights = nnx.split(generator)
     rate = optax.cosine_onecycle_schedule(training.steps, training.learning_rate, pct_start=0.1)
@@ -192,13 +214,13 @@ def learn_start(
         raise ValueError(
             "no start can be learned: the generator makes images with NaN or infinite pixels"
         )
-    trained = nnx.merge(graph, state)
-    return start_from_arrays(trained.config, trained.arrays())
+    arrays = nnx.merge(graph, state).arrays()
+    if kept is not None:
+        write_safetensors(kept, arrays)
+    return start_from_arrays(start.config, arrays)
 
 
-def start_from_arrays(
-    config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
-) -> LearnedStart:
+def start_from_arrays(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LearnedStart:
     """The encoder that `config` and `arrays` of another one describe.
 
     Raises:
@@ -218,6 +240,19 @@ def start_from_arrays(
     }
     nnx.update(start, nnx.from_flat_state(flat))
     return start
+
+
+def _kept_path(
+    cache: str | os.PathLike[str], generator: GeneratorLike, start: LearnedStart, key: jax.Array
+) -> pathlib.Path:
+    settings = {
+        "generator": fingerprint(generator),
+        "start": start.config,
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
+    }
+    text = json.dumps(settings, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()
+    return pathlib.Path(cache).expanduser() / f"start-{name}.safetensors"
 
 
 def _untrained(

@@ -119,7 +119,7 @@ class InversionConfig:
       distance: What is tracked: the lowest value of it and its latent are kept.
       floor: An image whose tracked distance is at this or under it is done; 0 for never.
       futility: For each check, the tracked distance above which an image is given up; empty for
-        never. `jax_origin.fit_futility` finds them. The last ones count for later checks too.
+        never. `jax_origin.calibrate` fits them. The last one counts for later checks too.
       lane_block: Lanes that one device computes together. Sums in XLA depend on it, so it is part
         of the recipe: the same block on the same machine gives the same losses to the bit.
       compute: Precision of the generator's arithmetic; latents, losses and the solver's state are

@@ -46,8 +46,10 @@ class Solver(Protocol):
         ...
 
     def evaluations(self, latent_size: int) -> float:
-        """Gradient evaluations of a step, of each lane: a forward pass counts as a third of one,
-        and so does a column of a Jacobian beside its forward pass twice."""
+        """Gradient evaluations of a step, of each lane.
+
+        A forward pass counts as a third of one, a column of a Jacobian as two thirds.
+        """
         ...
 
 

@@ -157,7 +157,9 @@ def test_more_restarts_are_never_worse(generator, images):
 def test_a_polish_is_never_worse(generator, images, quick):
     # At this rate the polish jumps about: what the search found must stand.
     wild = Descent(steps=4, solver="sgd", objective="l2", learning_rate=1e5)
-    kept = invert(generator, images, dataclasses.replace(QUICK, stages=(*QUICK.stages, wild)), key=KEY)
+    kept = invert(
+        generator, images, dataclasses.replace(QUICK, stages=(*QUICK.stages, wild)), key=KEY
+    )
     assert (kept.loss <= quick.loss).all()
     fine = dataclasses.replace(
         QUICK,
@@ -216,7 +218,11 @@ def test_an_encoder_gives_the_start():
     model = Autoencoder()
     own = own_images(model, 3)
     encoded = dataclasses.replace(
-        QUICK, start="encoder", restarts=1, scales=(0.0,), stages=(Descent(steps=1, learning_rate=1e-3),)
+        QUICK,
+        start="encoder",
+        restarts=1,
+        scales=(0.0,),
+        stages=(Descent(steps=1, learning_rate=1e-3),),
     )
     found = invert(model, own, encoded, key=KEY)
     np.testing.assert_allclose(found.latent, model.encode(own / np.float32(255)), atol=1e-4)
@@ -267,7 +273,9 @@ def test_nothing_is_compiled_again_from_batch_to_batch(generator, images, quick)
 @pytest.mark.parametrize("distance", ["l1", "l2"])
 def test_a_generator_of_nan_has_infinite_loss(images, distance):
     broken = tiny(params=jax.tree.map(lambda x: x * np.nan, parameters(0)))
-    config = dataclasses.replace(QUICK, distance=distance, stages=(Descent(steps=12), Descent(steps=2)))
+    config = dataclasses.replace(
+        QUICK, distance=distance, stages=(Descent(steps=12), Descent(steps=2))
+    )
     found = invert(broken, images, config, key=KEY)
     assert np.isposinf(found.loss).all()
     assert np.isposinf(found.distance).all()
@@ -303,7 +311,9 @@ def test_a_generator_that_makes_another_shape_than_it_says_is_refused(images):
 @pytest.mark.parametrize("driver", ["host", "scan"])
 def test_progress_adds_up_to_all_steps(generator, images, driver):
     told: list[int] = []
-    config = dataclasses.replace(QUICK, driver=driver, chunk=5, stages=(Descent(steps=12), Descent(steps=12)))
+    config = dataclasses.replace(
+        QUICK, driver=driver, chunk=5, stages=(Descent(steps=12), Descent(steps=12))
+    )
     found = invert(generator, images, config, key=KEY, progress=told.append)
     assert sum(told) == found.steps.sum() == 7 * config.evaluations((4,))
     assert len(told) > 3

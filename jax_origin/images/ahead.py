@@ -1,0 +1,39 @@
+"""Work done ahead of its use, in threads, a bounded number of items at a time."""
+
+import collections
+import concurrent.futures
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    fn: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 4, ahead: int = 128
+) -> Iterator[Result]:
+    """Applies a function to items in worker threads, some of them before they are asked for.
+
+    Args:
+      fn: The function; an exception that it raises comes out at its item's place.
+      items: Any number of them; taken as the results are.
+      workers: Threads.
+      ahead: How many results, done or under way, wait at the most.
+
+    Yields:
+      The results, in order.
+    """
+    source = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            waiting = collections.deque(
+                pool.submit(fn, item) for item in itertools.islice(source, ahead)
+            )
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(fn, item) for item in itertools.islice(source, 1))
+                yield result
+        finally:
+            # Whoever stops asking shall not wait for what nobody will look at.
+            pool.shutdown(wait=False, cancel_futures=True)
