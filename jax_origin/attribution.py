@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -133,7 +134,7 @@ def calibrate(
       CalibrationError: If scores are not finite, or too few for the method's rule; if the
         reference makes images of another shape.
     """
-    method = get_method(method)
+    method = get_method(method, latent_size=math.prod(generator.latent_shape))
     if num_belonging < 1:
         raise CalibrationError(f"num_belonging must be at least 1, not {num_belonging}")
     if reference is not None:

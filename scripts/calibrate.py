@@ -6,6 +6,7 @@ Without --foreign, a zoo generator is calibrated as the zoo ships it: against th
 generators and photographs, where the method looks at foreign images at all.
 """
 
+import math
 import pathlib
 
 import jax
@@ -61,10 +62,11 @@ def main(argv: list[str]) -> None:
 def run(config: ConfigDict, foreign: list[str]) -> None:
     """Makes the calibration that the config describes."""
     try:
-        method = get_method(config.method)
+        get_method(config.method)
     except ValueError as error:
         raise CalibrationError(str(error)) from None
     generator = load_generator(config.generator, kind=config.kind)
+    method = get_method(config.method, latent_size=math.prod(generator.latent_shape))
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
     size = generator.image_shape[:2]

@@ -16,8 +16,10 @@ CLASSES = [name for name in NAMES if inspect.isclass(getattr(jax_origin, name))]
 # What an option is told from: the data that a function works on may be given by position.
 DATA = {
     "attribute": ["images", "generator", "calibration"],
+    "attribute_stream": ["images", "generator", "calibration"],
     "calibrate": ["generator"],
     "invert": ["generator", "images", "config"],
+    "learn_start": ["generator", "training"],
     "load_generator": ["source"],
     "zoo_names": [],
 }
@@ -63,7 +65,7 @@ def test_every_argument_is_explained(name):
         assert f"\n  {parameter}: " in inspect.getdoc(function)
 
 
-@pytest.mark.parametrize("name", ["Descent", "InversionConfig", "Method", "Verdict"])
+@pytest.mark.parametrize("name", ["Descent", "InversionConfig", "Method", "StartTraining", "Verdict"])
 def test_settings_and_verdicts_are_made_by_name_only_and_explained(name):
     cls = getattr(jax_origin, name)
     for parameter in inspect.signature(cls).parameters.values():

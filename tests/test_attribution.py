@@ -13,6 +13,7 @@ from jax_origin.attribution import (
     calibrate,
     check_calibration,
     score_images,
+    score_stream,
 )
 from jax_origin.calibration import decide
 from jax_origin.generators import fingerprint
@@ -63,12 +64,16 @@ def test_a_verdict_carries_all_that_it_rests_on(verdicts, own, calibration, meth
     first = verdicts[0]
     assert isinstance(first, Verdict)
     assert (first.generator, first.method) == ("tiny-0", "tiny")
-    assert first.steps == method.inversion.steps
-    assert first.score == first.loss < calibration.floor
+    assert (first.index, first.score_kind) == (0, "upper_bound")
+    assert first.steps < method.inversion.evaluations((6,))
+    assert first.score == first.loss <= calibration.floor
     assert first.p == 1.0 and first.q == pytest.approx(0.01, abs=1e-3)
     assert first.reconstruction.shape == (8, 8, 3)
-    assert np.abs(first.reconstruction * 255 - own[0]).max() < 2
+    error = ((first.reconstruction - own[0] / 255) ** 2).mean()
+    assert first.loss == pytest.approx(error, rel=1e-3)
     last = verdicts[-1]
+    assert (last.index, last.score_kind) == (13, "full")
+    assert last.steps == method.inversion.evaluations((6,)) == 2 * 40 + 60
     assert last.p == pytest.approx(0.01) and last.q > 0.01
     assert last.score > calibration.floor
 
@@ -102,10 +107,11 @@ def test_without_foreign_images_the_verdict_says_what_is_unknown(
 def test_an_image_alone_gets_the_verdict_that_it_gets_in_a_batch(
     generator, calibration, own, foreign, verdicts
 ):
-    assert attribute(own[2:3], generator, calibration, key=KEY) == [verdicts[2]]
+    alone = attribute(own[2:3], generator, calibration, key=KEY)
+    assert alone == [dataclasses.replace(verdicts[2], index=0)]
     assert attribute(foreign[[5, 0]], generator, calibration, key=KEY) == [
-        verdicts[11],
-        verdicts[6],
+        dataclasses.replace(verdicts[11], index=0),
+        dataclasses.replace(verdicts[6], index=1),
     ]
 
 
@@ -173,9 +179,12 @@ def test_calibration_scores_are_those_of_fresh_images_from_other_starts(
 ):
     key = jax.random.key(0)
     images = belonging_images(generator, 99, key=jax.random.fold_in(key, 0))
-    scores, found = score_images(generator, images[:4], method, key=jax.random.fold_in(key, 1))
+    starts = jax.random.fold_in(key, 1)
+    scores = score_images(generator, images[:4], method, key=starts)
     assert np.array_equal(scores, calibration.belonging[:4])
-    assert np.array_equal(scores, found.loss.astype(np.float64))
+    streamed = sorted(score_stream(generator, images[:4], method, key=starts), key=lambda s: s[0])
+    assert [(i, float(score)) for i, score, _ in streamed] == list(enumerate(scores))
+    assert [float(found.loss) for _, _, found in streamed] == scores.tolist()
 
 
 def test_the_same_key_gives_the_same_calibration_and_another_key_another(generator, method):
@@ -230,8 +239,8 @@ def test_a_reference_model_makes_the_score_a_ratio(
     found = attribute(images, generator, calibration, key=KEY, reference=reference, **rates)
     assert words(found)[:2] == ["belongs"] * 2
     assert "belongs" not in words(found)[2:]
-    loss, _ = score_images(generator, images, method, key=KEY)
-    other, _ = score_images(reference, images, method, key=KEY)
+    loss = score_images(generator, images, method, key=KEY)
+    other = score_images(reference, images, method, key=KEY)
     np.testing.assert_allclose([verdict.score for verdict in found], loss / other, rtol=1e-6)
     np.testing.assert_allclose([verdict.loss for verdict in found], loss, rtol=1e-6)
 
@@ -276,7 +285,7 @@ def test_foreign_images_of_another_size_are_refused(generator, method):
 
 def test_an_empty_foreign_group_is_refused(generator, method):
     groups = {"photos": np.zeros((0, 8, 8, 3), np.uint8)}
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(CalibrationError, match="there are no foreign scores: need at least one"):
         calibrate(generator, method=method, num_belonging=3, foreign=groups, key=KEY)
 
 
@@ -291,7 +300,7 @@ def test_progress_adds_up_over_all_groups_and_both_models(generator, make_genera
         key=KEY,
         progress=told.append,
     )
-    assert sum(told) == 2 * (3 + 2) * method.inversion.steps
+    assert sum(told) == 2 * (3 + 2) * method.inversion.evaluations((6,))
 
 
 def plain(weight, latents):
@@ -324,7 +333,8 @@ def test_a_wrong_rate_is_refused_before_any_work(generator, calibration, own, na
         {"score": "entropy"},
         {"inversion": {"step": 3}},
         {"inversion": {"scales": 3}},
-        {"inversion": {"search": {"optimizer": "adamm"}}},
+        {"inversion": {"stages": [{"solver": "adamm"}]}},
+        {"inversion": {"stages": []}},
     ],
 )
 def test_a_method_that_cannot_be_run_is_refused_in_one_line(generator, calibration, own, changes):

@@ -424,7 +424,8 @@ class _Pool:
         for image in entering:
             for lane, slot in image.slots.items():
                 mask[slot], latents[slot], targets[slot] = True, image.latents[lane], image.pixels
-        self._count[mask], self._before[mask], self._cost[mask] = 0, np.inf, 0.0
+                self._before[slot] = image.distances[lane]
+        self._count[mask], self._cost[mask] = 0, 0.0
         new = self._programs.init(latents, targets)
         self._carry = new if self._carry is None else self._programs.mix(mask, new, self._carry)
 

@@ -41,7 +41,7 @@ class Descent:
       lanes: How many lanes of each image enter, the best ones; None for all. Falling numbers from
         stage to stage are successive halving among an image's restarts.
       tolerance: A lane whose tracked distance fell by less than this share of itself since the
-        last check is done with the stage; 0 for never.
+        last check, or since the stage before, is done with the stage; 0 for never.
     """
 
     steps: int = 100

@@ -27,8 +27,8 @@ RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 256, SHAPE, dtype=np.uint8)
 GREY = RNG.integers(0, 256, SHAPE[:2], dtype=np.uint8)
 KEYS = [
-    *("path", "sha256", "generator", "method", "score", "loss", "p", "q", "verdict", "reason"),
-    *("steps", "note", "error"),
+    *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
+    *("verdict", "reason", "steps", "note", "error"),
 ]
 METHOD = Method(
     name="quick",
@@ -130,10 +130,11 @@ def test_bad_files_get_their_reason_and_the_rest_goes_on(folder, calibration, tm
     file = tmp_path / "verdicts.jsonl"
     paths = find_images(str(folder))
     counts: list[int] = []
-    outcomes = run(paths, calibration, file, images_per_batch=6, progress=counts.append)
+    outcomes = run(paths, calibration, file, full_scores=True, progress=counts.append)
     records = read_records(file)
-    assert [r["path"] for r in records] == [o.path for o in outcomes] == paths
     assert [o.record for o in outcomes] == records
+    assert [o.path for o in outcomes] == [r["path"] for r in records]
+    assert sorted(o.path for o in outcomes) == sorted(paths)
     assert len(paths) == len(BAD) + 5
     assert sum(counts) == sum(record["steps"] or 0 for record in records)
     for record in records:
@@ -150,7 +151,7 @@ def test_bad_files_get_their_reason_and_the_rest_goes_on(folder, calibration, tm
             assert (record["verdict"], record["error"], record["note"]) == (expected, None, None)
             data = Path(record["path"]).read_bytes()
             assert record["sha256"] == hashlib.sha256(data).hexdigest()
-            assert record["steps"] == 120
+            assert (record["steps"], record["score_kind"]) == (120, "full")
             assert 0 < record["p"] <= 1 and 0 < record["q"] <= 1
     assert all((o.image is None) == (Path(o.path).name in BAD) for o in outcomes)
 
@@ -175,9 +176,11 @@ def test_records_hold_what_attribute_says(folder, own, calibration, tmp_path):
     paths = [str(folder / f"{letter}-own.png") for letter in "bdqz"]
     outcomes = run(paths, calibration, tmp_path / "verdicts.jsonl")
     verdicts = attribute(own, GENERATOR, calibration, key=KEY)
+    outcomes = sorted(outcomes, key=lambda outcome: paths.index(outcome.path))
     assert [o.verdict for o in outcomes] == verdicts
+    names = ("score", "score_kind", "loss", "p", "q", "verdict", "reason", "steps", "error")
     for outcome, verdict in zip(outcomes, verdicts, strict=True):
-        for name in ("score", "loss", "p", "q", "verdict", "reason", "steps", "error"):
+        for name in names:
             assert outcome.record[name] == getattr(verdict, name), name
 
 
@@ -196,7 +199,9 @@ def test_what_was_done_to_an_image_is_noted(own, calibration, tmp_path):
         (tmp_path / name).write_bytes(data)
     paths = [str(tmp_path / name) for name in images]
     outcomes = run(paths, calibration, tmp_path / "verdicts.jsonl", resize=True)
-    for outcome, (_, note) in zip(outcomes, images.values(), strict=True):
+    assert sorted(o.path for o in outcomes) == paths
+    for outcome in outcomes:
+        _, note = images[Path(outcome.path).name]
         assert outcome.record["error"] is None
         assert outcome.record["verdict"] is not None
         if note is None:
@@ -205,27 +210,31 @@ def test_what_was_done_to_an_image_is_noted(own, calibration, tmp_path):
             assert note in outcome.record["note"]
 
 
+def by_path(records):
+    return sorted(records, key=lambda record: record["path"])
+
+
 @pytest.mark.parametrize("finished", [1, 5, 13])
 def test_a_killed_run_goes_on_where_it_ended(folder, calibration, tmp_path, finished):
     paths = find_images(str(folder))
     whole = tmp_path / "whole.jsonl"
-    run(paths, calibration, whole, images_per_batch=3)
+    run(paths, calibration, whole)
     lines = whole.read_bytes().splitlines(keepends=True)
     broken = tmp_path / "broken.jsonl"
     with RecordWriter(broken) as writer:
-        unfinished = attribute_files(
-            paths, GENERATOR, calibration, key=KEY, writer=writer, images_per_batch=3
-        )
+        unfinished = attribute_files(paths, GENERATOR, calibration, key=KEY, writer=writer)
         for _ in range(finished):
             next(unfinished)
     assert broken.read_bytes() == b"".join(lines[:finished])
     with open(broken, "ab") as file:
         file.write(lines[finished][:-9])  # Killed in the middle of a line.
     # What has a record is not looked at again: not even its file needs to be there.
-    Path(paths[0]).unlink()
-    outcomes = run(paths, calibration, broken, images_per_batch=4)
-    assert [o.path for o in outcomes] == paths[finished:]
-    assert read_records(broken) == read_records(whole)
+    done = [json.loads(line)["path"] for line in lines[:finished]]
+    Path(done[0]).unlink()
+    outcomes = run(paths, calibration, broken)
+    assert sorted(o.path for o in outcomes) == sorted(set(paths) - set(done))
+    assert len(outcomes) == len(paths) - finished
+    assert by_path(read_records(broken)) == by_path(read_records(whole))
     before = broken.read_bytes()
     assert run(paths, calibration, broken) == []
     assert broken.read_bytes() == before

@@ -164,8 +164,8 @@ def test_independent_sources_are_counted_among_the_scores(independent):
     [
         (lambda c: c.pop("belonging"), "lacks belonging; make one with scripts/calibrate.py"),
         (lambda c: c.pop("version"), "lacks version"),
-        (lambda c: c.update(version=2), "written by a newer jax_origin .file version 3"),
-        (lambda c: c.update(version="1"), "version must be 2; got '1'"),
+        (lambda c: c.update(version=3), "written by a newer jax_origin .file version 3"),
+        (lambda c: c.update(version="2"), "version must be 2; got '2'"),
         (lambda c: c.update(format="other"), "not a calibration"),
         (lambda c: c.update(extra=1), "has unknown fields: 'extra'"),
         (lambda c: c.update(belonging="0.1"), "belonging scores must be a list of numbers"),

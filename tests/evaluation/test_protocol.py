@@ -21,6 +21,7 @@ from jax_origin.evaluation.protocol import (
     load_calibrations,
 )
 from jax_origin.evaluation.result_table import result_table
+from jax_origin.evaluation.score_cache import cached_scores
 from jax_origin.evaluation.sampling import (
     ProtocolError,
     chosen_images,
@@ -29,7 +30,13 @@ from jax_origin.evaluation.sampling import (
 )
 from jax_origin.generators import DCGAN, fingerprint, save_generator
 from jax_origin.images import save_png
-from jax_origin.inversion import Descent, Inversion, InversionConfig
+from jax_origin.inversion import (
+    Descent,
+    Inversion,
+    InversionConfig,
+    StartTraining,
+    learn_start,
+)
 from jax_origin.methods import Method
 from jax_origin.zoo import load_generator
 
@@ -112,23 +119,22 @@ def two_generators_compared(*, methods=(ORIGIN, RONAN), num=5, seed=0, limit=Non
 
 @pytest.fixture
 def inverted(monkeypatch):
-    """Counts the images that are really inverted; `.stop_before` is the call that is killed."""
+    """Counts the images that are really inverted; at `.stop_before` of them the run is killed."""
 
     class Inverted:
         images = 0
-        calls = 0
         stop_before = None
 
-    real = score_cache.score_images
+    real = score_cache.score_stream
 
-    def counting(generator, images, *args, **kwargs):
-        if Inverted.calls == Inverted.stop_before:
-            raise KeyboardInterrupt
-        Inverted.calls += 1
-        Inverted.images += len(images)
-        return real(generator, images, *args, **kwargs)
+    def counting(*args, **kwargs):
+        for found in real(*args, **kwargs):
+            if Inverted.images == Inverted.stop_before:
+                raise KeyboardInterrupt
+            Inverted.images += 1
+            yield found
 
-    monkeypatch.setattr(score_cache, "score_images", counting)
+    monkeypatch.setattr(score_cache, "score_stream", counting)
     return Inverted
 
 
@@ -150,12 +156,15 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
         for i, pixels in enumerate(images[name])
     }
 
-    def lookup(generator, images, method, *, key, progress):
-        scores, steps = np.array([found[pixels.tobytes()] for pixels in images]).T
-        nothing = dict.fromkeys(("distance", "latent", "reconstruction", "restart"))
-        return scores, Inversion(loss=scores, steps=steps, **nothing)
+    def lookup(generator, images, method, *, key, starts, progress):
+        assert starts == {}
+        # As an engine does: what is decided first comes first.
+        for index, pixels in reversed(list(enumerate(images))):
+            score, steps = found[pixels.tobytes()]
+            nothing = dict.fromkeys(set(Inversion._fields) - {"loss", "steps"})
+            yield index, score, Inversion(loss=score, steps=steps, **nothing)
 
-    monkeypatch.setattr(score_cache, "score_images", lookup)
+    monkeypatch.setattr(score_cache, "score_stream", lookup)
     compared = Comparison(
         inspected="a",
         method=ORIGIN,
@@ -164,7 +173,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
         belonging=images["a"],
         foreign={"photos": images["photos"], "other": images["other"]},
     )
-    result = evaluate([compared], cache=tmp_path, seed=0, images_per_batch=3)
+    result = evaluate([compared], cache=tmp_path, seed=0)
     assert result["rows"] == [
         {
             "inspected": "a",
@@ -227,23 +236,23 @@ def test_a_published_rule_is_judged_by_its_own_verdicts(tmp_path):
 def test_a_killed_run_goes_on_where_it_was(tmp_path, inverted):
     compared = two_generators_compared()
     total = 2 * 2 * 3 * 5  # generators, methods, groups, images
-    whole = json.dumps(evaluate(compared, cache=tmp_path / "whole", seed=0, images_per_batch=4))
+    whole = json.dumps(evaluate(compared, cache=tmp_path / "whole", seed=0))
     assert inverted.images == total
 
-    inverted.images = inverted.calls = 0
-    inverted.stop_before = 6
+    inverted.images = 0
+    inverted.stop_before = 22  # in the middle of the second comparison
     with pytest.raises(KeyboardInterrupt):
-        evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
-    assert 0 < inverted.images < total
+        evaluate(compared, cache=tmp_path / "killed", seed=0)
+    assert inverted.images == 22
     # The kill came in the middle of a line.
     newest = max((tmp_path / "killed").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes() + b'{"group": "noise", "index": 3, "sha2')
 
     inverted.stop_before = None
-    resumed = evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
+    resumed = evaluate(compared, cache=tmp_path / "killed", seed=0)
     assert inverted.images == total
     assert json.dumps(resumed) == whole
-    again = evaluate(compared, cache=tmp_path / "killed", seed=0, images_per_batch=4)
+    again = evaluate(compared, cache=tmp_path / "killed", seed=0)
     assert inverted.images == total
     assert json.dumps(again) == whole
 
@@ -260,13 +269,13 @@ def test_the_cache_says_of_which_image_each_score_is(tmp_path):
     assert {r["steps"] for r in records} == {8}
 
 
-def test_progress_counts_every_lane_step_found_or_done(tmp_path):
+def test_progress_counts_every_evaluation_found_or_done(tmp_path):
     compared = two_generators_compared(methods=(ORIGIN,), num=3)
     compared[0] = dataclasses.replace(compared[0], belonging=np.repeat(noise(1), 3, axis=0))
     for _ in range(2):
         done = []
         evaluate(compared, cache=tmp_path, seed=0, progress=done.append)
-        assert sum(done) == sum(each.lane_steps for each in compared) == 2 * 9 * 8
+        assert sum(done) == sum(each.evaluations for each in compared) == 2 * 9 * 8
 
 
 def test_a_stale_cache_is_not_used(tmp_path, inverted):
@@ -279,11 +288,11 @@ def test_a_stale_cache_is_not_used(tmp_path, inverted):
     assert inverted_by(first) == 9
     assert inverted_by(first) == 0
     assert inverted_by(first, seed=1) == 9
-    search = dataclasses.replace(ORIGIN.inversion.search, steps=5)
-    longer = dataclasses.replace(
-        ORIGIN, inversion=dataclasses.replace(ORIGIN.inversion, stages=(search,))
-    )
-    assert inverted_by(dataclasses.replace(first, method=longer)) == 9
+    changes = {"stages": (Descent(steps=5),), "floor": 1e-3, "compute": "bfloat16"}
+    for name, value in changes.items():
+        other = dataclasses.replace(ORIGIN.inversion, **{name: value})
+        method = dataclasses.replace(ORIGIN, inversion=other)
+        assert inverted_by(dataclasses.replace(first, method=method)) == 9
     assert inverted_by(dataclasses.replace(first, generator=tiny_generator("a", seed=5))) == 9
     other_images = dataclasses.replace(first, foreign={"noise": noise(3, seed=9)})
     assert inverted_by(other_images) == 3
@@ -315,11 +324,47 @@ def test_limit_uses_the_first_images_and_their_scores(tmp_path, inverted):
     assert inverted.images == 2 * 3 * 5
 
 
-def test_batches_change_no_score(tmp_path):
-    (compared,) = two_generators_compared(methods=(RONAN,), num=5)[:1]
-    one = evaluate([compared], cache=tmp_path / "one", seed=0, images_per_batch=1)
-    all_ = evaluate([compared], cache=tmp_path / "all", seed=0, images_per_batch=64)
-    assert one == all_
+def test_what_was_scored_before_changes_no_score(tmp_path):
+    part = two_generators_compared(methods=(RONAN,), num=5, limit=1)[0]
+    whole = two_generators_compared(methods=(RONAN,), num=5)[0]
+    evaluate([part], cache=tmp_path / "parts", seed=0)
+    in_parts = evaluate([whole], cache=tmp_path / "parts", seed=0)
+    assert in_parts == evaluate([whole], cache=tmp_path / "whole", seed=0)
+
+
+def test_scores_belong_to_a_learned_start(tmp_path, inverted):
+    (compared,) = two_generators_compared(methods=(ORIGIN,), num=2)[:1]
+    stages = (Descent(steps=1, solver="sgd", learning_rate=1e-30),)  # what is scored is the start
+    inversion = dataclasses.replace(ORIGIN.inversion, start="learned", scales=(0.0,), stages=stages)
+    method = dataclasses.replace(ORIGIN, inversion=inversion)
+    scores = []
+    for seed in (0, 1):
+        training = StartTraining(steps=2, batch_size=4, width=4, hidden=8)
+        start = learn_start(compared.generator, training, key=jax.random.key(seed))
+        calibration = calibration_of(compared.generator, method)
+        calibration = dataclasses.replace(
+            calibration,
+            start={"generator": start.config},
+            start_weights={f"generator.{name}": array for name, array in start.arrays().items()},
+        )
+        changed = dataclasses.replace(compared, method=method, calibration=calibration)
+        inverted.images = 0
+        evaluate([changed], cache=tmp_path, seed=0)
+        assert inverted.images == 6
+        evaluate([changed], cache=tmp_path, seed=0)
+        assert inverted.images == 6
+        found = cached_scores(
+            compared.generator,
+            method,
+            changed.groups,
+            folder=tmp_path,
+            key=starting_key(0),
+            starts={"generator": start},
+        )
+        assert inverted.images == 6  # `evaluate` took the very start that the calibration holds
+        scores.append(found["a"].score)
+    assert (scores[0] != scores[1]).all()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_test_images_are_fresh(monkeypatch):
@@ -328,7 +373,7 @@ def test_test_images_are_fresh(monkeypatch):
 
     def no_inversion(generator, images, method, **kwargs):
         calibrated.extend(pixels.tobytes() for pixels in images)
-        return np.zeros(len(images)), None
+        return np.zeros(len(images))
 
     monkeypatch.setattr(jax_origin.attribution, "score_images", no_inversion)
     for seed in range(3):
