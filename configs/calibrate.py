@@ -18,6 +18,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_foreign = 100  # images of each foreign group, at the most
     config.futility = False  # give images up that fall more slowly than belonging ones do
     config.seed = 0  # images and starting points
-    config.cache = "~/.cache/jax_origin"  # folder of learned starts, and of compiled programs
+    config.cache = "~/.cache/jax_origin"  # learned starts, compiled programs; "": none kept
     config.out = config_dict.placeholder(str)  # None: runs/calibrate/<generator>-<method>.json
     return config

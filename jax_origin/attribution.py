@@ -2,9 +2,8 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,26 +17,22 @@ from jax_origin.calibration import (
     accepting_score,
     decide,
 )
-from jax_origin.generators import GeneratorLike, fingerprint, generator_name, sample_latents
-from jax_origin.images import as_float, as_uint8
-from jax_origin.inversion import (
-    Engine,
-    Inversion,
-    LearnedStart,
-    Statistics,
-    invert,
-    learn_start,
-    start_from_arrays,
-)
+from jax_origin.generators import GeneratorLike, fingerprint, generator_name
+from jax_origin.images import as_float
+from jax_origin.inversion import LearnedStart, Statistics, invert, learn_start
 from jax_origin.methods import Method, get_method
-from jax_origin.score import SCORES
-
-Progress = Callable[[int], None]
+from jax_origin.scoring import (
+    ROLES,
+    Progress,
+    belonging_images,
+    learned_starts,
+    score_images,
+    score_stream,
+)
 
 # Tags that a key is folded with. Images and starting points never share one: a lane that started
 # at the latent which made its image would find it at once, and calibrate nothing.
 _IMAGES, _STARTS, _ENCODER, _CURVES = 0, 1, 4, 5
-_ROLES = ("generator", "reference")
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -148,7 +143,7 @@ def calibrate(
     learners = [generator] if reference is None else [generator, reference]
     starts: dict[str, LearnedStart] = {}
     if method.inversion.start == "learned":
-        for role, model in zip(_ROLES, learners, strict=False):
+        for role, model in zip(ROLES, learners, strict=False):
             given = learned if role == "generator" else None
             starts[role] = given or learn_start(model, key=jax.random.fold_in(key, _ENCODER))
     if futility:
@@ -374,133 +369,6 @@ def check_calibration(
         Method.from_dict(calibration.method)
     except (TypeError, ValueError) as error:
         raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
-
-
-def belonging_images(generator: GeneratorLike, num: int, *, key: jax.Array) -> NDArray[np.uint8]:
-    """Images that the generator makes from fresh latents, as 8-bit files would hold them.
-
-    Args:
-      generator: The generator.
-      num: How many.
-      key: A JAX key.
-
-    Returns:
-      uint8 [num, H, W, C].
-    """
-    latents = sample_latents(generator, key, num)
-    make = jax.jit(lambda z: generator(z))
-    blocks = [np.asarray(make(latents[i : i + 100])) for i in range(0, num, 100)]
-    images = np.concatenate(blocks)
-    if not np.isfinite(images).all():
-        raise CalibrationError(
-            f"{generator_name(generator)!r} makes images with NaN or infinite pixels: its weights "
-            "are damaged"
-        )
-    return as_uint8(as_float(images))
-
-
-def score_stream(
-    generator: GeneratorLike,
-    images: Iterable[Any],
-    method: Method,
-    *,
-    key: jax.Array,
-    reference: GeneratorLike | None = None,
-    starts: Mapping[str, LearnedStart] | None = None,
-    accept: float | None = None,
-    devices: Sequence[jax.Device] | None = None,
-    statistics: Statistics | None = None,
-    progress: Progress | None = None,
-) -> Iterator[tuple[int, float, Inversion]]:
-    """Inverts images and scores them, as `calibrate` and `attribute` do.
-
-    Args:
-      generator: The generator to inspect.
-      images: uint8, or float in [0, 1]; each [H, W, C] of the generator's image shape.
-      method: How they are inverted, and what is scored; its rule plays no part here.
-      key: A JAX key, for starting points. An image's score does not depend on the others'.
-      reference: Another generator, where the score is the ratio of losses under the two.
-      starts: Learned starts of the two, as "generator" and "reference".
-      accept: An image is done as soon as its tracked distance is at this or under it.
-      devices: Devices among which lanes are divided; all of this process without it.
-      statistics: Is added to.
-      progress: Called with the number of gradient evaluations done since its last call.
-
-    Yields:
-      The image's place in the order in which it came; its score, not finite where the generator
-      gave no finite image; and its inversion under the inspected generator.
-
-    Raises:
-      ValueError: If an image is no such array, or the score needs a reference and has none.
-    """
-    score = SCORES[method.score]
-    engines = [
-        Engine(
-            model,
-            method.inversion,
-            key=key,
-            learned=(starts or {}).get(role),
-            accept=accept,
-            devices=devices,
-            statistics=statistics,
-            progress=progress,
-        )
-        for role, model in zip(_ROLES, (generator, reference), strict=True)
-        if model is not None
-    ]
-    if reference is None:
-        for index, found in engines[0].run(images):
-            yield index, float(score(found.loss)), found
-        return
-    # Both inversions of an image are wanted before it is scored: some images at a time.
-    count, source = 0, iter(images)
-    while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
-        ours, theirs = (dict(engine.run(batch)) for engine in engines)
-        for i in range(len(batch)):
-            yield count + i, float(score(ours[i].loss, theirs[i].loss)), ours[i]
-        count += len(batch)
-
-
-def score_images(
-    generator: GeneratorLike,
-    images: Any,
-    method: Method,
-    *,
-    key: jax.Array,
-    reference: GeneratorLike | None = None,
-    starts: Mapping[str, LearnedStart] | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float64]:
-    """The scores of images [N, H, W, C], float64 [N]; see `score_stream`."""
-    pixels = as_float(images)
-    scores = np.full(len(pixels), np.nan)
-    for index, score, _ in score_stream(
-        generator, pixels, method, key=key, reference=reference, starts=starts, progress=progress
-    ):
-        scores[index] = score
-    return scores
-
-
-def learned_starts(calibration: Calibration) -> dict[str, LearnedStart]:
-    """The encoders that a calibration was made with, by role; none where nothing was learned.
-
-    Raises:
-      CalibrationError: If they cannot be made.
-    """
-    starts = {}
-    for role in _ROLES:
-        if calibration.start is not None and role in calibration.start:
-            arrays = {
-                name.removeprefix(f"{role}."): array
-                for name, array in calibration.start_weights.items()
-                if name.startswith(f"{role}.")
-            }
-            try:
-                starts[role] = start_from_arrays(calibration.start[role], arrays)
-            except ValueError as error:
-                where = calibration.path or "the calibration"
-                raise CalibrationError(f"{where}: {error}") from None
-    return starts
 
 
 def _with_futility(

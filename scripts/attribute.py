@@ -4,9 +4,12 @@ python scripts/attribute.py                                   a demonstration on
 python scripts/attribute.py --images=DIR                      your images, the same generator
 python scripts/attribute.py --generator=DIR --calibration=FILE --images='photos/*.png'
 
-Run again after a kill, the same command goes on with the images that have no verdict yet.
+Run again after a kill, the same command goes on with the images that have no verdict yet. With
+--distributed several processes, started by the cluster or with --coordinator, --num_processes and
+--process_id, share the images among them; each writes a file of verdicts of its own.
 """
 
+import contextlib
 import pathlib
 
 import jax
@@ -25,13 +28,26 @@ from jax_origin.audit import (
     attribute_files,
     begin_run,
     count_table,
+    plan_table,
+    read_all_records,
+    records_name,
+    statistics_line,
     verdict_table,
     write_contact_sheet,
 )
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, as_uint8, decode_image, find_images, save_png
+from jax_origin.inversion import Engine, Statistics
 from jax_origin.methods import Method
+from jax_origin.runtime import (
+    ClusterError,
+    join_processes,
+    keep_compiled_programs,
+    own_share,
+    wait_for_all,
+)
+from jax_origin.scoring import learned_starts
 from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -52,7 +68,13 @@ _OVERRIDES = [
     flags.DEFINE_string("workdir", None, "Folder for verdicts.jsonl and contact_sheet.png."),
     flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
 ]
-_ERRORS = (CalibrationError, CheckpointError, ImageError, RecordError, RunError)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Say what it would take, and stop.")
+_PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of the run.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.", 1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this one is.", 0)
+_ERRORS = (CalibrationError, CheckpointError, ClusterError, ImageError, RecordError, RunError)
 
 
 def main(argv: list[str]) -> None:
@@ -64,12 +86,19 @@ def main(argv: list[str]) -> None:
         if flag.value is not None:
             config[flag.name] = flag.value
     try:
-        run(config)
+        keep_compiled_programs(config.cache)
+        if _DISTRIBUTED.value:
+            join_processes(
+                coordinator=_COORDINATOR.value,
+                num_processes=_NUM_PROCESSES.value,
+                process_id=_PROCESS_ID.value,
+            )
+        run(config, dry_run=_DRY_RUN.value, profile=_PROFILE.value)
     except _ERRORS as error:
         raise SystemExit(f"attribute: {error}") from None
 
 
-def run(config: ConfigDict) -> None:
+def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None) -> None:
     """Attributes the images that the config names, or the demonstration's."""
     workdir = pathlib.Path(config.workdir)
     for name in ("alpha", "beta"):
@@ -95,6 +124,17 @@ def run(config: ConfigDict) -> None:
     if where is None and generator.name not in zoo_names():
         raise ImageError("--images", f"say which images {generator.name!r} is to be tried on")
     paths = [] if where is None else find_images(where)
+    key = jax.random.key(config.seed)
+    method = Method.from_dict(calibration.method)
+    if dry_run:
+        engine = Engine(
+            generator,
+            method.inversion,
+            key=key,
+            learned=learned_starts(calibration).get("generator"),
+        )
+        print(plan_table(engine.plan(), images=len(paths), models=1 if reference is None else 2))
+        return
     begin_run(
         workdir,
         {
@@ -104,47 +144,60 @@ def run(config: ConfigDict) -> None:
             **{name: config[name] for name in ("alpha", "beta", "resize", "full_scores", "seed")},
         },
     )
-    key = jax.random.key(config.seed)
     if where is None:
         where = str(workdir / "images")
-        examples = demonstration_images(generator.name, key=jax.random.fold_in(key, 3))
-        for group, images in examples.items():
-            for i, pixels in enumerate(images):
-                save_png(f"{where}/{group}/{i:03d}.png", pixels)
+        if jax.process_index() == 0:
+            examples = demonstration_images(generator.name, key=jax.random.fold_in(key, 3))
+            for group, images in examples.items():
+                for i, pixels in enumerate(images):
+                    save_png(f"{where}/{group}/{i:03d}.png", pixels)
+        wait_for_all("images")
         paths = find_images(where)
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
-    with RecordWriter(workdir / "verdicts.jsonl") as writer:
-        waiting = sum(path not in writer.done for path in paths)
-        method = Method.from_dict(calibration.method)
-        evaluations = method.inversion.evaluations(generator.latent_shape)
-        evaluations *= 1 if reference is None else 2
-        with tqdm.tqdm(total=waiting * evaluations, unit="evaluation") as bar:
-            for outcome in attribute_files(
-                paths,
-                generator,
-                calibration,
-                key=key,
-                writer=writer,
-                alpha=config.alpha,
-                beta=config.beta,
-                resize=config.resize,
-                reference=reference,
-                full_scores=config.full_scores,
-                progress=bar.update,
-            ):
-                if outcome.image is None:
-                    bar.update(evaluations)
-                made = outcome.verdict.reconstruction if outcome.verdict else None
-                if made is not None and outcome.path in shown:
-                    save_png(_reconstruction(workdir, shown[outcome.path]), as_uint8(made[None])[0])
-        records = [writer.done[path] for path in paths]
-    print(f"\n{verdict_table(records)}\n")
-    print(count_table(records, own=generator.name if config.images is None else None))
-    sheet = workdir / "contact_sheet.png"
-    size = generator.image_shape[:2]
-    rows = [_sheet_row(records[i], size, _reconstruction(workdir, i)) for i in shown.values()]
-    write_contact_sheet(sheet, rows, title=f"{generator.name}, {calibration.method['name']}")
-    print(f"\nverdicts: {writer.path}\npictures: {sheet}")
+    statistics = Statistics()
+    # What any process wrote in an earlier run is done; all have read it before one writes.
+    done = read_all_records(workdir)
+    wait_for_all("resume")
+    waiting = own_share([path for path in paths if path not in done])
+    evaluations = method.inversion.evaluations(generator.latent_shape)
+    evaluations *= 1 if reference is None else 2
+    with (
+        RecordWriter(workdir / records_name(jax.process_index(), jax.process_count())) as writer,
+        jax.profiler.trace(profile) if profile else contextlib.nullcontext(),
+        tqdm.tqdm(total=len(waiting) * evaluations, unit="evaluation") as bar,
+    ):
+        for outcome in attribute_files(
+            waiting,
+            generator,
+            calibration,
+            key=key,
+            writer=writer,
+            alpha=config.alpha,
+            beta=config.beta,
+            resize=config.resize,
+            reference=reference,
+            full_scores=config.full_scores,
+            statistics=statistics,
+            progress=bar.update,
+        ):
+            if outcome.image is None:
+                bar.update(evaluations)
+            made = outcome.verdict.reconstruction if outcome.verdict else None
+            if made is not None and outcome.path in shown:
+                save_png(_reconstruction(workdir, shown[outcome.path]), as_uint8(made[None])[0])
+    wait_for_all("verdicts")
+    if jax.process_index() == 0:
+        done = read_all_records(workdir)
+        records = [done[path] for path in paths]
+        print(f"\n{verdict_table(records)}\n")
+        print(count_table(records, own=generator.name if config.images is None else None))
+        sheet = workdir / "contact_sheet.png"
+        size = generator.image_shape[:2]
+        rows = [_sheet_row(records[i], size, _reconstruction(workdir, i)) for i in shown.values()]
+        write_contact_sheet(sheet, rows, title=f"{generator.name}, {method.name}")
+        print(f"\nverdicts: {writer.path}\npictures: {sheet}")
+    if statistics.images:
+        print(statistics_line(statistics))
 
 
 def _reconstruction(workdir: pathlib.Path, place: int) -> pathlib.Path:

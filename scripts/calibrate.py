@@ -21,6 +21,7 @@ from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, load_images
 from jax_origin.inversion import StartTraining, learn_start
 from jax_origin.methods import get_method
+from jax_origin.runtime import keep_compiled_programs
 from jax_origin.zoo import load_generator, standard_foreign, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
@@ -53,6 +54,7 @@ def main(argv: list[str]) -> None:
     for flag in _OVERRIDES:
         if flag.value is not None:
             config[flag.name] = flag.value
+    keep_compiled_programs(config.cache)
     try:
         run(config, _FOREIGN.value)
     except (CalibrationError, CheckpointError, ImageError) as error:
@@ -109,7 +111,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
                 generator,
                 training,
                 key=jax.random.fold_in(key, 4),
-                cache=config.cache,
+                cache=config.cache or None,
                 progress=bar.update,
             )
     evaluations = method.inversion.evaluations(generator.latent_shape)

@@ -26,6 +26,7 @@ from jax_origin.evaluation.result_table import result_table
 from jax_origin.evaluation.sampling import ProtocolError, chosen_images, generated_images
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
+from jax_origin.runtime import keep_compiled_programs
 from jax_origin.zoo import load_generator, zoo_names
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
@@ -39,6 +40,7 @@ def main(argv: list[str]) -> None:
     """Reads the flags, evaluates, and prints."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
+    keep_compiled_programs(_CONFIG.value.cache)
     try:
         run(_CONFIG.value, data=_DATA.value, out=_OUT.value, limit=_LIMIT.value)
     except _ERRORS as error:

@@ -65,7 +65,9 @@ def test_every_argument_is_explained(name):
         assert f"\n  {parameter}: " in inspect.getdoc(function)
 
 
-@pytest.mark.parametrize("name", ["Descent", "InversionConfig", "Method", "StartTraining", "Verdict"])
+@pytest.mark.parametrize(
+    "name", ["Descent", "InversionConfig", "Method", "StartTraining", "Verdict"]
+)
 def test_settings_and_verdicts_are_made_by_name_only_and_explained(name):
     cls = getattr(jax_origin, name)
     for parameter in inspect.signature(cls).parameters.values():

@@ -6,17 +6,10 @@ import pytest
 from flax import nnx
 
 from jax_origin import METHODS, Calibration, CalibrationError, FunctionGenerator, Verdict
-from jax_origin.attribution import (
-    ForeignImages,
-    attribute,
-    belonging_images,
-    calibrate,
-    check_calibration,
-    score_images,
-    score_stream,
-)
+from jax_origin.attribution import ForeignImages, attribute, calibrate, check_calibration
 from jax_origin.calibration import decide
 from jax_origin.generators import fingerprint
+from jax_origin.scoring import belonging_images, score_images, score_stream
 
 KEY = jax.random.key(7)
 UNKNOWN = "false_attribution: unknown"

@@ -15,12 +15,12 @@ ROOT = Path(__file__).parents[1]
 
 # The parts of the package, lowest floor first. A part imports its own floor and those below it.
 FLOORS = (
-    {"files", "images", "distance", "checkpoints"},
+    {"files", "images", "distance", "checkpoints", "runtime"},
     {"generators", "zoo"},
     {"inversion", "training"},
     {"score"},
     {"calibration"},
-    {"methods", "attribution"},
+    {"methods", "scoring", "attribution"},
     {"audit", "evaluation"},
     {"__init__"},
 )

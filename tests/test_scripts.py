@@ -13,10 +13,10 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jax_origin.attribution import belonging_images
 from jax_origin.calibration import Calibration
 from jax_origin.generators import DCGAN, save_generator
 from jax_origin.images import save_png
+from jax_origin.scoring import belonging_images
 from jax_origin.zoo import load_generator
 
 REPOSITORY = Path(__file__).parent.parent

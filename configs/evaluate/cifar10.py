@@ -17,6 +17,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.calibrations = ""  # path with {inspected} and {method} in it; empty: the zoo's own
     config.num_images = 100  # belonging images, and images of each foreign group
     config.seed = 0  # test images and starting points, apart from any calibration's
+    config.cache = "~/.cache/jax_origin"  # folder of compiled programs; "": none are kept
     # Foreign images besides the other generators': name to file or folder inside --data (npz with
     # x, or with jpeg and offsets; or a folder of images); an empty one is left out. All three are
     # JPEG files, which the generators' own images are not.

@@ -4,6 +4,7 @@ A run that is killed leaves at most one torn line, at the end. Opening the file 
 drops it, and tells which images are done.
 """
 
+import glob
 import json
 import math
 import os
@@ -115,6 +116,33 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
       RecordError: the file cannot be read, or holds something else than records.
     """
     return [record for record, _ in _whole_records(os.fspath(path))]
+
+
+def records_name(process: int, processes: int) -> str:
+    """The name of a process's file of records; of a single process, ``verdicts.jsonl``."""
+    if processes == 1:
+        return "verdicts.jsonl"
+    return f"verdicts-{process:05d}-of-{processes:05d}.jsonl"
+
+
+def read_all_records(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Reads what all processes wrote into a folder, in this run and in earlier ones.
+
+    Args:
+      folder: the folder of files that `records_name` names; it may be missing.
+
+    Returns:
+      The records by their "path".
+
+    Raises:
+      RecordError: a file cannot be read, or holds something else than records.
+    """
+    found = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(os.fspath(folder)), "verdicts*.jsonl"))):
+        for record, _ in _whole_records(path):
+            if isinstance(record.get("path"), str):
+                found[record["path"]] = record
+    return found
 
 
 def _whole_records(path: str) -> Iterator[tuple[dict[str, Any], int]]:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jax_origin.inversion import StagePlan, Statistics
+
 VERDICTS = ("belongs", "foreign", "undecided")
 
 
@@ -59,6 +61,44 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
         rest = len(records) - right - wrong
         lines.append(f"right {right}, wrong {wrong}, undecided or not read {rest}")
     return "\n".join(lines)
+
+
+def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1) -> str:
+    """What a run would take, stage by stage.
+
+    Args:
+      plan: As `jax_origin.inversion.Engine.plan` returns it.
+      images: How many images there are.
+      models: How many generators each is inverted under.
+
+    Returns:
+      The table; its last line is the longest time that it can take.
+    """
+    lines = [
+        f"{'stage':<22} {'lanes':>6} {'steps':>6} {'evaluations':>11} {'MFLOP/lane step':>15} "
+        f"{'memory MiB':>10} {'s/step':>9} {'s at most':>10}"
+    ]
+    total = 0.0
+    for stage in plan:
+        seconds = images * models * stage.seconds_per_image
+        total += seconds
+        lines.append(
+            f"{stage.solver:<22} {stage.lanes:>6} {stage.steps:>6} {stage.evaluations:>11.0f} "
+            f"{stage.flops / 1e6:>15.1f} {stage.bytes / 2**20:>10.1f} "
+            f"{stage.seconds_per_step:>9.4f} {seconds:>10.1f}"
+        )
+    lines.append(f"{images} images: at most {total:.0f} s, less what ends early")
+    return "\n".join(lines)
+
+
+def statistics_line(statistics: Statistics) -> str:
+    """Where the time of a run went, in one line."""
+    seconds = ", ".join(f"{name} {value:.1f} s" for name, value in statistics.seconds.items())
+    mean = statistics.evaluations / statistics.images
+    return (
+        f"{statistics.images} images, {mean:.0f} gradient evaluations each, lanes "
+        f"{statistics.occupancy:.0%} occupied; {seconds}"
+    )
 
 
 def _rate(value: float | None) -> str:

@@ -12,13 +12,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import Verdict, attribute_stream, belonging_images
+from jax_origin.attribution import Verdict, attribute_stream
 from jax_origin.calibration import Calibration
 from jax_origin.evaluation.protocol import circumstances
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import load_images, photograph_crops
 from jax_origin.inversion import Statistics
 from jax_origin.methods import Method
+from jax_origin.scoring import belonging_images
 
 Images = NDArray[np.uint8]
 Row = dict[str, Any]
@@ -136,8 +137,9 @@ def images_of_known_origin(
       ImageError: If a photograph cannot be used.
     """
     shape = tuple(generators[name].image_shape)
-    if shape[2] != 3:
-        raise BenchmarkError(f"{name!r} makes images of {shape[2]} channels; photographs are RGB")
+    height, width, channels = shape
+    if channels != 3:
+        raise BenchmarkError(f"{name!r} makes images of {channels} channels; photographs are RGB")
     others = [n for n in generators if n != name and tuple(generators[n].image_shape) == shape]
     groups = (*others, PHOTOGRAPHS)
     nums = {g: len(range(i, num_foreign, len(groups))) for i, g in enumerate(groups)}
@@ -151,10 +153,12 @@ def images_of_known_origin(
     if num := nums[PHOTOGRAPHS]:
         if photographs is None:
             part = "calibration" if purpose == "choosing" else "demonstration"
-            crops, _ = photograph_crops(num, shape[:2], seed=seed + PURPOSES[purpose], part=part)
+            crops, _ = photograph_crops(
+                num, (height, width), seed=seed + PURPOSES[purpose], part=part
+            )
             foreign[PHOTOGRAPHS] = crops
         else:
-            found = load_images(photographs, size=shape[:2])
+            found = load_images(photographs, size=(height, width))
             if len(found) < num:
                 raise BenchmarkError(f"{photographs} holds {len(found)} images, {num} are wanted")
             rng = np.random.default_rng([seed, PURPOSES[purpose]])
@@ -227,9 +231,11 @@ def timed_pairs(
     first: Callable[[], Any], second: Callable[[], Any], num: int
 ) -> tuple[list[float], list[float]]:
     """Seconds of two calls, in `num` pairs; every other pair begins with the second one."""
-    firsts, seconds = [], []
+    firsts: list[float] = []
+    seconds: list[float] = []
     for i in range(num):
-        for run, times in [(first, firsts), (second, seconds)][:: -1 if i % 2 else 1]:
+        turns = [(first, firsts), (second, seconds)]
+        for run, times in reversed(turns) if i % 2 else turns:
             times.append(timed(run))
     return firsts, seconds
 
@@ -294,11 +300,6 @@ def usable_cpus() -> int:
     """How many processors this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def row_table(rows: Sequence[Row]) -> str:
-    """Rows as lines to read."""
-    return "\n".join(map(row_line, rows))
 
 
 def row_line(row: Row) -> str:

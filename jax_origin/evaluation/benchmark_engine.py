@@ -5,7 +5,6 @@ disk, that one says how long reading them takes: turn the persistent cache off t
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.attribution import belonging_images
 from jax_origin.distance import OBJECTIVES
 from jax_origin.evaluation.benchmark import (
+    Attributed,
     Row,
     Sizes,
     Subject,
@@ -28,6 +27,7 @@ from jax_origin.evaluation.benchmark import (
 )
 from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.inversion import Descent, Engine, InversionConfig
+from jax_origin.scoring import belonging_images, learned_starts
 
 _OBJECTIVE = "l1"
 _MATMUL = 8192
@@ -113,21 +113,14 @@ def early_accept_saving(subject: Subject, num: int) -> Row:
     early = attributed(subject, images)
     full = attributed(subject, images, full_scores=True)
     pairs = zip(early.verdicts, full.verdicts, strict=True)
-    steps = {
-        f"{which}_{kind}": float(
-            np.mean([v.steps for v, own in _with(run, belongs) if own is kept])
-        )
-        for which, run in (("ours", early.verdicts), ("reference", full.verdicts))
-        for kind, kept in (("belonging", True), ("foreign", False))
-        if kept in belongs
-    }
     return ratio_row(
         "early_accept_saving",
         f"{subject.name}, {num} mixed images",
         ours=[early.evaluations],
         reference=[full.evaluations],
         unit="gradient evaluations an image",
-        evaluations=steps,
+        ours_by_origin=_evaluations_by_origin(early, belongs),
+        reference_by_origin=_evaluations_by_origin(full, belongs),
         same_verdicts=all(a.verdict == b.verdict for a, b in pairs),
     )
 
@@ -174,35 +167,33 @@ def cost_against_work(subject: Subject, sizes: Sizes) -> list[Row]:
 
 
 def peak_memory_per_lane(subject: Subject) -> list[Row]:
-    """Bytes that a step of each stage holds for a lane, as the compiler says, weights left out."""
-    generator, config = subject.generator, subject.method.inversion
-    lanes = config.lane_block
-    graph, weights = nnx.split(generator)
-    latents = jax.ShapeDtypeStruct((lanes, *generator.latent_shape), jnp.float32)
-    targets = jax.ShapeDtypeStruct((lanes, *generator.image_shape), jnp.float32)
-    bare = _bytes(_value_and_grad(graph), weights, latents, targets) / lanes
-    rows = []
-    for i, stage in enumerate(config.stages):
-        solver = stage.make_solver(config.distance)
+    """Bytes that a step of each stage holds for a lane, as the compiler plans it.
 
-        def step(weights: Any, latents: Any, targets: Any, state: Any, solver: Any = solver) -> Any:
-            return solver.step(nnx.merge(graph, weights), targets, latents, state)
-
-        state = jax.eval_shape(solver.init, latents)
-        ours = _bytes(step, weights, latents, targets, state) / lanes
-        rows.append(
-            ratio_row(
-                "peak_memory_per_lane",
-                f"{subject.name}, stage {i + 1}: {stage.solver}",
-                ours=[ours],
-                reference=[bare],
-                unit="bytes a lane",
-                speed_up=False,
-                lanes=lanes,
-                note="reference: the bare gradient of as many lanes",
-            )
+    The weights are divided among the lanes, on both sides.
+    """
+    config = subject.method.inversion
+    engine = Engine(
+        subject.generator,
+        config,
+        key=starting_key(),
+        learned=learned_starts(subject.calibration).get("generator"),
+        devices=jax.local_devices()[:1],
+    )
+    used = _lowered_gradient(subject.generator, config.lane_block).compile().memory_analysis()
+    bare = used.temp_size_in_bytes + used.argument_size_in_bytes
+    return [
+        ratio_row(
+            "peak_memory_per_lane",
+            f"{subject.name}, stage {i + 1}: {plan.solver}",
+            ours=[plan.bytes / plan.lanes],
+            reference=[bare / plan.lanes],
+            unit="bytes a lane",
+            speed_up=False,
+            lanes=plan.lanes,
+            note="reference: the bare gradient of as many lanes",
         )
-    return rows
+        for i, plan in enumerate(engine.plan(repeats=1))
+    ]
 
 
 def share_of_matmul_peak(
@@ -228,7 +219,8 @@ def share_of_matmul_peak(
                 row = engine_overhead(name, generator, pairs=pairs, lanes=num, compute=compute)
             except jax.errors.JaxRuntimeError:  # Out of memory; more lanes would be, too.
                 break
-            speeds[num] = _operations(generator, num) / row["ours"]
+            counted = _lowered_gradient(generator, num).cost_analysis()
+            speeds[num] = float(counted["flops"]) / row["ours"]
         if not speeds:
             continue
         best = max(speeds, key=lambda num: speeds[num])
@@ -247,8 +239,10 @@ def share_of_matmul_peak(
     return rows
 
 
-def _with(verdicts: Sequence[Any], belongs: np.ndarray) -> list[tuple[Any, bool]]:
-    return list(zip(verdicts, map(bool, belongs), strict=True))
+def _evaluations_by_origin(run: Attributed, belongs: np.ndarray) -> dict[str, float]:
+    steps = np.array([verdict.steps for verdict in run.verdicts], float)
+    parts = {"belonging": steps[belongs], "foreign": steps[~belongs]}
+    return {origin: float(part.mean()) for origin, part in parts.items() if part.size}
 
 
 def _value_and_grad(graph: Any) -> Callable[..., Any]:
@@ -275,24 +269,11 @@ def _bare_gradients(generator: GeneratorLike, targets: np.ndarray, num: int) -> 
     return run
 
 
-def _bytes(fn: Callable[..., Any], weights: Any, *arguments: Any) -> int:
-    """What a call holds at its peak, besides the weights; its first and last argument are given."""
-    donated = tuple(i + 1 for i in range(len(arguments)) if i != 1)
-    compiled = jax.jit(fn, donate_argnums=donated).lower(weights, *arguments).compile()
-    used = compiled.memory_analysis()
-    if used is None:
-        return 0
-    held = used.argument_size_in_bytes + used.output_size_in_bytes - used.alias_size_in_bytes
-    return held + used.temp_size_in_bytes - sum(w.nbytes for w in jax.tree.leaves(weights))
-
-
-def _operations(generator: GeneratorLike, lanes: int) -> float:
-    """Floating-point operations of one gradient of a block, as the compiler counts them."""
+def _lowered_gradient(generator: GeneratorLike, lanes: int) -> Any:
     graph, weights = nnx.split(generator)
     latents = jax.ShapeDtypeStruct((lanes, *generator.latent_shape), jnp.float32)
     targets = jax.ShapeDtypeStruct((lanes, *generator.image_shape), jnp.float32)
-    lowered = jax.jit(_value_and_grad(graph)).lower(weights, latents, targets)
-    return float((lowered.cost_analysis() or {}).get("flops", math.nan))
+    return jax.jit(_value_and_grad(graph)).lower(weights, latents, targets)
 
 
 def _matmul_speed(size: int, compute: str, repeats: int = 5) -> float:

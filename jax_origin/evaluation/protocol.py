@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jax_origin.attribution import check_calibration, learned_starts
+from jax_origin.attribution import check_calibration
 from jax_origin.calibration import Calibration, decide
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
@@ -23,6 +23,7 @@ from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
 from jax_origin.evaluation.score_cache import GroupScores, cached_scores
 from jax_origin.generators import GeneratorLike, fingerprint
 from jax_origin.methods import Method
+from jax_origin.scoring import learned_starts
 from jax_origin.zoo import calibration_path
 
 LOSS_LEVELS = {"loss_under_1e-4": 1e-4, "loss_under_1e-5": 1e-5}

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import belonging_images
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import ImageError, decode_image, find_images, load_images
+from jax_origin.scoring import belonging_images
 
 Images = NDArray[np.uint8]
 

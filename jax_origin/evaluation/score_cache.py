@@ -12,12 +12,12 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import score_stream
 from jax_origin.audit.record import RecordWriter, read_records
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
 from jax_origin.images import pixels_sha256
 from jax_origin.inversion import LearnedStart
 from jax_origin.methods import Method
+from jax_origin.scoring import score_stream
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 

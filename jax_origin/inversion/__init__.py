@@ -1,12 +1,13 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.engine import Engine, Inversion, Statistics, invert
+from jax_origin.inversion.engine import Engine, invert
 from jax_origin.inversion.learned_start import (
     LearnedStart,
     StartTraining,
     learn_start,
     start_from_arrays,
 )
+from jax_origin.inversion.result import Inversion, StagePlan, Statistics
 from jax_origin.inversion.settings import Descent, InversionConfig
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Inversion",
     "InversionConfig",
     "LearnedStart",
+    "StagePlan",
     "StartTraining",
     "Statistics",
     "invert",

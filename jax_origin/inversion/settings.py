@@ -152,11 +152,11 @@ class InversionConfig:
         _one_of("compute", self.compute, COMPUTE)
         for name in ("restarts", "lane_block", "chunk"):
             _at_least(name, getattr(self, name), 1)
-        if not self.scales or min(self.scales) < 0:
+        if not self.scales or not all(scale >= 0 for scale in self.scales):
             raise ValueError(f"scales must be one or more numbers >= 0, not {self.scales}")
         if not self.floor >= 0:
             raise ValueError(f"floor must be 0 or more, not {self.floor}")
-        if self.futility and not min(self.futility) > 0:
+        if not all(level > 0 for level in self.futility):
             raise ValueError(f"futility must hold positive distances, not {self.futility}")
         if not self.stages or not all(isinstance(stage, Descent) for stage in self.stages):
             raise ValueError("stages must be one or more Descent")

@@ -112,6 +112,10 @@ class LBFGS:
         memory_size: int = 10,
         max_linesearch_steps: int = 8,
     ):
+        sizes = {"memory_size": memory_size, "max_linesearch_steps": max_linesearch_steps}
+        for name, value in sizes.items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
         self._objective, self._distance = OBJECTIVES[objective], DISTANCES[distance]
         search = optax.scale_by_zoom_linesearch(
             max_linesearch_steps=max_linesearch_steps, initial_guess_strategy="one"

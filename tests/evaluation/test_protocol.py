@@ -21,13 +21,13 @@ from jax_origin.evaluation.protocol import (
     load_calibrations,
 )
 from jax_origin.evaluation.result_table import result_table
-from jax_origin.evaluation.score_cache import cached_scores
 from jax_origin.evaluation.sampling import (
     ProtocolError,
     chosen_images,
     generated_images,
     starting_key,
 )
+from jax_origin.evaluation.score_cache import cached_scores
 from jax_origin.generators import DCGAN, fingerprint, save_generator
 from jax_origin.images import save_png
 from jax_origin.inversion import (

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from jax_origin.attribution import belonging_images
 from jax_origin.calibration import Calibration
 from jax_origin.generators import fingerprint, sample_latents
 from jax_origin.generators.storage import hash_file, read_card
 from jax_origin.inversion import invert
 from jax_origin.methods import METHODS, Method
+from jax_origin.scoring import belonging_images
 from jax_origin.zoo import ZOO, calibration_path, load_generator, zoo_names
 
 NAMES = zoo_names()

@@ -1,0 +1,196 @@
+"""Recipes of inversion side by side: what each recovers, what it separates, and what it costs."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_origin.calibration import Calibration
+from jax_origin.evaluation.benchmark import Images, Row, ratio_row, starting_key
+from jax_origin.evaluation.metrics import tpr_at_fpr
+from jax_origin.generators import GeneratorLike
+from jax_origin.inversion import (
+    InversionConfig,
+    LearnedStart,
+    StartTraining,
+    Statistics,
+    invert,
+    learn_start,
+)
+from jax_origin.methods import METHODS
+from jax_origin.scoring import learned_starts
+
+RECOVERED = 1e-5
+"""A belonging 8-bit image is recovered where its mean squared error is at most this."""
+
+WITHIN = 0.01
+"""A chosen recipe's shares lie at most so far under the best ones."""
+
+
+def recovery_rows(
+    name: str,
+    generator: GeneratorLike,
+    recipes: Mapping[str, InversionConfig],
+    *,
+    own: Images,
+    foreign: Images,
+    learned: LearnedStart | None = None,
+) -> Iterator[Row]:
+    """One row a recipe, as they come; `mark_choice` then says which is to be taken.
+
+    Args:
+      name: What the rows call the generator.
+      generator: The generator.
+      recipes: Recipes by name; those that start from an encoder that is not there are left out.
+      own: The generator's own images, uint8 [N, H, W, C].
+      foreign: Foreign images, uint8 [M, H, W, C].
+      learned: The learned start.
+
+    Yields:
+      ``recovery`` rows: the ratio is the published recipe's gradient evaluations an image over
+      this one's, on as many belonging as foreign images, one repeat an image of the smaller kind.
+      Beside it generator, recipe, config, recovered (share of belonging images with a loss of at
+      most 1e-5), tpr_at_1_fpr, evaluations_belonging and evaluations_foreign (means), and
+      seconds_per_image, compiling left out.
+    """
+    (published,) = METHODS["ronan"].inversion.stages
+    for recipe, config in recipes.items():
+        if config.start == "encoder" and not hasattr(generator, "encode"):
+            continue
+        if config.start == "learned" and learned is None:
+            continue
+        losses, evaluations, seconds = [], [], []
+        for images in (own, foreign):
+            statistics = Statistics()
+            found = invert(
+                generator,
+                images,
+                config,
+                key=starting_key(),
+                learned=learned,
+                statistics=statistics,
+            )
+            losses.append(np.where(np.isfinite(found.loss), found.loss, np.inf))
+            evaluations.append(found.steps)
+            phases = statistics.seconds
+            seconds.append((sum(phases.values()) - phases["compile"]) / len(images))
+        both = min(map(len, evaluations))
+        each = (evaluations[0][:both] + evaluations[1][:both]) / 2
+        yield ratio_row(
+            "recovery",
+            f"{name}, {recipe}",
+            ours=each.tolist(),
+            reference=[float(published.steps)] * both,
+            unit="gradient evaluations an image",
+            generator=name,
+            recipe=recipe,
+            config=config.to_dict(),
+            belonging=len(own),
+            foreign=len(foreign),
+            recovered=float(np.mean(losses[0] <= RECOVERED)),
+            tpr_at_1_fpr=tpr_at_fpr(*losses, fpr=0.01),
+            evaluations_belonging=float(evaluations[0].mean()),
+            evaluations_foreign=float(evaluations[1].mean()),
+            seconds_per_image=sum(seconds) / 2,
+        )
+
+
+def start_of(
+    generator: GeneratorLike,
+    calibration: Calibration | None,
+    *,
+    training: StartTraining,
+    cache: str | os.PathLike[str] | None,
+    progress: Callable[[int], None] | None = None,
+) -> LearnedStart:
+    """The learned start that a calibration holds; without one, a start learned here and kept."""
+    shipped = learned_starts(calibration) if calibration is not None else {}
+    if "generator" in shipped:
+        return shipped["generator"]
+    key = jax.random.key(0)
+    return learn_start(generator, training, key=key, cache=cache, progress=progress)
+
+
+def mark_choice(rows: Iterable[Row]) -> list[Row]:
+    """Says of each generator's recipes which lie on the front, and which is to be taken.
+
+    On a front lies a recipe that no other one beats: as good a share for fewer evaluations, or a
+    better one for as many. Chosen is the cheapest recipe within one point of the best TPR at 1%
+    FPR and of the best recovery; where none has both, the cheapest of those with the best recovery
+    among those within one point of the best TPR.
+
+    Returns:
+      The rows, with on_front (bool, for recovery or for TPR) and chosen (bool) added.
+    """
+    rows = list(rows)
+    marked = []
+    for name in dict.fromkeys(row["generator"] for row in rows):
+        group = [row for row in rows if row["generator"] == name]
+        chosen = _choice(group)["recipe"]
+        front = set(pareto_front(group, "recovered")) | set(pareto_front(group, "tpr_at_1_fpr"))
+        for row in group:
+            on_front = row["recipe"] in front
+            marked.append({**row, "on_front": on_front, "chosen": row["recipe"] == chosen})
+    return marked
+
+
+def pareto_front(rows: Sequence[Row], share: str) -> list[str]:
+    """Names of the recipes that no other one beats, cheapest first.
+
+    Args:
+      rows: One generator's.
+      share: The field that is to be high; evaluations are to be low.
+    """
+    front: list[str] = []
+    best = -math.inf
+    for row in sorted(rows, key=lambda row: (mean_evaluations(row), -row[share])):
+        if row[share] > best:
+            best = row[share]
+            front.append(row["recipe"])
+    return front
+
+
+def mean_evaluations(row: Row) -> float:
+    """Gradient evaluations an image, as many belonging as foreign."""
+    return (row["evaluations_belonging"] + row["evaluations_foreign"]) / 2
+
+
+def recovery_table(rows: Sequence[Row]) -> str:
+    """The recipes as a Markdown table, cheapest first by generator; the chosen one in bold."""
+    lines = [
+        "| generator | recipe | recovered | TPR at 1% FPR | evaluations: own | foreign "
+        "| ms an image | front |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in sorted(rows, key=lambda row: (row["generator"], mean_evaluations(row))):
+        recipe = f"**{row['recipe']}**" if row["chosen"] else row["recipe"]
+        lines.append(
+            f"| {row['generator']} | {recipe} | {row['recovered']:.1%} "
+            f"| {row['tpr_at_1_fpr']:.1%} | {row['evaluations_belonging']:.0f} "
+            f"| {row['evaluations_foreign']:.0f} | {1e3 * row['seconds_per_image']:.1f} "
+            f"| {'yes' if row['on_front'] else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def limited(config: InversionConfig, steps: int | None) -> InversionConfig:
+    """The recipe with no stage longer than `steps`; for trying a sweep out."""
+    if steps is None:
+        return config
+    stages = [dataclasses.replace(s, steps=min(s.steps, steps)) for s in config.stages]
+    return dataclasses.replace(config, stages=tuple(stages))
+
+
+def _choice(rows: Sequence[Row]) -> dict[str, Any]:
+    best_tpr = max(row["tpr_at_1_fpr"] for row in rows)
+    near = [row for row in rows if row["tpr_at_1_fpr"] >= best_tpr - WITHIN]
+    best = max(row["recovered"] for row in rows)
+    both = [row for row in near if row["recovered"] >= best - WITHIN]
+    if not both:
+        best = max(row["recovered"] for row in near)
+        both = [row for row in near if row["recovered"] >= best - WITHIN]
+    return min(both, key=mean_evaluations)

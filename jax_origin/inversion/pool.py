@@ -1,0 +1,139 @@
+"""The pool of one stage: lanes in their places, and the images that wait for one."""
+
+import collections
+from typing import Any
+
+import jax
+import numpy as np
+
+from jax_origin.inversion.program import StagePrograms
+from jax_origin.inversion.settings import Descent
+
+
+class Image:
+    """An image under way: the lanes that it still has, and the best that each has found."""
+
+    def __init__(self, index: int, pixels: np.ndarray, points: np.ndarray, restarts: int) -> None:
+        self.index = index
+        self.pixels = pixels
+        self.latents = points
+        self.distances = np.full(restarts, np.inf, np.float32)
+        self.restarts = np.arange(restarts)
+        self.slots: dict[int, int] = {}  # of the pool, by lane
+        self.curve: list[float] = []
+        self.cost = 0.0
+        self.ended = ""
+
+    def keep(self, lanes: int) -> None:
+        """Goes on with the best so many lanes."""
+        order = np.argsort(self.distances, kind="stable")[:lanes]
+        self.latents, self.distances = self.latents[order], self.distances[order]
+        self.restarts = self.restarts[order]
+
+
+class Pool:
+    """The lanes of one stage: a block for each device, and the images that wait for a place."""
+
+    def __init__(
+        self,
+        stage: Descent,
+        programs: StagePrograms,
+        width: int,
+        lanes: int,
+        checks_before: int,
+        length: int,
+    ) -> None:
+        self.waiting: collections.deque[Image] = collections.deque()
+        self.lanes = lanes
+        self.length = length
+        self.stage, self.programs = stage, programs
+        self._checks_before = checks_before
+        self._free = list(range(width))
+        self._images: list[Image] = []
+        self._count = np.zeros(width, np.int64)  # steps that the lane in each slot has done
+        self._before = np.full(width, np.inf, np.float32)  # its distance at the last check
+        self._cost = np.zeros(width, np.float32)
+        self._distance = np.full(width, np.inf, np.float32)
+        self._best: np.ndarray | None = None  # the lanes' latents, when they are asked for
+        self._carry: Any = None
+
+    @property
+    def load(self) -> int:
+        """Lanes that run or wait."""
+        return len(self._count) - len(self._free) + self.lanes * len(self.waiting)
+
+    @property
+    def useful_steps(self) -> int:
+        """Steps that the lanes in their places will make of the next advance."""
+        slots = [slot for image in self._images for slot in image.slots.values()]
+        return int(np.minimum(self.stage.steps - self._count[slots], self.length).sum())
+
+    def admit(self) -> None:
+        """Gives free places to waiting images, all lanes of an image or none."""
+        entering: list[Image] = []
+        while self.waiting and len(self._free) >= self.lanes:
+            image = self.waiting.popleft()
+            image.slots = {lane: self._free.pop(0) for lane in range(self.lanes)}
+            # Checks that were saved in the stage before leave this stage's where they are.
+            image.curve += image.curve[-1:] * (self._checks_before - len(image.curve))
+            entering.append(image)
+        if not entering:
+            return
+        self._images += entering
+        width = len(self._count)
+        mask = np.zeros(width, bool)
+        # Where no lane enters stands a copy of one: a place is never without numbers.
+        latents = np.repeat(entering[0].latents[:1], width, axis=0)
+        targets = np.repeat(entering[0].pixels[None], width, axis=0)
+        for image in entering:
+            for lane, slot in image.slots.items():
+                mask[slot], latents[slot], targets[slot] = True, image.latents[lane], image.pixels
+                self._before[slot] = image.distances[lane]
+        self._count[mask], self._cost[mask] = 0, 0.0
+        new = self.programs.init(latents, targets)
+        self._carry = new if self._carry is None else self.programs.mix(mask, new, self._carry)
+
+    def advance(self, weights: list[jax.Array]) -> None:
+        """Takes all lanes from one check to the next, and waits for them."""
+        self._carry = self.programs.advance(weights, self._carry)
+        self._distance, self._best = np.asarray(self._carry.distance), None
+        self._count += self.length
+
+    def look(self) -> list[tuple[Image, float]]:
+        """Notes down how far each image has come, and takes the lanes that are done out.
+
+        Returns:
+          The images that had lanes in the pool, and the evaluations that they took since the last
+          look.
+        """
+        cost = np.asarray(self._carry.cost)
+        spent = cost - self._cost
+        stuck = self._distance > (1 - self.stage.tolerance) * self._before
+        over = (self._count >= self.stage.steps) | stuck
+        self._before, self._cost = self._distance.copy(), cost.copy()
+        looked = []
+        for image in self._images:
+            slots = list(image.slots.values())
+            lowest = min(image.distances.min(), self._distance[slots].min())
+            image.curve.append(float(lowest))
+            looked.append((image, float(spent[slots].sum())))
+            image.cost += float(spent[slots].sum())
+            self._take_out(image, [lane for lane, slot in image.slots.items() if over[slot]])
+        self._images = [image for image in self._images if image.slots]
+        return looked
+
+    def release(self, image: Image) -> None:
+        """Takes an image's lanes out."""
+        if image.slots:
+            self._take_out(image, list(image.slots))
+            self._images.remove(image)
+
+    def _take_out(self, image: Image, lanes: list[int]) -> None:
+        for lane in lanes:
+            slot = image.slots.pop(lane)
+            self._free.append(slot)
+            if self._distance[slot] < image.distances[lane]:
+                if self._best is None:
+                    self._best = np.asarray(self._carry.best)
+                image.distances[lane] = self._distance[slot]
+                image.latents[lane] = self._best[slot]

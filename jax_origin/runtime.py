@@ -1,0 +1,75 @@
+"""What a program sets up before it uses JAX: compiled programs that are kept, several processes."""
+
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+
+Item = TypeVar("Item")
+
+
+class ClusterError(ValueError):
+    """Processes that cannot find each other; one line says what to do."""
+
+
+def keep_compiled_programs(folder: str | os.PathLike[str]) -> None:
+    """Lets JAX keep what it compiles in a folder, and read it back in later runs.
+
+    Where JAX_COMPILATION_CACHE_DIR is set, that holds.
+
+    Args:
+      folder: The folder; "~" stands for the user's own. Empty: nothing is kept.
+    """
+    if not folder or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    jax.config.update("jax_compilation_cache_dir", os.path.expanduser(os.fspath(folder)))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def join_processes(
+    *,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Makes this process one of several that share the work; before any other use of JAX.
+
+    Without arguments the cluster's own environment says which: Slurm, Open MPI, Kubernetes and
+    Google's TPU machines are known to JAX (`jax.distributed.initialize`).
+
+    Args:
+      coordinator: Address and port of process 0, "host:1234".
+      num_processes: How many processes there are.
+      process_id: Which one this is, from 0 on.
+
+    Raises:
+      ClusterError: If the processes cannot be joined.
+    """
+    given = (coordinator, num_processes, process_id)
+    if any(value is not None for value in given) and None in given:
+        raise ClusterError(
+            "--coordinator, --num_processes and --process_id go together: give all three, or none "
+            "where the cluster says them"
+        )
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise ClusterError(
+            f"the processes cannot be joined ({reason}): give --coordinator=HOST:PORT, "
+            "--num_processes and --process_id"
+        ) from None
+
+
+def own_share(items: Sequence[Item]) -> list[Item]:
+    """This process's part of some work: each item falls to one process."""
+    return list(items[jax.process_index() :: jax.process_count()])
+
+
+def wait_for_all(name: str) -> None:
+    """Goes on when every process has come here; `name` tells places apart."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
