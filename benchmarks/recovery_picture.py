@@ -4,6 +4,7 @@ python benchmarks/recovery_picture.py benchmarks/recovery.json benchmarks/recove
 """
 
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -20,6 +21,7 @@ from jax_origin.evaluation.benchmark import Row
 from jax_origin.evaluation.benchmark_recovery import mean_evaluations, pareto_front
 from jax_origin.files import atomic_write
 
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
 _SHARES = {"recovered": "own images recovered", "tpr_at_1_fpr": "TPR at 1% FPR"}
 
 
@@ -37,9 +39,10 @@ def draw_recovery(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
         group = [row for row in rows if row["generator"] == name]
         for (share, label), axis in zip(_SHARES.items(), axes, strict=True):
             _draw(axis, group, share)
-            axis.set(title=name, ylabel=label, xscale="log", ylim=(-0.03, 1.06))
+            axis.set(title=name, ylabel=label, xscale="log", ylim=(-0.03, 1.08))
+            axis.margins(x=0.2)
     for axis in grid[-1]:
-        axis.set_xlabel("gradient evaluations an image, half of them foreign")
+        axis.set_xlabel("gradient evaluations an image (half of the images foreign)")
     figure.tight_layout()
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})

@@ -1,4 +1,6 @@
 import dataclasses
+import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jax_origin import Descent, FunctionGenerator, InversionConfig, invert
+from jax_origin import Descent, FunctionGenerator, InversionConfig, Statistics, invert
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
+from jax_origin.inversion import Engine
 
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
 KEY = jax.random.key(0)
@@ -317,3 +320,372 @@ def test_progress_adds_up_to_all_steps(generator, images, driver):
     found = invert(generator, images, config, key=KEY, progress=told.append)
     assert sum(told) == found.steps.sum() == 7 * config.evaluations((4,))
     assert len(told) > 3
+
+
+# Three lanes, the best two, the best one; checks every four steps, then at each Jacobian.
+FALLING = InversionConfig(
+    restarts=3,
+    scales=(0.2, 0.5, 0.8),
+    stages=(
+        Descent(steps=18),
+        Descent(steps=16, objective="log_l2", learning_rate=0.1, lanes=2, tolerance=0.02),
+        Descent(steps=6, solver="levenberg_marquardt", lanes=1, tolerance=0.02),
+    ),
+    lane_block=8,
+    driver="host",
+    chunk=4,
+)
+
+
+@pytest.fixture(scope="module")
+def mixed(generator):
+    """More images than there are lanes: 15 of the generator's own and 6 of noise, shuffled."""
+    rng = np.random.default_rng(2)
+    noise = rng.integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    order = rng.permutation(21)
+    return np.concatenate([own_images(generator, 15), noise])[order], order < 15
+
+
+@pytest.fixture(scope="module")
+def in_full(generator, mixed):
+    return invert(generator, mixed[0], FALLING, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def levels(generator):
+    """Above these no other image of the generator's own is at a check."""
+    return 2 * invert(generator, own_images(generator, 30, seed=8), FALLING, key=KEY).curve.max(0)
+
+
+def test_lanes_that_refill_change_no_bit(generator, mixed, levels):
+    images, own = mixed
+    config = dataclasses.replace(FALLING, floor=1.25e-6, futility=tuple(levels))
+    found = invert(generator, images, config, key=KEY, accept=4e-6)
+    # Images ended in different ways, after different numbers of steps.
+    assert set(found.ended[own]) >= {"accepted", "floor"}
+    assert set(found.ended[~own]) == {"futile"}
+    assert len(set(found.steps)) > 4
+    for i in range(len(images)):
+        alone = invert(generator, images[i : i + 1], config, key=KEY, accept=4e-6)
+        assert same(alone, [part[i : i + 1] for part in found])
+
+
+def test_an_accepted_image_ends_early_at_a_loss_that_is_low_enough(generator, mixed, in_full):
+    images, _ = mixed
+    for accept in (1e-2, 1e-4, 2e-6):
+        found = invert(generator, images, FALLING, key=KEY, accept=accept)
+        accepted = found.ended == "accepted"
+        assert accepted.any()
+        # The very images that come so near in the end; the others are run in full.
+        assert np.array_equal(found.loss <= accept, in_full.loss <= accept)
+        assert np.array_equal(accepted, found.loss <= accept)
+        assert (found.loss >= in_full.loss).all()
+        assert (found.steps[accepted] <= in_full.steps[accepted]).all()
+        assert (found.steps[accepted] < in_full.steps[accepted]).any()
+        assert same(
+            [part[~accepted] for part in found], [part[~accepted] for part in in_full]
+        )
+        # At the check before, the distance was still above.
+        for row in found.curve[accepted]:
+            first = int(np.argmax(row <= accept))
+            assert (row[first:] == row[first]).all() and (row[:first] > accept).all()
+
+
+def test_what_is_accepted_is_the_tracked_distance(generator, images):
+    config = dataclasses.replace(QUICK, distance="l1", chunk=4)
+    found = invert(generator, images, config, key=KEY, accept=0.05)
+    accepted = found.ended == "accepted"
+    assert accepted.any() and (found.distance[accepted] <= 0.05).all()
+    assert (found.distance[~accepted] > 0.05).all()
+
+
+def test_an_image_at_the_floor_is_done(generator, mixed, in_full):
+    images, _ = mixed
+    found = invert(generator, images, dataclasses.replace(FALLING, floor=1e-5), key=KEY)
+    done = found.ended == "floor"
+    assert np.array_equal(done, in_full.loss <= 1e-5) and done.any()
+    assert (found.loss[done] <= 1e-5).all()
+    assert (found.steps[done] < in_full.steps[done]).any()
+    assert set(found.ended[~done]) == {"finished"}
+    assert same([part[~done] for part in found], [part[~done] for part in in_full])
+    # Where both would do, it is the floor: that end is part of the recipe.
+    config = dataclasses.replace(FALLING, floor=1e-5)
+    assert "accepted" not in invert(generator, images, config, key=KEY, accept=1e-5).ended
+
+
+def test_images_that_fall_too_slowly_are_given_up(generator, mixed, in_full, levels):
+    images, own = mixed
+    config = dataclasses.replace(FALLING, futility=tuple(levels))
+    found = invert(generator, images, config, key=KEY)
+    assert np.array_equal(found.ended == "futile", ~own)
+    assert (found.steps[~own] < 0.5 * in_full.steps[~own]).all()
+    assert same([part[own] for part in found], [part[own] for part in in_full])
+    # They are given up at the first check that is above its level.
+    for row in in_full.curve[~own]:
+        assert (row > levels).any()
+    for row, full in zip(found.curve[~own], in_full.curve[~own], strict=True):
+        first = int(np.argmax(full > levels))
+        assert np.array_equal(row[: first + 1], full[: first + 1])
+        assert (row[first:] == full[first]).all()
+
+
+def test_the_last_level_of_futility_counts_for_later_checks_too(generator, mixed, in_full):
+    images, _ = mixed
+    config = dataclasses.replace(FALLING, futility=(1.0, 1.0, 1e-4))
+    found = invert(generator, images, config, key=KEY)
+    # At the third check, in the first stage, when hardly any image has come so near.
+    assert np.array_equal(found.ended == "futile", in_full.curve[:, 2] > 1e-4)
+    late = dataclasses.replace(FALLING, futility=(*[1.0] * 5, 1e-4))
+    found = invert(generator, images, late, key=KEY)
+    assert np.array_equal(found.ended == "futile", (in_full.curve[:, 5:] > 1e-4).any(axis=1))
+
+
+def test_the_best_lanes_enter_the_next_stage(generator, images):
+    still = Descent(steps=1, solver="sgd", learning_rate=1e-30)
+    config = dataclasses.replace(QUICK, start="prior", restarts=4, stages=(still,))
+    best = invert(generator, images, config, key=KEY)
+    assert len(set(best.restart)) > 2
+    # Sent on alone, the best starting point stays what it is.
+    one = dataclasses.replace(still, lanes=1)
+    for stages in ((still, one), (still, dataclasses.replace(still, lanes=2), one)):
+        config = dataclasses.replace(config, stages=stages)
+        found = invert(generator, images, config, key=KEY)
+        assert np.array_equal(found.restart, best.restart)
+        np.testing.assert_allclose(found.latent, best.latent, rtol=1e-6)
+        np.testing.assert_allclose(found.loss, best.loss, rtol=1e-5)
+
+
+def test_halving_goes_on_from_where_the_best_lanes_ended(generator, images):
+    first = Descent(steps=10, objective="l2", learning_rate=0.1, schedule="constant")
+    config = dataclasses.replace(QUICK, start="prior", restarts=4, stages=(first,))
+    before = invert(generator, images, config, key=KEY)
+    halving = (first, dataclasses.replace(first, lanes=2), dataclasses.replace(first, lanes=1))
+    found = invert(generator, images, dataclasses.replace(config, stages=halving), key=KEY)
+    assert found.steps.tolist() == [4 * 10 + 2 * 10 + 10] * 7
+    assert (found.loss < 0.9 * before.loss).all()
+    np.testing.assert_allclose(found.curve[:, 0], before.loss, rtol=1e-6)
+    # Four lanes all the way take more evaluations, and come no nearer than these four's best.
+    whole = (first, first, first)
+    thorough = invert(generator, images, dataclasses.replace(config, stages=whole), key=KEY)
+    assert thorough.steps.tolist() == [120] * 7
+    assert (thorough.loss <= found.loss * (1 + 1e-4)).all()
+
+
+def test_without_a_tolerance_every_step_is_made(generator, images):
+    # At this rate the second stage finds nothing better than what it begins with.
+    wild = Descent(steps=12, solver="sgd", objective="l1", learning_rate=1e6)
+    config = dataclasses.replace(QUICK, stages=(*QUICK.stages, wild), chunk=3)
+    found = invert(generator, images, config, key=KEY)
+    assert found.steps.tolist() == [2 * 12 + 2 * 12] * 7
+    assert set(found.ended) == {"finished"}
+
+
+def test_a_lane_that_no_longer_falls_is_done_with_its_stage(generator, mixed):
+    images, own = mixed
+    patient = Descent(steps=12, solver="levenberg_marquardt")
+    config = dataclasses.replace(QUICK, restarts=1, scales=(0.2,), stages=(patient,))
+    full = invert(generator, images, config, key=KEY)
+    hasty = dataclasses.replace(config, stages=(dataclasses.replace(patient, tolerance=0.1),))
+    found = invert(generator, images, hasty, key=KEY)
+    assert set(full.steps) == {config.evaluations((4,))}
+    assert (found.steps < full.steps).all()
+    assert (found.loss[own] < 1.3 * FLOOR).all()
+    for index, row in enumerate(full.curve):
+        falls = np.concatenate([[np.inf], row[:-1]])
+        (stops,) = np.nonzero(row > 0.9 * falls)
+        assert found.steps[index] == np.ceil((stops[0] + 1) * (2 * 4 + 9) / 3)
+        assert found.loss[index] == row[stops[0]]
+
+
+def test_a_stage_that_cannot_begin_better_than_the_one_before_ends_by_its_tolerance(
+    generator, images
+):
+    still = Descent(steps=10, solver="sgd", learning_rate=1e-30, tolerance=0.1)
+    config = dataclasses.replace(QUICK, stages=(*QUICK.stages, still), chunk=2)
+    found = invert(generator, images, config, key=KEY)
+    assert found.steps.tolist() == [2 * 12 + 2 * 2] * 7
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_no_place_stays_empty_while_images_wait(generator, restarts):
+    images = own_images(generator, 256)
+    statistics = Statistics()
+    stages = (Descent(steps=10), Descent(steps=10, objective="log_l2", lanes=1))
+    config = dataclasses.replace(QUICK, restarts=restarts, stages=stages, lane_block=16)
+    found = invert(generator, images, config, key=KEY, statistics=statistics)
+    assert set(found.steps) == {10 * restarts + 10}
+    assert statistics.images == 256
+    assert statistics.useful_lane_steps == 256 * (10 * restarts + 10)
+    assert 0.95 <= statistics.occupancy <= 1
+
+
+def test_places_are_filled_again_when_images_end_at_different_times(generator, levels):
+    images = own_images(generator, 160)
+    statistics = Statistics()
+    config = dataclasses.replace(FALLING, futility=tuple(levels))
+    found = invert(generator, images, config, key=KEY, accept=1e-4, statistics=statistics)
+    assert len(set(found.steps)) > 4
+    # Three lanes in eight places leave two of them empty, and 18 steps in parts of 4 two of 20.
+    assert 0.6 < statistics.occupancy <= 1
+    assert statistics.evaluations == pytest.approx(found.steps.sum(), rel=0.01)
+
+
+def test_the_curve_falls_to_the_distance(generator, mixed, in_full):
+    images, _ = mixed
+    # 5 checks of 4 steps in 18, 4 in 16, and one after each of 6 Jacobians.
+    assert FALLING.checks == 15
+    for distance in ("l1", "l2"):
+        config = dataclasses.replace(FALLING, distance=distance)
+        found = in_full if distance == "l2" else invert(generator, images, config, key=KEY)
+        assert found.curve.shape == (21, 15) and found.curve.dtype == np.float32
+        assert (np.diff(found.curve, axis=1) <= 0).all()
+        assert np.array_equal(found.curve[:, -1], found.distance)
+        assert (found.curve[:, 0] > found.curve[:, -1]).all()
+
+
+def test_checks_fall_at_the_same_place_of_the_curve_whatever_was_saved_before(generator, images):
+    # A first stage that ends at its first check, and one that goes through all of them.
+    first = Descent(steps=12, solver="sgd", learning_rate=1e-30)
+    second = Descent(steps=3, solver="levenberg_marquardt")
+    rows = []
+    for tolerance in (0.0, 0.1):
+        stages = (dataclasses.replace(first, tolerance=tolerance), second)
+        config = dataclasses.replace(QUICK, stages=stages, chunk=3)
+        rows.append(invert(generator, images, config, key=KEY))
+    assert rows[0].curve.shape == rows[1].curve.shape == (7, 4 + 3)
+    assert np.array_equal(rows[0].curve, rows[1].curve)
+    assert (rows[0].steps > rows[1].steps).all()
+
+
+def test_steps_are_counted_where_checks_do_not_divide_them(generator, images):
+    def inverted(chunk):
+        stages = (Descent(steps=11), Descent(steps=7, objective="l2"))
+        config = dataclasses.replace(QUICK, stages=stages, chunk=chunk)
+        return invert(generator, images, config, key=KEY)
+
+    coarse, fine = inverted(11), inverted(4)
+    assert coarse.steps.tolist() == fine.steps.tolist() == [2 * 11 + 2 * 7] * 7
+    assert coarse.curve.shape == (7, 2) and fine.curve.shape == (7, 3 + 2)
+    assert np.array_equal(coarse.latent, fine.latent) and np.array_equal(coarse.loss, fine.loss)
+
+
+@pytest.mark.parametrize("solver", ["levenberg_marquardt", "gauss_newton", "lbfgs"])
+def test_both_drivers_give_the_same_result_for_every_solver(generator, images, solver):
+    stages = (Descent(steps=12), Descent(steps=4, solver=solver, objective="l2", lanes=1))
+    found = [
+        invert(
+            generator, images, dataclasses.replace(QUICK, stages=stages, driver=driver), key=KEY
+        )
+        for driver in ("host", "scan")
+    ]
+    np.testing.assert_allclose(found[0].loss, found[1].loss, rtol=2e-2)
+    np.testing.assert_allclose(found[0].latent, found[1].latent, atol=2e-3)
+    assert np.array_equal(found[0].restart, found[1].restart)
+    assert found[0].curve.shape == found[1].curve.shape == (7, 2 + 4)
+
+
+def test_bfloat16_comes_nearly_as_near(generator, images):
+    half = dataclasses.replace(GOOD, compute="bfloat16")
+    found = invert(generator, images, half, key=KEY)
+    exact = invert(generator, images, GOOD, key=KEY)
+    assert found.loss.dtype == found.latent.dtype == found.reconstruction.dtype == np.float32
+    # Numbers of eight bits, where a pixel near 1 is off by 1 / 512 at the most.
+    assert (found.loss < 1e-4).all()
+    assert (found.loss > exact.loss).all()
+    np.testing.assert_allclose(found.latent, exact.latent, atol=0.05)
+    error = ((found.reconstruction - images / np.float32(255)) ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(found.loss, error, rtol=1e-3)
+    # What it makes is of bfloat16.
+    as_made = found.reconstruction.astype(jnp.bfloat16).astype(np.float32)
+    assert np.array_equal(as_made, found.reconstruction)
+
+
+def test_statistics_add_up(images):
+    statistics = Statistics()
+    assert np.isnan(statistics.occupancy)
+    model = tiny(fn=lambda params, latents: picture(params, latents))  # not compiled before
+    began = time.perf_counter()
+    found = invert(model, images, QUICK, key=KEY, statistics=statistics)
+    wall = time.perf_counter() - began
+    assert statistics.images == 7
+    assert statistics.evaluations == found.steps.sum() == 7 * 2 * 12
+    # Of 14 lanes eight run together and then six, twelve steps each.
+    assert statistics.lane_steps == 2 * 8 * 12
+    assert statistics.useful_lane_steps == 14 * 12
+    assert statistics.occupancy == 14 / 16
+    assert set(statistics.seconds) == {"compile", "refill", "device", "host"}
+    assert min(statistics.seconds.values()) >= 0
+    assert statistics.seconds["compile"] > 0 and statistics.seconds["device"] > 0
+    assert sum(statistics.seconds.values()) <= wall
+    compiled = statistics.seconds["compile"]
+    invert(model, images[:1], QUICK, key=KEY, statistics=statistics)
+    assert statistics.images == 8
+    assert statistics.evaluations == 8 * 2 * 12
+    assert statistics.lane_steps == 3 * 8 * 12
+    assert statistics.seconds["compile"] == compiled
+
+
+def test_images_without_end_are_inverted_as_they_come(generator, mixed):
+    images, _ = mixed
+    taken = 0
+
+    def without_end():
+        nonlocal taken
+        for index in itertools.count():
+            taken += 1
+            yield images[index % 21]
+
+    seen = set()
+    for index, found in Engine(generator, FALLING, key=KEY, accept=1e-4).run(without_end()):
+        seen.add(index)
+        assert found.latent.shape == (4,)
+        # Lanes of three stages run, and less than a block of images waits for each.
+        assert taken - len(seen) < 4 * FALLING.lane_block
+        if len(seen) == 100:
+            break
+    assert max(seen) < taken <= 100 + 4 * FALLING.lane_block
+
+
+def test_an_image_comes_out_as_soon_as_it_is_decided(generator, mixed, levels):
+    images, own = mixed
+    config = dataclasses.replace(FALLING, futility=tuple(levels))
+    order = [index for index, _ in Engine(generator, config, key=KEY).run(iter(images))]
+    assert sorted(order) == list(range(21))
+    assert order != sorted(order)
+    # All the noise of the first block is given up before the first own image is through.
+    through = min(order.index(i) for i in range(21) if own[i])
+    assert all(order.index(i) < through for i in range(8) if not own[i])
+
+
+def test_an_image_of_another_shape_is_refused_when_its_turn_comes(generator, images):
+    many = [*images, *images, *images, np.zeros((8, 6, 3), np.uint8)]
+    done = []
+    with pytest.raises(ValueError, match=r"images are \(8, 6, 3\).*makes \(8, 8, 3\)"):
+        done.extend(Engine(generator, QUICK, key=KEY).run(many))
+
+
+def test_floats_and_8_bit_images_may_follow_each_other(generator, images, quick):
+    black = np.zeros((8, 8, 3), np.uint8)
+    black[0, 0] = 1  # as a float this would be white
+    stream = [*images[:3], images[3] / np.float32(255), black, *images[4:]]
+    found = dict(Engine(generator, QUICK, key=KEY).run(stream))
+    assert all(same(found[i], [part[i] for part in quick]) for i in range(4))
+    assert all(same(found[i + 1], [part[i] for part in quick]) for i in (4, 5, 6))
+    alone = invert(generator, black[None], QUICK, key=KEY)
+    assert same(found[4], [part[0] for part in alone])
+
+
+@pytest.mark.parametrize("accept", [None, 1e-2])
+def test_progress_counts_what_is_saved_as_done(generator, mixed, levels, accept):
+    images, _ = mixed
+    told: list[int] = []
+    config = dataclasses.replace(
+        FALLING,
+        stages=(*FALLING.stages[:2], Descent(steps=6, solver="gauss_newton", lanes=1)),
+        floor=1e-5,
+        futility=tuple(levels),
+    )
+    found = invert(generator, images, config, key=KEY, accept=accept, progress=told.append)
+    assert sum(told) == 21 * config.evaluations((4,))
+    assert found.steps.sum() < 0.9 * sum(told)
+    assert min(told) >= 0
