@@ -117,15 +117,15 @@ def images_of_known_origin(
     photographs: str | None = None,
     seed: int = 0,
 ) -> tuple[Images, dict[str, Images]]:
-    """Fresh images of a generator, and foreign ones: all others' of its image shape, photographs.
+    """Fresh images of a generator, and foreign ones: photographs, and all others' of its shape.
 
     Args:
       name: The inspected generator's.
       generators: Generators by name.
       num_own: Images of its own.
       num_foreign: Foreign images, divided evenly among the groups.
-      purpose: One of `PURPOSES`; images for one never serve another, whatever the seed, and none
-        is a calibration's or an evaluation's.
+      purpose: One of `PURPOSES`. Images for one never serve another, whatever the seed, and those
+        that generators make are none of a calibration's or an evaluation's.
       photographs: A folder or npz archive of photographs; crops of scikit-image's without it.
       seed: Any whole number of at least 0.
 
@@ -141,7 +141,7 @@ def images_of_known_origin(
     if channels != 3:
         raise BenchmarkError(f"{name!r} makes images of {channels} channels; photographs are RGB")
     others = [n for n in generators if n != name and tuple(generators[n].image_shape) == shape]
-    groups = (*others, PHOTOGRAPHS)
+    groups = (PHOTOGRAPHS, *others)
     nums = {g: len(range(i, num_foreign, len(groups))) for i, g in enumerate(groups)}
     key = jax.random.fold_in(jax.random.key(seed), PURPOSES[purpose])
 
@@ -159,10 +159,14 @@ def images_of_known_origin(
             foreign[PHOTOGRAPHS] = crops
         else:
             found = load_images(photographs, size=(height, width))
+            found = found[list(PURPOSES).index(purpose) :: len(PURPOSES)]
             if len(found) < num:
-                raise BenchmarkError(f"{photographs} holds {len(found)} images, {num} are wanted")
-            rng = np.random.default_rng([seed, PURPOSES[purpose]])
-            foreign[PHOTOGRAPHS] = found[rng.choice(len(found), num, replace=False)]
+                raise BenchmarkError(
+                    f"{photographs} holds {len(found)} photographs for {purpose} (each purpose has "
+                    f"its own), {num} are wanted"
+                )
+            chosen = np.random.default_rng(seed).choice(len(found), num, replace=False)
+            foreign[PHOTOGRAPHS] = found[chosen]
     return samples(name, num_own), foreign
 
 

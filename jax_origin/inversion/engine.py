@@ -230,7 +230,8 @@ class Engine:
                     f"{self._image_shape}; resize them, or choose another generator"
                 )
         with self._statistics.timed("refill"):
-            pixels = as_float(np.stack([image for _, image in batch]))
+            # One by one: floats would make floats of the 8-bit images that they are stacked with.
+            pixels = np.concatenate([as_float(np.asarray(image)[None]) for _, image in batch])
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._config.lane_block)

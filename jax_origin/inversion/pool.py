@@ -108,8 +108,9 @@ class Pool:
         """
         cost = np.asarray(self._carry.cost)
         spent = cost - self._cost
-        stuck = self._distance > (1 - self.stage.tolerance) * self._before
-        over = (self._count >= self.stage.steps) | stuck
+        over = self._count >= self.stage.steps
+        if self.stage.tolerance:  # Without one, a distance rounded up would look like no progress.
+            over |= self._distance > (1 - self.stage.tolerance) * self._before
         self._before, self._cost = self._distance.copy(), cost.copy()
         looked = []
         for image in self._images:

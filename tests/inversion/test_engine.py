@@ -471,12 +471,26 @@ def test_halving_goes_on_from_where_the_best_lanes_ended(generator, images):
     assert (thorough.loss <= found.loss * (1 + 1e-4)).all()
 
 
-def test_without_a_tolerance_every_step_is_made(generator, images):
-    # At this rate the second stage finds nothing better than what it begins with.
-    wild = Descent(steps=12, solver="sgd", objective="l1", learning_rate=1e6)
-    config = dataclasses.replace(QUICK, stages=(*QUICK.stages, wild), chunk=3)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("adam", "sgd"),
+        ("levenberg_marquardt", "sgd"),
+        ("levenberg_marquardt", "levenberg_marquardt"),
+        ("gauss_newton", "levenberg_marquardt"),
+    ],
+)
+def test_without_a_tolerance_every_step_is_made(generator, first, second):
+    images = np.random.default_rng(2).integers(0, 256, (32, 8, 8, 3), dtype=np.uint8)
+    # After the first stage there is nothing to gain, and at this rate nothing is found; that a loss
+    # is rounded otherwise in another stage's program makes no difference.
+    stages = (
+        Descent(steps=12, solver=first),
+        Descent(steps=12, solver=second, objective="l2", learning_rate=1e6),
+    )
+    config = dataclasses.replace(QUICK, restarts=1, stages=stages, chunk=3)
     found = invert(generator, images, config, key=KEY)
-    assert found.steps.tolist() == [2 * 12 + 2 * 12] * 7
+    assert set(found.steps) == {config.evaluations((4,))}
     assert set(found.ended) == {"finished"}
 
 
@@ -522,11 +536,11 @@ def test_no_place_stays_empty_while_images_wait(generator, restarts):
 def test_places_are_filled_again_when_images_end_at_different_times(generator, levels):
     images = own_images(generator, 160)
     statistics = Statistics()
-    config = dataclasses.replace(FALLING, futility=tuple(levels))
+    config = dataclasses.replace(FALLING, restarts=2, futility=tuple(levels))
     found = invert(generator, images, config, key=KEY, accept=1e-4, statistics=statistics)
     assert len(set(found.steps)) > 4
-    # Three lanes in eight places leave two of them empty, and 18 steps in parts of 4 two of 20.
-    assert 0.6 < statistics.occupancy <= 1
+    # The last check after 18 steps, and the end when no more images come, leave some unused.
+    assert 0.85 < statistics.occupancy < 1
     assert statistics.evaluations == pytest.approx(found.steps.sum(), rel=0.01)
 
 
@@ -589,10 +603,10 @@ def test_bfloat16_comes_nearly_as_near(generator, images):
     found = invert(generator, images, half, key=KEY)
     exact = invert(generator, images, GOOD, key=KEY)
     assert found.loss.dtype == found.latent.dtype == found.reconstruction.dtype == np.float32
-    # Numbers of eight bits, where a pixel near 1 is off by 1 / 512 at the most.
-    assert (found.loss < 1e-4).all()
+    # A pixel near 1 is off by 1 / 512 at the most: no more than 8 bits are.
+    assert (found.loss < 6 * FLOOR).all()
     assert (found.loss > exact.loss).all()
-    np.testing.assert_allclose(found.latent, exact.latent, atol=0.05)
+    np.testing.assert_allclose(found.latent, exact.latent, atol=0.03)
     error = ((found.reconstruction - images / np.float32(255)) ** 2).mean((1, 2, 3))
     np.testing.assert_allclose(found.loss, error, rtol=1e-3)
     # What it makes is of bfloat16.
@@ -639,11 +653,11 @@ def test_images_without_end_are_inverted_as_they_come(generator, mixed):
     for index, found in Engine(generator, FALLING, key=KEY, accept=1e-4).run(without_end()):
         seen.add(index)
         assert found.latent.shape == (4,)
-        # Lanes of three stages run, and less than a block of images waits for each.
-        assert taken - len(seen) < 4 * FALLING.lane_block
+        # Lanes of three stages run, and less than a block of images waits.
+        assert taken - len(seen) < 3 * FALLING.lane_block
         if len(seen) == 100:
             break
-    assert max(seen) < taken <= 100 + 4 * FALLING.lane_block
+    assert len(seen) == 100 and max(seen) < taken
 
 
 def test_an_image_comes_out_as_soon_as_it_is_decided(generator, mixed, levels):

@@ -62,6 +62,23 @@ def test_steps_count_the_gradient_evaluations_of_one_image():
     assert InversionConfig(restarts=5, stages=(Descent(steps=10),)).evaluations((4,)) == 50
 
 
+def test_lanes_of_a_stage_are_those_that_came_there_where_none_are_said():
+    assert FULL.stage_lanes == (3, 2, 1)
+    stages = (Descent(), Descent(lanes=2), Descent())
+    assert InversionConfig(restarts=5, stages=stages).stage_lanes == (5, 2, 2)
+    assert InversionConfig(restarts=5).stage_lanes == (5,)
+
+
+def test_checks_part_a_stage_evenly_and_look_at_each_step_of_a_second_order():
+    # 7 steps in parts of 4 at the most 5, 9 in parts of 5, and 2 Jacobians.
+    assert [stage.chunk(FULL.chunk) for stage in FULL.stages] == [4, 5, 1]
+    assert FULL.checks == 2 + 2 + 2
+    assert Descent(steps=30).chunk(10) == 10
+    assert Descent(steps=31).chunk(10) == 8
+    assert Descent(steps=3).chunk(10) == 3
+    assert Descent(steps=30, solver="lbfgs").chunk(10) == 1
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -82,7 +99,24 @@ def test_steps_count_the_gradient_evaluations_of_one_image():
         (lambda: InversionConfig(chunk=0), ["chunk", "at least 1"]),
         (lambda: InversionConfig(scales=()), ["scales", "one or more"]),
         (lambda: InversionConfig(scales=(0.1, -1)), ["scales", "-1"]),
+        (lambda: InversionConfig(scales=(0.1, float("nan"))), ["scales", "nan"]),
         (lambda: InversionConfig(restarts=2, stages=(Descent(lanes=3),)), ["lanes=3", "2 lanes"]),
+        (
+            lambda: InversionConfig(stages=(Descent(lanes=2), Descent(), Descent(lanes=3))),
+            ["stages[2].lanes=3", "2 lanes"],
+        ),
+        (lambda: InversionConfig(restarts=9, lane_block=8), ["restarts=9", "lane_block=8"]),
+        (lambda: InversionConfig(stages=()), ["stages", "one or more"]),
+        (lambda: InversionConfig(stages=({"steps": 3},)), ["stages", "Descent"]),
+        (lambda: InversionConfig(floor=-1e-5), ["floor", "0 or more", "-1e-05"]),
+        (lambda: InversionConfig(floor=float("nan")), ["floor", "nan"]),
+        (lambda: InversionConfig(futility=(0.1, 0.0)), ["futility", "positive", "0.0"]),
+        (lambda: InversionConfig(futility=(0.1, float("nan"))), ["futility", "positive", "nan"]),
+        (lambda: InversionConfig(compute="float16"), ["compute='float16'", "float32, bfloat16"]),
+        (lambda: Descent(lanes=0), ["lanes", "at least 1", "not 0"]),
+        (lambda: Descent(tolerance=1.0), ["tolerance", "under 1", "1.0"]),
+        (lambda: Descent(tolerance=-0.1), ["tolerance", "0 or more", "-0.1"]),
+        (lambda: Descent(tolerance=float("nan")), ["tolerance", "nan"]),
         (lambda: InversionConfig.from_dict({"restart": 1}), ["'restart'", "mean 'restarts'?"]),
         (
             lambda: InversionConfig.from_dict({"stages": [{"learningrate": 1}]}),

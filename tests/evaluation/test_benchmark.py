@@ -1,0 +1,446 @@
+import dataclasses
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_origin.attribution import ForeignImages, calibrate
+from jax_origin.evaluation.benchmark import (
+    BenchmarkError,
+    Sizes,
+    Subject,
+    images_of_known_origin,
+    ratio_row,
+    row_line,
+    timed_pairs,
+)
+from jax_origin.evaluation.benchmark_engine import (
+    cost_against_work,
+    early_accept_saving,
+    engine_overhead,
+    peak_memory_per_lane,
+    share_of_matmul_peak,
+)
+from jax_origin.evaluation.benchmark_peers import (
+    PUBLISHED_STEPS,
+    PeerRun,
+    futility_variants,
+    peer_rows,
+)
+from jax_origin.evaluation.benchmark_recovery import (
+    mark_choice,
+    pareto_front,
+    recovery_rows,
+    recovery_table,
+)
+from jax_origin.evaluation.benchmark_suites import chosen_recipes
+from jax_origin.evaluation.sampling import generated_images
+from jax_origin.generators import DCGAN, save_generator
+from jax_origin.images import save_png
+from jax_origin.inversion import Descent, InversionConfig, StartTraining, learn_start
+from jax_origin.methods import METHODS, Method
+from jax_origin.zoo import load_generator
+
+ROOT = Path(__file__).parents[2]
+FIELDS = {"name", "case", "ratio", "ratio_is", "ours", "reference", "unit", "repeats", "spread"}
+
+
+@pytest.fixture(scope="module")
+def generators(make_generator):
+    return {f"tiny-{seed}": make_generator(seed) for seed in (0, 1)}
+
+
+@pytest.fixture(scope="module")
+def subject(generators, calibration):
+    own, foreign = images_of_known_origin(
+        "tiny-0", generators, num_own=8, num_foreign=8, purpose="timing"
+    )
+    return Subject(
+        name="tiny-0",
+        generator=generators["tiny-0"],
+        calibration=calibration,
+        own=own,
+        foreign=foreign,
+    )
+
+
+def test_a_speed_up_is_reference_over_ours_and_an_overhead_the_other_way():
+    ours, reference = [1.0, 2.0, 4.0, 4.0], [4.0, 12.0, 8.0, 20.0]
+    row = ratio_row("a", "b", ours=ours, reference=reference, unit="s", note="n")
+    assert row.keys() == FIELDS | {"note"}
+    # Ratios 4, 6, 2, 5: the median is of the ratios, not a ratio of medians.
+    assert (row["ratio"], row["ratio_is"], row["repeats"]) == (4.5, "reference / ours", 4)
+    assert (row["ours"], row["reference"]) == (3.0, 10.0)
+    assert row["spread"] == pytest.approx((5.25 - 3.5) / 4.5)
+    other = ratio_row("a", "b", ours=ours, reference=reference, unit="s", speed_up=False)
+    assert (other["ratio"], other["ratio_is"]) == (pytest.approx(0.225), "ours / reference")
+    assert ratio_row("a", "b", ours=[1.0], reference=[3.0], unit="s")["spread"] is None
+    assert "4.5" in row_line(row) and "4 x, spread 38.9%" in row_line(row)
+
+
+@pytest.mark.parametrize(("ours", "reference"), [([], []), ([1.0], [1.0, 2.0])])
+def test_figures_come_in_pairs(ours, reference):
+    with pytest.raises(ValueError, match="pairs are wanted"):
+        ratio_row("a", "b", ours=ours, reference=reference, unit="s")
+
+
+def test_pairs_take_turns_in_going_first():
+    order = []
+    firsts, seconds = timed_pairs(lambda: order.append("a"), lambda: order.append("b"), 3)
+    assert "".join(order) == "abbaab"
+    assert len(firsts) == len(seconds) == 3
+
+
+def test_a_limit_holds_for_every_number():
+    sizes = Sizes().limited(5)
+    numbers = dataclasses.asdict(sizes)
+    assert numbers.pop("work") == (5,)
+    assert max(numbers.values()) == 5 and numbers["repeats"] == 3
+    assert Sizes().limited(None) == Sizes()
+
+
+def test_images_for_one_purpose_never_serve_another(generators):
+    def drawn(purpose, **settings):
+        own, foreign = images_of_known_origin(
+            "tiny-0", generators, num_own=5, num_foreign=7, purpose=purpose, **settings
+        )
+        assert {group: len(images) for group, images in foreign.items()} == {
+            "photographs": 4,
+            "tiny-1": 3,
+        }
+        return {"own": own, **foreign}
+
+    timing, choosing = drawn("timing"), drawn("choosing")
+    again, other_seed = drawn("timing"), drawn("timing", seed=1)
+    for group, images in timing.items():
+        assert np.array_equal(images, again[group])
+        assert not np.array_equal(images, other_seed[group])
+        kept = {image.tobytes() for image in images}
+        assert not kept & {image.tobytes() for image in choosing[group]}
+    evaluated = generated_images(generators, 5, seed=0)
+    for name, group in (("tiny-0", "own"), ("tiny-1", "tiny-1")):
+        seen = {image.tobytes() for image in evaluated[name]}
+        assert not seen & {image.tobytes() for image in (*timing[group], *choosing[group])}
+
+
+def test_photographs_come_from_a_folder_and_each_purpose_has_its_own(generators, tmp_path):
+    stored = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    for i, pixels in enumerate(stored):
+        save_png(tmp_path / f"{i}.png", pixels)
+
+    def drawn(purpose, num):
+        _, foreign = images_of_known_origin(
+            "tiny-0",
+            {"tiny-0": generators["tiny-0"]},
+            num_own=1,
+            num_foreign=num,
+            purpose=purpose,
+            photographs=str(tmp_path),
+        )
+        return {image.tobytes() for image in foreign["photographs"]}
+
+    timing, choosing = drawn("timing", 4), drawn("choosing", 4)
+    assert not timing & choosing
+    assert timing | choosing == {image.tobytes() for image in stored}
+    with pytest.raises(BenchmarkError, match="holds 4 photographs for timing .* 5 are wanted"):
+        drawn("timing", 5)
+
+
+def test_a_mixture_is_half_belonging(subject):
+    images, belongs = subject.mixed(6)
+    assert belongs.sum() == 3 and not (belongs[:3].all() or belongs[3:].all())
+    own = {image.tobytes() for image in subject.own}
+    assert [image.tobytes() in own for image in images] == belongs.tolist()
+
+
+def test_engine_overhead_is_ours_over_the_bare_gradient(generators):
+    row = engine_overhead("tiny", generators["tiny-0"], pairs=3, lanes=8)
+    assert row["repeats"] == 3 and row["lanes"] == 8
+    assert row["ratio_is"] == "ours / reference"
+    assert 0 < row["reference"] < 1 and 0 < row["ours"] < 1
+    assert row["ratio"] == pytest.approx(row["ours"] / row["reference"], rel=0.9)
+
+
+def test_early_acceptance_saves_evaluations_and_changes_no_verdict(subject):
+    row = early_accept_saving(subject, 6)
+    assert row["same_verdicts"]
+    assert row["ours"] < row["reference"] == sum(row["reference_by_origin"].values()) / 2
+    assert row["ratio"] == pytest.approx(row["reference"] / row["ours"])
+    assert row["ours_by_origin"]["belonging"] < row["reference_by_origin"]["belonging"]
+
+
+def test_cost_is_told_against_the_smallest_work_and_occupancy_is_a_share(subject):
+    rows = cost_against_work(subject, Sizes(work=(2, 8), repeats=2))
+    cost = [row for row in rows if row["name"] == "cost_against_work"]
+    lanes = [row for row in rows if row["name"] == "lane_occupancy"]
+    assert [row["images"] for row in cost] == [row["images"] for row in lanes] == [2, 8]
+    assert cost[0]["ratio"] == 1 and cost[0]["ours"] == cost[1]["reference"]
+    assert all(0 < row["ratio"] < 1 for row in lanes)
+    assert lanes[1]["ratio"] > 2 * lanes[0]["ratio"]  # One block either way, fuller the second.
+
+
+def test_memory_is_told_for_each_stage(subject):
+    rows = peak_memory_per_lane(subject)
+    assert [row["case"] for row in rows] == ["tiny-0, stage 1: adam", "tiny-0, stage 2: adam"]
+    for row in rows:
+        assert row["ours"] > row["lanes"] and row["reference"] > 8 * 8 * 3 * 4, row
+        assert 0.5 < row["ratio"] < 10, row
+
+
+def test_share_of_the_matmul_peak_is_a_share(generators):
+    rows = share_of_matmul_peak("tiny", generators["tiny-0"], pairs=1, lanes=(8, 16), size=256)
+    assert [row["case"] for row in rows] == ["tiny, float32", "tiny, bfloat16"]
+    assert all(0 < row["ratio"] < 1 and row["lanes"] in (8, 16) for row in rows)
+
+
+class FixedPeer:
+    """Takes a second for each step of an image, whatever the batch; own images come to nought."""
+
+    description = "a clock"
+
+    def __init__(self, own):
+        self.own = {image.tobytes() for image in own}
+        self.batches = []
+
+    def invert(self, images, *, steps, batch, seed):
+        self.batches.append(batch)
+        sizes = [len(images[i : i + batch]) for i in range(0, len(images), batch)]
+        losses = np.array([0.0 if image.tobytes() in self.own else 1.0 for image in images])
+        return PeerRun(losses, [float(steps * n) for n in sizes], sizes)
+
+
+def test_the_published_recipe_is_scaled_from_the_steps_that_were_timed(subject):
+    peer = FixedPeer(subject.own)
+    sizes = Sizes(
+        repeats=2, mixed=6, peer_images=4, peer_steps=3, batched_steps=5, futility_images=5
+    )
+    rows = peer_rows(subject, peer, sizes)
+    assert [(row["name"], row["case"]) for row in rows] == [
+        (name, f"tiny-0, futility {futility}")
+        for name in ("vs_ronan_recipe", "vs_batched_torch")
+        for futility in ("off", "on")
+    ]
+    assert peer.batches == [1, 64, 1, 64]
+    assert [row["repeats"] for row in rows] == [8, 8, 2, 2]  # A batch is a repeat.
+    for row in rows:
+        assert row["reference"] == PUBLISHED_STEPS
+        assert 0 < row["ours"] < 100 and row["ratio"] > 10
+        assert "reference" not in row["accuracy"]
+        assert row["accuracy"]["ours"]["tpr"] > 0.5
+    assert "3 steps were timed and scaled to 1500" in rows[0]["note"]
+    assert "5 steps were timed and scaled to 1500" in rows[2]["note"]
+
+
+def test_a_recipe_that_ran_in_full_has_its_accuracy(subject, calibration):
+    steps = {"peer_steps": PUBLISHED_STEPS, "batched_steps": PUBLISHED_STEPS}
+    sizes = Sizes(repeats=1, mixed=6, peer_images=6, futility_images=5, **steps)
+    rows = peer_rows(subject, FixedPeer(subject.own), sizes, published=calibration)
+    for row in rows:
+        assert "scaled" not in row["note"]
+        assert {"tpr", "fpr", "auc", "tpr_at_1_fpr"} <= row["accuracy"]["ours"].keys()
+        theirs = row["accuracy"]["reference"]
+        assert (theirs["tpr"], theirs["fpr"], theirs["auc"]) == (1, 0, 1)
+
+
+def test_futility_is_fitted_where_a_calibration_has_none(subject):
+    variants = futility_variants(subject, 5)
+    off, on = (
+        variants[f"futility {word}"].method["inversion"]["futility"] for word in ("off", "on")
+    )
+    checks = subject.method.inversion.checks
+    assert off == [] and len(on) == checks and min(on) > 0
+    had = dataclasses.replace(subject, calibration=variants["futility on"])
+    assert futility_variants(had, 5)["futility on"].method["inversion"]["futility"] == on
+
+
+def test_a_sweep_tells_good_recipes_from_bad_ones(subject, method, noise):
+    recipes = {
+        "good": method.inversion,
+        "short": InversionConfig(restarts=1, stages=(Descent(steps=2),)),
+        "no encoder": InversionConfig(start="encoder"),
+        "not learned": InversionConfig(start="learned"),
+    }
+    rows = list(
+        recovery_rows("tiny", subject.generator, recipes, own=subject.own, foreign=noise[:6])
+    )
+    assert [row["recipe"] for row in rows] == ["good", "short"]
+    good, short = mark_choice(rows)
+    assert (good["recovered"], good["tpr_at_1_fpr"]) == (1, 1)
+    assert short["recovered"] == 0
+    assert good["evaluations_belonging"] == good["evaluations_foreign"] == 140
+    assert good["ratio"] == pytest.approx(1500 / 140) and good["repeats"] == 6
+    assert short["evaluations_belonging"] == 2
+    assert 0 < short["seconds_per_image"] < good["seconds_per_image"]
+    assert good["chosen"] and good["on_front"] and not short["chosen"]
+    assert "**good** | 100.0% | 100.0% | 140 | 140 |" in recovery_table([good, short])
+
+
+def recipe_row(recipe, cost, recovered, tpr):
+    return {
+        "generator": "g",
+        "recipe": recipe,
+        "evaluations_belonging": cost - 1,
+        "evaluations_foreign": cost + 1,
+        "recovered": recovered,
+        "tpr_at_1_fpr": tpr,
+    }
+
+
+def test_the_cheapest_recipe_within_a_point_of_the_best_is_chosen():
+    rows = [
+        recipe_row("thorough", 900, 1.0, 1.0),
+        recipe_row("near", 60, 0.992, 0.991),
+        recipe_row("too far", 50, 0.98, 1.0),
+        recipe_row("cheap", 10, 0.2, 1.0),
+        recipe_row("beaten", 70, 0.5, 0.9),
+    ]
+    marked = {row["recipe"]: row for row in mark_choice(rows)}
+    assert [name for name, row in marked.items() if row["chosen"]] == ["near"]
+    assert pareto_front(rows, "recovered") == ["cheap", "too far", "near", "thorough"]
+    assert pareto_front(rows, "tpr_at_1_fpr") == ["cheap"]
+    assert not marked["beaten"]["on_front"] and marked["near"]["on_front"]
+    # No recipe is within a point of both: TPR comes first.
+    rows = [
+        recipe_row("a", 9, 1.0, 0.5),
+        recipe_row("b", 8, 0.3, 1.0),
+        recipe_row("c", 7, 0.2, 1.0),
+    ]
+    assert [row["recipe"] for row in mark_choice(rows) if row["chosen"]] == ["b"]
+
+
+def test_recipes_that_are_shipped_are_sound():
+    path = ROOT / "configs/benchmark/recovery.py"
+    spec = importlib.util.spec_from_file_location("recovery", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recipes = module.get_config().to_dict()["recipes"]
+    for name, config in recipes.items():
+        assert InversionConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config, name
+    assert recipes["origin"] == METHODS["origin"].inversion
+    assert {config.start for config in recipes.values()} == {
+        *("prior", "scaled", "learned", "encoder")
+    }
+    solvers = {stage.solver for config in recipes.values() for stage in config.stages}
+    assert solvers >= {"adam", "lbfgs", "levenberg_marquardt", "gauss_newton"}
+    assert list(chosen_recipes(recipes, ("origin",))) == ["origin"]
+    with pytest.raises(BenchmarkError, match="no recipe 'orgin'"):
+        chosen_recipes(recipes, ("orgin",))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, noise) -> Path:
+    """Two tiny generators, and a calibration of the first with a learned start."""
+    folder = tmp_path_factory.mktemp("benchmark")
+    for seed, name in enumerate(("tiny", "other")):
+        model = DCGAN(image_size=8, width=4, latent_dim=6, rngs=nnx.Rngs(seed))
+        model.output.kernel[...] *= 20
+        save_generator(folder / name, model, card={"name": name})
+    generator = load_generator(folder / "tiny")
+    stages = (Descent(steps=4), Descent(steps=1, solver="levenberg_marquardt"))
+    method = Method(
+        name="tiny",
+        inversion=InversionConfig(start="learned", restarts=1, stages=stages, lane_block=8),
+        alpha=0.1,
+        beta=0.1,
+    )
+    training = StartTraining(steps=2, width=4, hidden=8, batch_size=8)
+    calibration = calibrate(
+        generator,
+        method=method,
+        num_belonging=9,
+        foreign={"noise": ForeignImages(noise[:9], 9)},
+        learned=learn_start(generator, training, key=jax.random.key(0)),
+        key=jax.random.key(0),
+    )
+    calibration.save(folder / "cal/tiny.json")
+    (folder / "without/torch.py").parent.mkdir()
+    (folder / "without/torch.py").write_text("raise ImportError('as if it were not installed')\n")
+    return folder
+
+
+def benchmark(folder: Path, *arguments: str, torch: bool = False):
+    where = [str(ROOT)] if torch else [str(folder / "without"), str(ROOT)]
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts/benchmark.py"), *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(where)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+TINY = ("--generators=tiny,other", "--calibrations=cal/{name}.json", "--limit=2")
+
+
+@pytest.mark.slow
+def test_the_cpu_suite_runs_without_torch(folder):
+    done = benchmark(folder, "--suite=cpu", *TINY, "--out=cpu.json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "cpu.json").read_text())
+    assert found["machine"]["usable_cpus"] >= 1 and found["versions"]["torch"] is None
+    assert [row["name"] for row in found["rows"]] == [
+        *("compile_seconds", "engine_overhead", "engine_overhead"),
+        *("peak_memory_per_lane", "peak_memory_per_lane", "early_accept_saving"),
+        *("cost_against_work", "lane_occupancy"),
+    ]
+    assert all(row.keys() >= FIELDS and row["ratio"] > 0 for row in found["rows"])
+    assert found["rows"][0]["ratio"] > 1 and found["rows"][0]["compile_seconds"] > 0
+    (left_out,) = found["left_out"]
+    assert left_out.startswith("tiny: vs_ronan_recipe, vs_batched_torch, ")
+    assert f"left out: {left_out}" in done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_the_peers_suite_runs_on_torch(folder):
+    pytest.importorskip("torch")
+    arguments = (*TINY, "--generators=tiny", "--out=peers.json")
+    done = benchmark(folder, "--suite=peers", *arguments, torch=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((folder / "peers.json").read_text())
+    assert found["left_out"] == []
+    assert [row["name"] for row in found["rows"]] == [
+        *("vs_ronan_recipe", "vs_ronan_recipe", "vs_batched_torch", "vs_batched_torch"),
+        "learned_start_pays_after",
+    ]
+    assert all(row.keys() >= FIELDS and row["ratio"] > 0 for row in found["rows"])
+
+
+@pytest.mark.slow
+def test_the_recovery_suite_makes_a_table_and_a_picture(folder):
+    recipes = "--config.only=('learned-l1-10', 'scaled-l1-100x4')"
+    arguments = (*TINY, "--generators=tiny", recipes, "--config.cache=cache", "--out=recovery.json")
+    done = benchmark(folder, "--suite=recovery", *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "recovery.json").read_text())["rows"]
+    assert [row["recipe"] for row in rows] == ["learned-l1-10", "scaled-l1-100x4"]
+    assert [row["evaluations_belonging"] for row in rows] == [2, 8]
+    assert sum(row["chosen"] for row in rows) == 1
+    assert "| tiny | " in done.stdout
+    if importlib.util.find_spec("matplotlib"):
+        assert (folder / "recovery.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out=cal"], "benchmark: cal is a folder: --out names the JSON file to write"),
+        (["--generators=stylegan9"], "benchmark: stylegan9: no such generator; the zoo has "),
+        (["--calibrations=no/{name}.json"], "benchmark: no/tiny.json: "),
+        (["--data=no"], "benchmark: no: no such file or folder"),
+        (["--suite=recovery", "--config.only=('orgin',)"], "benchmark: there is no recipe 'orgin'"),
+    ],
+)
+def test_a_mistake_is_one_line(folder, arguments, message):
+    done = benchmark(folder, *TINY, "--out=refused.json", *arguments)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(message)
+    assert not (folder / "refused.json").exists()
