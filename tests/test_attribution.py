@@ -1,15 +1,32 @@
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
 import pytest
 from flax import nnx
 
-from jax_origin import METHODS, Calibration, CalibrationError, FunctionGenerator, Verdict
-from jax_origin.attribution import ForeignImages, attribute, calibrate, check_calibration
-from jax_origin.calibration import decide
+import jax_origin.attribution
+from jax_origin import (
+    METHODS,
+    Calibration,
+    CalibrationError,
+    FunctionGenerator,
+    StartTraining,
+    Statistics,
+    Verdict,
+    learn_start,
+)
+from jax_origin.attribution import (
+    ForeignImages,
+    attribute,
+    attribute_stream,
+    calibrate,
+    check_calibration,
+)
+from jax_origin.calibration import accepting_score, decide
 from jax_origin.generators import fingerprint
-from jax_origin.scoring import belonging_images, score_images, score_stream
+from jax_origin.scoring import belonging_images, learned_starts, score_images, score_stream
 
 KEY = jax.random.key(7)
 UNKNOWN = "false_attribution: unknown"
@@ -384,3 +401,290 @@ def test_ronan_s_bound_is_the_published_one(generator, method, own):
         assert decide([score], calibration)[0].verdict == expected
     for verdict in attribute(own, generator, calibration, key=KEY):
         assert (verdict.verdict == "belongs") == (verdict.score < bound)
+
+
+@pytest.fixture(scope="module")
+def many(generator, make_generator, noise):
+    """60 images of the generator's own, then 20 of another's and 20 of noise."""
+    own = belonging_images(generator, 60, key=jax.random.key(21))
+    other = belonging_images(make_generator(1), 20, key=jax.random.key(22))
+    fresh = np.random.default_rng(23).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    return np.concatenate([own, other, fresh])
+
+
+@pytest.fixture(scope="module")
+def in_full(many, generator, calibration):
+    return attribute(many, generator, calibration, key=KEY, full_scores=True)
+
+
+@pytest.mark.parametrize(
+    ("rates", "least"),
+    [({}, 50), ({"alpha": 0.3, "beta": 0.2}, 10), ({"alpha": 0.9, "beta": 0.02}, 0)],
+)
+def test_images_that_are_sure_to_belong_end_early_with_the_verdict_of_the_full_run(
+    many, generator, calibration, rates, least
+):
+    # Most belonging scores lie above this floor, so that p is of them and not 1 for all.
+    method = {**calibration.method, "floor": 1e-7}
+    sharp = dataclasses.replace(calibration, method=method)
+    full = attribute(many, generator, sharp, key=KEY, full_scores=True, **rates)
+    early = attribute(many, generator, sharp, key=KEY, **rates)
+    assert {verdict.score_kind for verdict in full} == {"full"}
+    assert words(early) == words(full)
+    assert [verdict.reason for verdict in early] == [verdict.reason for verdict in full]
+    accept = accepting_score(sharp, **rates)
+    for ours, theirs in zip(early, full, strict=True):
+        if ours.score_kind == "full":
+            assert ours == theirs and ours.verdict != "belongs"
+            continue
+        assert ours.score_kind == "upper_bound" and ours.verdict == "belongs"
+        assert theirs.score <= ours.score == ours.loss <= accept
+        assert ours.p <= theirs.p and ours.q >= theirs.q
+        assert ours.steps <= theirs.steps
+    saved = [theirs.steps - ours.steps for ours, theirs in zip(early, full, strict=True)]
+    assert sum(steps > 0 for steps in saved) >= least
+    assert {verdict.verdict for verdict in early[:60]} >= {"belongs"}
+
+
+def test_nothing_ends_early_where_no_score_is_enough(many, generator, calibration, in_full):
+    # 0.001 needs 999 foreign images in each group.
+    found = attribute(many[:10], generator, calibration, key=KEY, beta=0.001)
+    assert {verdict.score_kind for verdict in found} == {"full"}
+    assert [verdict.score for verdict in found] == [verdict.score for verdict in in_full[:10]]
+    assert {verdict.verdict for verdict in found} == {"undecided"}
+
+
+def test_nothing_ends_early_where_the_score_is_not_the_tracked_distance(
+    many, generator, calibration, method
+):
+    inversion = dataclasses.replace(method.inversion, distance="l1").to_dict()
+    by_l1 = dataclasses.replace(calibration, method={**calibration.method, "inversion": inversion})
+    found = attribute(many[:5], generator, by_l1, key=KEY)
+    assert {verdict.score_kind for verdict in found} == {"full"}
+    assert {verdict.steps for verdict in found} == {method.inversion.evaluations((6,))}
+    full = attribute(many[:5], generator, by_l1, key=KEY, full_scores=True)
+    assert found == full and words(found) == ["belongs"] * 5
+
+
+def test_an_inversion_that_its_own_recipe_ends_is_a_full_one(many, generator, calibration, method):
+    inversion = dataclasses.replace(method.inversion, floor=1e-5).to_dict()
+    # The largest belonging score is the floor, where the recipe ends an image as well.
+    to_the_floor = dataclasses.replace(
+        calibration,
+        belonging=np.full(99, 5e-6),
+        method={**calibration.method, "inversion": inversion},
+    )
+    assert accepting_score(to_the_floor) == 1e-5
+    found = attribute(many[:10], generator, to_the_floor, key=KEY)
+    assert words(found) == ["belongs"] * 10
+    assert {verdict.score_kind for verdict in found} == {"full"}
+    assert all(verdict.steps < method.inversion.evaluations((6,)) for verdict in found)
+    assert found == attribute(many[:10], generator, to_the_floor, key=KEY, full_scores=True)
+
+
+@pytest.mark.parametrize("full_scores", [False, True])
+def test_a_stream_gives_each_image_the_verdict_that_attribute_gives_it(
+    many, generator, calibration, full_scores
+):
+    options = {"key": KEY, "full_scores": full_scores}
+    found = list(attribute_stream(iter(many), generator, calibration, **options))
+    indices = [verdict.index for verdict in found]
+    assert sorted(indices) == list(range(100))
+    assert (indices == sorted(indices)) == full_scores  # what is accepted early comes early
+    found.sort(key=lambda verdict: verdict.index)
+    assert found == attribute(many, generator, calibration, **options)
+
+
+def test_a_stream_takes_images_as_it_needs_them(many, generator, calibration, method):
+    taken = 0
+
+    def without_end():
+        nonlocal taken
+        for index in itertools.count():
+            taken += 1
+            yield many[index % 100]
+
+    statistics = Statistics()
+    stream = attribute_stream(without_end(), generator, calibration, key=KEY, statistics=statistics)
+    assert taken == 0
+    first = list(itertools.islice(stream, 150))
+    assert len({verdict.index for verdict in first}) == 150
+    assert taken <= 150 + 3 * method.inversion.lane_block
+    stream.close()
+    assert 150 <= statistics.images <= taken
+    assert statistics.evaluations >= sum(verdict.steps for verdict in first) - 150
+    assert 0.8 < statistics.occupancy <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"generator": 1}, CalibrationError, "was made for generator 'tiny-0'"),
+        ({"reference": 1}, CalibrationError, "was made with no reference"),
+        ({"alpha": 0.0}, ValueError, "alpha must lie strictly between 0 and 1"),
+        ({"beta": 1.0}, ValueError, "beta must lie strictly between 0 and 1"),
+    ],
+)
+def test_a_stream_that_cannot_be_decided_is_refused_before_an_image_is_taken(
+    generator, make_generator, calibration, changes, error, message
+):
+    def untouched():
+        raise AssertionError("an image was taken")
+        yield
+
+    changes = {k: make_generator(v) if isinstance(v, int) else v for k, v in changes.items()}
+    options = {"generator": generator, "calibration": calibration, "key": KEY, **changes}
+    with pytest.raises(error, match=message):
+        attribute_stream(untouched(), **options)
+
+
+def test_progress_of_a_stream_adds_up_whatever_ends_early(many, generator, calibration, method):
+    told: list[int] = []
+    found = attribute(many[:20], generator, calibration, key=KEY, progress=told.append)
+    assert sum(told) == 20 * method.inversion.evaluations((6,))
+    assert sum(verdict.steps for verdict in found) < 0.95 * sum(told)
+    assert min(told) >= 0
+
+
+@pytest.fixture(scope="module")
+def hopeless(generator, make_generator, method, noise):
+    """A calibration that gives up what falls more slowly than belonging images do."""
+    other = belonging_images(make_generator(1), 99, key=jax.random.key(5))
+    return calibrate(
+        generator,
+        method=method,
+        num_belonging=99,
+        foreign={"noise": ForeignImages(noise, 25), "other": other},
+        futility=True,
+        key=jax.random.key(0),
+        seed=0,
+    )
+
+
+def test_futility_gives_foreign_images_up_and_changes_no_verdict(
+    tmp_path, many, generator, method, hopeless, in_full
+):
+    levels = hopeless.method["inversion"]["futility"]
+    assert len(levels) == method.inversion.checks == 4 + 6
+    assert levels == sorted(levels, reverse=True)
+    assert 2e-6 < levels[-1] < 1e-4 and levels[0] > 1e-2
+    hopeless.save(tmp_path / "calibration.json")
+    found = attribute(
+        many, generator, Calibration.load(tmp_path / "calibration.json"), key=KEY, full_scores=True
+    )
+    assert words(found)[60:] == words(in_full)[60:] == ["foreign"] * 40
+    changed = [i for i in range(60) if words(found)[i] != words(in_full)[i]]
+    assert len(changed) <= 3  # own images that were given up, as some of the calibration's were
+    # Given up before the end, all of them, and the noise in the first stage.
+    assert all(v.steps < f.steps for v, f in zip(found[60:], in_full[60:], strict=True))
+    assert all(verdict.steps <= 2 * 40 for verdict in found[80:])
+    kept = [i for i in range(60) if found[i].steps == in_full[i].steps]
+    assert len(kept) >= 57
+    assert all(found[i] == in_full[i] or i in changed for i in kept)
+
+
+def test_what_futility_costs_is_in_the_scores_of_belonging_images(
+    generator, method, calibration, hopeless, monkeypatch
+):
+    # The levels are of others of its own images: some of those that are calibrated with may be
+    # given up, and their scores are what they were then.
+    assert len(hopeless.belonging) == 99
+    same = hopeless.belonging == calibration.belonging
+    assert same.sum() >= 94
+    assert (hopeless.belonging >= calibration.belonging).all()
+    assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
+    # With no margin at all, each level is the largest distance of those others at a check.
+    monkeypatch.setattr(jax_origin.attribution, "_FUTILITY_MARGIN", 1.0)
+    strict = calibrate(
+        generator, method=method, num_belonging=40, futility=True, key=jax.random.key(0)
+    )
+    plain = calibrate(generator, method=method, num_belonging=40, key=jax.random.key(0))
+    assert (strict.belonging >= plain.belonging).all()
+    assert (strict.belonging > 10 * plain.belonging).any()
+
+
+SHORT = StartTraining(steps=40, batch_size=32, width=8, hidden=32)
+
+
+@pytest.fixture(scope="module")
+def learned(generator):
+    return learn_start(generator, SHORT, key=jax.random.key(2))
+
+
+@pytest.fixture(scope="module")
+def origin(generator, make_generator, noise, learned):
+    """The calibration of `origin`, with an encoder of a short training."""
+    other = belonging_images(make_generator(1), 40, key=jax.random.key(5))
+    return calibrate(
+        generator,
+        method="origin",
+        num_belonging=40,
+        foreign={"noise": noise[:40], "other": other},
+        learned=learned,
+        key=jax.random.key(0),
+    )
+
+
+def test_origin_takes_its_encoder_from_the_calibration_and_its_file(
+    tmp_path, many, generator, learned, origin
+):
+    assert origin.start["generator"] == learned.config
+    found = attribute(many, generator, origin, key=KEY, alpha=0.05, beta=0.05)
+    assert words(found)[:60].count("belongs") >= 54
+    assert "belongs" not in words(found)[60:]
+    assert words(found)[60:].count("foreign") >= 36
+    # Own images need no more than the descent and a Jacobian or two.
+    assert np.mean([verdict.steps for verdict in found[:60]]) < 50
+    origin.save(tmp_path / "calibration.json")
+    loaded = Calibration.load(tmp_path / "calibration.json")
+    assert learned_starts(loaded)["generator"].digest == learned.digest
+    assert attribute(many, generator, loaded, key=KEY, alpha=0.05, beta=0.05) == found
+
+
+def test_an_encoder_that_does_not_fit_its_calibration_is_refused_in_one_line(
+    tmp_path, own, generator, learned, origin
+):
+    weights = dict(origin.start_weights)
+    weights.pop("generator.output.bias")
+    broken = dataclasses.replace(origin, start={"generator": learned.config}, start_weights=weights)
+    with pytest.raises(CalibrationError, match="the calibration: the learned start's weights do"):
+        attribute(own, generator, broken, key=KEY)
+    broken.save(tmp_path / "a.json")
+    with pytest.raises(CalibrationError, match=r"a\.json: the learned start's weights do not fit"):
+        learned_starts(Calibration.load(tmp_path / "a.json"))
+
+
+def test_an_encoder_is_trained_for_each_model_where_none_is_given(
+    generator, make_generator, noise, learned, monkeypatch
+):
+    trained = []
+
+    def quickly(model, *, key):
+        trained.append(model)
+        return learn_start(model, SHORT, key=key)
+
+    monkeypatch.setattr(jax_origin.attribution, "learn_start", quickly)
+    reference = make_generator(2)
+    common = {"method": "origin", "num_belonging": 20, "key": jax.random.key(0)}
+    alone = calibrate(generator, **common)
+    assert trained == [generator] and set(learned_starts(alone)) == {"generator"}
+    # Again the same, as the key says; and another one by another key.
+    assert calibrate(generator, **common).digest == alone.digest
+    other = calibrate(generator, **{**common, "key": jax.random.key(1)})
+    assert other.start["sha256"] != alone.start["sha256"]
+
+    trained.clear()
+    ratio = calibrate(generator, **common, reference=reference, learned=learned)
+    assert trained == [reference]
+    starts = learned_starts(ratio)
+    assert set(starts) == {"generator", "reference"}
+    assert starts["generator"].digest == learned.digest
+    images = belonging_images(generator, 4, key=jax.random.key(21))
+    found = attribute(images, generator, ratio, key=KEY, alpha=0.1, reference=reference)
+    assert {verdict.score_kind for verdict in found} == {"full"}
+    method = dataclasses.replace(METHODS["origin"], floor=0.0)
+    ours = score_images(generator, images, method, key=KEY, starts=starts)
+    theirs = score_images(
+        reference, images, method, key=KEY, starts={"generator": starts["reference"]}
+    )
+    np.testing.assert_allclose([v.score for v in found], ours / theirs, rtol=1e-6)

@@ -110,6 +110,10 @@ class Calibration:
             if not isinstance(number, str):
                 raise CalibrationError(f"packages.{name} must be text; got {short_repr(number)}")
         _check_fields(vars(self), _PLAIN_FIELDS, "")
+        weights = {name: np.array(array) for name, array in self.start_weights.items()}
+        for array in weights.values():
+            array.flags.writeable = False
+        object.__setattr__(self, "start_weights", weights)
         if self.start is not None:
             plain = {
                 **_plain_json(self.start, "start"),

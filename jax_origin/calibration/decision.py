@@ -129,15 +129,20 @@ def accepting_score(
     alpha = method["alpha"] if alpha is None else alpha
     beta = method["beta"] if beta is None else beta
     check_rate(alpha, "alpha")
+    if beta is not None:
+        check_rate(beta, "beta")
     floor = calibration.floor
     highest = RULES[method["rule"]](np.maximum(calibration.belonging, floor)).threshold(alpha)
     if method["decision"] != "published" and beta is not None:
         for group in calibration.foreign.values():
-            # As many foreign scores may be as low as the image's, and no more.
-            allowed = math.floor(beta * (group.scores.size + 1) + 1e-9) - 1
+            # As many foreign scores may be as low as the image's, and no more; by the divisions
+            # that q uses.
+            num = group.scores.size
+            steps = np.arange(1, num + 2) / (num + 1.0)
+            allowed = int(np.searchsorted(steps, beta, side="right")) - 1
             if allowed < 0:
                 return None
-            if allowed < group.scores.size:
+            if allowed < num:
                 bound = np.sort(np.maximum(group.scores, floor))[allowed]
                 highest = min(highest, float(np.nextafter(bound, 0.0)))
     if not math.isfinite(highest):

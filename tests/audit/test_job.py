@@ -18,7 +18,7 @@ from jax_origin.audit import RecordWriter, RunError, attribute_files, begin_run,
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.generators import FunctionGenerator, sample_latents
 from jax_origin.images import as_uint8, find_images
-from jax_origin.inversion import Descent, InversionConfig
+from jax_origin.inversion import Descent, InversionConfig, Statistics
 from jax_origin.methods import Method
 
 KEY = jax.random.key(3)
@@ -154,6 +154,32 @@ def test_bad_files_get_their_reason_and_the_rest_goes_on(folder, calibration, tm
             assert (record["steps"], record["score_kind"]) == (120, "full")
             assert 0 < record["p"] <= 1 and 0 < record["q"] <= 1
     assert all((o.image is None) == (Path(o.path).name in BAD) for o in outcomes)
+
+
+def test_a_file_that_is_sure_to_belong_is_decided_early_and_says_so(folder, calibration, tmp_path):
+    paths = find_images(str(folder))
+    counts: list[int] = []
+    statistics = Statistics()
+    early = run(
+        paths, calibration, tmp_path / "a.jsonl", progress=counts.append, statistics=statistics
+    )
+    full = run(paths, calibration, tmp_path / "b.jsonl", full_scores=True)
+    records = {o.path: (o.record, None) for o in early if o.image}
+    for outcome in full:
+        if outcome.image:
+            records[outcome.path] = (records[outcome.path][0], outcome.record)
+    assert len(records) == 5
+    for path, (ours, theirs) in records.items():
+        assert ours["verdict"] == theirs["verdict"] and theirs["score_kind"] == "full"
+        if "own" in path:
+            assert ours["score_kind"] == "upper_bound" and ours["steps"] < theirs["steps"] == 120
+            assert ours["score"] > theirs["score"]
+        else:
+            assert ours == theirs
+    # What was saved counts as done; where the time went is noted.
+    assert sum(counts) == 5 * 120
+    assert statistics.images == 5
+    assert statistics.evaluations == sum(ours["steps"] for ours, _ in records.values())
 
 
 def test_a_folder_of_bad_files_alone_is_a_run_too(folder, calibration, tmp_path):

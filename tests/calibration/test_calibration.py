@@ -1,13 +1,22 @@
 import dataclasses
 import json
 import math
+import os
+import pathlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jax_origin.calibration import Calibration, CalibrationError, ForeignGroup, decide
+from jax_origin.calibration import (
+    Calibration,
+    CalibrationError,
+    ForeignGroup,
+    decide,
+    start_path,
+)
+from jax_origin.checkpoints import read_safetensors, write_safetensors
 
 scores = st.lists(st.floats(0, 1e300), min_size=3, max_size=20)
 
@@ -109,6 +118,143 @@ def test_it_cannot_be_changed_by_what_it_was_made_from():
         calibration.seed = 9
 
 
+def learned(seed=0, **changes):
+    """A calibration of a learned start, with weights of three kinds and shapes."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "generator.input.kernel": rng.normal(size=(3, 4)).astype(np.float16),
+        "generator.norm.scale": rng.normal(size=7).astype(np.float32),
+        "reference.input.kernel": np.float16([[np.inf, -0.0, 6e-8]]),
+    }
+    start = {"generator": {"latent_shape": (4,)}, "reference": {"training": {"steps": 3}}}
+    return calibrated(**{"start": start, "start_weights": weights, **changes})
+
+
+def test_a_learned_start_is_saved_beside_its_calibration_to_the_bit(tmp_path):
+    path = tmp_path / "new" / "a.v2.json"
+    saved = learned()
+    saved.save(path)
+    names = sorted(file.name for file in path.parent.iterdir())
+    assert names == ["a.v2.json", "a.v2.start.safetensors"]
+    assert start_path(path) == str(path.parent / "a.v2.start.safetensors")
+    loaded = Calibration.load(path)
+    assert loaded == saved and loaded.digest == saved.digest
+    assert loaded.start == saved.start
+    assert loaded.start["generator"] == {"latent_shape": [4]}
+    assert loaded.start["reference"] == {"training": {"steps": 3}}
+    assert loaded.start_weights.keys() == saved.start_weights.keys()
+    for name, array in saved.start_weights.items():
+        assert loaded.start_weights[name].dtype == array.dtype
+        assert loaded.start_weights[name].shape == array.shape
+        assert loaded.start_weights[name].tobytes() == array.tobytes()
+    # Once more, from what was loaded: the same two files.
+    before = [file.read_bytes() for file in sorted(path.parent.iterdir())]
+    loaded.save(path)
+    assert [file.read_bytes() for file in sorted(path.parent.iterdir())] == before
+
+
+def test_the_digest_is_of_the_weights_too():
+    base, same = learned(), learned()
+    assert base == same and base.digest == same.digest
+    name = "generator.input.kernel"
+    weights = dict(base.start_weights)
+    turned = dict(reversed(weights.items()))
+    assert learned(start_weights=turned).digest == base.digest
+    others = [
+        calibrated(),
+        learned(seed=1),
+        learned(start={"generator": {}}),
+        learned(start_weights={**weights, name: weights[name].reshape(4, 3)}),
+        learned(start_weights={**weights, name: weights[name].view(np.int16)}),
+        learned(start_weights={**weights, "more": weights[name]}),
+    ]
+    assert len({base.digest, *(other.digest for other in others)}) == 7
+    assert all(base != other for other in others)
+
+
+def test_a_calibration_with_a_learned_start_can_be_changed_in_part():
+    base = learned()
+    fewer = dataclasses.replace(base, belonging=base.belonging[:3])
+    assert fewer.start == base.start and fewer != base
+    assert fewer.start_weights.keys() == base.start_weights.keys()
+
+
+def test_a_learned_start_cannot_be_changed_by_what_it_was_made_from(tmp_path):
+    weights = {"generator.kernel": np.float16([1, 2, 3])}
+    start = {"generator": {"latent_shape": [4]}}
+    calibration = calibrated(start=start, start_weights=weights)
+    digest = calibration.digest
+    weights["generator.kernel"][0] = 9
+    weights["more"] = np.zeros(2)
+    start["generator"]["latent_shape"][0] = 5
+    assert calibration.digest == digest
+    calibration.save(tmp_path / "a.json")
+    loaded = Calibration.load(tmp_path / "a.json")
+    assert loaded.digest == digest
+    assert loaded.start_weights["generator.kernel"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        calibration.start_weights["generator.kernel"][0] = 9
+
+
+def missing(path):
+    os.unlink(path)
+
+
+def truncated(path):
+    data = pathlib.Path(path).read_bytes()
+    pathlib.Path(path).write_bytes(data[:-3])
+
+
+def tampered(path):
+    data = bytearray(pathlib.Path(path).read_bytes())
+    data[-1] ^= 1
+    pathlib.Path(path).write_bytes(data)
+
+
+def of_another(path):
+    write_safetensors(path, learned(seed=1).start_weights)
+
+
+def without_one(path):
+    arrays = read_safetensors(path)
+    arrays.pop("generator.norm.scale")
+    write_safetensors(path, arrays)
+
+
+def renamed(path):
+    arrays = read_safetensors(path)
+    arrays["generator.norm.bias"] = arrays.pop("generator.norm.scale")
+    write_safetensors(path, arrays)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (missing, r"its learned start cannot be read \(.*no such file\); the two files belong"),
+        (truncated, r"its learned start cannot be read \(.*not a whole safetensors file"),
+        (tampered, "the learned start's weights are not those it was made with"),
+        (of_another, "the learned start's weights are not those it was made with"),
+        (without_one, "the learned start's weights are not those it was made with"),
+        (renamed, "the learned start's weights are not those it was made with"),
+    ],
+)
+def test_a_learned_start_that_is_not_the_calibrations_is_refused(tmp_path, damage, message):
+    path = tmp_path / "a.json"
+    learned().save(path)
+    damage(start_path(path))
+    with pytest.raises(CalibrationError, match=message) as caught:
+        Calibration.load(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_are_not_those_of_the_digest_are_refused():
+    start = {"generator": {}, "sha256": learned().start["sha256"]}
+    assert learned(start=start).start == start
+    with pytest.raises(CalibrationError, match="weights are not those it was made with"):
+        learned(start=start, start_weights={})
+
+
 def test_floor_is_the_methods():
     assert calibrated(**method(floor=0)).floor == 0.0
     assert calibrated().floor == 1e-5
@@ -142,6 +288,8 @@ def test_floor_is_the_methods():
         ({"packages": {"numpy": 2}}, "packages.numpy must be text; got 2"),
         ({"platform": None}, "platform must be text; got None"),
         ({"seed": 1.5}, "seed must be a whole number or null; got 1.5"),
+        ({"start": [1]}, r"start must be what was learned, or null; got \[1\]"),
+        ({"start": {"generator": math.nan}}, "start must be plain JSON"),
         ({"version": 0}, "version must be 2; got 0"),
         ({"foreign": {"": ForeignGroup([0.1], 1)}}, "must be a ForeignGroup with a name"),
         ({"foreign": {"photos": [0.1]}}, "foreign group 'photos' must be a ForeignGroup"),
@@ -165,6 +313,11 @@ def test_independent_sources_are_counted_among_the_scores(independent):
         (lambda c: c.pop("belonging"), "lacks belonging; make one with scripts/calibrate.py"),
         (lambda c: c.pop("version"), "lacks version"),
         (lambda c: c.update(version=3), "written by a newer jax_origin .file version 3"),
+        (
+            lambda c: c.update(version=1) or c.pop("start"),
+            "lacks start; make one with scripts/calibrate.py",
+        ),
+        (lambda c: c.update(start={"generator": {}}), "its learned start cannot be read"),
         (lambda c: c.update(version="2"), "version must be 2; got '2'"),
         (lambda c: c.update(format="other"), "not a calibration"),
         (lambda c: c.update(extra=1), "has unknown fields: 'extra'"),

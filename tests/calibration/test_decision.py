@@ -13,6 +13,7 @@ from jax_origin.calibration import (
     Calibration,
     Decision,
     ForeignGroup,
+    accepting_score,
     decide,
 )
 
@@ -270,3 +271,99 @@ def test_large_audits_are_decided_at_a_hundred_thousand_scores_a_second_or_more(
     decisions = decide(scores, calibration)
     assert time.process_time() - start < 2.0
     assert len(decisions) == 200_000
+
+
+# Whole numbers, so that scores tie and fall on the floor.
+@given(
+    st.lists(st.integers(0, 8), min_size=3, max_size=25),
+    st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=25), max_size=3),
+    st.floats(0.02, 0.6),
+    st.floats(0.02, 0.6),
+    st.sampled_from([0, 2.0, 3.5]),
+    st.sampled_from(
+        [
+            {"rule": "conformal", "decision": "two_errors"},
+            {"rule": "grubbs", "decision": "two_errors"},
+            {"rule": "grubbs", "decision": "published"},
+            {"rule": "grubbs", "decision": "published", "beta": None},
+        ]
+    ),
+)
+@settings(deadline=None, max_examples=300)
+def test_an_image_belongs_at_the_accepting_score_and_below_it_and_nowhere_else(
+    belonging, groups, alpha, beta, floor, method
+):
+    foreign = {f"g{i}": group for i, group in enumerate(groups)}
+    calibration = calibrated(belonging, foreign, **{"floor": floor, "alpha": alpha, **method})
+    given_rates = {} if method.get("beta", 0) is None else {"beta": beta}
+    highest = accepting_score(calibration, **given_rates)
+    points = np.linspace(0, 9, 181)
+    points = [*points, *np.nextafter(points, 0), *np.nextafter(points, 10)]
+    if highest is not None:
+        points += [highest, np.nextafter(highest, 0), np.nextafter(highest, 10)]
+    for point, decision in zip(points, decide(points, calibration, **given_rates), strict=True):
+        accepted = highest is not None and point <= highest
+        assert accepted == (decision.verdict == "belongs"), point
+
+
+def test_the_accepting_score_is_the_lower_of_two_bounds():
+    assert accepting_score(calibrated(BELONGING)) == BELONGING[-1]
+    assert accepting_score(calibrated(BELONGING, {"photos": PHOTOS})) == BELONGING[-1]
+    near = calibrated(BELONGING, {"far": PHOTOS, "near": np.linspace(0.03, 1, 100)})
+    assert accepting_score(near) == np.nextafter(0.03, 0)
+    # The third lowest of the nearer group bounds where two may lie as low.
+    assert accepting_score(near, beta=0.03) == pytest.approx(0.03 + 2 * 0.97 / 99, rel=1e-12)
+    # At 0.002 p is 100 / 101, and at 0.003 it is 99 / 101.
+    assert accepting_score(near, alpha=0.99, beta=0.03) == 0.002
+    published = calibrated(
+        BELONGING, {"near": BELONGING}, rule="grubbs", decision="published", beta=None, alpha=0.05
+    )
+    bound = BELONGING.mean() + 3.2095 * BELONGING.std(ddof=1)
+    assert accepting_score(published) == pytest.approx(bound, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("belonging", "foreign", "options"),
+    [
+        (BELONGING[:20], {}, {}),  # too few to exclude anything
+        (BELONGING, {"photos": PHOTOS[:98]}, {}),  # too few to attribute anything
+        (BELONGING, {"photos": PHOTOS, "vae": PHOTOS[:5]}, {}),
+        (BELONGING, {"photos": [0.0] * 100}, {}),  # every score fits them
+        (BELONGING, {"photos": [1e-6] * 50 + [0.5] * 50}, {"beta": 0.1}),  # at the floor
+    ],
+)
+def test_where_nothing_can_be_attributed_there_is_no_accepting_score(belonging, foreign, options):
+    calibration = calibrated(belonging, foreign)
+    assert accepting_score(calibration, **options) is None
+    found = decide([0, 1e-5, 0.05, 1.5], calibration, **options)
+    assert "belongs" not in {decision.verdict for decision in found}
+
+
+@pytest.mark.parametrize("num", [1, 2, 19, 39, 48, 99])
+def test_the_accepting_score_is_right_at_every_step_of_q_and_a_hair_from_it(num):
+    foreign = np.arange(1.0, num + 1)
+    calibration = calibrated([200.0] * 3, {"photos": foreign})
+    for count in range(1, num + 1):
+        step = count / (num + 1)
+        for beta in (math.nextafter(step, 0), step, math.nextafter(step, 1)):
+            highest = accepting_score(calibration, alpha=0.2, beta=beta)
+            found = decide(np.arange(0.5, num + 1), calibration, alpha=0.2, beta=beta)
+            accepted = [decision.verdict == "belongs" for decision in found]
+            # `sum(accepted)` of the points half way between belong.
+            expected = None if not any(accepted) else np.nextafter(float(sum(accepted)), 0)
+            if all(accepted):
+                expected = 200.0
+            assert highest == expected, (count, beta)
+
+
+def test_few_belonging_images_do_not_keep_low_scores_from_being_accepted():
+    calibration = calibrated(BELONGING[:20], {"photos": PHOTOS})
+    assert accepting_score(calibration) == np.nextafter(1.0, 0)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5, math.nan])
+@pytest.mark.parametrize("foreign", [{}, {"photos": PHOTOS}, {"photos": PHOTOS[:5]}])
+def test_a_wrong_rate_is_refused_for_the_accepting_score_too(name, rate, foreign):
+    with pytest.raises(ValueError, match=f"{name} must lie strictly between 0 and 1"):
+        accepting_score(calibrated(BELONGING, foreign), **{name: rate})

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import math
 import time
 
 import jax
@@ -382,9 +383,7 @@ def test_an_accepted_image_ends_early_at_a_loss_that_is_low_enough(generator, mi
         assert (found.loss >= in_full.loss).all()
         assert (found.steps[accepted] <= in_full.steps[accepted]).all()
         assert (found.steps[accepted] < in_full.steps[accepted]).any()
-        assert same(
-            [part[~accepted] for part in found], [part[~accepted] for part in in_full]
-        )
+        assert same([part[~accepted] for part in found], [part[~accepted] for part in in_full])
         # At the check before, the distance was still above.
         for row in found.curve[accepted]:
             first = int(np.argmax(row <= accept))
@@ -587,9 +586,7 @@ def test_steps_are_counted_where_checks_do_not_divide_them(generator, images):
 def test_both_drivers_give_the_same_result_for_every_solver(generator, images, solver):
     stages = (Descent(steps=12), Descent(steps=4, solver=solver, objective="l2", lanes=1))
     found = [
-        invert(
-            generator, images, dataclasses.replace(QUICK, stages=stages, driver=driver), key=KEY
-        )
+        invert(generator, images, dataclasses.replace(QUICK, stages=stages, driver=driver), key=KEY)
         for driver in ("host", "scan")
     ]
     np.testing.assert_allclose(found[0].loss, found[1].loss, rtol=2e-2)
@@ -703,3 +700,24 @@ def test_progress_counts_what_is_saved_as_done(generator, mixed, levels, accept)
     assert sum(told) == 21 * config.evaluations((4,))
     assert found.steps.sum() < 0.9 * sum(told)
     assert min(told) >= 0
+
+
+def test_a_plan_says_what_each_stage_takes_and_leaves_the_engine_as_it_was(generator, images):
+    engine = Engine(generator, FALLING, key=KEY)
+    plans = engine.plan(repeats=1)
+    assert [plan.solver for plan in plans] == ["adam", "adam", "levenberg_marquardt"]
+    assert [plan.lanes for plan in plans] == [8, 8, 8]
+    assert [plan.steps for plan in plans] == [18, 16, 6]
+    # 3 lanes of 18 steps, 2 of 16, and 6 Jacobians of 4 columns with 9 forward passes.
+    evaluations = [plan.evaluations for plan in plans]
+    assert evaluations == pytest.approx([54, 32, 6 * 17 / 3])
+    assert math.ceil(sum(evaluations)) == FALLING.evaluations((4,))
+    for plan, each in zip(plans, evaluations, strict=True):
+        assert plan.flops > 0 and plan.bytes > 0 and plan.seconds_per_step > 0
+        lane_steps = {"adam": each, "levenberg_marquardt": 6}[plan.solver]
+        expected = plan.seconds_per_step * lane_steps / 8
+        assert plan.seconds_per_image == pytest.approx(expected)
+    assert plans[2].flops == pytest.approx(17 / 3 * plans[0].flops)
+    found = dict(engine.run(images))
+    whole = invert(generator, images, FALLING, key=KEY)
+    assert all(same(found[i], [part[i] for part in whole]) for i in range(7))

@@ -1,4 +1,4 @@
-"""A learned start begins nearer than a sample of the prior, and comes back from a file as it was."""
+"""A learned start begins nearer than a sample of the prior, and is the same again from its file."""
 
 import dataclasses
 import io
@@ -42,8 +42,8 @@ def painted(params, latents):
 
 
 def painter(latent_shape, image_shape, seed=0):
-    """Images that are a smooth function of a latent of any shape, each part of them in its place."""
-    height, width, channels = image_shape
+    """Images that are a smooth function of a latent of any shape, a grid's cells in their place."""
+    height, width, _ = image_shape
     rng = np.random.default_rng(seed)
     weight = rng.normal(size=(*latent_shape, *image_shape)).astype(np.float32)
     if len(latent_shape) == 3:  # A cell of the grid is seen where it lies.
