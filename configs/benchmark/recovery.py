@@ -54,9 +54,9 @@ def recipes() -> dict[str, InversionConfig]:
             stages = (_adam(steps, rate=0.1), _marquardt(jacobians))
             made[f"learned-l1-{steps}-lm-{jacobians}"] = _recipe("learned", *stages)
     for steps in (10, 20):  # How soon a lane that moves little is given up.
-        for tolerance in (0.1, 0.3, 0.5):
-            stages = (_adam(steps, rate=0.1), _marquardt(5, tolerance=tolerance))
-            made[f"learned-l1-{steps}-lm-5-tolerance-{tolerance}"] = _recipe("learned", *stages)
+        for percent in (10, 30, 50):
+            stages = (_adam(steps, rate=0.1), _marquardt(5, tolerance=percent / 100))
+            made[f"learned-l1-{steps}-lm-5-tolerance-{percent}"] = _recipe("learned", *stages)
     descent = _adam(30, rate=0.1)
     made["learned-l1-30-log_l2-100"] = _recipe("learned", descent, _adam(100, "log_l2", rate=0.05))
     made["learned-l1-30-lbfgs-20"] = _recipe("learned", descent, _lbfgs(20))
