@@ -119,7 +119,7 @@ def calibrate(
         given up is in the scores of those that are calibrated with, and so in p.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
-      progress: Called with the number of lane steps done since its last call.
+      progress: Called with the number of gradient evaluations done since its last call.
 
     Returns:
       The calibration.
@@ -138,8 +138,19 @@ def calibrate(
                 f"the reference makes images of {tuple(reference.image_shape)} (H, W, C), the "
                 f"generator {tuple(generator.image_shape)}: choose a reference of the same size"
             )
-        method = dataclasses.replace(method, score="reference_ratio", floor=0.0)
+        # A ratio needs both losses in full, however low.
+        inversion = dataclasses.replace(method.inversion, floor=0.0)
+        method = dataclasses.replace(
+            method, score="reference_ratio", floor=0.0, inversion=inversion
+        )
+    groups: dict[str, tuple[Any, int]] = {}
+    for name, images in (foreign or {}).items():
+        independent = len(images)
+        if isinstance(images, ForeignImages):
+            images, independent = images
+        groups[name] = (_fitting(images, generator, name), independent)
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
+    belonging = belonging_images(generator, num_belonging, key=image_key)
     learners = [generator] if reference is None else [generator, reference]
     starts: dict[str, LearnedStart] = {}
     if method.inversion.start == "learned":
@@ -154,7 +165,6 @@ def calibrate(
             key=jax.random.fold_in(key, _CURVES),
             learned=starts.get("generator"),
         )
-    belonging = belonging_images(generator, num_belonging, key=image_key)
 
     def scores(images: Any, group: str) -> NDArray[np.float64]:
         found = score_images(
@@ -173,13 +183,11 @@ def calibrate(
             )
         return found
 
-    groups = {}
     own = scores(belonging, "belonging")
-    for name, images in (foreign or {}).items():
-        independent = len(images)
-        if isinstance(images, ForeignImages):
-            images, independent = images
-        groups[name] = ForeignGroup(scores(images, name), independent)
+    foreign_groups = {
+        name: ForeignGroup(scores(images, name), independent)
+        for name, (images, independent) in groups.items()
+    }
     return Calibration(
         generator={
             "name": generator_name(generator),
@@ -192,7 +200,7 @@ def calibrate(
             "reference": fingerprint(reference) if reference is not None else None,
         },
         belonging=own,
-        foreign=groups,
+        foreign=foreign_groups,
         seed=seed,
         keys={
             "key": np.asarray(jax.random.key_data(key)).tolist(),
@@ -369,6 +377,23 @@ def check_calibration(
         Method.from_dict(calibration.method)
     except (TypeError, ValueError) as error:
         raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
+
+
+def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:
+    """A foreign group's images as floats, of the generator's shape."""
+    try:
+        pixels = as_float(images)
+    except ValueError as error:
+        raise ValueError(f"foreign group {group!r}: {error}") from None
+    shape = tuple(generator.image_shape)
+    if len(pixels) == 0:
+        raise CalibrationError(f"foreign group {group!r} holds no images: need at least one")
+    if pixels.shape[1:] != shape:
+        raise ValueError(
+            f"foreign group {group!r}: images are {pixels.shape[1:]} (H, W, C), the generator "
+            f"makes {shape}"
+        )
+    return pixels
 
 
 def _with_futility(

@@ -295,7 +295,7 @@ def test_foreign_images_of_another_size_are_refused(generator, method):
 
 def test_an_empty_foreign_group_is_refused(generator, method):
     groups = {"photos": np.zeros((0, 8, 8, 3), np.uint8)}
-    with pytest.raises(CalibrationError, match="there are no foreign scores: need at least one"):
+    with pytest.raises(CalibrationError, match="group .photos. holds no images: need at least one"):
         calibrate(generator, method=method, num_belonging=3, foreign=groups, key=KEY)
 
 
@@ -458,7 +458,13 @@ def test_nothing_ends_early_where_the_score_is_not_the_tracked_distance(
     many, generator, calibration, method
 ):
     inversion = dataclasses.replace(method.inversion, distance="l1").to_dict()
-    by_l1 = dataclasses.replace(calibration, method={**calibration.method, "inversion": inversion})
+    # A bound that the mean absolute error is soon under as well.
+    by_l1 = dataclasses.replace(
+        calibration,
+        belonging=np.full(99, 0.005),
+        method={**calibration.method, "inversion": inversion},
+    )
+    assert accepting_score(by_l1) == 0.005
     found = attribute(many[:5], generator, by_l1, key=KEY)
     assert {verdict.score_kind for verdict in found} == {"full"}
     assert {verdict.steps for verdict in found} == {method.inversion.evaluations((6,))}

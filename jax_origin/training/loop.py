@@ -70,7 +70,8 @@ def train(
 
     Raises:
       TrainingError: If there are fewer images than a batch holds, a number that is counted in is
-        below 1, or the workdir's checkpoint is past the last step or of something else.
+        below 1, the workdir cannot be made, or its checkpoint is past the last step or of something
+        else.
     """
     counts = {
         "steps": steps,
@@ -85,7 +86,12 @@ def train(
     if len(images) < batch_size:
         raise TrainingError(f"{len(images)} images are fewer than a batch of {batch_size}")
     workdir = pathlib.Path(workdir).absolute()
-    workdir.mkdir(parents=True, exist_ok=True)
+    if seed < 0:
+        raise TrainingError(f"seed must be at least 0, not {seed}")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{workdir}: cannot be written to ({error.strerror})") from None
     key = jax.random.key(seed)
     init_key, step_key, grid_key = (jax.random.fold_in(key, tag) for tag in range(3))
     state = task.init(init_key)

@@ -574,7 +574,10 @@ def test_steps_are_counted_where_checks_do_not_divide_them(generator, images):
     def inverted(chunk):
         stages = (Descent(steps=11), Descent(steps=7, objective="l2"))
         config = dataclasses.replace(QUICK, stages=stages, chunk=chunk)
-        return invert(generator, images, config, key=KEY)
+        statistics = Statistics()
+        found = invert(generator, images, config, key=KEY, statistics=statistics)
+        assert statistics.useful_lane_steps == statistics.evaluations == 7 * 2 * 18
+        return found
 
     coarse, fine = inverted(11), inverted(4)
     assert coarse.steps.tolist() == fine.steps.tolist() == [2 * 11 + 2 * 7] * 7
