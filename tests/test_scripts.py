@@ -17,10 +17,12 @@ from PIL import Image
 from jax_origin.calibration import Calibration
 from jax_origin.generators import DCGAN, save_generator
 from jax_origin.images import save_png
+from jax_origin.methods import METHODS
 from jax_origin.scoring import belonging_images
 from jax_origin.zoo import load_generator
 
 REPOSITORY = Path(__file__).parent.parent
+ORIGIN = METHODS["origin"].inversion
 KEYS = [
     *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
     *("verdict", "reason", "steps", "note", "error"),
@@ -125,7 +127,7 @@ def test_what_was_learned_is_taken_from_the_cache_the_next_time(folder, calibrat
     )
     assert first.start == second.start
     levels = second.method["inversion"]["futility"]
-    assert len(levels) == 3 + 5 and levels == sorted(levels, reverse=True)
+    assert len(levels) == ORIGIN.checks and levels == sorted(levels, reverse=True)
     # Noise is given up in the descent already, where it is no nearer than it will be.
     assert (second.foreign["photos"].scores >= first.foreign["photos"].scores).all()
     assert first.belonging.max() < 1e-3 < second.foreign["photos"].scores.min()
@@ -141,8 +143,7 @@ def test_attribute_writes_a_record_for_each_file(folder, attributed):
     assert (good["verdict"], good["error"], good["reason"]) == ("belongs", None, None)
     assert good["sha256"] == hashlib.sha256((folder / "images/good.png").read_bytes()).hexdigest()
     assert (good["generator"], good["method"]) == ("tiny", "origin")
-    # At the most 30 steps, and 5 Jacobians of 6 columns with 9 forward passes each.
-    assert 10 <= good["steps"] <= 30 + 35
+    assert 10 <= good["steps"] <= ORIGIN.evaluations((6,))
     assert good["score_kind"] in ("full", "upper_bound") and bad["score_kind"] is None
     assert 0 < good["loss"] == good["score"] < 1e-3
     assert good["p"] > 0.1 >= good["q"] > 0
@@ -212,9 +213,11 @@ def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
     assert done.returncode == 0, done.stderr
     header, *stages, last = done.stdout.splitlines()
     assert header.split()[:4] == ["stage", "lanes", "steps", "evaluations"]
+    first, second = ORIGIN.stages
+    # A Jacobian of 6 columns with 9 forward passes: 21 thirds.
     assert [line.split()[:4] for line in stages] == [
-        ["adam", "64", "30", "30"],
-        ["levenberg_marquardt", "64", "5", "35"],
+        ["adam", str(ORIGIN.lane_block), str(first.steps), str(first.steps)],
+        ["levenberg_marquardt", str(ORIGIN.lane_block), str(second.steps), str(7 * second.steps)],
     ]
     assert last.startswith("2 images: at most ")
     assert not (folder / "dry").exists()
