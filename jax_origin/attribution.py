@@ -32,7 +32,7 @@ from jax_origin.scoring import (
 
 # Tags that a key is folded with. Images and starting points never share one: a lane that started
 # at the latent which made its image would find it at once, and calibrate nothing.
-_IMAGES, _STARTS, _ENCODER, _CURVES = 0, 1, 4, 5
+_IMAGES, _STARTS, ENCODER_TAG, _CURVES = 0, 1, 4, 5
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -127,7 +127,7 @@ def calibrate(
     Raises:
       ValueError: If a group's images are no images of the generator's shape.
       CalibrationError: If scores are not finite, or too few for the method's rule; if the
-        reference makes images of another shape.
+        reference makes images of another shape, or futility is asked for beside it.
     """
     method = get_method(method, latent_size=math.prod(generator.latent_shape))
     if num_belonging < 1:
@@ -138,7 +138,11 @@ def calibrate(
                 f"the reference makes images of {tuple(reference.image_shape)} (H, W, C), the "
                 f"generator {tuple(generator.image_shape)}: choose a reference of the same size"
             )
-        # A ratio needs both losses in full, however low.
+        if futility or method.inversion.futility:
+            raise CalibrationError(
+                "futility gives images up by their loss under one model, and a ratio needs both in "
+                "full: leave out futility, or the reference"
+            )
         inversion = dataclasses.replace(method.inversion, floor=0.0)
         method = dataclasses.replace(
             method, score="reference_ratio", floor=0.0, inversion=inversion
@@ -156,7 +160,7 @@ def calibrate(
     if method.inversion.start == "learned":
         for role, model in zip(ROLES, learners, strict=False):
             given = learned if role == "generator" else None
-            starts[role] = given or learn_start(model, key=jax.random.fold_in(key, _ENCODER))
+            starts[role] = given or learn_start(model, key=jax.random.fold_in(key, ENCODER_TAG))
     if futility:
         method = _with_futility(
             generator,
@@ -311,6 +315,7 @@ def attribute_stream(
     method = Method.from_dict(calibration.method)
     # A wrong alpha or beta is refused now, not when all images have been inverted.
     decide([], calibration, alpha=alpha, beta=beta)
+    starts = learned_starts(calibration)
     accept = None
     if not full_scores and method.score == "loss" and method.inversion.distance == "l2":
         accept = accepting_score(calibration, alpha=alpha, beta=beta)
@@ -322,7 +327,7 @@ def attribute_stream(
             method,
             key=key,
             reference=reference,
-            starts=learned_starts(calibration),
+            starts=starts,
             accept=accept,
             devices=devices,
             statistics=statistics,
@@ -361,7 +366,7 @@ def check_calibration(
 
     Raises:
       CalibrationError: If it was not; the message says for what it was made. If its method is
-        none that can be run here.
+        none that can be run here, or its learned start cannot be made.
     """
     where = calibration.path or "the calibration"
     calibration.require(
@@ -377,6 +382,7 @@ def check_calibration(
         Method.from_dict(calibration.method)
     except (TypeError, ValueError) as error:
         raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
+    learned_starts(calibration)
 
 
 def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:

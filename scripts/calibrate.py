@@ -15,7 +15,7 @@ import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.attribution import ForeignImages, calibrate
+from jax_origin.attribution import ENCODER_TAG, ForeignImages, calibrate
 from jax_origin.calibration import CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, load_images
@@ -110,7 +110,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
             learned = learn_start(
                 generator,
                 training,
-                key=jax.random.fold_in(key, 4),
+                key=jax.random.fold_in(key, ENCODER_TAG),
                 cache=config.cache or None,
                 progress=bar.update,
             )

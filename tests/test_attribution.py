@@ -657,6 +657,9 @@ def test_an_encoder_that_does_not_fit_its_calibration_is_refused_in_one_line(
     broken = dataclasses.replace(origin, start={"generator": learned.config}, start_weights=weights)
     with pytest.raises(CalibrationError, match="the calibration: the learned start's weights do"):
         attribute(own, generator, broken, key=KEY)
+    # At once, and not when the first verdict is asked for.
+    with pytest.raises(CalibrationError, match="the learned start's weights do"):
+        attribute_stream(own, generator, broken, key=KEY)
     broken.save(tmp_path / "a.json")
     with pytest.raises(CalibrationError, match=r"a\.json: the learned start's weights do not fit"):
         learned_starts(Calibration.load(tmp_path / "a.json"))
@@ -698,3 +701,12 @@ def test_an_encoder_is_trained_for_each_model_where_none_is_given(
         reference, images, method, key=KEY, starts={"generator": starts["reference"]}
     )
     np.testing.assert_allclose([v.score for v in found], ours / theirs, rtol=1e-6)
+
+
+def test_futility_beside_a_reference_is_refused(generator, make_generator, method):
+    levels = dataclasses.replace(method.inversion, futility=(0.1,))
+    for chosen, asked in ((method, True), (dataclasses.replace(method, inversion=levels), False)):
+        with pytest.raises(CalibrationError, match="leave out futility, or the reference"):
+            calibrate(
+                generator, method=chosen, futility=asked, reference=make_generator(2), key=KEY
+            )

@@ -143,7 +143,7 @@ class Engine:
             programs = stage_programs(
                 self._model, stage, config.distance, stage.chunk(config.chunk), on_host, devices
             )
-            pool = Pool(stage, programs, self._width, lanes, checks, stage.chunk(config.chunk))
+            pool = Pool(stage, programs, self._width, lanes, checks)
             self._pools.append(pool)
             checks += math.ceil(stage.steps / pool.length)
             per_step = stage.make_solver(config.distance).evaluations(latent_size)

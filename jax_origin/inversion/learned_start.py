@@ -172,7 +172,8 @@ def learn_start(
       The encoder.
 
     Raises:
-      ValueError: If the generator makes images that are not finite.
+      ValueError: If the generator makes images with NaN pixels.
+      CheckpointError: If the cache's file is damaged.
     """
     training = training or StartTraining()
     shape = tuple(generator.latent_shape)
@@ -211,9 +212,7 @@ def learn_start(
         if progress is not None:
             progress(1)
     if not np.isfinite(value):
-        raise ValueError(
-            "no start can be learned: the generator makes images with NaN or infinite pixels"
-        )
+        raise ValueError("no start can be learned: the generator makes images with NaN pixels")
     arrays = nnx.merge(graph, state).arrays()
     if kept is not None:
         write_safetensors(kept, arrays)
@@ -228,7 +227,8 @@ def start_from_arrays(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     """
     try:
         training = StartTraining(**config["training"])
-        start = _untrained(config["image_shape"], config["latent_shape"], training)
+        shapes = (tuple(config["image_shape"]), tuple(config["latent_shape"]))
+        start = nnx.eval_shape(lambda: _untrained(*shapes, training))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no learned start can be made of such a config: {error}") from None
     wanted = flat_weights(start)

@@ -41,11 +41,10 @@ class Pool:
         width: int,
         lanes: int,
         checks_before: int,
-        length: int,
     ) -> None:
         self.waiting: collections.deque[Image] = collections.deque()
         self.lanes = lanes
-        self.length = length
+        self.length = programs.length
         self.stage, self.programs = stage, programs
         self._checks_before = checks_before
         self._free = list(range(width))

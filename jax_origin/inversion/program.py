@@ -82,6 +82,7 @@ class StagePrograms(NamedTuple):
       init: ``init(latents, targets)``: lanes that begin.
       mix: ``mix(mask, new, old)``: the new lanes where the mask says so. ``old`` is donated.
       advance: ``advance(weights, carry)``: from one check to the next. ``carry`` is donated.
+      length: Steps from one check to the next.
       one: The jitted program that `advance` calls.
       steps_of_one: Steps that it takes.
     """
@@ -89,6 +90,7 @@ class StagePrograms(NamedTuple):
     init: Callable[..., Carry]
     mix: Callable[..., Carry]
     advance: Callable[..., Carry]
+    length: int
     one: Any
     steps_of_one: int
 
@@ -195,6 +197,7 @@ def stage_programs(
         init=program(init, lanes, lanes),
         mix=program(mix, lanes, lanes, lanes, donate=(2,)),
         advance=advance,
+        length=length,
         one=one,
         steps_of_one=1 if on_host else length,
     )

@@ -46,7 +46,7 @@ class Solver(Protocol):
         ...
 
     def evaluations(self, latent_size: int) -> float:
-        """Gradient evaluations of a step, of each lane.
+        """Gradient evaluations of a step, of each lane, at the most.
 
         A forward pass counts as a third of one, a column of a Jacobian as two thirds.
         """
@@ -94,8 +94,8 @@ class FirstOrder:
 class LBFGS:
     """L-BFGS with optax's zoom line search (`optax.lbfgs`); a step takes several evaluations.
 
-    Lanes are searched together, so a step takes as long as the slowest of them; ``cost`` counts
-    each lane's own evaluations.
+    Lanes are searched together, so a step takes as long as the slowest of them, and each trial
+    makes an image twice; ``cost`` counts what a lane would have needed alone.
 
     Args:
       objective: Name of what is descended on.
@@ -120,6 +120,7 @@ class LBFGS:
         search = optax.scale_by_zoom_linesearch(
             max_linesearch_steps=max_linesearch_steps, initial_guess_strategy="one"
         )
+        self._most = 1.0 + max_linesearch_steps
         self._transformation = optax.lbfgs(memory_size=memory_size, linesearch=search)
 
     def init(self, latents: jax.Array) -> Any:
@@ -151,9 +152,9 @@ class LBFGS:
         return Step(moved, state, latents, distance, cost)
 
     def evaluations(self, latent_size: int) -> float:
-        """Two: the gradient, and one trial, which is what most line searches take."""
+        """The gradient, and all trials of a line search; most take one."""
         del latent_size
-        return 2.0
+        return self._most
 
 
 class _Damped(NamedTuple):

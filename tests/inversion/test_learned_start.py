@@ -247,7 +247,7 @@ def test_a_wrong_training_is_refused(change, message):
 def test_a_generator_of_nan_is_refused(make_generator):
     broken = make_generator(0)
     nnx.update(broken, jax.tree.map(lambda w: w * np.nan, nnx.state(broken, nnx.Param)))
-    with pytest.raises(ValueError, match=r"no start can be learned: .* NaN or infinite pixels"):
+    with pytest.raises(ValueError, match=r"no start can be learned: .* NaN pixels"):
         learn_start(broken, dataclasses.replace(SHORT, steps=2), key=KEY)
 
 

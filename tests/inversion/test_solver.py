@@ -232,9 +232,12 @@ def test_an_image_is_charged_for_its_steps_in_all_stages():
     assert found.steps.tolist() == [77] * 3
     (quasi,) = (Descent(steps=5, solver="lbfgs"),)
     config = InversionConfig(restarts=2, stages=(quasi,), lane_block=8)
-    found = invert(model, own_images(model, 3), config, key=KEY)
+    told: list[int] = []
+    found = invert(model, own_images(model, 3), config, key=KEY, progress=told.append)
     # A gradient and at least one trial a step, and no more than eight.
+    assert config.evaluations((4,)) == 2 * 5 * 9
     assert (2 * 5 * 2 <= found.steps).all() and (found.steps <= 2 * 5 * 9).all()
+    assert sum(told) == 3 * config.evaluations((4,)) and min(told) >= 0
 
 
 def broken(params, latents):
