@@ -219,7 +219,7 @@ def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
         ["adam", str(ORIGIN.lane_block), str(first.steps), str(first.steps)],
         ["levenberg_marquardt", str(ORIGIN.lane_block), str(second.steps), str(7 * second.steps)],
     ]
-    assert last.startswith("2 images: at most ")
+    assert last.startswith("2 images: ") and last.endswith("compiling comes on top")
     assert not (folder / "dry").exists()
 
 

@@ -207,7 +207,6 @@ class Engine:
                 began = time.perf_counter()
                 carry = jax.block_until_ready(compiled(self._weights, carry))
                 fastest = min(fastest, time.perf_counter() - began)
-            seconds = fastest / pool.programs.steps_of_one
             plans.append(
                 StagePlan(
                     solver=pool.stage.solver,
@@ -216,8 +215,8 @@ class Engine:
                     evaluations=per_step * pool.stage.steps * pool.lanes,
                     flops=per_step * flops,
                     bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
-                    seconds_per_step=seconds,
-                    seconds_per_image=seconds * pool.stage.steps * pool.lanes / self._width,
+                    seconds_per_step=fastest / pool.programs.steps_of_one,
+                    lanes_per_image=pool.lanes,
                 )
             )
         return plans

@@ -105,7 +105,7 @@ class StagePlan(NamedTuple):
       flops: Floating-point operations of a lane's step, from the compiler's count for a gradient.
       bytes: Memory of one device's step, weights and lanes included, as the compiler plans it.
       seconds_per_step: Measured, all lanes together.
-      seconds_per_image: What an image takes that goes through the whole stage.
+      lanes_per_image: Lanes of one image in the stage.
     """
 
     solver: str
@@ -115,4 +115,9 @@ class StagePlan(NamedTuple):
     flops: float
     bytes: int
     seconds_per_step: float
-    seconds_per_image: float
+    lanes_per_image: int
+
+    def seconds(self, images: int) -> float:
+        """What so many images take that all go through the whole stage, last lanes half empty."""
+        blocks = math.ceil(images * self.lanes_per_image / self.lanes)
+        return blocks * self.steps * self.seconds_per_step
