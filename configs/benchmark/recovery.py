@@ -6,6 +6,7 @@ Some of them: --config.only="('origin', 'learned-l1-100')". One setting of one o
 this file.
 """
 
+import dataclasses
 from typing import Any
 
 import ml_collections
@@ -39,6 +40,9 @@ def recipes() -> dict[str, InversionConfig]:
     made["learned-log_l2-50"] = _recipe("learned", _adam(50, "log_l2", rate=0.1))
     for steps in (10, 20, 50, 200):
         made[f"learned-l1-{steps}"] = _recipe("learned", _adam(steps, rate=0.1))
+    # The generator's arithmetic in bfloat16: what it does to scores.
+    for name, recipe in (("origin", made["origin"]), ("learned-l1-50", made["learned-l1-50"])):
+        made[f"{name}-bfloat16"] = dataclasses.replace(recipe, compute="bfloat16")
     # Restarts, and successive halving among them.
     four = {"restarts": 4, "scales": (0.05, 0.2, 0.4, 0.8)}
     around = {"restarts": 4, "scales": (0.0, 0.2, 0.4, 0.6)}
