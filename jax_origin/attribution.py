@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -129,7 +128,7 @@ def calibrate(
       CalibrationError: If scores are not finite, or too few for the method's rule; if the
         reference makes images of another shape, or futility is asked for beside it.
     """
-    method = get_method(method, latent_size=math.prod(generator.latent_shape))
+    method = get_method(method)
     if num_belonging < 1:
         raise CalibrationError(f"num_belonging must be at least 1, not {num_belonging}")
     if reference is not None:

@@ -59,9 +59,10 @@ class Method:
 
 
 METHODS = {
-    # A learned start and a short descent on the absolute error find the basin; one or two Jacobians
-    # then bring a belonging image to the floor of 8-bit images, and show that a foreign one comes
-    # no nearer. The cheapest of the recipes that scripts/benchmark.py --suite=recovery compares.
+    # A learned start and a short descent on the absolute error find the basin; a few Gauss-Newton
+    # steps then bring a belonging image to the floor of 8-bit images, and show that a foreign one
+    # comes no nearer. The cheapest of the recipes that scripts/benchmark.py --suite=recovery
+    # compares.
     "origin": Method(
         name="origin",
         inversion=InversionConfig(
@@ -69,8 +70,8 @@ METHODS = {
             restarts=1,
             scales=(0.0,),
             stages=(
-                Descent(steps=20, objective="l1", learning_rate=0.1),
-                Descent(steps=5, solver="levenberg_marquardt", tolerance=0.3),
+                Descent(steps=10, objective="l1", learning_rate=0.1),
+                Descent(steps=10, solver="gauss_newton", tolerance=0.2),
             ),
             floor=1e-5,
         ),
@@ -94,18 +95,8 @@ METHODS = {
 """Every method by name."""
 
 
-LARGEST_JACOBIAN = 1024
-"""Numbers in a latent up to which `origin` makes whole Jacobians."""
-
-
-def get_method(method: str | Method, *, latent_size: int | None = None) -> Method:
+def get_method(method: str | Method) -> Method:
     """The method of this name; a `Method` is returned as it is.
-
-    Args:
-      method: A name in `METHODS`, or a method.
-      latent_size: Numbers in a latent of the generator to inspect, where that is known. Above
-        `LARGEST_JACOBIAN` a name whose recipe makes whole Jacobians stands for the same recipe with
-        200 steps of Adam on the logarithm of the squared error in their place.
 
     Raises:
       ValueError: If there is no such method.
@@ -114,13 +105,4 @@ def get_method(method: str | Method, *, latent_size: int | None = None) -> Metho
         return method
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
-    found = METHODS[method]
-    if latent_size is None or latent_size <= LARGEST_JACOBIAN:
-        return found
-    stages = tuple(
-        Descent(steps=200, objective="log_l2", learning_rate=0.1)
-        if stage.solver == "levenberg_marquardt"
-        else stage
-        for stage in found.inversion.stages
-    )
-    return dataclasses.replace(found, inversion=dataclasses.replace(found.inversion, stages=stages))
+    return METHODS[method]

@@ -6,7 +6,6 @@ Without --foreign, a zoo generator is calibrated as the zoo ships it: against th
 generators and photographs, where the method looks at foreign images at all.
 """
 
-import math
 import pathlib
 
 import jax
@@ -68,7 +67,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
     except ValueError as error:
         raise CalibrationError(str(error)) from None
     generator = load_generator(config.generator, kind=config.kind)
-    method = get_method(config.method, latent_size=math.prod(generator.latent_shape))
+    method = get_method(config.method)
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
     size = generator.image_shape[:2]

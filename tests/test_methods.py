@@ -1,10 +1,9 @@
-import dataclasses
 import json
 
 import pytest
 
 from jax_origin.inversion import Descent, InversionConfig
-from jax_origin.methods import LARGEST_JACOBIAN, METHODS, Method, get_method
+from jax_origin.methods import METHODS, Method, get_method
 
 
 def test_ronan_is_the_published_recipe():
@@ -47,22 +46,12 @@ def test_a_method_is_its_own_method():
     assert get_method(method) is method
 
 
-def test_a_latent_too_large_for_jacobians_gets_a_longer_descent_in_their_place():
-    origin = METHODS["origin"]
-    assert get_method("origin", latent_size=LARGEST_JACOBIAN) == origin
-    large = get_method("origin", latent_size=LARGEST_JACOBIAN + 1)
-    assert [stage.solver for stage in origin.inversion.stages] == ["adam", "levenberg_marquardt"]
-    first, second = large.inversion.stages
-    assert first == origin.inversion.stages[0]
-    assert second == Descent(steps=200, objective="log_l2", learning_rate=0.1)
-    # All else is the same, and evaluations no longer grow with the latent.
-    stages = origin.inversion.stages
-    back = dataclasses.replace(large.inversion, stages=stages)
-    assert dataclasses.replace(large, inversion=back) == origin
-    assert large.inversion.evaluations((4, 64, 64)) == first.steps + 200
-    assert get_method("ronan", latent_size=10**6) == METHODS["ronan"]
-    own = Method(name="mine", inversion=origin.inversion)
-    assert get_method(own, latent_size=10**6) is own  # who says it all is not corrected
+def test_origin_needs_no_other_recipe_for_large_latents():
+    first, second = METHODS["origin"].inversion.stages
+    assert (first.first_order, second.solver) == (True, "gauss_newton")
+    # Its cost does not grow with the latent.
+    evaluations = {METHODS["origin"].inversion.evaluations((size,)) for size in (8, 100_000)}
+    assert len(evaluations) == 1
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():

@@ -57,26 +57,34 @@ def recipes() -> dict[str, InversionConfig]:
         for jacobians in (2, 8):
             stages = (_adam(steps, rate=0.1), _marquardt(jacobians))
             made[f"learned-l1-{steps}-lm-{jacobians}"] = _recipe("learned", *stages)
-    for steps in (10, 20):  # How soon a lane that moves little is given up.
-        for percent in (10, 30, 50):
-            stages = (_adam(steps, rate=0.1), _marquardt(5, tolerance=percent / 100))
-            made[f"learned-l1-{steps}-lm-5-tolerance-{percent}"] = _recipe("learned", *stages)
+    for steps in (5, 10, 20):
+        for iterations in (4, 8, 12):
+            stages = (_adam(steps, rate=0.1), _gauss_newton(10, iterations))
+            made[f"learned-l1-{steps}-gn-10x{iterations}"] = _recipe("learned", *stages)
+    for percent in (10, 30, 50):  # How soon a lane that moves little is given up.
+        stages = (_adam(10, rate=0.1), _gauss_newton(10, tolerance=percent / 100))
+        made[f"learned-l1-10-gn-10-tolerance-{percent}"] = _recipe("learned", *stages)
+    plain = _gauss_newton(10, memory=0)
+    made["learned-l1-10-gn-10-no-memory"] = _recipe("learned", _adam(10, rate=0.1), plain)
     descent = _adam(30, rate=0.1)
     made["learned-l1-30-log_l2-100"] = _recipe("learned", descent, _adam(100, "log_l2", rate=0.05))
     made["learned-l1-30-lbfgs-20"] = _recipe("learned", descent, _lbfgs(20))
-    made["learned-l1-30-gn-10"] = _recipe("learned", descent, _gauss_newton(10))
     # A second solver alone.
     made["learned-lm-8"] = _recipe("learned", _marquardt(8))
     made["learned-lbfgs-30"] = _recipe("learned", _lbfgs(30))
     made["learned-gn-20"] = _recipe("learned", _gauss_newton(20))
     made["prior-lm-40"] = _recipe("prior", _marquardt(40))
-    # Thorough: several lanes, and Jacobians until nothing moves.
-    made["learned-l1-60x4-lm-20x2"] = _recipe(
-        "learned", _adam(60, rate=0.1), _marquardt(20, lanes=2), **around
+    # Thorough: several lanes, and steps until nothing moves.
+    for name, second in (
+        ("lm-20x2", _marquardt(20, lanes=2)),
+        ("gn-40x2", _gauss_newton(40, tolerance=0.02, lanes=2)),
+    ):
+        made[f"learned-l1-60x4-{name}"] = _recipe("learned", _adam(60, rate=0.1), second, **around)
+    made["scaled-l1-100x4-gn-40x2"] = _recipe(
+        "scaled", _adam(100), _gauss_newton(40, tolerance=0.02, lanes=2), **four
     )
-    made["scaled-l1-100x4-lm-20x2"] = _recipe("scaled", _adam(100), _marquardt(20, lanes=2), **four)
     # The encoder that a VAE brings.
-    made["encoder-l1-30-lm-4"] = _recipe("encoder", descent, _marquardt(4))
+    made["encoder-l1-10-gn-10"] = _recipe("encoder", _adam(10, rate=0.1), _gauss_newton(10))
     return made
 
 
@@ -93,12 +101,22 @@ def _adam(
     )
 
 
-def _marquardt(steps: int, lanes: int | None = None, tolerance: float = 0.02) -> Descent:
-    return Descent(steps=steps, solver="levenberg_marquardt", tolerance=tolerance, lanes=lanes)
+def _marquardt(steps: int, lanes: int | None = None) -> Descent:
+    return Descent(steps=steps, solver="levenberg_marquardt", tolerance=0.02, lanes=lanes)
 
 
-def _gauss_newton(steps: int) -> Descent:
-    return Descent(steps=steps, solver="gauss_newton", tolerance=0.02)
+def _gauss_newton(
+    steps: int,
+    iterations: int = 8,
+    *,
+    memory: int = 3,
+    tolerance: float = 0.2,
+    lanes: int | None = None,
+) -> Descent:
+    options = {"iterations": iterations, "memory": memory}
+    return Descent(
+        steps=steps, solver="gauss_newton", options=options, tolerance=tolerance, lanes=lanes
+    )
 
 
 def _lbfgs(steps: int) -> Descent:

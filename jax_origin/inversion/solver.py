@@ -12,6 +12,8 @@ from jax_origin.distance import DISTANCES, OBJECTIVES
 
 Render = Callable[[jax.Array], jax.Array]
 
+_TINY = float(jnp.finfo(jnp.float32).tiny)
+
 JACOBIAN_BYTES = 2**28
 """A Levenberg-Marquardt step holds the Jacobians of at most so many bytes of lanes at a time."""
 
@@ -232,7 +234,7 @@ class LevenbergMarquardt:
             point, made, damping = carry
             error = made - goal
             slope = jnp.einsum("lip,lp->li", jacobian, error)
-            ridge = (damping * scale + jnp.finfo(jnp.float32).tiny)[:, None, None]
+            ridge = (damping * scale + _TINY)[:, None, None]
             factor = jax.scipy.linalg.cho_factor(normal + ridge * eye)
             tried = point - jax.scipy.linalg.cho_solve(factor, slope[..., None])[..., 0]
             shown = flat(tried)
@@ -254,74 +256,134 @@ class LevenbergMarquardt:
         return (2 * latent_size + 1 + self._updates) / 3
 
 
+class _Krylov(NamedTuple):
+    damping: jax.Array  # relative to the curvature along the gradient, [L]
+    steps: jax.Array  # directions of the last solves, oldest first, [L, pairs, *latent_shape]
+    products: jax.Array  # J^T J times each of them; a pair of zeros is not there yet
+
+
 class GaussNewton:
-    """Damped Gauss-Newton on the squared error, without a matrix; for large latents.
+    """Damped Gauss-Newton on the squared error, without a matrix; for latents of any size.
 
     Each step solves ``(J^T J + d I) u = -J^T r`` by a few conjugate-gradient iterations, each one
     Jacobian-vector and one vector-Jacobian product, and keeps the update if it lowers the error.
+    J^T J changes little from step to step, so the directions of the last solves and what it made
+    of them precondition the next one, as a limited-memory quasi-Newton matrix (Morales and Nocedal,
+    SIAM Journal on Optimization 10, 2000).
 
     Args:
       distance: Name of what is tracked; the error that is lowered is the squared one.
       iterations: Conjugate-gradient iterations a step.
+      memory: Steps whose directions are kept; 0 for plain conjugate gradients. They take
+        ``2 * iterations * memory`` times a latent's room in each lane.
       damping: The damping that a lane starts with, relative to the curvature along the gradient.
     """
 
-    def __init__(self, *, distance: str, iterations: int = 10, damping: float = 1e-3):
-        if not isinstance(iterations, int) or iterations < 1:
-            raise ValueError(f"iterations must be a whole number of at least 1, not {iterations!r}")
+    def __init__(
+        self, *, distance: str, iterations: int = 8, memory: int = 3, damping: float = 1e-4
+    ):
+        for name, value, least in (("iterations", iterations, 1), ("memory", memory, 0)):
+            if not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"{name} must be a whole number of at least {least}, not {value!r}"
+                )
         if not damping > 0:
             raise ValueError(f"damping must be positive, not {damping!r}")
         self._distance = DISTANCES[distance]
-        self._iterations, self._damping = iterations, damping
+        self._iterations, self._memory, self._damping = iterations, memory, damping
 
-    def init(self, latents: jax.Array) -> _Damped:
-        """Each lane's damping."""
-        return _Damped(jnp.full(len(latents), self._damping))
+    def init(self, latents: jax.Array) -> _Krylov:
+        """Each lane's damping, and no directions yet."""
+        lanes, *shape = latents.shape
+        none = jnp.zeros((lanes, self._iterations * self._memory, *shape))
+        return _Krylov(jnp.full(lanes, self._damping), none, none)
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped) -> Step:
+    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Krylov) -> Step:
         """One linearisation, one solve, one trial."""
-
-        def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-            return jnp.sum((a * b).reshape(lanes, -1), axis=1)
-
-        def spread(scalars: jax.Array) -> jax.Array:
-            return scalars.reshape(lanes, *(1,) * (latents.ndim - 1))
-
         lanes = len(latents)
         made, tangent = jax.linearize(render, latents)
         transpose = jax.linear_transpose(tangent, latents)
         error = made - targets
         downhill = -transpose(error)[0]
         first = tangent(downhill)
-        tiny = jnp.finfo(jnp.float32).tiny
-        squared = dot(downhill, downhill)
-        ridge = spread(state.damping * dot(first, first) / (squared + tiny))
+        curvature = _dot(first, first) / (_dot(downhill, downhill) + _TINY)
+        ridge = _spread(state.damping * curvature, latents)
+        precondition = _limited_memory(state.steps, state.products)
 
-        def iterate(
-            carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array], _: None
-        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array, jax.Array], None]:
+        def iterate(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple, tuple]:
             update, residual, direction, size = carry
-            product = transpose(tangent(direction))[0] + ridge * direction
-            length = spread(size / (dot(direction, product) + tiny))
+            bent = transpose(tangent(direction))[0]
+            product = bent + ridge * direction
+            length = _spread(size / (_dot(direction, product) + _TINY), latents)
             update, residual = update + length * direction, residual - length * product
-            new = dot(residual, residual)
-            return (update, residual, residual + spread(new / (size + tiny)) * direction, new), None
+            turned = precondition(residual)
+            new = _dot(residual, turned)
+            following = turned + _spread(new / (size + _TINY), latents) * direction
+            return (update, residual, following, new), (direction, bent)
 
-        start = (jnp.zeros_like(latents), downhill, downhill, squared)
-        (update, *_), _ = jax.lax.scan(iterate, start, length=self._iterations)
+        turned = precondition(downhill)
+        start = (jnp.zeros_like(latents), downhill, turned, _dot(downhill, turned))
+        # A loop that holds convolutions is slow on CPU: see jax issue 12868.
+        unroll = jax.default_backend() == "cpu"
+        (update, *_), pairs = jax.lax.scan(iterate, start, length=self._iterations, unroll=unroll)
         tried = latents + update
         shown = render(tried)
-        better = dot(shown - targets, shown - targets) < dot(error, error)
+        better = _dot(shown - targets, shown - targets) < _dot(error, error)
         damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
-        moved = jnp.where(spread(better), tried, latents)
-        images = jnp.where(better[:, None, None, None], shown, made)
+        moved = jnp.where(_spread(better, latents), tried, latents)
+        images = jnp.where(_spread(better, shown), shown, made)
+        kept = self._iterations * self._memory
+        steps, products = (
+            jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[
+                :, old.shape[1] + len(new) - kept :
+            ]
+            for old, new in zip((state.steps, state.products), pairs, strict=True)
+        )
         cost = jnp.full(lanes, self.evaluations(0))
-        return Step(moved, _Damped(damping), moved, self._distance(images, targets), cost)
+        after = _Krylov(damping, steps, products)
+        return Step(moved, after, moved, self._distance(images, targets), cost)
 
     def evaluations(self, latent_size: int) -> float:
         """Four thirds an iteration, a gradient, a product to scale the damping, and a trial."""
         del latent_size
         return (4 * self._iterations + 3 + 2 + 1) / 3
+
+
+def _limited_memory(steps: jax.Array, products: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """The inverse of a matrix that made `products` of `steps`, nearly (the two-loop recursion)."""
+    curvatures = _pair_dots(steps, products)
+    there = curvatures > 0
+    rates = jnp.where(there, 1.0 / jnp.where(there, curvatures, 1.0), 0.0)
+    # The flattest direction that was met sets the scale of those that were not.
+    sizes = _pair_dots(products, products)
+    flattest = jnp.max(jnp.where(there, curvatures / (sizes + _TINY), 0.0), axis=1, initial=0.0)
+    scale = jnp.where(flattest > 0, flattest, 1.0)
+
+    def apply(vector: jax.Array) -> jax.Array:
+        shares = []
+        for i in reversed(range(steps.shape[1])):
+            share = _spread(rates[:, i] * _dot(steps[:, i], vector), vector)
+            vector = vector - share * products[:, i]
+            shares.append(share)
+        vector = _spread(scale, vector) * vector
+        for i, share in enumerate(reversed(shares)):
+            back = _spread(rates[:, i] * _dot(products[:, i], vector), vector)
+            vector = vector + (share - back) * steps[:, i]
+        return vector
+
+    return apply
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.sum((a * b).reshape(len(a), -1), axis=1)
+
+
+def _pair_dots(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.sum((a * b).reshape(*a.shape[:2], -1), axis=2)
+
+
+def _spread(per_lane: jax.Array, like: jax.Array) -> jax.Array:
+    return per_lane.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 SECOND_ORDER: dict[str, type] = {
