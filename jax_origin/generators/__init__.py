@@ -11,6 +11,7 @@ from jax_origin.generators.base import (
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.storage import KINDS, open_generator, save_generator
 from jax_origin.generators.vae import VAE
+from jax_origin.generators.vae_resnet18 import ResNetVAE
 
 __all__ = [
     "DCGAN",
@@ -19,6 +20,7 @@ __all__ = [
     "FunctionGenerator",
     "Generator",
     "GeneratorLike",
+    "ResNetVAE",
     "fingerprint",
     "generator_name",
     "open_generator",

@@ -16,8 +16,9 @@ from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, flat_weights
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.vae import VAE
+from jax_origin.generators.vae_resnet18 import ResNetVAE
 
-KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in (DCGAN, VAE)}
+KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE)}
 """Every architecture that can be loaded by name."""
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"

@@ -1,0 +1,335 @@
+"""The ResNet-18 variational autoencoder of Lightning Bolts; its decoder generates."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jax_origin.checkpoints.rename import CheckpointError, Rename, conv, linear, linear_to_grid
+from jax_origin.generators.base import Generator
+from jax_origin.generators.blocks import clip_straight_through
+
+# Mean and deviation of the pixels, on [0, 1], by the name of the data that Lightning Bolts trains
+# on (pl_bolts/transforms/dataset_normalizations.py).
+_CIFAR10 = ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255))
+_NORMALISATIONS = {
+    "cifar10": _CIFAR10,
+    "stl10": ((0.43, 0.42, 0.39), (0.27, 0.26, 0.27)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+_CONSTRUCTOR_NAMES = {"input_height": "image_size"} | {
+    name: name for name in ("latent_dim", "first_conv", "maxpool1")
+}
+
+
+class ResNetVAE(Generator):
+    """A ResNet-18 to a Gaussian latent, and the same network turned round back to an image.
+
+    It is the VAE of Lightning-Universe/lightning-bolts
+    (pl_bolts/models/autoencoders/basic_vae/basic_vae_module.py and ../components.py; Apache-2.0),
+    whose checkpoint ``cifar10-resnet18`` RONAN inverts. It learned normalised images: a decoder's
+    output times `std` plus `mean` lies in [0, 1]. RONAN (ZhentingWang/RONAN, inference_models.py)
+    draws latents from N(0, I), undoes the normalisation with CIFAR-10's statistics, which are the
+    defaults here, and clamps; this class clips likewise, but lets the gradient pass.
+
+    Args:
+      image_size: Side of the image (``input_height``): a multiple of 8, of 16 with one of
+        `first_conv` and `maxpool1`, of 32 with both.
+      latent_dim: Length of the latent vector.
+      width: Channels of the outermost hidden stage; 64 in the reference.
+      first_conv: Whether the encoder begins with a 7x7 convolution of stride 2, and the decoder
+        doubles its grid at the end.
+      maxpool1: Whether the encoder goes on with max-pooling of stride 2, and the decoder's last
+        stage doubles its grid.
+      mean: What was subtracted from images in [0, 1], one number for each of the three channels.
+      std: What they were divided by then; above 0.
+      rngs: Keys for the initial weights.
+    """
+
+    kind: ClassVar[str] = "vae_resnet18"
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 32,
+        latent_dim: int = 256,
+        width: int = 64,
+        first_conv: bool = False,
+        maxpool1: bool = False,
+        mean: Sequence[float] = _CIFAR10[0],
+        std: Sequence[float] = _CIFAR10[1],
+        rngs: nnx.Rngs,
+    ):
+        factor = 8 * (2 if first_conv else 1) * (2 if maxpool1 else 1)
+        if not isinstance(image_size, int) or image_size < factor or image_size % factor:
+            raise ValueError(f"image_size must be a multiple of {factor}, not {image_size!r}")
+        self.image_size = image_size
+        self.latent_dim = latent_dim
+        self.width = width
+        self.first_conv = bool(first_conv)
+        self.maxpool1 = bool(maxpool1)
+        self.mean = _three(mean, "mean")
+        self.std = _three(std, "std")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, not {self.std}")
+        self.encoder = _Encoder(width, first_conv=first_conv, maxpool1=maxpool1, rngs=rngs)
+        self.fc_mu = nnx.Linear(8 * width, latent_dim, rngs=rngs)
+        self.fc_var = nnx.Linear(8 * width, latent_dim, rngs=rngs)
+        self.decoder = _Decoder(
+            latent_dim,
+            width,
+            grid=image_size // factor,
+            first_conv=first_conv,
+            maxpool1=maxpool1,
+            rngs=rngs,
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this architecture, and the normalisation."""
+        return {
+            "image_size": self.image_size,
+            "latent_dim": self.latent_dim,
+            "width": self.width,
+            "first_conv": self.first_conv,
+            "maxpool1": self.maxpool1,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(latent_dim,)."""
+        return (self.latent_dim,)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, 3)."""
+        return (self.image_size, self.image_size, 3)
+
+    def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Images [N, H, W, 3] in [0, 1] to the latent's mean and log variance, [N, latent_dim]."""
+        mean, std = self._statistics(images.dtype)
+        x = self.encoder((images - mean) / std)
+        return self.fc_mu(x), self.fc_var(x)
+
+    def encode(self, images: jax.Array) -> jax.Array:
+        """The posterior's mean, [N, latent_dim]."""
+        return self.posterior(images)[0]
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """Latents [N, latent_dim] to images [N, H, W, 3] in [0, 1]."""
+        x = self.decoder(latents)
+        mean, std = self._statistics(x.dtype)
+        return clip_straight_through(x * std + mean)
+
+    def _statistics(self, dtype: Any) -> tuple[jax.Array, jax.Array]:
+        mean, std = jnp.array([self.mean, self.std], dtype).reshape(2, 1, 1, 1, 3)
+        return mean, std
+
+    @classmethod
+    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
+        """Names of Lightning Bolts' VAE, with or without the prefix of a module around it."""
+        prefix = r"(?:\w+\.)*?"
+        layers = prefix + r"((?:en|de)coder\.(?:layer[1-4]\.[01]\.)?{})"
+        # Where a decoder's stage doubles the grid, its convolutions come second in a Sequential.
+        resized = r"(?:\.1)?"
+        shortcut = prefix + r"((?:en|de)coder\.layer[1-4]\.0)\.(?:down|up)sample\.{}"
+        table = [
+            Rename(layers.format("conv[12]") + resized + r"\.weight", r"\1.kernel", conv),
+            Rename(shortcut.format("0") + resized + r"\.weight", r"\1.shortcut.conv.kernel", conv),
+            Rename(prefix + r"(fc_(?:mu|var))\.weight", r"\1.kernel", linear),
+            Rename(prefix + r"(fc_(?:mu|var))\.bias", r"\1.bias"),
+            Rename(prefix + r"decoder\.linear\.weight", "decoder.linear.kernel", linear_to_grid(4)),
+            Rename(prefix + r"decoder\.linear\.bias", "decoder.linear.bias", linear_to_grid(4)),
+        ]
+        norms = {layers.format("bn[12]"): r"\1", shortcut.format("1"): r"\1.shortcut.bn"}
+        for theirs, ours in norms.items():
+            table += [
+                Rename(theirs + r"\.weight", f"{ours}.scale"),
+                Rename(theirs + r"\.bias", f"{ours}.bias"),
+                Rename(theirs + r"\.running_mean", f"{ours}.mean"),
+                Rename(theirs + r"\.running_var", f"{ours}.var"),
+                Rename(theirs + r"\.num_batches_tracked", None),
+            ]
+        return table
+
+    @classmethod
+    def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """The configuration that a reference checkpoint's shapes imply.
+
+        They say nothing of `image_size`, `mean` and `std`, which keep their defaults: those of
+        ``cifar10-resnet18``. `reference_config` knows more.
+        """
+        found = {}
+        for name, array in arrays.items():
+            match = re.fullmatch(r"(?:\w+\.)*?((?:en|de)coder\..+)", name)
+            if match:
+                found[match[1]] = array
+        if "encoder.layer1.0.conv3.weight" in found:
+            raise CheckpointError("a VAE on ResNet-50; only the one on ResNet-18 is read")
+        stem, project = found.get("encoder.conv1.weight"), found.get("decoder.linear.weight")
+        if stem is None or project is None or stem.ndim != 4 or project.ndim != 2:
+            raise CheckpointError(
+                "no ResNet VAE: it has no encoder.conv1.weight or no decoder.linear.weight"
+            )
+        return {
+            "latent_dim": project.shape[1],
+            "width": stem.shape[0],
+            "first_conv": stem.shape[-1] == 7,
+            "maxpool1": "decoder.layer4.0.upsample.0.1.weight" in found,
+        }
+
+    @classmethod
+    def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of the configuration that a checkpoint's ``hyper_parameters`` tell.
+
+        Args:
+          stored: As Lightning saved them. Those of training are passed over; `dataset`, which the
+            reference's command line leaves there, gives `mean` and `std`.
+
+        Returns:
+          Arguments of this class, to be put over those of `infer_config`.
+
+        Raises:
+          CheckpointError: If the network was another than ResNet-18.
+        """
+        encoder = stored.get("enc_type", "resnet18")
+        if encoder != "resnet18":
+            raise CheckpointError(f"a VAE with enc_type {encoder!r}; only 'resnet18' is read")
+        config = {ours: stored[name] for name, ours in _CONSTRUCTOR_NAMES.items() if name in stored}
+        statistics = _NORMALISATIONS.get(str(stored.get("dataset")))
+        if statistics is not None:
+            config["mean"], config["std"] = map(list, statistics)
+        return config
+
+
+class _Encoder(nnx.Module):
+    def __init__(self, width: int, *, first_conv: bool, maxpool1: bool, rngs: nnx.Rngs):
+        self.maxpool1 = maxpool1
+        size, strides = (7, 2) if first_conv else (3, 1)
+        self.conv1 = _conv(3, width, size, strides=strides, rngs=rngs)
+        self.bn1 = _norm(width, rngs=rngs)
+        self.layer1 = _down(width, width, 1, rngs=rngs)
+        self.layer2 = _down(width, 2 * width, 2, rngs=rngs)
+        self.layer3 = _down(2 * width, 4 * width, 2, rngs=rngs)
+        self.layer4 = _down(4 * width, 8 * width, 2, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Normalised images [N, H, W, 3] to features [N, 8 * width]."""
+        x = nnx.relu(self.bn1(self.conv1(x)))
+        if self.maxpool1:
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                x = block(x)
+        return x.mean(axis=(1, 2))
+
+
+class _Decoder(nnx.Module):
+    def __init__(
+        self,
+        latent_dim: int,
+        width: int,
+        *,
+        grid: int,
+        first_conv: bool,
+        maxpool1: bool,
+        rngs: nnx.Rngs,
+    ):
+        self.grid = grid
+        self.first_conv = first_conv
+        self.linear = nnx.Linear(latent_dim, 4 * 4 * 8 * width, rngs=rngs)
+        self.layer1 = _up(8 * width, 4 * width, 2, rngs=rngs)
+        self.layer2 = _up(4 * width, 2 * width, 2, rngs=rngs)
+        self.layer3 = _up(2 * width, width, 2, rngs=rngs)
+        self.layer4 = _up(width, width, 2 if maxpool1 else 1, rngs=rngs)
+        self.conv1 = _conv(width, 3, 3, rngs=rngs)
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """Latents [N, latent_dim] to normalised images [N, H, W, 3]."""
+        x = self.linear(latents).reshape(latents.shape[0], 4, 4, -1)
+        if self.grid != 4:
+            nearest = np.arange(self.grid) * 4 // self.grid
+            x = x[:, nearest][:, :, nearest]
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in layer:
+                x = block(x)
+        return self.conv1(_repeat(x, 2 if self.first_conv else 1))
+
+
+class _DownBlock(nnx.Module):
+    def __init__(self, ins: int, outs: int, strides: int, *, rngs: nnx.Rngs):
+        self.conv1 = _conv(ins, outs, 3, strides=strides, rngs=rngs)
+        self.bn1 = _norm(outs, rngs=rngs)
+        self.conv2 = _conv(outs, outs, 3, rngs=rngs)
+        self.bn2 = _norm(outs, rngs=rngs)
+        changes = strides != 1 or ins != outs
+        self.shortcut = _Shortcut(ins, outs, strides, rngs=rngs) if changes else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        identity = self.shortcut(x) if self.shortcut else x
+        x = nnx.relu(self.bn1(self.conv1(x)))
+        return nnx.relu(self.bn2(self.conv2(x)) + identity)
+
+
+class _UpBlock(nnx.Module):
+    def __init__(self, ins: int, outs: int, scale: int, *, rngs: nnx.Rngs):
+        self.scale = scale
+        self.conv1 = _conv(ins, ins, 3, rngs=rngs)
+        self.bn1 = _norm(ins, rngs=rngs)
+        self.conv2 = _conv(ins, outs, 3, rngs=rngs)
+        self.bn2 = _norm(outs, rngs=rngs)
+        changes = scale != 1 or ins != outs
+        self.shortcut = _Shortcut(ins, outs, 1, rngs=rngs) if changes else None
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        # A 1x1 convolution before the pixels are repeated gives what it would give after.
+        identity = _repeat(self.shortcut(x), self.scale) if self.shortcut else x
+        x = nnx.relu(self.bn1(self.conv1(x)))
+        return nnx.relu(self.bn2(self.conv2(_repeat(x, self.scale))) + identity)
+
+
+class _Shortcut(nnx.Module):
+    def __init__(self, ins: int, outs: int, strides: int, *, rngs: nnx.Rngs):
+        self.conv = _conv(ins, outs, 1, strides=strides, rngs=rngs)
+        self.bn = _norm(outs, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.bn(self.conv(x))
+
+
+def _down(ins: int, outs: int, strides: int, *, rngs: nnx.Rngs) -> nnx.List:
+    return nnx.List(
+        [_DownBlock(ins, outs, strides, rngs=rngs), _DownBlock(outs, outs, 1, rngs=rngs)]
+    )
+
+
+def _up(ins: int, outs: int, scale: int, *, rngs: nnx.Rngs) -> nnx.List:
+    return nnx.List([_UpBlock(ins, outs, scale, rngs=rngs), _UpBlock(outs, outs, 1, rngs=rngs)])
+
+
+def _conv(ins: int, outs: int, size: int, *, strides: int = 1, rngs: nnx.Rngs) -> nnx.Conv:
+    return nnx.Conv(
+        ins, outs, (size, size), strides=strides, padding=size // 2, use_bias=False, rngs=rngs
+    )
+
+
+def _norm(features: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    return nnx.BatchNorm(features, momentum=0.9, epsilon=1e-5, rngs=rngs)
+
+
+def _repeat(x: jax.Array, scale: int) -> jax.Array:
+    """Repeats each pixel of [N, H, W, C] along both sides (the reference's Interpolate)."""
+    return x if scale == 1 else jnp.repeat(jnp.repeat(x, scale, axis=1), scale, axis=2)
+
+
+def _three(values: Sequence[float], name: str) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != 3 or not np.isfinite(numbers).all():
+        raise ValueError(f"{name} must be three finite numbers, not {values!r}")
+    return numbers
