@@ -109,11 +109,15 @@ class DCGAN(Generator):
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """``main.0.weight`` and so on, the names of PyTorch's examples."""
+        """``main.0.weight`` and so on, the names of PyTorch's examples.
+
+        Saved from inside DataParallel they begin with ``module.``.
+        """
         depth = stages_to_4x4(config.get("image_size", 64))
-        table = [Rename(rf"main\.{3 * depth}\.weight", "output.kernel", transposed_conv)]
+        main = r"(?:module\.)?main"
+        table = [Rename(rf"{main}\.{3 * depth}\.weight", "output.kernel", transposed_conv)]
         for i in range(depth):
-            conv, norm = rf"main\.{3 * i}", rf"main\.{3 * i + 1}"
+            conv, norm = rf"{main}\.{3 * i}", rf"{main}\.{3 * i + 1}"
             table += [
                 Rename(conv + r"\.weight", f"stages.{i}.conv.kernel", transposed_conv),
                 Rename(norm + r"\.weight", f"stages.{i}.norm.scale"),
@@ -128,11 +132,12 @@ class DCGAN(Generator):
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The configuration that a reference checkpoint's shapes imply."""
         kernels = {
-            name: array.shape
+            int(match[1]): array.shape
             for name, array in arrays.items()
-            if re.fullmatch(r"main\.\d+\.weight", name) and array.ndim == 4
+            if (match := re.fullmatch(r"(?:module\.)?main\.(\d+)\.weight", name))
+            and array.ndim == 4
         }
-        order = sorted(kernels, key=lambda name: int(name.split(".")[1]))
+        order = sorted(kernels)
         if len(order) < 2:
             raise CheckpointError("no DCGAN generator: it has no main.0.weight, main.3.weight, ...")
         return {

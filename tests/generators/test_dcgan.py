@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from jax_origin.checkpoints import CheckpointError, write_safetensors
-from jax_origin.generators import DCGAN, open_generator, save_generator
+from jax_origin.generators import DCGAN, fingerprint, open_generator, save_generator
 
 TOLERANCE = 1e-5
 
@@ -145,6 +145,17 @@ def test_a_reference_checkpoint_saved_as_ours_is_the_same_map(tmp_path):
     save_generator(tmp_path / "ours", first, dtype=np.float32)
     again = open_generator(tmp_path / "ours")
     assert (np.asarray(first(sample())) == np.asarray(again(sample()))).all()
+
+
+def test_names_that_dataparallel_lengthened_make_the_same_generator(tmp_path):
+    arrays = reference_arrays(image_size=64)
+    write_safetensors(tmp_path / "netG.safetensors", arrays)
+    inside = {f"module.{name}": array for name, array in arrays.items()}
+    write_safetensors(tmp_path / "inside.safetensors", inside)
+    first = open_generator(tmp_path / "netG.safetensors", kind="dcgan")
+    second = open_generator(tmp_path / "inside.safetensors", kind="dcgan")
+    assert second.config == first.config
+    assert fingerprint(second) == fingerprint(first)
 
 
 def test_an_opened_generator_treats_each_latent_by_itself(tmp_path):
