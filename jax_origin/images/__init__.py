@@ -3,22 +3,34 @@
 from jax_origin.images.ahead import map_ahead
 from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256
 from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
+from jax_origin.images.edits import (
+    DEFAULT_CONDITIONS,
+    EDITS,
+    EditStep,
+    edit_images,
+    parse_edit,
+)
 from jax_origin.images.errors import ImageError
 from jax_origin.images.load import find_images, load_images
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.images.png import save_png
 
 __all__ = [
+    "DEFAULT_CONDITIONS",
+    "EDITS",
     "SUFFIXES",
     "DecodedImage",
+    "EditStep",
     "ImageError",
     "as_float",
     "as_uint8",
     "decode_bytes",
     "decode_image",
+    "edit_images",
     "find_images",
     "load_images",
     "map_ahead",
+    "parse_edit",
     "photograph_crops",
     "pixels_sha256",
     "save_png",
