@@ -18,12 +18,13 @@ class Rename(NamedTuple):
 
     Attributes:
       pattern: Regular expression that has to match the whole reference name.
-      name: Our name, in which ``\1`` is the pattern's first group; None drops the array.
+      name: Our name, in which ``\1`` is the pattern's first group; None drops the array; several
+        names share it out among them, in equal parts of its last axis (after `layout`).
       layout: Turns the reference's axes into ours; None leaves them as they are.
     """
 
     pattern: str
-    name: str | None
+    name: str | tuple[str, ...] | None
     layout: Layout | None = None
 
 
@@ -51,13 +52,17 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> dict[st
             raise CheckpointError(f"unexpected array {reference!r} of shape {array.shape}")
         if line.name is None:
             continue
-        ours = match.expand(line.name)
-        if ours in renamed:
-            raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
+        names = (line.name,) if isinstance(line.name, str) else line.name
         try:
-            renamed[ours] = line.layout(array) if line.layout else array
+            laid_out = line.layout(array) if line.layout else array
+            parts = np.split(laid_out, len(names), axis=-1) if len(names) > 1 else [laid_out]
         except (IndexError, ValueError):  # Too few axes, or a size that does not divide.
             raise CheckpointError(f"{reference!r} has the wrong shape, {array.shape}") from None
+        for name, part in zip(names, parts, strict=True):
+            ours = match.expand(name)
+            if ours in renamed:
+                raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
+            renamed[ours] = part
     return renamed
 
 

@@ -8,15 +8,19 @@ from jax_origin.generators.base import (
     generator_name,
     sample_latents,
 )
+from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.dcgan import DCGAN
+from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.storage import KINDS, open_generator, save_generator
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
 
 __all__ = [
     "DCGAN",
+    "DDIM",
     "KINDS",
     "VAE",
+    "Consistency",
     "FunctionGenerator",
     "Generator",
     "GeneratorLike",

@@ -14,11 +14,15 @@ from flax import nnx
 from jax_origin.checkpoints import CheckpointError, read_safetensors, rename, write_safetensors
 from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, flat_weights
+from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.dcgan import DCGAN
+from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
 
-KINDS: dict[str, type[Generator]] = {cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE)}
+KINDS: dict[str, type[Generator]] = {
+    cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE, DDIM, Consistency)
+}
 """Every architecture that can be loaded by name."""
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
@@ -35,7 +39,8 @@ def open_generator(
     Args:
       path: A directory with card.json and weights.safetensors, or a ``.safetensors`` file.
       kind: Which of `KINDS` a file holds; a directory's card says it.
-      config: The architecture's arguments, over what a file's shapes imply; for files only.
+      config: The architecture's arguments, over what a file's shapes imply, entry by entry also
+        within an argument that is a mapping; for files only.
 
     Returns:
       The generator, in evaluation mode, with float32 weights.
@@ -64,7 +69,7 @@ def open_generator(
     cls = _kind(kind, path)
     reference = read_safetensors(path)
     try:
-        full = {**cls.infer_config(reference), **(config or {})}
+        full = _over(cls.infer_config(reference), config or {})
         arrays = rename(reference, cls.reference_renames(full))
     except ValueError as error:  # A CheckpointError is one.
         raise CheckpointError(f"{path}: {error}") from None
@@ -169,6 +174,15 @@ def hash_file(path: str | os.PathLike) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _over(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The inferred arguments, replaced by those given, entry by entry within mappings."""
+    merged = {**inferred, **given}
+    for name in inferred.keys() & given.keys():
+        if isinstance(inferred[name], Mapping) and isinstance(given[name], Mapping):
+            merged[name] = {**inferred[name], **given[name]}
+    return merged
 
 
 def _kind(kind: str, path: pathlib.Path) -> type[Generator]:

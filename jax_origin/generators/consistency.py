@@ -1,0 +1,230 @@
+"""Consistency models (Song, Dhariwal, Chen, Sutskever; ICML 2023): noise to image in one step."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jax_origin.checkpoints import Rename
+from jax_origin.generators.base import Generator
+from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.generators.unet import UNet, UNetConfig
+from jax_origin.generators.unet_reference import (
+    infer_unet,
+    unet_of_diffusers,
+    unet_of_openai,
+    unet_renames,
+)
+
+RELAXED = "relaxed"
+_LABEL_SCALE = 16.0  # a unit vector's softmax gives its class all but 1e-4 of the weight, of 1000
+
+
+def karras_sigmas(
+    places: Sequence[int],
+    *,
+    steps: int = 40,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 7.0,
+) -> tuple[float, ...]:
+    """Noise levels at some places of Karras' schedule (NeurIPS 2022, equation 5).
+
+    OpenAI's published places for two steps are (0, 22) of 40 for cd_imagenet64, (0, 106) of 201
+    for ct_imagenet64.
+
+    Args:
+      places: From 0, the highest level, to steps - 1, the lowest.
+      steps: Levels of the schedule.
+      sigma_min: Lowest level.
+      sigma_max: Highest level.
+      rho: Its curvature.
+    """
+    top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return tuple((top + place / (steps - 1) * (bottom - top)) ** rho for place in places)
+
+
+class Consistency(Generator):
+    """A consistency model's image of noise, in one step or in a few with fixed noise between.
+
+    As OpenAI's consistency_models (cm/karras_diffusion.py, MIT; their ``stochastic_iterative``
+    sampler) and diffusers' ``ConsistencyModelPipeline`` (Apache-2.0) have it, but for the noise
+    between steps, which is drawn once, from `noise_seed`, the same for all images.
+
+    Args:
+      image_size: Side of the image.
+      unet: The network, `UNetConfig` or its fields.
+      sigmas: Noise level of each step, falling; the first multiplies the latent. See
+        `karras_sigmas`.
+      label: The class whose images it makes; None for a network without classes; "relaxed" puts
+        the class into the latent, behind the flattened noise: one number a class, of which the
+        softmax (of 16 times them) weighs the classes' embeddings. The prior draws unit vectors
+        there. To search all labels exactly, invert one generator for each label.
+      noise_seed: Of the noise between steps.
+      clip_denoised: Clip each step's image to [-1, 1], its gradient passed straight through.
+      sigma_data: Deviation of the data.
+      sigma_min: The level at which the network returns its input.
+      rngs: Keys for the initial weights.
+    """
+
+    kind: ClassVar[str] = "consistency"
+
+    def __init__(
+        self,
+        *,
+        image_size: int = 64,
+        unet: UNetConfig | Mapping[str, Any],
+        sigmas: Sequence[float] = (80.0,),
+        label: int | str | None = None,
+        noise_seed: int = 0,
+        clip_denoised: bool = True,
+        sigma_data: float = 0.5,
+        sigma_min: float = 0.002,
+        rngs: nnx.Rngs,
+    ):
+        network = UNetConfig.of(unet)
+        network.check_image_size(image_size)
+        if label != RELAXED:
+            network.check_label(label)  # type: ignore[arg-type]
+        elif network.classes is None:
+            raise ValueError("label='relaxed', but the network has no classes")
+        if network.out_channels != network.in_channels:
+            raise ValueError("unet: in_channels and out_channels must be the same")
+        falling = all(a > b for a, b in zip(sigmas, [*sigmas[1:], sigma_min], strict=True))
+        if not sigmas or not falling:
+            raise ValueError(f"sigmas must fall, and stay above sigma_min={sigma_min}: {sigmas}")
+        self.image_size = image_size
+        self.sigmas = tuple(float(sigma) for sigma in sigmas)
+        self.label = label
+        self.noise_seed = noise_seed
+        self.clip_denoised = clip_denoised
+        self.sigma_data = sigma_data
+        self.sigma_min = sigma_min
+        self.unet = UNet(network, rngs=rngs)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this map."""
+        return {
+            "image_size": self.image_size,
+            "unet": self.unet.config.as_dict(),
+            "sigmas": list(self.sigmas),
+            "label": self.label,
+            "noise_seed": self.noise_seed,
+            "clip_denoised": self.clip_denoised,
+            "sigma_data": self.sigma_data,
+            "sigma_min": self.sigma_min,
+        }
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The noise's, (H, W, C); with a relaxed label (H * W * C + classes,)."""
+        if self.label != RELAXED:
+            return self.image_shape
+        return (int(np.prod(self.image_shape)) + (self.unet.config.classes or 0),)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return (self.image_size, self.image_size, self.unet.config.in_channels)
+
+    def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
+        """Standard normal noise; a relaxed label is one of the classes."""
+        if self.label != RELAXED:
+            return jax.random.normal(key, (num, *self.latent_shape))
+        noise_key, label_key = jax.random.split(key)
+        classes = self.unet.config.classes or 0
+        noise = jax.random.normal(noise_key, (num, self.latent_shape[0] - classes))
+        labels = jax.random.randint(label_key, (num,), 0, classes)
+        return jnp.concatenate([noise, jax.nn.one_hot(labels, classes)], axis=-1)
+
+    def __call__(self, latents: jax.Array) -> jax.Array:
+        """Latents [N, *latent_shape] to images [N, H, W, C] in [0, 1]."""
+        count, labels = latents.shape[0], None
+        latents = latents.astype(jnp.float32)
+        if self.label == RELAXED:
+            size = int(np.prod(self.image_shape))
+            labels = jax.nn.softmax(_LABEL_SCALE * latents[:, size:])
+            latents = latents[:, :size].reshape(count, *self.image_shape)
+        elif self.label is not None:
+            labels = jnp.full(count, self.label)
+        x = latents * self.sigmas[0]
+        for i, sigma in enumerate(self.sigmas):
+            if i:
+                between = np.random.default_rng((self.noise_seed, i))
+                noise = between.standard_normal(self.image_shape).astype(np.float32)
+                x = x + noise[None] * np.float32(np.sqrt(sigma**2 - self.sigma_min**2))
+            x = self.denoise(x, sigma, labels)
+            if self.clip_denoised:
+                x = 2 * clip_straight_through(x / 2 + 0.5) - 1
+        return clip_straight_through(x / 2 + 0.5)
+
+    def denoise(self, x: jax.Array, sigma: float, labels: jax.Array | None = None) -> jax.Array:
+        """One evaluation of the consistency function.
+
+        Args:
+          x: An image in [-1, 1] with noise of deviation sigma, float [N, H, W, C].
+          sigma: The noise level.
+          labels: As `UNet` takes them.
+
+        Returns:
+          The image, float32 [N, H, W, C], not clipped.
+        """
+        total = np.sqrt(sigma**2 + self.sigma_data**2)
+        above = sigma - self.sigma_min
+        skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
+        out = above * self.sigma_data / total
+        times = jnp.full(x.shape[0], 250 * np.log(sigma + 1e-44), jnp.float32)
+        predicted = self.unet(x * np.float32(1 / total), times, labels)
+        return np.float32(out) * predicted + np.float32(skip) * x
+
+    @classmethod
+    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
+        """The names of OpenAI's consistency_models, and of diffusers' ``UNet2DModel``."""
+        return unet_renames(UNetConfig.of(config["unet"]))
+
+    @classmethod
+    def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """The configuration that a reference checkpoint's names and shapes imply.
+
+        What they do not say is as published (see `infer_unet`): one step from sigma 80; 64 px for
+        networks with classes (ImageNet), 256 without (LSUN); label 0 of those with classes.
+        """
+        unet = infer_unet(arrays)
+        labelled = unet["classes"] is not None
+        return {
+            "image_size": 64 if labelled else 256,
+            "unet": unet,
+            "label": 0 if labelled else None,
+        }
+
+    @classmethod
+    def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Our configuration for one that a reference stores.
+
+        Args:
+          stored: diffusers' ``{"unet": config.json, "scheduler": scheduler_config.json}``, or the
+            first alone; or the arguments of OpenAI's ``create_model_and_diffusion``.
+
+        Raises:
+          ValueError: If it describes a model that is not built here.
+        """
+        if "num_channels" in stored:
+            # Its attention, flash or legacy, splits queries, keys and values before heads.
+            unet = unet_of_openai(stored, heads_outermost=False)
+            size, scheduler = stored["image_size"], stored
+        else:
+            network, scheduler = stored.get("unet", stored), stored.get("scheduler", {})
+            unet, size = unet_of_diffusers(network), network["sample_size"]
+        return {
+            "image_size": size if isinstance(size, int) else size[0],
+            "unet": unet.as_dict(),
+            "sigmas": [scheduler.get("sigma_max", 80.0)],
+            "label": None if unet.classes is None else 0,
+            "clip_denoised": scheduler.get("clip_denoised", True),
+            "sigma_data": scheduler.get("sigma_data", 0.5),
+            "sigma_min": scheduler.get("sigma_min", 0.002),
+        }
