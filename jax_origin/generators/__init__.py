@@ -12,6 +12,7 @@ from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.storage import KINDS, open_generator, save_generator
+from jax_origin.generators.stylegan2 import StyleGAN2
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
 
@@ -25,6 +26,7 @@ __all__ = [
     "Generator",
     "GeneratorLike",
     "ResNetVAE",
+    "StyleGAN2",
     "fingerprint",
     "generator_name",
     "open_generator",

@@ -17,11 +17,12 @@ from jax_origin.generators.base import Generator, flat_weights
 from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
+from jax_origin.generators.stylegan2 import StyleGAN2
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
 
 KINDS: dict[str, type[Generator]] = {
-    cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE, DDIM, Consistency)
+    cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE, StyleGAN2, DDIM, Consistency)
 }
 """Every architecture that can be loaded by name."""
 
