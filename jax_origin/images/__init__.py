@@ -14,6 +14,13 @@ from jax_origin.images.errors import ImageError
 from jax_origin.images.load import find_images, load_images
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.images.png import save_png
+from jax_origin.images.stored import (
+    Stored,
+    StoredArrays,
+    stack_stored,
+    stored_image,
+    stored_pixels,
+)
 
 __all__ = [
     "DEFAULT_CONDITIONS",
@@ -22,6 +29,8 @@ __all__ = [
     "DecodedImage",
     "EditStep",
     "ImageError",
+    "Stored",
+    "StoredArrays",
     "as_float",
     "as_uint8",
     "decode_bytes",
@@ -34,4 +43,7 @@ __all__ = [
     "photograph_crops",
     "pixels_sha256",
     "save_png",
+    "stack_stored",
+    "stored_image",
+    "stored_pixels",
 ]

@@ -217,12 +217,12 @@ def _rgb(image: ImageFile.ImageFile, path: str) -> tuple[Image.Image, list[str]]
     """Decodes to RGB, upright; also returns what was done."""
     notes = []
     if image.format == "TIFF":
-        orientation = _orientation(image)
+        orientation = exif_orientation(image)
         with _quiet():
             image.load()  # Applies the orientation itself, and forgets it.
     else:
         image.load()
-        orientation = _orientation(image)  # In a PNG it may stand after the pixels.
+        orientation = exif_orientation(image)  # In a PNG it may stand after the pixels.
     if image.format == "MPO":
         notes.append("first picture of several taken")
     if image.mode in ("P", "PA"):
@@ -245,7 +245,8 @@ def _rgb(image: ImageFile.ImageFile, path: str) -> tuple[Image.Image, list[str]]
     return rgb, notes
 
 
-def _orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an opened file, 1 (upright) if it has none that can be read."""
     with _quiet():
         try:
             orientation = image.getexif().get(_ORIENTATION_TAG)

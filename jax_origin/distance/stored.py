@@ -1,0 +1,93 @@
+"""Distances to the set of images that a file may have come from; see `jax_origin.images.Stored`.
+
+Targets are `StoredArrays` with a first axis for the images: their kind, tables and sampling are
+data, so files of all kinds share one program. Distances have the scale of those on pixels: that to
+the set of a lossless file is what `l1` or `l2` would be of what lies beyond half a grey level.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jax_origin.images import StoredArrays
+
+MARGIN = 1.0
+"""How far an encoder's own rounding may carry a coefficient over its box's border, grey levels."""
+
+
+def stored_l1(
+    reconstructions: jax.Array, targets: StoredArrays, *, margin: float = MARGIN
+) -> jax.Array:
+    """Mean distance of the numbers stored to their boxes.
+
+    Args:
+      reconstructions: [N, H, W, C], C 1 or 3, in [0, 1].
+      targets: The sets, of N files of the same size.
+      margin: By how many grey levels the boxes of coefficients are widened on either side; those of
+        pixels are exact. A JPEG encoder rounds colours, and averages of them, before it transforms.
+
+    Returns:
+      [N]; 0 inside of the set.
+    """
+    distance = jnp.abs(_beyond(reconstructions, targets, margin))
+    return _mean(distance, targets)
+
+
+def stored_l2(
+    reconstructions: jax.Array, targets: StoredArrays, *, margin: float = MARGIN
+) -> jax.Array:
+    """Mean squared distance of the numbers stored to their boxes, [N]; see `stored_l1`."""
+    return _mean(_beyond(reconstructions, targets, margin) ** 2, targets)
+
+
+def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
+    """The numbers that the files' encoders would round of other images of the same size.
+
+    Args:
+      images: [N, H, W, C], C 1 or 3, in [0, 1].
+      targets: How N files are stored.
+
+    Returns:
+      [N, 3, R, C] in grey levels, in the places of ``targets.levels``.
+    """
+    red, green, blue = jnp.moveaxis(jnp.broadcast_to(255 * images, (*images.shape[:3], 3)), 3, 0)
+    # Written out: as a product of matrices it takes longer than all that follows.
+    colour = targets.colour[..., None, None]
+    planes = colour[:, :, 0] * red[:, None]
+    planes += colour[:, :, 1] * green[:, None] + colour[:, :, 2] * blue[:, None]
+    planes = _whole_tiles(planes - targets.offset[..., None, None], targets.averaged)
+    n, _, rows, columns = planes.shape
+    tiles = planes.reshape(n, 3, rows // 16, 16, columns // 16, 16)
+    # Without the precision, accelerators would round to coarser numbers than the boxes are wide.
+    made = jnp.einsum(
+        "npux,npvy,npixjy->npiujv", targets.rows, targets.columns, tiles, precision="highest"
+    )
+    return made.reshape(planes.shape)
+
+
+def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:
+    """How far each number lies outside of its box, signed, [N, 3, R, C], images in [0, 1]."""
+    rows, columns = targets.levels.shape[2:]
+    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
+    off = as_stored(images, targets) - targets.levels * steps
+    room = steps / 2 + margin * targets.rounded[:, None, None, None]
+    return (off - jnp.clip(off, -room, room)) / 255
+
+
+def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:
+    weights = targets.row_weights[..., None] * targets.column_weights[:, :, None]
+    return jnp.sum(weights * values, axis=(1, 2, 3))
+
+
+def _whole_tiles(planes: jax.Array, averaged: jax.Array) -> jax.Array:
+    """Fills components up to whole tiles as libjpeg does."""
+    height, width = planes.shape[2:]
+    below, beside = -height % 16, -width % 16
+    planes = jnp.pad(planes, ((0, 0), (0, 0), (0, 0), (0, beside)), mode="edge")
+    if below:
+        last = planes[:, :, -1:]
+        # Columns are repeated before pairs are averaged, rows after: the last pair, if it is whole.
+        before = planes[:, :, -2:-1] if height % 2 == 0 else last
+        every_other = jnp.where(averaged[..., None, None], before, last)
+        odd = (height + jnp.arange(below))[:, None] % 2 == 1
+        planes = jnp.concatenate([planes, jnp.where(odd, last, every_other)], axis=2)
+    return planes

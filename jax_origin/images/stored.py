@@ -1,0 +1,241 @@
+"""A file as the set of images that its encoder would have stored as these very bytes.
+
+A PNG is a box of half a grey level around each pixel; a JPEG is a box of half a quantisation step
+around each DCT coefficient, and the file says where the boxes are. Which of an image's numbers lie
+in boxes, and how wide these are, is data: files of all kinds have arrays of the same shapes.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from jax_origin.images.arrays import as_uint8
+from jax_origin.images.decode import DecodedImage, exif_orientation
+from jax_origin.images.errors import ImageError
+from jax_origin.images.jpeg import JpegFile, read_jpeg
+
+_LOSSLESS_TIFF = (
+    "raw",
+    "tiff_lzw",
+    "tiff_adobe_deflate",
+    "tiff_deflate",
+    "packbits",
+    "lzma",
+    "zstd",
+)
+
+# Rows: Y, Cb, Cr of red, green, blue (JFIF 1.02, page 3).
+_YCBCR = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168735892, -0.331264108, 0.5],
+        [0.5, -0.418687589, -0.081312411],
+    ],
+    np.float32,
+)
+_COLOURS = {"rgb": np.eye(3, dtype=np.float32), "ycbcr": _YCBCR, "grey": _YCBCR}
+# What a squared error in each component means for the mean over red, green and blue: a third each,
+# or the mean square of the inverse matrix's columns, 1, 1.09 and 0.82, which is taken for 1.
+_WEIGHTS = {"rgb": 1 / 3, "ycbcr": 1.0, "grey": 1.0}
+
+
+class StoredArrays(NamedTuple):
+    """A stored image as arrays, of shapes that depend on the image's size alone.
+
+    Of an image of grey levels 0 to 255 the three components ``colour @ pixel - offset`` are taken.
+    Each tile of 16x16 of a component is transformed by ``rows @ tile @ columns.T``: four DCTs of
+    blocks of 8x8; one of the averages of pairs of pixels; two; or nothing at all. The image is in
+    the set if each number is within ``steps / 2`` of ``levels * steps``, or as much nearer to it as
+    the encoder's own rounding takes it. R and C are height and width, rounded up to whole tiles.
+
+    Attributes:
+      levels: int16 [3, R, C], whole numbers; 0 where nothing is stored.
+      steps: float32 [3, 8, 8], grey levels, for each block.
+      colour: float32 [3, 3].
+      offset: float32 [3].
+      rows: float32 [3, 16, 16]; rows of zeros where one block stands for two.
+      columns: float32 [3, 16, 16].
+      row_weights: float32 [3, R]; with `column_weights`, of each number in a mean over the image:
+        0 where nothing is stored.
+      column_weights: float32 [3, C].
+      averaged: bool [3], whether rows are averaged in pairs: below the last row, the last average
+        is repeated then, instead of the row.
+      rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms, else 0.
+    """
+
+    levels: Any
+    steps: Any
+    colour: Any
+    offset: Any
+    rows: Any
+    columns: Any
+    row_weights: Any
+    column_weights: Any
+    averaged: Any
+    rounded: Any
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as a file stores it: the pixels that it decodes to, and what they come from.
+
+    Attributes:
+      kind: "pixels", a box of one grey level around each; or "jpeg".
+      pixels: uint8 [H, W, C], decoded; in the range of the set's images but, for a JPEG, not
+        among its most likely members.
+      colour: the components stored: "rgb", "ycbcr" or "grey".
+      coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`);
+        none for "pixels".
+      tables: uint16 [8, 8], their quantisation steps.
+      averaged: (rows, columns) of the image that are averaged for one sample of each component.
+      note: why a file that has another set is taken for its pixels; None if it is not.
+    """
+
+    kind: str
+    pixels: np.ndarray
+    colour: str = "rgb"
+    coefficients: tuple[np.ndarray, ...] = ()
+    tables: tuple[np.ndarray, ...] = ()
+    averaged: tuple[tuple[int, int], ...] = ()
+    note: str | None = None
+
+    def to_arrays(self) -> StoredArrays:
+        """The set as arrays, for one image; `stack_stored` makes them for several."""
+        height, width = (-(-side // 16) * 16 for side in self.pixels.shape[:2])
+        jpeg = self.kind == "jpeg"
+        arrays = StoredArrays(
+            levels=np.zeros((3, height, width), np.int16),
+            steps=np.ones((3, 8, 8), np.float32),
+            colour=_COLOURS[self.colour],
+            offset=np.zeros(3, np.float32),
+            rows=np.zeros((3, 16, 16), np.float32),
+            columns=np.zeros((3, 16, 16), np.float32),
+            row_weights=np.zeros((3, height), np.float32),
+            column_weights=np.zeros((3, width), np.float32),
+            averaged=np.zeros(3, bool),
+            rounded=np.float32(jpeg),
+        )
+        pixels = self.pixels.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
+        for i, plane in enumerate(self.coefficients or pixels):
+            high, wide = self.averaged[i] if jpeg else (1, 1)
+            at_rows = _places(plane.shape[0], high)
+            at_columns = _places(plane.shape[1], wide)
+            arrays.levels[i, at_rows[:, None], at_columns] = plane
+            arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
+            arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)
+            arrays.row_weights[i, at_rows] = _WEIGHTS[self.colour] / len(at_rows)
+            arrays.column_weights[i, at_columns] = 1 / len(at_columns)
+            arrays.averaged[i] = high == 2
+            if jpeg:
+                arrays.steps[i] = self.tables[i]
+                # Y, and red, green and blue, are coded about their middle; Cb and Cr have it at 0.
+                arrays.offset[i] = 128 if i == 0 or self.colour == "rgb" else 0
+        return arrays
+
+
+def stored_pixels(images: Any) -> list[Stored]:
+    """Images in memory as lossless files of 8 bits would hold them.
+
+    Args:
+      images: [N, H, W, C], C 1 or 3; uint8, or floats in [0, 1], which are rounded.
+
+    Returns:
+      N sets of kind "pixels".
+
+    Raises:
+      ValueError: as `as_uint8`; or C is another.
+    """
+    pixels = as_uint8(images)
+    if pixels.shape[3] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
+    colour = "grey" if pixels.shape[3] == 1 else "rgb"
+    return [Stored("pixels", image, colour) for image in pixels]
+
+
+def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
+    """The arrays of several images of one size, with a first axis for the images."""
+    return StoredArrays(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
+
+
+def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
+    """The set of images that an encoder would have stored as these bytes.
+
+    Boxes in pixels come from lossless files of 8 bits, grey ones included, boxes of coefficients
+    from JPEG files of one or three components, averaged over no more than two rows and columns.
+    Any other file is taken for its decoded pixels, and `note` says why.
+
+    Args:
+      data: the bytes of the file.
+      decoded: what `decode_bytes` made of them.
+
+    Returns:
+      The set. An `ImageError` is not raised: the file has been decoded.
+    """
+    pixels = decoded.pixels
+    with Image.open(io.BytesIO(data)) as image:
+        size, mode, form = (image.height, image.width), image.mode, image.format
+        info, upright = image.info, exif_orientation(image) == 1
+    taken = Stored("pixels", pixels)
+    profile = info.get("icc_profile") or b""
+    if size != pixels.shape[:2] and upright:
+        return replace(taken, note=f"resized from {size[0]}x{size[1]} after decoding")
+    if profile and b"sRGB" not in profile.replace(b"\0", b""):
+        return replace(taken, note="colour profile other than sRGB")
+    if form in ("JPEG", "MPO"):
+        if not upright:
+            return replace(taken, note="JPEG turned by its EXIF orientation")
+        try:
+            return _from_jpeg(read_jpeg(data, path=decoded.path), pixels)
+        except ImageError as error:
+            return replace(taken, note=error.reason)
+    if mode not in ("L", "LA", "RGB", "RGBA"):
+        return replace(taken, note="palette: a colour may be rounded by more than half a level")
+    if form == "WEBP" and not _has_chunk(data, b"VP8L"):
+        return replace(taken, note="lossy WebP")
+    if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
+        return replace(taken, note="lossy TIFF")
+    return replace(taken, colour="grey" if mode in ("L", "LA") else "rgb")
+
+
+def _from_jpeg(file: JpegFile, pixels: np.ndarray) -> Stored:
+    averaged = tuple(component.averaged for component in file.components)
+    if max(max(pair) for pair in averaged) > 2:
+        return Stored("pixels", pixels, note=f"JPEG with chroma averaged over {averaged[1]} pixels")
+    return Stored(
+        "jpeg",
+        pixels,
+        file.colour,
+        coefficients=tuple(component.coefficients for component in file.components),
+        tables=tuple(component.table for component in file.components),
+        averaged=averaged,
+    )
+
+
+def _has_chunk(data: bytes, name: bytes) -> bool:
+    """Whether a RIFF file has a chunk of this name."""
+    at = 12
+    while at + 8 <= len(data):
+        if data[at : at + 4] == name:
+            return True
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1 & -2)
+    return False
+
+
+def _places(count: int, averaged: int) -> np.ndarray:
+    """Where a component's rows stand among the image's: each block at the first that it covers."""
+    place = np.arange(count)
+    return place if averaged == 1 else place // 8 * 16 + place % 8
+
+
+def _transform(averaged: int) -> np.ndarray:
+    """Two DCTs of 8 numbers, or one of the averages of 8 pairs, as a matrix [16, 16]."""
+    frequency, place = np.mgrid[0:8, 0:8]
+    dct = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
+    dct[0] = np.sqrt(1 / 8)
+    if averaged == 1:
+        return np.kron(np.eye(2), dct)
+    return np.vstack([np.repeat(dct / 2, 2, axis=1), np.zeros((8, 16))])
