@@ -1,6 +1,7 @@
 """From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
 
 from jax_origin.calibration.calibration import (
+    AS_MADE,
     DECISIONS,
     Calibration,
     CalibrationError,
@@ -19,6 +20,7 @@ from jax_origin.calibration.decision import (
 from jax_origin.calibration.rule import RULES, Conformal, Grubbs, Rule
 
 __all__ = [
+    "AS_MADE",
     "DECISIONS",
     "FALSE_ATTRIBUTION_UNKNOWN",
     "FITS_BOTH",

@@ -18,8 +18,12 @@ from jax_origin.files import atomic_write
 DECISIONS = ("two_errors", "published")
 """two_errors: p against false exclusion and q against false attribution; published: p alone."""
 
+AS_MADE = "as made"
+"""The condition of belonging images that nothing was done to."""
+
 _FORMAT = "jax_origin calibration"
-_VERSION = 2
+_VERSION = 3
+_READABLE = (2, 3)  # a file of version 2 has no conditions, and is the same otherwise
 _REMEDY = "make one with scripts/calibrate.py"
 
 
@@ -73,6 +77,8 @@ class Calibration:
         the decision is "published"); floor >= 0, from which scores are clamped; reference, the
         fingerprint of a reference model, or None.
       belonging: scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
+      conditions: scores of the same after an edit, by the edit's name; may be empty. p is the
+        largest over all of them and the images as made.
       foreign: foreign groups by name; may be empty.
       seed: what the run's key was made from, where known.
       keys: a plain description of the random keys.
@@ -97,6 +103,7 @@ class Calibration:
     version: int = _VERSION
     start: dict[str, Any] | None = field(default=None, kw_only=True)
     start_weights: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
+    conditions: dict[str, NDArray[np.float64]] = field(default_factory=dict, kw_only=True)
     path: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -124,16 +131,29 @@ class Calibration:
             object.__setattr__(self, "start", plain)
 
         object.__setattr__(self, "belonging", _sound_scores(self.belonging, "belonging scores"))
-        try:
-            RULES[self.method["rule"]](self.belonging)
-        except ValueError as error:
-            raise CalibrationError(str(error)) from None
+        if not isinstance(self.conditions, dict) or AS_MADE in self.conditions:
+            raise CalibrationError(f"conditions must hold scores by edit, none called {AS_MADE!r}")
+        conditions = {
+            name: _sound_scores(scores, f"scores of belonging images after {name!r}")
+            for name, scores in self.conditions.items()
+        }
+        object.__setattr__(self, "conditions", conditions)
+        for scores in self.belonging_by_condition.values():
+            try:
+                RULES[self.method["rule"]](scores)
+            except ValueError as error:
+                raise CalibrationError(str(error)) from None
         if not isinstance(self.foreign, dict):
             raise CalibrationError("foreign must hold foreign groups by name")
         for name, group in self.foreign.items():
             if not isinstance(name, str) or not name or not isinstance(group, ForeignGroup):
                 raise CalibrationError(f"foreign group {name!r} must be a ForeignGroup with a name")
         object.__setattr__(self, "foreign", dict(self.foreign))
+
+    @property
+    def belonging_by_condition(self) -> dict[str, NDArray[np.float64]]:
+        """All scores of images known to belong: as made, then after each edit."""
+        return {AS_MADE: self.belonging, **self.conditions}
 
     @property
     def floor(self) -> float:
@@ -195,6 +215,12 @@ class Calibration:
                 f"up to {_VERSION}): upgrade jax_origin"
             )
         try:
+            if _is_int(version) and version in _READABLE:
+                content = {
+                    **content,
+                    "version": _VERSION,
+                    "conditions": content.get("conditions", {}),
+                }
             missing = [name for name in _FILE_FIELDS if name not in content]
             if missing:
                 raise CalibrationError(f"lacks {', '.join(missing)}; {_REMEDY}")
@@ -206,6 +232,7 @@ class Calibration:
             fields = {name: content[name] for name in _FILE_FIELDS}
             fields["belonging"] = _listed_scores(content["belonging"], "belonging scores")
             fields["foreign"] = _listed_groups(content["foreign"])
+            fields["conditions"] = _listed_conditions(content["conditions"])
             if fields["start"] is not None:
                 fields["start_weights"] = _read_weights(start_path(where))
             return cls(**fields, path=where)
@@ -253,6 +280,7 @@ class Calibration:
         content: dict[str, Any] = {"format": _FORMAT}
         content |= {name: getattr(self, name) for name in _FILE_FIELDS}
         content["belonging"] = self.belonging.tolist()
+        content["conditions"] = {name: s.tolist() for name, s in self.conditions.items()}
         content["foreign"] = {
             name: {"independent": group.independent, "scores": group.scores.tolist()}
             for name, group in self.foreign.items()
@@ -270,6 +298,7 @@ _FILE_FIELDS = (
     "platform",
     "start",
     "belonging",
+    "conditions",
     "foreign",
 )
 
@@ -406,6 +435,13 @@ def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
         except CalibrationError as error:
             raise CalibrationError(f"foreign group {name!r}: {error}") from None
     return read
+
+
+def _listed_conditions(conditions: Any) -> dict[str, NDArray[np.float64]]:
+    if not isinstance(conditions, dict):
+        raise CalibrationError("conditions must hold belonging scores by edit")
+    named = {name: f"belonging scores after {name!r}" for name in conditions}
+    return {name: _listed_scores(conditions[name], words) for name, words in named.items()}
 
 
 def _read_json(where: str) -> Any:

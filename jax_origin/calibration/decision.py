@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jax_origin.calibration.calibration import Calibration
-from jax_origin.calibration.rule import RULES, as_scores, check_rate
+from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.rule import RULES, Rule, as_scores, check_rate
 
 FITS_BOTH = "fits both"
 FITS_NEITHER = "fits neither"
@@ -25,12 +25,15 @@ class Decision(NamedTuple):
         group. Attributing on q controls false attribution. None without foreign groups.
       verdict: belongs, foreign or undecided.
       reason: why it is undecided, or what is not known of a verdict; None where nothing is to add.
+      condition: of those that the calibration has, the one whose belonging scores it fits best:
+        "as made", or an edit.
     """
 
     p: float
     q: float | None
     verdict: Literal["belongs", "foreign", "undecided"]
     reason: str | None
+    condition: str = AS_MADE
 
 
 def decide(
@@ -42,7 +45,7 @@ def decide(
 ) -> list[Decision]:
     r"""Decides for each score whether its image belongs to the calibrated generator.
 
-    With p from the calibration's rule and q = the largest over the foreign groups g of
+    With p from the calibration's rule, the largest over its conditions, and q = the largest over the foreign groups g of
     (1 + #{foreign_g <= score}) / (M_g + 1):
 
       =============  ===========================  ========================
@@ -83,17 +86,19 @@ def decide(
 
     floor = calibration.floor
     clamped = np.maximum(as_scores(scores, "scores"), floor)
-    belonging = np.maximum(calibration.belonging, floor)
     foreign = {
         name: np.sort(np.maximum(group.scores, floor))
         for name, group in calibration.foreign.items()
     }
-    rule = RULES[method["rule"]](belonging)
-    p = rule.p_value(clamped)
+    rules = _rules(calibration)
+    by_condition = np.stack([rule.p_value(clamped) for rule in rules.values()])
+    p = by_condition.max(axis=0)
+    conditions = np.array(list(rules))[by_condition.argmax(axis=0)]
     # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
-    accepting = rule.threshold(alpha)
+    accepting = max(rule.threshold(alpha) for rule in rules.values())
     fits = clamped <= accepting
-    short_of_belonging = _short_of_belonging(alpha, belonging.size) if accepting == math.inf else []
+    fewest = min(scores.size for scores in calibration.belonging_by_condition.values())
+    short_of_belonging = _short_of_belonging(alpha, fewest) if accepting == math.inf else []
 
     if published or not foreign:
         codes, outcomes = _on_p_alone(fits, short_of_belonging, known=bool(foreign))
@@ -105,8 +110,8 @@ def decide(
     qs: list[float] | list[None] = [None] * clamped.size
     if foreign:
         qs = _foreign_p_value(clamped, foreign).tolist()
-    rows = zip(p.tolist(), qs, codes.tolist(), strict=True)
-    return [Decision(p, q, *outcomes[code]) for p, q, code in rows]
+    rows = zip(p.tolist(), qs, codes.tolist(), conditions.tolist(), strict=True)
+    return [Decision(p, q, *outcomes[code], condition) for p, q, code, condition in rows]
 
 
 def accepting_score(
@@ -132,7 +137,7 @@ def accepting_score(
     if beta is not None:
         check_rate(beta, "beta")
     floor = calibration.floor
-    highest = RULES[method["rule"]](np.maximum(calibration.belonging, floor)).threshold(alpha)
+    highest = max(rule.threshold(alpha) for rule in _rules(calibration).values())
     if method["decision"] != "published" and beta is not None:
         for group in calibration.foreign.values():
             # As many foreign scores may be as low as the image's, and no more; by the divisions
@@ -149,6 +154,15 @@ def accepting_score(
         return None
     (decision,) = decide([highest], calibration, alpha=alpha, beta=beta)
     return highest if decision.verdict == "belongs" else None
+
+
+def _rules(calibration: Calibration) -> dict[str, Rule]:
+    """The calibration's rule on the belonging scores of each condition."""
+    make = RULES[calibration.method["rule"]]
+    return {
+        name: make(np.maximum(scores, calibration.floor))
+        for name, scores in calibration.belonging_by_condition.items()
+    }
 
 
 _Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]

@@ -221,9 +221,7 @@ class UNet(nnx.Module):
             for _ in range(config.blocks + 1):
                 blocks.append(residual(channels + skips.pop(), widths[level]))
                 channels = widths[level]
-            up.append(
-                _Level(blocks, attentions(level, config.blocks + 1), resample(level, "up"))
-            )
+            up.append(_Level(blocks, attentions(level, config.blocks + 1), resample(level, "up")))
         self.down, self.up = nnx.List(down), nnx.List(up)
         self.norm = GroupNorm(channels, config.norm_groups, config.norm_epsilon)
         self.output = nnx.Conv(

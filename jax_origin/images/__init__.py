@@ -9,6 +9,7 @@ from jax_origin.images.edits import (
     EditStep,
     edit_images,
     parse_edit,
+    stored_images,
 )
 from jax_origin.images.errors import ImageError
 from jax_origin.images.load import find_images, load_images
@@ -17,6 +18,7 @@ from jax_origin.images.png import save_png
 from jax_origin.images.stored import (
     Stored,
     StoredArrays,
+    decode_stored,
     stack_stored,
     stored_image,
     stored_pixels,
@@ -35,6 +37,7 @@ __all__ = [
     "as_uint8",
     "decode_bytes",
     "decode_image",
+    "decode_stored",
     "edit_images",
     "find_images",
     "load_images",
@@ -45,5 +48,6 @@ __all__ = [
     "save_png",
     "stack_stored",
     "stored_image",
+    "stored_images",
     "stored_pixels",
 ]

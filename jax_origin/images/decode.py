@@ -79,8 +79,7 @@ def decode_image(
         else is raised, whatever the file holds.
     """
     name = os.fspath(path)
-    # Twice the bytes of the largest image allowed, and room for metadata.
-    data = _read(name, max_bytes=8 * max_pixels + (1 << 24))
+    data = read_file(name, max_pixels=max_pixels)
     return decode_bytes(data, path=name, size=size, resize=resize, max_pixels=max_pixels)
 
 
@@ -134,7 +133,14 @@ def decode_bytes(
     )
 
 
-def _read(path: str, max_bytes: int) -> bytes:
+def read_file(path: str, *, max_pixels: int = 1 << 26) -> bytes:
+    """The bytes of a file that may be an image of no more than so many pixels.
+
+    Raises:
+      ImageError: it cannot be read, or is too large.
+    """
+    # Twice the bytes of the largest image allowed, and room for metadata.
+    max_bytes = 8 * max_pixels + (1 << 24)
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):

@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 
 from jax_origin.images.arrays import pixels_sha256
 from jax_origin.images.decode import decode_bytes
+from jax_origin.images.stored import Stored, stored_image, stored_pixels
 
 DEFAULT_CONDITIONS = (
     "clean",
@@ -71,6 +72,27 @@ def edit_images(images: np.ndarray, name: str) -> np.ndarray:
     return images
 
 
+def stored_images(images: np.ndarray, name: str) -> list[Stored]:
+    """Images as files hold them after an edit.
+
+    An edit whose last step is a file format gives the set of such a file; any other, that of a
+    lossless file of the edited pixels.
+
+    Args:
+      images: uint8 [N, H, W, 3], RGB.
+      name: The edit; see `EDITS`.
+
+    Raises:
+      ValueError: As `edit_images`.
+    """
+    steps = parse_edit(name)
+    if not steps or steps[-1].family != "jpeg":
+        return stored_pixels(edit_images(images, name))
+    before = name.rpartition("+")[0] or "clean"
+    files = [_jpeg_file(pixels, steps[-1]) for pixels in edit_images(images, before)]
+    return [stored_image(data, decode_bytes(data, path=name)) for data in files]
+
+
 def parse_edit(name: str) -> tuple[EditStep, ...]:
     """Takes the name of an edit apart.
 
@@ -123,18 +145,22 @@ def _forms() -> list[str]:
 
 
 def _jpeg(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return decode_bytes(_jpeg_file(pixels, step), path="JPEG").pixels
+
+
+def _jpeg_file(pixels: np.ndarray, step: EditStep) -> bytes:
     subsampling = "4:4:4" if step.option == "444" else "4:2:0"
-    return _stored(pixels, "JPEG", quality=int(step.amount), subsampling=subsampling)
+    return _file(pixels, "JPEG", quality=int(step.amount), subsampling=subsampling)
 
 
 def _webp(pixels: np.ndarray, step: EditStep) -> np.ndarray:
-    return _stored(pixels, "WEBP", quality=int(step.amount))
+    return decode_bytes(_file(pixels, "WEBP", quality=int(step.amount)), path="WEBP").pixels
 
 
-def _stored(pixels: np.ndarray, file_format: str, **options: object) -> np.ndarray:
+def _file(pixels: np.ndarray, file_format: str, **options: object) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format=file_format, **options)
-    return decode_bytes(file.getvalue(), path=file_format).pixels
+    return file.getvalue()
 
 
 def _resize(pixels: np.ndarray, step: EditStep) -> np.ndarray:

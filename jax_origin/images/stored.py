@@ -6,6 +6,7 @@ in boxes, and how wide these are, is data: files of all kinds have arrays of the
 """
 
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from jax_origin.images.arrays import as_uint8
-from jax_origin.images.decode import DecodedImage, exif_orientation
+from jax_origin.images.decode import DecodedImage, decode_bytes, exif_orientation, read_file
 from jax_origin.images.errors import ImageError
 from jax_origin.images.jpeg import JpegFile, read_jpeg
 
@@ -154,6 +155,25 @@ def stored_pixels(images: Any) -> list[Stored]:
         raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
     colour = "grey" if pixels.shape[3] == 1 else "rgb"
     return [Stored("pixels", image, colour) for image in pixels]
+
+
+def decode_stored(
+    path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, resize: bool = False
+) -> tuple[DecodedImage, Stored]:
+    """Reads one image file: its pixels, and the set of images that it may have come from.
+
+    Args:
+      path: the file.
+      size: see `decode_image`.
+      resize: see `decode_image`.
+
+    Raises:
+      ImageError: as `decode_image`.
+    """
+    name = os.fspath(path)
+    data = read_file(name)
+    decoded = decode_bytes(data, path=name, size=size, resize=resize)
+    return decoded, stored_image(data, decoded)
 
 
 def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
