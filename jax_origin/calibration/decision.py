@@ -45,8 +45,8 @@ def decide(
 ) -> list[Decision]:
     r"""Decides for each score whether its image belongs to the calibrated generator.
 
-    With p from the calibration's rule, the largest over its conditions, and q = the largest over the foreign groups g of
-    (1 + #{foreign_g <= score}) / (M_g + 1):
+    With p from the calibration's rule, the largest over its conditions, and q = the largest over
+    the foreign groups g of (1 + #{foreign_g <= score}) / (M_g + 1):
 
       =============  ===========================  ========================
       \              q <= beta                    q > beta
