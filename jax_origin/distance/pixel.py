@@ -19,8 +19,6 @@ def log_l2(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
     return jnp.log(l2(reconstructions, images) + 1e-9)
 
 
-DISTANCES = {"l1": l1, "l2": l2}
-"""What an inversion can report, and choose the best latent by; never negative."""
-
-OBJECTIVES = {**DISTANCES, "log_l2": log_l2}
-"""What an inversion can descend on."""
+def residual(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
+    """What solvers of least squares make small, [N, H, W, C]; the mean of its squares is `l2`."""
+    return reconstructions - images

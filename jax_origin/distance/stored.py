@@ -13,6 +13,9 @@ from jax_origin.images import StoredArrays
 MARGIN = 1.0
 """How far an encoder's own rounding may carry a coefficient over its box's border, grey levels."""
 
+HOLD = 0.2
+"""Share of its slope that a number keeps inside of its box, where a residual is linearised."""
+
 
 def stored_l1(
     reconstructions: jax.Array, targets: StoredArrays, *, margin: float = MARGIN
@@ -37,6 +40,21 @@ def stored_l2(
 ) -> jax.Array:
     """Mean squared distance of the numbers stored to their boxes, [N]; see `stored_l1`."""
     return _mean(_beyond(reconstructions, targets, margin) ** 2, targets)
+
+
+def residual(
+    reconstructions: jax.Array, targets: StoredArrays, *, margin: float = MARGIN
+) -> jax.Array:
+    """What solvers of least squares make small, [N, 3, R, C]; its squares' sum is `stored_l2`.
+
+    Its derivative is that of the numbers themselves outside of their boxes, and a share of it
+    inside, `HOLD`: with 0, a step would carry many of them out on the other side; with all of it,
+    each would be held where it is, and the set be neared as by alternating projections.
+    """
+    off, room = _off(reconstructions, targets, margin)
+    nearest = jnp.clip(off, -room, room)
+    beyond, held = off - nearest, off - jax.lax.stop_gradient(nearest)
+    return jnp.sqrt(_weights(targets)) * (beyond + HOLD * (held - beyond)) / 255
 
 
 def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
@@ -66,16 +84,24 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
 
 def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:
     """How far each number lies outside of its box, signed, [N, 3, R, C], images in [0, 1]."""
-    rows, columns = targets.levels.shape[2:]
-    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = as_stored(images, targets) - targets.levels * steps
-    room = steps / 2 + margin * targets.rounded[:, None, None, None]
+    off, room = _off(images, targets, margin)
     return (off - jnp.clip(off, -room, room)) / 255
 
 
+def _off(images: jax.Array, targets: StoredArrays, margin: float) -> tuple[jax.Array, jax.Array]:
+    """How far each number is from the middle of its box, and the box's half width, grey levels."""
+    rows, columns = targets.levels.shape[2:]
+    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
+    off = as_stored(images, targets) - targets.levels * steps
+    return off, steps / 2 + margin * targets.rounded[:, None, None, None]
+
+
+def _weights(targets: StoredArrays) -> jax.Array:
+    return targets.row_weights[..., None] * targets.column_weights[:, :, None]
+
+
 def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:
-    weights = targets.row_weights[..., None] * targets.column_weights[:, :, None]
-    return jnp.sum(weights * values, axis=(1, 2, 3))
+    return jnp.sum(_weights(targets) * values, axis=(1, 2, 3))
 
 
 def _whole_tiles(planes: jax.Array, averaged: jax.Array) -> jax.Array:

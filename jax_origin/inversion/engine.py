@@ -18,9 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.distance import l2
+from jax_origin.distance import TO_STORED, l2
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import as_float, as_uint8, pixels_sha256
+from jax_origin.images import Stored, as_float, as_uint8, pixels_sha256, stored_pixels
 from jax_origin.inversion.learned_start import LearnedStart
 from jax_origin.inversion.pool import Image, Pool
 from jax_origin.inversion.program import (
@@ -54,7 +54,8 @@ def invert(
     Args:
       generator: The generator; any ``nnx.Module`` that keeps the contract of
         `jax_origin.generators.Generator`, in evaluation mode.
-      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape.
+      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape; or a list of
+        `jax_origin.images.Stored`. For the distance "stored" an array is N lossless files.
       config: The recipe; `InversionConfig()` without it.
       key: A JAX key.
       learned: The encoder, for ``start="learned"``; see `jax_origin.learn_start`.
@@ -71,8 +72,9 @@ def invert(
       ValueError: If the images are no such array, none, or not of the generator's shape; if the
         generator makes another shape than it says; if an encoder is needed and not given.
     """
-    pixels = as_float(images)
-    if len(pixels) == 0:
+    if not (isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images)):
+        images = as_float(images)
+    if len(images) == 0:
         raise ValueError("there are no images to invert")
     engine = Engine(
         generator,
@@ -84,8 +86,8 @@ def invert(
         statistics=statistics,
         progress=progress,
     )
-    rows: list[Any] = [None] * len(pixels)
-    for index, found in engine.run(pixels):
+    rows: list[Any] = [None] * len(images)
+    for index, found in engine.run(images):
         rows[index] = found
     return Inversion(*(np.stack(part) for part in zip(*rows, strict=True)))
 
@@ -149,11 +151,12 @@ class Engine:
             per_step = stage.make_solver(config.distance).evaluations(latent_size)
             self._most += per_step * stage.steps * lanes
 
-    def run(self, images: Iterable[np.ndarray]) -> Iterator[tuple[int, Inversion]]:
+    def run(self, images: Iterable[np.ndarray | Stored]) -> Iterator[tuple[int, Inversion]]:
         """Inverts images as they come.
 
         Args:
-          images: uint8 or float in [0, 1], each [H, W, C] of the generator's image shape.
+          images: uint8 or float in [0, 1], each [H, W, C] of the generator's image shape; or as
+            they are stored, `jax_origin.images.Stored`.
 
         Yields:
           The image's place in the order in which it came, and what came out for it (an `Inversion`
@@ -188,10 +191,13 @@ class Engine:
         """
         latent_shape = self._latent_shape
         latents = np.zeros((self._width, *latent_shape), np.float32)
-        targets = np.zeros((self._width, *self._image_shape), np.float32)
+        pixels = np.zeros((self._width, *self._image_shape), np.float32)
+        targets = jax.tree.map(
+            lambda *arrays: np.stack(arrays), *self._targets(list(pixels), pixels)
+        )
 
         def loss(latents: jax.Array) -> jax.Array:
-            return jnp.sum(l2(self._model.images(self._weights, latents), jnp.asarray(targets)))
+            return jnp.sum(l2(self._model.images(self._weights, latents), jnp.asarray(pixels)))
 
         gradient = jax.jit(jax.value_and_grad(loss)).lower(latents).compile()
         flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / self._width
@@ -221,8 +227,10 @@ class Engine:
             )
         return plans
 
-    def _enter(self, batch: list[tuple[int, np.ndarray]]) -> list[Image]:
-        for _, image in batch:
+    def _enter(self, batch: list[tuple[int, np.ndarray | Stored]]) -> list[Image]:
+        images = [image for _, image in batch]
+        shown = [image.pixels if isinstance(image, Stored) else image for image in images]
+        for image in shown:
             if np.shape(image) != self._image_shape:
                 raise ValueError(
                     f"images are {np.shape(image)} (H, W, C), the generator makes "
@@ -230,16 +238,27 @@ class Engine:
                 )
         with self._statistics.timed("refill"):
             # One by one: floats would make floats of the 8-bit images that they are stacked with.
-            pixels = np.concatenate([as_float(np.asarray(image)[None]) for _, image in batch])
+            pixels = np.concatenate([as_float(np.asarray(image)[None]) for image in shown])
+            targets = self._targets(images, pixels)
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._config.lane_block)
             begin = functools.partial(self._begin, self._weights, self._encoder_weights)
             points = np.array(begin(self._key, words[rows], pixels[rows]))
         return [
-            Image(index, pixels[i], points[i], self._config.restarts)
+            Image(index, pixels[i], targets[i], points[i], self._config.restarts)
             for i, (index, _) in enumerate(batch)
         ]
+
+    def _targets(self, images: Sequence[Any], pixels: np.ndarray) -> list[Any]:
+        """What the distance compares each image with."""
+        if self._config.distance not in TO_STORED:
+            return list(pixels)
+        stored = [
+            image if isinstance(image, Stored) else stored_pixels(pixels[i : i + 1])[0]
+            for i, image in enumerate(images)
+        ]
+        return [image.to_arrays() for image in stored]
 
     def _advance(self, pool: Pool) -> Iterator[tuple[int, Inversion]]:
         statistics = self._statistics

@@ -13,9 +13,12 @@ from jax_origin.inversion.settings import Descent
 class Image:
     """An image under way: the lanes that it still has, and the best that each has found."""
 
-    def __init__(self, index: int, pixels: np.ndarray, points: np.ndarray, restarts: int) -> None:
+    def __init__(
+        self, index: int, pixels: np.ndarray, target: Any, points: np.ndarray, restarts: int
+    ) -> None:
         self.index = index
         self.pixels = pixels
+        self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
         self.latents = points
         self.distances = np.full(restarts, np.inf, np.float32)
         self.restarts = np.arange(restarts)
@@ -83,12 +86,13 @@ class Pool:
         mask = np.zeros(width, bool)
         # Where no lane enters stands a copy of one: a place is never without numbers.
         latents = np.repeat(entering[0].latents[:1], width, axis=0)
-        targets = np.repeat(entering[0].pixels[None], width, axis=0)
+        in_slots = [entering[0].target] * width
         for image in entering:
             for lane, slot in image.slots.items():
-                mask[slot], latents[slot], targets[slot] = True, image.latents[lane], image.pixels
+                mask[slot], latents[slot], in_slots[slot] = True, image.latents[lane], image.target
                 self._before[slot] = image.distances[lane]
         self._count[mask], self._cost[mask] = 0, 0.0
+        targets = jax.tree.map(lambda *arrays: np.stack(arrays), *in_slots)
         new = self.programs.init(latents, targets)
         self._carry = new if self._carry is None else self.programs.mix(mask, new, self._carry)
 

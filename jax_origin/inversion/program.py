@@ -57,7 +57,7 @@ class Carry(NamedTuple):
     """Where L lanes of a stage stand.
 
     Attributes:
-      targets: Their images, [L, H, W, C].
+      targets: What the distance compares their images with; each leaf is [L, ...].
       latents: Where the next step begins, [L, *latent_shape].
       state: The solver's.
       distance: The lowest tracked distance so far, [L].
@@ -66,7 +66,7 @@ class Carry(NamedTuple):
       taken: Steps so far, [L].
     """
 
-    targets: jax.Array
+    targets: Any
     latents: jax.Array
     state: Any
     distance: jax.Array
@@ -145,7 +145,7 @@ def stage_programs(
     """The programs of a stage, with so many steps between two checks, on these devices."""
     solver = stage.make_solver(distance)
 
-    def init(latents: jax.Array, targets: jax.Array) -> Carry:
+    def init(latents: jax.Array, targets: Any) -> Carry:
         lanes = len(latents)
         return Carry(
             targets=targets,

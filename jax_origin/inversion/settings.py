@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import optax
 
-from jax_origin.distance import DISTANCES, OBJECTIVES
+from jax_origin.distance import DISTANCES, OBJECTIVES, TO_STORED
 from jax_origin.inversion.solver import SECOND_ORDER, FirstOrder, Solver
 from jax_origin.inversion.start import STARTS
 
@@ -33,8 +33,9 @@ class Descent:
       steps: Steps of each lane at the most.
       solver: Name of an optax optimiser that takes a learning rate ("adam", "lion", "sgd", ...);
         or "lbfgs", "levenberg_marquardt" (small latents) or "gauss_newton" (large ones).
-      objective: What is descended on, one of `jax_origin.distance.OBJECTIVES`. The two solvers of
-        least squares descend on l2, whatever is said here.
+      objective: What is descended on, one of `jax_origin.distance.OBJECTIVES`; for the distance
+        "stored" it is "stored_l1" or "stored_l2", and only for it. The two solvers of least
+        squares descend on the squares of the distance's residual, whatever is said here.
       learning_rate: An optax optimiser's learning rate, the largest where a schedule changes it.
       schedule: One of `SCHEDULES`, for the learning rate.
       options: The solver's other arguments, as (name, value) pairs or a mapping.
@@ -55,7 +56,7 @@ class Descent:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
-        if self.solver in ("levenberg_marquardt", "gauss_newton"):
+        if self.least_squares:
             object.__setattr__(self, "objective", "l2")
         _at_least("steps", self.steps, 1)
         if self.lanes is not None:
@@ -72,6 +73,11 @@ class Descent:
     def first_order(self) -> bool:
         """Whether the solver is an optax optimiser with a learning rate."""
         return self.solver not in SECOND_ORDER
+
+    @property
+    def least_squares(self) -> bool:
+        """Whether the solver has no objective but the distance's residual."""
+        return self.solver in ("levenberg_marquardt", "gauss_newton")
 
     def make_solver(self, distance: str) -> Solver:
         """The solver that these settings name; it tracks the distance of this name."""
@@ -116,7 +122,9 @@ class InversionConfig:
       scales: Restart i begins ``scales[i % len(scales)]`` times a sample of the prior away from the
         start's centre (the prior's mean, the encoding of the image); not used by "prior".
       stages: The descents, one after the other, each from the best latents of those before.
-      distance: What is tracked: the lowest value of it and its latent are kept.
+      distance: What is tracked: the lowest value of it and its latent are kept. One of
+        `jax_origin.distance.DISTANCES`: "l1" and "l2" compare with an image's pixels, "stored" with
+        all images that its file may have come from.
       floor: An image whose tracked distance is at this or under it is done; 0 for never.
       futility: For each check, the tracked distance above which an image is given up; empty for
         never. `jax_origin.calibrate` fits them. The last one counts for later checks too.
@@ -169,6 +177,13 @@ class InversionConfig:
             if (stage.lanes or lanes) > lanes:
                 raise ValueError(f"stages[{i}].lanes={stage.lanes}: only {lanes} lanes come there")
             lanes = stage.lanes or lanes
+            objective, same = stage.objective, (self.distance in TO_STORED)
+            if not stage.least_squares and (objective in TO_STORED) != same:
+                fitting = [name for name in OBJECTIVES if (name in TO_STORED) == same]
+                raise ValueError(
+                    f"stages[{i}].objective={objective!r} does not go with "
+                    f"distance={self.distance!r}: choose from {', '.join(fitting)}"
+                )
 
     @property
     def stage_lanes(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jax_origin.distance import DISTANCES, OBJECTIVES
+from jax_origin.distance import DISTANCES, OBJECTIVES, RESIDUALS
 
 Render = Callable[[jax.Array], jax.Array]
 
@@ -43,8 +43,11 @@ class Solver(Protocol):
         """The state before the first step of lanes [L, *latent_shape]; each leaf is [L, ...]."""
         ...
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
-        """One step of all lanes; ``render`` makes images [L, H, W, C] of latents."""
+    def step(self, render: Render, targets: Any, latents: jax.Array, state: Any) -> Step:
+        """One step of all lanes; ``render`` makes images [L, H, W, C] of latents.
+
+        Targets are what the distance compares images with; each leaf is [L, ...].
+        """
         ...
 
     def evaluations(self, latent_size: int) -> float:
@@ -74,7 +77,7 @@ class FirstOrder:
         """The optimiser's state of each lane."""
         return jax.vmap(self._transformation.init)(latents)
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
+    def step(self, render: Render, targets: Any, latents: jax.Array, state: Any) -> Step:
         """One gradient, one update."""
 
         def total(latents: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -129,19 +132,18 @@ class LBFGS:
         """The optimiser's state of each lane."""
         return jax.vmap(self._transformation.init)(latents)
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: Any) -> Step:
+    def step(self, render: Render, targets: Any, latents: jax.Array, state: Any) -> Step:
         """One line search along the quasi-Newton direction."""
 
-        def of_lane(latent: jax.Array, target: jax.Array, state: Any) -> tuple:
+        def of_lane(latent: jax.Array, target: Any, state: Any) -> tuple:
+            target = jax.tree.map(lambda array: array[None], target)
+
             def value(latent: jax.Array) -> jax.Array:
-                return self._objective(render(latent[None]), target[None])[0]
+                return self._objective(render(latent[None]), target)[0]
 
             def with_distance(latent: jax.Array) -> tuple[jax.Array, jax.Array]:
                 image = render(latent[None])
-                return (
-                    self._objective(image, target[None])[0],
-                    self._distance(image, target[None])[0],
-                )
+                return self._objective(image, target)[0], self._distance(image, target)[0]
 
             (now, distance), grad = jax.value_and_grad(with_distance, has_aux=True)(latent)
             updates, after = self._transformation.update(
@@ -164,7 +166,7 @@ class _Damped(NamedTuple):
 
 
 class LevenbergMarquardt:
-    """Levenberg-Marquardt on the squared error, with the whole Jacobian of each lane.
+    """Levenberg-Marquardt on the distance's residual, with the whole Jacobian of each lane.
 
     For small latents: a step makes the Jacobian once, one forward-mode pass a column, and then
     tries several updates with it, each of which costs a forward pass alone (the chord method;
@@ -172,7 +174,7 @@ class LevenbergMarquardt:
     damping falls; another is dropped and it grows (Marquardt 1963).
 
     Args:
-      distance: Name of what is tracked; the error that is lowered is the squared one.
+      distance: Name of what is tracked; the sum of its squared residual is what is lowered.
       updates: Updates that are tried with one Jacobian.
       damping: The damping that a lane starts with.
     """
@@ -182,17 +184,19 @@ class LevenbergMarquardt:
             raise ValueError(f"updates must be a whole number of at least 1, not {updates!r}")
         if not damping > 0:
             raise ValueError(f"damping must be positive, not {damping!r}")
-        self._distance = DISTANCES[distance]
+        self._distance, self._residual = DISTANCES[distance], RESIDUALS[distance]
         self._updates, self._damping = updates, damping
 
     def init(self, latents: jax.Array) -> _Damped:
         """Each lane's damping."""
         return _Damped(jnp.full(len(latents), self._damping))
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped) -> Step:
+    def step(self, render: Render, targets: Any, latents: jax.Array, state: _Damped) -> Step:
         """One Jacobian, and the updates that are tried with it."""
-        lanes, size, pixels = len(latents), latents[0].size, targets[0].size
-        together = max(1, JACOBIAN_BYTES // (4 * size * pixels))
+        lanes, size = len(latents), latents[0].size
+        # A residual has the shape of the images, or of the numbers stored: the largest array.
+        residuals = max(array[0].size for array in jax.tree.leaves(targets))
+        together = max(1, JACOBIAN_BYTES // (4 * size * residuals))
         group = max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= together)
 
         def grouped(array: jax.Array) -> jax.Array:
@@ -209,46 +213,46 @@ class LevenbergMarquardt:
         return Step(latents, state, latents, distance, cost)
 
     def _step(
-        self, render: Render, targets: jax.Array, latents: jax.Array, state: _Damped
+        self, render: Render, targets: Any, latents: jax.Array, state: _Damped
     ) -> tuple[jax.Array, _Damped, jax.Array]:
         lanes, shape = len(latents), latents.shape[1:]
         size = math.prod(shape)
-        goal = targets.reshape(lanes, -1)
 
-        def flat(points: jax.Array) -> jax.Array:
-            return render(points.reshape(lanes, *shape)).reshape(lanes, -1)
+        def compare(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+            images = render(points.reshape(lanes, *shape))
+            error = self._residual(images, targets).reshape(lanes, -1)
+            return error, self._distance(images, targets)
 
         point = latents.reshape(lanes, size)
-        made, tangent = jax.linearize(flat, point)
+        error, tangent, distance = jax.linearize(compare, point, has_aux=True)
         columns = jax.lax.map(
             lambda i: tangent(jnp.zeros_like(point).at[:, i].set(1.0)), jnp.arange(size)
         )
-        jacobian = columns.transpose(1, 0, 2)  # [L, size, pixels]
+        jacobian = columns.transpose(1, 0, 2)  # [L, size, residuals]
         normal = jnp.einsum("lip,ljp->lij", jacobian, jacobian)
         scale = jnp.trace(normal, axis1=1, axis2=2) / size
         eye = jnp.eye(size)[None]
 
         def attempt(
-            carry: tuple[jax.Array, jax.Array, jax.Array], _: None
-        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
-            point, made, damping = carry
-            error = made - goal
+            carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array], _: None
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array, jax.Array], None]:
+            point, error, distance, damping = carry
             slope = jnp.einsum("lip,lp->li", jacobian, error)
             ridge = (damping * scale + _TINY)[:, None, None]
             factor = jax.scipy.linalg.cho_factor(normal + ridge * eye)
             tried = point - jax.scipy.linalg.cho_solve(factor, slope[..., None])[..., 0]
-            shown = flat(tried)
+            new_error, new_distance = compare(tried)
             # A factor that failed gives NaN, which is no improvement either.
-            better = jnp.sum((shown - goal) ** 2, axis=1) < jnp.sum(error**2, axis=1)
+            better = jnp.sum(new_error**2, axis=1) < jnp.sum(error**2, axis=1)
             point = jnp.where(better[:, None], tried, point)
-            made = jnp.where(better[:, None], shown, made)
+            error = jnp.where(better[:, None], new_error, error)
+            distance = jnp.where(better, new_distance, distance)
             damping = jnp.clip(jnp.where(better, damping * 0.3, damping * 4.0), 1e-8, 1e3)
-            return (point, made, damping), None
+            return (point, error, distance, damping), None
 
-        (point, made, damping), _ = jax.lax.scan(
-            attempt, (point, made, state.damping), length=self._updates
+        (point, _, distance, damping), _ = jax.lax.scan(
+            attempt, (point, error, distance, state.damping), length=self._updates
         )
-        distance = self._distance(made.reshape(targets.shape), targets)
         return point.reshape(latents.shape), _Damped(damping), distance
 
     def evaluations(self, latent_size: int) -> float:
@@ -263,7 +267,7 @@ class _Krylov(NamedTuple):
 
 
 class GaussNewton:
-    """Damped Gauss-Newton on the squared error, without a matrix; for latents of any size.
+    """Damped Gauss-Newton on the distance's residual, without a matrix; for latents of any size.
 
     Each step solves ``(J^T J + d I) u = -J^T r`` by a few conjugate-gradient iterations, each one
     Jacobian-vector and one vector-Jacobian product, and keeps the update if it lowers the error.
@@ -272,7 +276,7 @@ class GaussNewton:
     SIAM Journal on Optimization 10, 2000).
 
     Args:
-      distance: Name of what is tracked; the error that is lowered is the squared one.
+      distance: Name of what is tracked; the sum of its squared residual is what is lowered.
       iterations: Conjugate-gradient iterations a step.
       memory: Steps whose directions are kept; 0 for plain conjugate gradients. They take
         ``2 * iterations * memory`` times a latent's room in each lane.
@@ -289,7 +293,7 @@ class GaussNewton:
                 )
         if not damping > 0:
             raise ValueError(f"damping must be positive, not {damping!r}")
-        self._distance = DISTANCES[distance]
+        self._distance, self._residual = DISTANCES[distance], RESIDUALS[distance]
         self._iterations, self._memory, self._damping = iterations, memory, damping
 
     def init(self, latents: jax.Array) -> _Krylov:
@@ -298,12 +302,16 @@ class GaussNewton:
         none = jnp.zeros((lanes, self._iterations * self._memory, *shape))
         return _Krylov(jnp.full(lanes, self._damping), none, none)
 
-    def step(self, render: Render, targets: jax.Array, latents: jax.Array, state: _Krylov) -> Step:
+    def step(self, render: Render, targets: Any, latents: jax.Array, state: _Krylov) -> Step:
         """One linearisation, one solve, one trial."""
+
+        def compare(points: jax.Array) -> tuple[jax.Array, jax.Array]:
+            images = render(points)
+            return self._residual(images, targets), self._distance(images, targets)
+
         lanes = len(latents)
-        made, tangent = jax.linearize(render, latents)
+        error, tangent, distance = jax.linearize(compare, latents, has_aux=True)
         transpose = jax.linear_transpose(tangent, latents)
-        error = made - targets
         downhill = -transpose(error)[0]
         first = tangent(downhill)
         curvature = _dot(first, first) / (_dot(downhill, downhill) + _TINY)
@@ -327,11 +335,11 @@ class GaussNewton:
         unroll = jax.default_backend() == "cpu"
         (update, *_), pairs = jax.lax.scan(iterate, start, length=self._iterations, unroll=unroll)
         tried = latents + update
-        shown = render(tried)
-        better = _dot(shown - targets, shown - targets) < _dot(error, error)
+        new_error, new_distance = compare(tried)
+        better = _dot(new_error, new_error) < _dot(error, error)
         damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
         moved = jnp.where(_spread(better, latents), tried, latents)
-        images = jnp.where(_spread(better, shown), shown, made)
+        distance = jnp.where(better, new_distance, distance)
         kept = self._iterations * self._memory
         steps, products = (
             jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[
@@ -341,7 +349,7 @@ class GaussNewton:
         )
         cost = jnp.full(lanes, self.evaluations(0))
         after = _Krylov(damping, steps, products)
-        return Step(moved, after, moved, self._distance(images, targets), cost)
+        return Step(moved, after, moved, distance, cost)
 
     def evaluations(self, latent_size: int) -> float:
         """Four thirds an iteration, a gradient, a product to scale the damping, and a trial."""

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_origin.distance import DISTANCES, OBJECTIVES, l1, l2, log_l2
+from jax_origin.distance import DISTANCES, OBJECTIVES, TO_STORED, l1, l2, log_l2
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def test_each_image_has_its_own_mean(pair):
     np.testing.assert_allclose(log_l2(first, second), np.log(l2(first, second)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(DISTANCES))
+@pytest.mark.parametrize("name", sorted(set(DISTANCES) - set(TO_STORED)))
 def test_a_distance_is_zero_for_the_same_image_and_does_not_depend_on_the_order(pair, name):
     first, second = pair
     assert np.array_equal(DISTANCES[name](first, first), np.zeros(3))
@@ -34,7 +34,7 @@ def test_rounding_to_8_bits_costs_what_the_docstring_says():
     assert float(l2(rounded, images)[0]) == pytest.approx(1.28e-6, rel=0.05)
 
 
-@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - set(TO_STORED)))
 def test_an_objective_has_a_finite_gradient_even_at_its_minimum(pair, name):
     first, second = pair
     for target in (first, second):
