@@ -1,6 +1,7 @@
 """How well methods tell each generator's own images from foreign ones: tables, and a JSON file.
 
 python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR --out=FILE.json
+python scripts/evaluate.py --config=configs/evaluate/edits.py --data=DIR --out=FILE.json
 
 Scores are kept in FILE.json.cache/ as they are made: run again after a kill, the same command goes
 on from there.
@@ -61,7 +62,14 @@ def run(config: ConfigDict, *, data: str, out: str, limit: int | None) -> None:
         if file
     }
     generated = generated_images(generators, num, seed=seed)
-    compared = comparisons(generators, calibrations, generated=generated, sets=sets, limit=limit)
+    compared = comparisons(
+        generators,
+        calibrations,
+        generated=generated,
+        sets=sets,
+        limit=limit,
+        edits=config.edits,
+    )
     evaluations = sum(comparison.evaluations for comparison in compared)
     with tqdm.tqdm(total=evaluations, unit="evaluation", unit_scale=True) as bar:
         result = evaluate(

@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.inspected = ()  # names of generators; empty: all of the zoo
     config.calibrations = ""  # path with {inspected} and {method} in it; empty: the zoo's own
     config.num_images = 100  # belonging images, and images of each foreign group
+    config.edits = ("clean",)  # names as in jax_origin.images.EDITS; all groups are edited alike
     config.seed = 0  # test images and starting points, apart from any calibration's
     config.cache = "~/.cache/jax_origin"  # folder of compiled programs; "": none are kept
     # Foreign images besides the other generators': name to file or folder inside --data (npz with

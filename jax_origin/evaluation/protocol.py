@@ -1,7 +1,7 @@
 """The protocol of evaluation: each generator's fresh images against each foreign group's.
 
-`comparisons` says what is compared with what; `evaluate` scores, decides and measures. The test
-images come from `jax_origin.evaluation.sampling`.
+Both may be edited, alike, before they are scored. `comparisons` says what is compared with what;
+`evaluate` scores, decides and measures. The test images come from `jax_origin.evaluation.sampling`.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
 from jax_origin.evaluation.score_cache import GroupScores, cached_scores
 from jax_origin.generators import GeneratorLike, fingerprint
+from jax_origin.images import edit_images
 from jax_origin.methods import Method
 from jax_origin.scoring import learned_starts
 from jax_origin.zoo import calibration_path
@@ -41,6 +42,7 @@ class Comparison:
       calibration: Made for this generator with this method.
       belonging: The generator's own images, uint8 [N, H, W, C].
       foreign: Images of others by group, uint8 [M, H, W, C]; at least one group.
+      edit: What was done to all of them, by its name in `jax_origin.images.EDITS`.
     """
 
     inspected: str
@@ -49,6 +51,7 @@ class Comparison:
     calibration: Calibration
     belonging: Images
     foreign: Mapping[str, Images]
+    edit: str = "clean"
 
     @property
     def groups(self) -> dict[str, Images]:
@@ -107,22 +110,27 @@ def comparisons(
     generated: Mapping[str, Images],
     sets: Mapping[str, Images],
     limit: int | None = None,
+    edits: Sequence[str] = ("clean",),
 ) -> list[Comparison]:
     """What is compared with what: a generator with all others, and all sets, of its image shape.
 
     Args:
       generators: Generators by name.
-      calibrations: By the inspected generator's name and the method's; one comparison for each.
+      calibrations: By the inspected generator's name and the method's; one comparison for each,
+        under each edit.
       generated: Images of each generator by its name.
       sets: Other foreign images by name.
       limit: How many images of each group are used, the first ones; None for all.
+      edits: What is done to the images of all groups, belonging and foreign alike, by name; see
+        `jax_origin.images.EDITS`.
 
     Returns:
-      The comparisons, in the calibrations' order.
+      The comparisons, in the calibrations' order; of each first all edits.
 
     Raises:
       ProtocolError: If a set has a generator's name, if no inspected generator makes images of its
-        shape, or if nothing foreign has an inspected generator's.
+        shape, if nothing foreign has an inspected generator's, or if there is no such edit, none at
+        all, or images cannot be edited so.
       CalibrationError: If a calibration is for another generator or another method, was made with a
         reference generator, or has a method that this version does not know.
     """
@@ -135,6 +143,8 @@ def comparisons(
                 f"set {name!r} holds images of {images.shape[1:]} (H, W, C), the inspected "
                 f"generators make {', '.join(map(str, sorted(set(shapes.values()))))}"
             )
+    if not edits:
+        raise ProtocolError("no edits to evaluate under: --config.edits=\"('clean',)\"")
     compared = []
     for (inspected, method), calibration in calibrations.items():
         check_calibration(calibration, generators[inspected])
@@ -149,16 +159,18 @@ def comparisons(
                 f"nothing to compare {inspected!r} with: no other generator and no set has images "
                 f"of {shapes[inspected]} (H, W, C)"
             )
-        compared.append(
+        compared += [
             Comparison(
                 inspected=inspected,
                 method=Method.from_dict(calibration.method),
                 generator=generators[inspected],
                 calibration=calibration,
-                belonging=generated[inspected][:limit],
-                foreign=foreign,
+                belonging=_edited(generated[inspected][:limit], edit),
+                foreign={name: _edited(images, edit) for name, images in foreign.items()},
+                edit=edit,
             )
-        )
+            for edit in dict.fromkeys(edits)
+        ]
     return compared
 
 
@@ -214,7 +226,7 @@ def comparison_rows(
       scores: Of all its groups.
 
     Returns:
-      For each foreign group: inspected, group, method, n (its number of images); tpr, fpr,
+      For each foreign group: inspected, group, method, edit, n (its number of images); tpr, fpr,
       undecided_belonging, undecided_foreign and accuracy, of the verdicts that the calibration
       gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone.
     """
@@ -229,6 +241,7 @@ def comparison_rows(
                 "inspected": comparison.inspected,
                 "group": group,
                 "method": comparison.method.name,
+                "edit": comparison.edit,
                 "n": len(foreign),
                 **decision_rates(own_verdicts, verdicts),
                 "auc": auc(own, foreign),
@@ -249,7 +262,7 @@ def comparison_summary(
       rows: Its rows.
 
     Returns:
-      inspected, method, n (number of belonging images), tpr, undecided_belonging; worst_fpr,
+      inspected, method, edit, n (number of belonging images), tpr, undecided_belonging; worst_fpr,
       mean_fpr, smallest_tpr_at_1_fpr and smallest_auc over the groups; loss_under_1e-4 and
       loss_under_1e-5, shares of the belonging images; mean_steps, gradient evaluations an image.
     """
@@ -259,6 +272,7 @@ def comparison_summary(
     return {
         "inspected": comparison.inspected,
         "method": comparison.method.name,
+        "edit": comparison.edit,
         "n": len(own.score),
         "tpr": rows[0]["tpr"],
         "undecided_belonging": rows[0]["undecided_belonging"],
@@ -279,9 +293,15 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
 
     Returns:
       machine, versions, generators (fingerprint by name), calibrations (digest, file's name and the
-      foreign groups that it knew) and images (number and SHA-256 by group).
+      foreign groups that it knew) and images (number and SHA-256 by group; "group, edit" where they
+      were edited).
     """
-    groups = {name: images for each in compared for name, images in each.groups.items()}
+    groups = {
+        name if each.edit == "clean" else f"{name}, {each.edit}": images
+        for each in compared
+        for name, images in each.groups.items()
+    }
+    calibrated = {(each.inspected, each.method.name): each for each in compared}
     return {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
@@ -293,7 +313,7 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
-        "generators": {each.inspected: fingerprint(each.generator) for each in compared},
+        "generators": {each.inspected: fingerprint(each.generator) for each in calibrated.values()},
         "calibrations": [
             {
                 "inspected": each.inspected,
@@ -302,7 +322,7 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
                 "file": os.path.basename(each.calibration.path),
                 "foreign": list(each.calibration.foreign),
             }
-            for each in compared
+            for each in calibrated.values()
         ],
         "images": {
             name: {"num": len(images), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
@@ -311,4 +331,13 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+def _edited(images: Images, edit: str) -> Images:
+    if edit == "clean":
+        return images  # They need not be RGB.
+    try:
+        return edit_images(images, edit)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from None
+
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pillow")

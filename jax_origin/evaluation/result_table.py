@@ -7,6 +7,8 @@ from typing import Any
 def result_table(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The rows and the summary as tables to read, rates in percent.
 
+    A column of edits stands in them where images were edited.
+
     Args:
       result: As `jax_origin.evaluation.protocol.evaluate` returns it.
 
@@ -20,7 +22,8 @@ def result_table(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 # Field, heading, and how a value is shown.
 _Columns = tuple[tuple[str, str, str], ...]
-_NAMES: _Columns = (("inspected", "inspected", "s"), ("method", "method", "s"))
+_EDIT = ("edit", "edit", "s")
+_NAMES: _Columns = (("inspected", "inspected", "s"), ("method", "method", "s"), _EDIT)
 _ROWS: _Columns = (
     *_NAMES,
     ("group", "foreign group", "s"),
@@ -49,6 +52,8 @@ _SUMMARY: _Columns = (
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> str:
+    if all(row.get("edit", "clean") == "clean" for row in rows):
+        columns = tuple(column for column in columns if column != _EDIT)
     cells = [[heading for _, heading, _ in columns]]
     cells += [[format(row[field], form) for field, _, form in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from jax_origin.evaluation.sampling import (
 )
 from jax_origin.evaluation.score_cache import cached_scores
 from jax_origin.generators import DCGAN, fingerprint, save_generator
-from jax_origin.images import save_png
+from jax_origin.images import DEFAULT_CONDITIONS, edit_images, save_png
 from jax_origin.inversion import (
     Descent,
     Inversion,
@@ -105,7 +106,9 @@ def pair_of_generators():
     return {"a": tiny_generator("a", seed=1), "b": tiny_generator("b", seed=2)}
 
 
-def two_generators_compared(*, methods=(ORIGIN, RONAN), num=5, seed=0, limit=None):
+def two_generators_compared(
+    *, methods=(ORIGIN, RONAN), num=5, seed=0, limit=None, edits=("clean",)
+):
     generators = pair_of_generators()
     calibrations = {
         (name, method.name): calibration_of(generator, method)
@@ -114,7 +117,9 @@ def two_generators_compared(*, methods=(ORIGIN, RONAN), num=5, seed=0, limit=Non
     }
     generated = generated_images(generators, num, seed=seed)
     sets = {"noise": noise(num)}
-    return comparisons(generators, calibrations, generated=generated, sets=sets, limit=limit)
+    return comparisons(
+        generators, calibrations, generated=generated, sets=sets, limit=limit, edits=edits
+    )
 
 
 @pytest.fixture
@@ -179,6 +184,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
             "inspected": "a",
             "group": "photos",
             "method": "origin",
+            "edit": "clean",
             "n": 4,
             "tpr": 0.5,
             "fpr": 0.25,
@@ -192,6 +198,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
             "inspected": "a",
             "group": "other",
             "method": "origin",
+            "edit": "clean",
             "n": 4,
             "tpr": 0.5,
             "fpr": 0.0,
@@ -206,6 +213,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
         {
             "inspected": "a",
             "method": "origin",
+            "edit": "clean",
             "n": 4,
             "tpr": 0.5,
             "undecided_belonging": 0.25,
@@ -397,6 +405,68 @@ def test_starting_points_share_no_key_with_images(monkeypatch):
     assert len({tuple(key) for key in keys}) == 3
 
 
+def test_belonging_and_foreign_images_are_edited_alike(tmp_path, inverted):
+    edits = ("clean", "jpeg-50", "crop-1+jpeg-50")
+    plain = two_generators_compared(methods=(ORIGIN,), num=3)
+    compared = two_generators_compared(methods=(ORIGIN,), num=3, edits=(*edits, "clean"))
+    assert [(c.inspected, c.edit) for c in compared] == [(n, e) for n in "ab" for e in edits]
+    for comparison in compared:
+        unedited = plain["ab".index(comparison.inspected)].groups
+        assert list(comparison.groups) == list(unedited)
+        for group, images in comparison.groups.items():
+            np.testing.assert_array_equal(images, edit_images(unedited[group], comparison.edit))
+
+    result = evaluate(compared, cache=tmp_path, seed=0)
+    assert inverted.images == 2 * 3 * 3 * 3  # generators, edits, groups, images
+    assert [(r["inspected"], r["edit"], r["group"]) for r in result["rows"]] == [
+        (name, edit, group)
+        for name, other in ("ab", "ba")
+        for edit in edits
+        for group in (other, "noise")
+    ]
+    assert [(s["inspected"], s["edit"]) for s in result["summary"]] == [
+        (c.inspected, c.edit) for c in compared
+    ]
+    # The clean ones are what they would be by themselves, and are inverted once.
+    alone = evaluate(plain, cache=tmp_path, seed=0)
+    assert alone["rows"] == [row for row in result["rows"] if row["edit"] == "clean"]
+    assert inverted.images == 2 * 3 * 3 * 3
+
+
+def test_edits_have_a_column_where_there_are_any(tmp_path):
+    compared = two_generators_compared(methods=(ORIGIN,), num=1, edits=("clean", "jpeg-75"))
+    result = evaluate(compared, cache=tmp_path, seed=0)
+    rows, summary = (table.splitlines() for table in result_table(result).split("\n\n"))
+    assert [line.split()[:4] for line in (rows[0], rows[1], rows[3])] == [
+        ["inspected", "method", "edit", "foreign"],
+        ["a", "origin", "clean", "b"],
+        ["a", "origin", "jpeg-75", "b"],
+    ]
+    assert summary[0].split()[:4] == ["inspected", "method", "edit", "n"]
+    clean = {part: [r for r in result[part] if r["edit"] == "clean"] for part in result}
+    assert "edit" not in result_table(clean)
+    assert result_table(clean).split()[:3] == ["inspected", "method", "foreign"]
+
+
+def test_grey_images_are_evaluated_but_not_edited():
+    generators = {
+        name: FunctionGenerator(
+            lambda weights, latents: jax.nn.sigmoid(latents @ weights).reshape(-1, 8, 8, 1),
+            np.ones((3, 64), np.float32),
+            latent_shape=(3,),
+            image_shape=(8, 8, 1),
+            name=name,
+        )
+        for name in "ab"
+    }
+    calibrations = {("a", "origin"): calibration_of(generators["a"], ORIGIN)}
+    generated = {name: noise(2)[..., :1] for name in generators}
+    compare = functools.partial(comparisons, generators, calibrations, generated=generated, sets={})
+    assert len(compare()) == 1
+    with pytest.raises(ProtocolError, match=r"must be uint8 \[N, H, W, 3\] to be edited"):
+        compare(edits=["jpeg-75"])
+
+
 def test_a_set_is_chosen_from_at_random_without_replacement(tmp_path):
     images = noise(20)
     np.savez(tmp_path / "set.npz", x=images)
@@ -454,6 +524,12 @@ def test_what_cannot_be_compared_is_named():
         compare(s=noise(2, size=9))
     with pytest.raises(ProtocolError, match="nothing to compare 'a' with"):
         compare(generated={"a": generated["a"]})
+    with pytest.raises(ProtocolError, match="did you mean 'jpeg-75'"):
+        two_generators_compared(edits=("clean", "jpg-75"))
+    with pytest.raises(ProtocolError, match="crop-4 leaves nothing of images of 8x8"):
+        two_generators_compared(edits=("crop-4",))
+    with pytest.raises(ProtocolError, match="no edits to evaluate under"):
+        two_generators_compared(edits=())
     calibration = good["a", "origin"]
     unknown = {**calibration.method, "inversion": {"wings": 2}}
     with pytest.raises(CalibrationError, match="'wings'"):
@@ -482,6 +558,14 @@ def test_circumstances_name_all_that_the_measures_depend_on():
     assert set(found["images"]) == {"a", "b", "noise"}
     assert found["versions"]["jax"] == jax.__version__
 
+    edited = two_generators_compared(methods=(ORIGIN,), num=2, edits=("clean", "jpeg-75"))
+    with_edits = circumstances(edited)
+    assert with_edits["calibrations"] == found["calibrations"]
+    assert {name: with_edits["images"][name] for name in found["images"]} == found["images"]
+    names = {"a, jpeg-75", "b, jpeg-75", "noise, jpeg-75"}
+    assert set(with_edits["images"]) == set(found["images"]) | names
+    assert len({each["sha256"] for each in with_edits["images"].values()}) == 6
+
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
@@ -498,16 +582,16 @@ def zoo(tmp_path_factory):
     return folder
 
 
-def run_script(zoo, *flags):
+def run_script(zoo, *flags, config="cifar10"):
     """Runs the script on this zoo, in a process of its own."""
     program = (
         "import pathlib, runpy, sys; import jax_origin.zoo.load as load; "
         "load.ZOO = pathlib.Path(sys.argv[1]); sys.argv[:2] = ['scripts/evaluate.py']; "
         "runpy.run_path('scripts/evaluate.py', run_name='__main__')"
     )
-    config = ["--config=configs/evaluate/cifar10.py", "--config.num_images=4"]
+    settings = [f"--config=configs/evaluate/{config}.py", "--config.num_images=4"]
     return subprocess.run(
-        [sys.executable, "-c", program, zoo, *config, *flags],
+        [sys.executable, "-c", program, zoo, *settings, *flags],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -540,6 +624,29 @@ def test_the_script_writes_rows_and_prints_them(zoo, tmp_path):
     assert result["calibrations"][0]["digest"] == calibration.digest
     assert result_table(result) in done.stdout
     assert len(list((tmp_path / "result.json.cache").iterdir())) == 2
+
+
+def test_the_script_evaluates_under_edits(zoo, tmp_path):
+    out = tmp_path / "result.json"
+    done = run_script(
+        zoo,
+        f"--data={zoo}",
+        f"--out={out}",
+        "--limit=2",
+        "--config.inspected=('two',)",
+        '--config.sets["cifar10-test"]=photos.npz',
+        '--config.sets["cifake"]=',
+        '--config.sets["tiny-imagenet"]=',
+        config="edits",
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(out.read_text())
+    assert [(r["edit"], r["group"], r["n"]) for r in result["rows"]] == [
+        (edit, group, 2) for edit in DEFAULT_CONDITIONS for group in ("one", "cifar10-test")
+    ]
+    assert all({"tpr", "fpr"} < set(row) for row in result["rows"])
+    assert result["config"]["edits"] == list(DEFAULT_CONDITIONS)
+    assert result_table(result) in done.stdout
 
 
 def test_the_script_names_what_is_missing_in_one_line(zoo, tmp_path):
