@@ -17,12 +17,13 @@ from jax_origin.calibration import (
     decide,
 )
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import as_float
+from jax_origin.images import Stored, as_float, as_uint8, stored_images
 from jax_origin.inversion import LearnedStart, Statistics, invert, learn_start
 from jax_origin.methods import Method, get_method
 from jax_origin.scoring import (
     ROLES,
     Progress,
+    as_images,
     belonging_images,
     learned_starts,
     score_images,
@@ -34,6 +35,8 @@ from jax_origin.scoring import (
 _IMAGES, _STARTS, ENCODER_TAG, _CURVES = 0, 1, 4, 5
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
+# Distances that are the score "loss" themselves.
+_RANKED = ("l2", "stored")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -49,6 +52,7 @@ class Verdict:
       verdict: "belongs", "foreign" or "undecided"; None where there is an error.
       reason: Why it is undecided, or what is not known of the verdict; None if nothing is to add.
       p: How well the score fits belonging images; small speaks against belonging.
+      condition: The condition whose belonging images it fits best: "as made", or an edit.
       q: How well it fits the best-fitting foreign group; small speaks against all of them. None
         without foreign groups.
       score: The number that was ranked.
@@ -66,6 +70,7 @@ class Verdict:
     verdict: str | None = None
     reason: str | None = None
     p: float | None = None
+    condition: str | None = None
     q: float | None = None
     score: float | None = None
     score_kind: str | None = None
@@ -94,6 +99,7 @@ def calibrate(
     method: str | Method = "origin",
     num_belonging: int = 100,
     foreign: Mapping[str, Any] | None = None,
+    conditions: Sequence[str] | None = None,
     reference: GeneratorLike | None = None,
     learned: LearnedStart | None = None,
     futility: bool = False,
@@ -110,6 +116,9 @@ def calibrate(
         would hold it. Excluding at rate alpha needs at least 1/alpha - 1.
       foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
         Attributing with a false rate of beta needs at least 1/beta - 1 in each group.
+      conditions: Edits that images may have met since they were made, by their names in
+        `jax_origin.images.EDITS`; those of the method without it. Belonging and foreign images are
+        calibrated as they are and after each; an edited foreign group counts as another group.
       reference: Another generator; then the score is the ratio of losses under the two.
       learned: The encoder for a method that starts from one; trained here without it, which takes
         minutes on a small machine.
@@ -146,6 +155,11 @@ def calibrate(
         method = dataclasses.replace(
             method, score="reference_ratio", floor=0.0, inversion=inversion
         )
+    if conditions is None:
+        conditions = method.conditions if generator.image_shape[2] == 3 else ()
+    conditions = [edit for edit in dict.fromkeys(conditions) if edit != "clean"]
+    for edit in conditions:  # A wrong name is refused now, not when the images have been scored.
+        _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
     groups: dict[str, tuple[Any, int]] = {}
     for name, images in (foreign or {}).items():
         independent = len(images)
@@ -187,10 +201,16 @@ def calibrate(
         return found
 
     own = scores(belonging, "belonging")
-    foreign_groups = {
-        name: ForeignGroup(scores(images, name), independent)
-        for name, (images, independent) in groups.items()
+    by_condition = {
+        edit: scores(_edited(belonging, edit), f"belonging, {edit}") for edit in conditions
     }
+    foreign_groups = {}
+    for name, (images, independent) in groups.items():
+        foreign_groups[name] = ForeignGroup(scores(images, name), independent)
+        for edit in conditions:
+            group = f"{name}, {edit}"
+            edited = _edited(as_uint8(images), edit)
+            foreign_groups[group] = ForeignGroup(scores(edited, group), independent)
     return Calibration(
         generator={
             "name": generator_name(generator),
@@ -203,6 +223,7 @@ def calibrate(
             "reference": fingerprint(reference) if reference is not None else None,
         },
         belonging=own,
+        conditions=by_condition,
         foreign=foreign_groups,
         seed=seed,
         keys={
@@ -236,7 +257,8 @@ def attribute(
     """Decides for each image whether the generator made it.
 
     Args:
-      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape.
+      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape. Or a list of
+        `jax_origin.images.Stored`, such as `decode_stored` makes of files.
       generator: The generator to inspect.
       calibration: Made for this very generator; it says the method.
       key: A JAX key, for starting points. An image's verdict does not depend on the others'.
@@ -254,7 +276,7 @@ def attribute(
       ValueError: If the images are no such array; if alpha or beta is not in (0, 1).
     """
     verdicts = attribute_stream(
-        as_float(images) if len(images) else [],
+        as_images(images) if len(images) else [],
         generator,
         calibration,
         key=key,
@@ -288,8 +310,8 @@ def attribute_stream(
     score is the tracked distance itself; other scores are always run in full.
 
     Args:
-      images: uint8, or float in [0, 1]; each [H, W, C] of the generator's image shape. They are
-        taken as they are needed, and not kept.
+      images: uint8, or float in [0, 1], each [H, W, C] of the generator's image shape; or as files
+        store them, `jax_origin.images.Stored`. They are taken as they are needed, and not kept.
       generator: The generator to inspect.
       calibration: Made for this very generator; it says the method.
       key: A JAX key, for starting points. An image's verdict does not depend on the others'.
@@ -316,7 +338,7 @@ def attribute_stream(
     decide([], calibration, alpha=alpha, beta=beta)
     starts = learned_starts(calibration)
     accept = None
-    if not full_scores and method.score == "loss" and method.inversion.distance == "l2":
+    if not full_scores and method.score == "loss" and method.inversion.distance in _RANKED:
         accept = accepting_score(calibration, alpha=alpha, beta=beta)
 
     def verdicts() -> Iterator[Verdict]:
@@ -347,6 +369,7 @@ def attribute_stream(
                 verdict=decision.verdict,
                 reason=decision.reason,
                 p=decision.p,
+                condition=decision.condition,
                 q=decision.q,
                 score=score,
                 score_kind="upper_bound" if found.ended == "accepted" else "full",
@@ -382,6 +405,13 @@ def check_calibration(
     except (TypeError, ValueError) as error:
         raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
     learned_starts(calibration)
+
+
+def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:
+    try:
+        return stored_images(images, edit)
+    except ValueError as error:
+        raise CalibrationError(f"condition: {error}") from None
 
 
 def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:

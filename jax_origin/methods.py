@@ -24,6 +24,7 @@ class Method:
       beta: Rate of false attribution, by default; None where the decision has none.
       floor: Scores are clamped from below here: differences near the loss floor of 8-bit images
         carry no evidence.
+      conditions: Edits under which it is calibrated besides images as made.
     """
 
     name: str
@@ -34,8 +35,10 @@ class Method:
     alpha: float = 0.01
     beta: float | None = 0.01
     floor: float = 1e-5
+    conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "conditions", tuple(self.conditions))
         for field, known in (("score", SCORES), ("rule", RULES), ("decision", DECISIONS)):
             if getattr(self, field) not in known:
                 raise ValueError(
@@ -70,11 +73,14 @@ METHODS = {
             restarts=1,
             scales=(0.0,),
             stages=(
-                Descent(steps=10, objective="l1", learning_rate=0.1),
+                Descent(steps=10, objective="stored_l1", learning_rate=0.1),
                 Descent(steps=10, solver="gauss_newton", tolerance=0.2),
             ),
-            floor=1e-5,
+            distance="stored",
+            floor=2e-6,
         ),
+        floor=2e-6,
+        conditions=("jpeg-90", "jpeg-75", "jpeg-50"),
     ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
     # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, generator_name, sample_latents
-from jax_origin.images import as_float, as_uint8
+from jax_origin.images import Stored, as_float, as_uint8
 from jax_origin.inversion import Engine, Inversion, LearnedStart, Statistics, start_from_arrays
 from jax_origin.methods import Method
 from jax_origin.score import SCORES
@@ -61,7 +62,8 @@ def score_stream(
 
     Args:
       generator: The generator to inspect.
-      images: uint8, or float in [0, 1]; each [H, W, C] of the generator's image shape.
+      images: uint8, or float in [0, 1], each [H, W, C] of the generator's image shape; or as files
+        store them, `jax_origin.images.Stored`.
       method: How they are inverted, and what is scored; its rule plays no part here.
       key: A JAX key, for starting points. An image's score does not depend on the others'.
       reference: Another generator, where the score is the ratio of losses under the two.
@@ -79,6 +81,10 @@ def score_stream(
       ValueError: If an image is no such array, or the score needs a reference and has none.
     """
     score = SCORES[method.score]
+
+    def lost(found: Inversion) -> np.ndarray:
+        return found.distance if method.inversion.distance in TO_STORED else found.loss
+
     engines = [
         Engine(
             model,
@@ -95,14 +101,14 @@ def score_stream(
     ]
     if reference is None:
         for index, found in engines[0].run(images):
-            yield index, float(score(found.loss)), found
+            yield index, float(score(lost(found))), found
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
         ours, theirs = (dict(engine.run(batch)) for engine in engines)
         for i in range(len(batch)):
-            yield count + i, float(score(ours[i].loss, theirs[i].loss)), ours[i]
+            yield count + i, float(score(lost(ours[i]), lost(theirs[i]))), ours[i]
         count += len(batch)
 
 
@@ -116,14 +122,21 @@ def score_images(
     starts: Mapping[str, LearnedStart] | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """The scores of images [N, H, W, C], float64 [N]; see `score_stream`."""
-    pixels = as_float(images)
-    scores = np.full(len(pixels), np.nan)
+    """The scores of images [N, H, W, C], or of N stored ones, float64 [N]; see `score_stream`."""
+    images = as_images(images)
+    scores = np.full(len(images), np.nan)
     for index, score, _ in score_stream(
-        generator, pixels, method, key=key, reference=reference, starts=starts, progress=progress
+        generator, images, method, key=key, reference=reference, starts=starts, progress=progress
     ):
         scores[index] = score
     return scores
+
+
+def as_images(images: Any) -> Any:
+    """Images as an engine takes them: stored ones as they are, arrays as floats [N, H, W, C]."""
+    if isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images):
+        return images
+    return as_float(images)
 
 
 def learned_starts(calibration: Calibration) -> dict[str, LearnedStart]:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from jax_origin.attribution import Verdict, attribute_stream
 from jax_origin.audit.record import RecordWriter
 from jax_origin.calibration import Calibration
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import DecodedImage, ImageError, decode_image, map_ahead
+from jax_origin.images import DecodedImage, ImageError, Stored, decode_stored, map_ahead
 from jax_origin.inversion import Statistics
 
 
@@ -121,17 +120,17 @@ def attribute_files(
     """
     height, width, _ = generator.image_shape
 
-    def decode(path: str) -> DecodedImage | FileVerdict:
+    def decode(path: str) -> tuple[DecodedImage, Stored] | FileVerdict:
         try:
-            return decode_image(path, size=(height, width), resize=resize)
+            return decode_stored(path, size=(height, width), resize=resize)
         except ImageError as error:
             return FileVerdict(path, _record(path, calibration, error=error.reason))
 
     waiting = (path for path in dict.fromkeys(paths) if path not in writer.done)
     unreadable: list[FileVerdict] = []
-    under_way: dict[int, DecodedImage] = {}
+    under_way: dict[int, tuple[DecodedImage, Stored]] = {}
 
-    def pixels() -> Iterator[np.ndarray]:
+    def images() -> Iterator[Stored]:
         count = 0
         for found in map_ahead(decode, waiting):
             if isinstance(found, FileVerdict):
@@ -139,11 +138,11 @@ def attribute_files(
                 continue
             under_way[count] = found
             count += 1
-            yield found.pixels
+            yield found[1]
 
     def known() -> Iterator[FileVerdict]:
         for verdict in attribute_stream(
-            pixels(),
+            images(),
             generator,
             calibration,
             key=key,
@@ -155,8 +154,8 @@ def attribute_files(
             progress=progress,
         ):
             yield from _taken(unreadable)
-            image = under_way.pop(verdict.index)
-            record = _record(image.path, calibration, image=image, verdict=verdict)
+            image, stored = under_way.pop(verdict.index)
+            record = _record(image.path, calibration, image=image, stored=stored, verdict=verdict)
             yield FileVerdict(image.path, record, image, verdict)
         yield from _taken(unreadable)
 
@@ -175,19 +174,27 @@ def _record(
     calibration: Calibration,
     *,
     image: DecodedImage | None = None,
+    stored: Stored | None = None,
     verdict: Verdict | None = None,
     error: str | None = None,
 ) -> dict[str, Any]:
     found = {
         name: getattr(verdict, name, None)
-        for name in ("score", "score_kind", "loss", "p", "q", "verdict", "reason", "steps")
+        for name in (
+            *("score", "score_kind", "loss", "p", "condition", "q"),
+            *("verdict", "reason", "steps"),
+        )
     }
+    compared = None
+    if stored is not None:
+        compared = stored.kind if stored.note is None else f"{stored.kind} ({stored.note})"
     return {
         "path": path,
         "sha256": image.sha256 if image else None,
         "generator": calibration.generator["name"],
         "method": calibration.method["name"],
         **found,
+        "stored": compared,
         "note": image.note if image else None,
         "error": verdict.error if verdict else error,
     }

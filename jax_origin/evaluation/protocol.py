@@ -22,7 +22,7 @@ from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
 from jax_origin.evaluation.score_cache import GroupScores, cached_scores
 from jax_origin.generators import GeneratorLike, fingerprint
-from jax_origin.images import edit_images
+from jax_origin.images import Stored, stored_images
 from jax_origin.methods import Method
 from jax_origin.scoring import learned_starts
 from jax_origin.zoo import calibration_path
@@ -40,8 +40,8 @@ class Comparison:
       method: The method, as the calibration was made with it.
       generator: The generator.
       calibration: Made for this generator with this method.
-      belonging: The generator's own images, uint8 [N, H, W, C].
-      foreign: Images of others by group, uint8 [M, H, W, C]; at least one group.
+      belonging: The generator's own images, uint8 [N, H, W, C], or N of them as files store them.
+      foreign: Images of others by group, likewise; at least one group.
       edit: What was done to all of them, by its name in `jax_origin.images.EDITS`.
     """
 
@@ -49,12 +49,12 @@ class Comparison:
     method: Method
     generator: GeneratorLike
     calibration: Calibration
-    belonging: Images
-    foreign: Mapping[str, Images]
+    belonging: Images | list[Stored]
+    foreign: Mapping[str, Images | list[Stored]]
     edit: str = "clean"
 
     @property
-    def groups(self) -> dict[str, Images]:
+    def groups(self) -> dict[str, Images | list[Stored]]:
         """All images by group; the generator's own come first, under its name."""
         return {self.inspected: self.belonging, **self.foreign}
 
@@ -325,17 +325,23 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
             for each in calibrated.values()
         ],
         "images": {
-            name: {"num": len(images), "sha256": hashlib.sha256(images.tobytes()).hexdigest()}
+            name: {"num": len(images), "sha256": hashlib.sha256(_bytes(images)).hexdigest()}
             for name, images in groups.items()
         },
     }
 
 
-def _edited(images: Images, edit: str) -> Images:
+def _bytes(images: Images | list[Stored]) -> bytes:
+    """The pixels, one image after the other."""
+    shown = (image.pixels if isinstance(image, Stored) else image for image in images)
+    return b"".join(pixels.tobytes() for pixels in shown)
+
+
+def _edited(images: Images, edit: str) -> Images | list[Stored]:
     if edit == "clean":
         return images  # They need not be RGB.
     try:
-        return edit_images(images, edit)
+        return stored_images(images, edit)
     except ValueError as error:
         raise ProtocolError(str(error)) from None
 

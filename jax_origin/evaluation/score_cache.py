@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jax_origin.audit.record import RecordWriter, read_records
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import pixels_sha256
+from jax_origin.images import Stored, pixels_sha256
 from jax_origin.inversion import LearnedStart
 from jax_origin.methods import Method
 from jax_origin.scoring import score_stream
@@ -39,7 +39,7 @@ class GroupScores(NamedTuple):
 def cached_scores(
     generator: GeneratorLike,
     method: Method,
-    groups: Mapping[str, NDArray[np.uint8]],
+    groups: Mapping[str, Sequence[NDArray[np.uint8] | Stored] | NDArray[np.uint8]],
     *,
     folder: str | os.PathLike[str],
     key: jax.Array,
@@ -50,13 +50,13 @@ def cached_scores(
 
     A file in the folder is for one generator (by its fingerprint), inversion, learned start, score,
     key, set of package versions and kind of device: with another of these nothing in it is used. An
-    image is known by its pixels. Changes to the code of this package are not seen; remove the
-    folder then.
+    image is known by its pixels, one stored as JPEG by its coefficients besides. Changes to the
+    code of this package are not seen; remove the folder then.
 
     Args:
       generator: The inspected generator.
       method: How images are inverted and scored.
-      groups: uint8 [N, H, W, C] by name.
+      groups: uint8 [N, H, W, C] by name, or N images as files store them.
       folder: Where the scores are kept, one record a line; made if need be. One process at a time.
       key: A JAX key, for starting points.
       starts: Learned starts, as `jax_origin.attribution.score_stream` takes them.
@@ -69,10 +69,7 @@ def cached_scores(
     Raises:
       RecordError: If the folder's file cannot be used.
     """
-    digests = {
-        group: [pixels_sha256(pixels).hex() for pixels in images]
-        for group, images in groups.items()
-    }
+    digests = {group: [_known_as(image) for image in images] for group, images in groups.items()}
     evaluations = method.inversion.evaluations(generator.latent_shape)
     path = os.path.join(folder, _file_name(generator, method, key, starts or {}))
     with RecordWriter(path) as writer:
@@ -107,6 +104,15 @@ def cached_scores(
         )
         for group, names in digests.items()
     }
+
+
+def _known_as(image: NDArray[np.uint8] | Stored) -> str:
+    if not isinstance(image, Stored):
+        return pixels_sha256(image).hex()
+    digest = hashlib.sha256(pixels_sha256(image.pixels))
+    for array in (*image.coefficients, *image.tables):
+        digest.update(array.tobytes())
+    return digest.hexdigest() if image.coefficients else pixels_sha256(image.pixels).hex()
 
 
 def _file_name(

@@ -169,9 +169,7 @@ def test_openais_names_make_the_same_network(heads_outermost, resample):
     images, times, labels = sample(), np.full(3, 250.5, np.float32), np.array([1, 2, 3])
     theirs = ours(reference_unet(torch, stored)[1], config)
     found = ours(arrays, options)
-    assert (
-        evaluate(found, images, times, labels) == evaluate(theirs, images, times, labels)
-    ).all()
+    assert (evaluate(found, images, times, labels) == evaluate(theirs, images, times, labels)).all()
 
 
 def test_old_names_of_attention_are_read():
@@ -280,7 +278,7 @@ def test_rematerialised_blocks_give_the_same_gradient_in_less_memory():
     programs = []
     for remat in (False, True):
         network.remat = remat
-        loss = lambda x: (network(x, jnp.full(3, 10.0)) ** 2).sum()  # noqa: E731, B023
+        loss = lambda x: (network(x, jnp.full(3, 10.0)) ** 2).sum()  # noqa: E731
         programs.append(jax.jit(jax.grad(loss)).lower(images).compile())
     kept, anew = (program(images) for program in programs)
     np.testing.assert_allclose(kept, anew, rtol=1e-4, atol=1e-4)
