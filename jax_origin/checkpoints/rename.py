@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
+
 Layout = Callable[[np.ndarray], np.ndarray]
 
 
@@ -28,8 +30,11 @@ class Rename(NamedTuple):
     layout: Layout | None = None
 
 
-def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> dict[str, np.ndarray]:
+def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> LazyArrays:
     """Applies a table of renames; the first line that matches an array counts.
+
+    No array is read: a layout is tried on a stand-in of the same shape, and applied to the array
+    itself whenever that is asked for.
 
     Args:
       arrays: The reference's arrays by name.
@@ -42,28 +47,27 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> dict[st
       CheckpointError: If an array matches no line, two arrays get the same name, or an array's
         shape does not suit its layout.
     """
-    renamed: dict[str, np.ndarray] = {}
-    for reference, array in arrays.items():
+    renamed: dict[str, LazyArray] = {}
+    for reference, entry in LazyArrays.of(arrays).entries.items():
         for line in table:
             match = re.fullmatch(line.pattern, reference)
             if match:
                 break
         else:
-            raise CheckpointError(f"unexpected array {reference!r} of shape {array.shape}")
+            raise CheckpointError(f"unexpected array {reference!r} of shape {entry.shape}")
         if line.name is None:
             continue
         names = (line.name,) if isinstance(line.name, str) else line.name
         try:
-            laid_out = line.layout(array) if line.layout else array
-            parts = np.split(laid_out, len(names), axis=-1) if len(names) > 1 else [laid_out]
+            parts = _parts(entry, line.layout, len(names))
         except (IndexError, ValueError):  # Too few axes, or a size that does not divide.
-            raise CheckpointError(f"{reference!r} has the wrong shape, {array.shape}") from None
+            raise CheckpointError(f"{reference!r} has the wrong shape, {entry.shape}") from None
         for name, part in zip(names, parts, strict=True):
             ours = match.expand(name)
             if ours in renamed:
                 raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
             renamed[ours] = part
-    return renamed
+    return LazyArrays(renamed)
 
 
 def conv(array: np.ndarray) -> np.ndarray:
@@ -99,3 +103,20 @@ def linear_to_grid(side: int) -> Layout:
         return np.moveaxis(grid, 0, 2).reshape(array.shape).T
 
     return layout
+
+
+def _parts(entry: LazyArray, layout: Layout | None, count: int) -> list[LazyArray]:
+    """The array after its layout, in equal parts of its last axis, none of them read yet."""
+    if layout is None and count == 1:
+        return [entry]
+
+    def read(array: np.ndarray) -> list[np.ndarray]:
+        laid_out = layout(array) if layout else array
+        return np.split(laid_out, count, axis=-1) if count > 1 else [laid_out]
+
+    # One number under strides of zero: it has the shape and takes no memory.
+    stand_ins = read(np.broadcast_to(np.zeros((), entry.dtype), entry.shape))
+    return [
+        LazyArray(part.shape, part.dtype, lambda i=i: read(entry.read())[i])
+        for i, part in enumerate(stand_ins)
+    ]

@@ -1,0 +1,78 @@
+"""Arrays by name that are read one at a time, each when it is asked for."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+
+class LazyArray(NamedTuple):
+    """An array that has not been read yet.
+
+    Attributes:
+      shape: Its shape.
+      dtype: Its dtype, in the machine's byte order.
+      read: Reads it, anew at each call.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    read: Callable[[], np.ndarray]
+
+
+class LazyArrays(Mapping[str, np.ndarray]):
+    """A mapping from names to arrays that keeps no array: each look-up reads one.
+
+    Iteration gives names alone, and `shapes` and `dtypes` are known without reading; `values` and
+    `items` read one array at each step. A look-up may raise `CheckpointError`.
+    """
+
+    def __init__(self, entries: Mapping[str, LazyArray]):
+        self.entries: Mapping[str, LazyArray] = dict(entries)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "LazyArrays":
+        """The same arrays as a `LazyArrays`; those of one stay as they are."""
+        if isinstance(arrays, LazyArrays):
+            return arrays
+        return cls({name: _held(array) for name, array in arrays.items()})
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array."""
+        return {name: entry.shape for name, entry in self.entries.items()}
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype]:
+        """The dtype of every array."""
+        return {name: entry.dtype for name, entry in self.entries.items()}
+
+    def under(self, root: str) -> "LazyArrays":
+        """The arrays whose names begin with `root` and a dot, by the rest of their names."""
+        prefix = f"{root}."
+        return LazyArrays(
+            {
+                name.removeprefix(prefix): entry
+                for name, entry in self.entries.items()
+                if name.startswith(prefix)
+            }
+        )
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.entries[name].read()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __repr__(self) -> str:
+        return f"LazyArrays({len(self)} arrays)"
+
+
+def _held(array: np.ndarray) -> LazyArray:
+    return LazyArray(tuple(array.shape), np.dtype(array.dtype), lambda: np.asarray(array))

@@ -1,0 +1,101 @@
+"""A run of bytes inside a file, read piece by piece and never past its end."""
+
+import math
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+
+from jax_origin.checkpoints.rename import CheckpointError
+
+
+class _File:
+    """An open file that threads may share; it is closed when nobody refers to it any more."""
+
+    def __init__(self, path: str):
+        self.path = path
+        # Unbuffered: what is not asked for is not read.
+        self._file = open(path, "rb", buffering=0)
+        self._lock = threading.Lock()
+        self.size = os.fstat(self._file.fileno()).st_size
+        weakref.finalize(self, self._file.close)
+
+    def read_into(self, start: int, view: memoryview) -> None:
+        try:
+            with self._lock:
+                self._file.seek(start)
+                while view:
+                    count = self._file.readinto(view)
+                    if not count:
+                        raise CheckpointError(f"{self.path}: has become shorter while it was read")
+                    view = view[count:]
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: cannot be read ({error.strerror})") from None
+
+
+class FilePart:
+    """Bytes of an open file that are read only when asked for.
+
+    Attributes:
+      size: How many bytes.
+      path: The file's path, as it was given.
+    """
+
+    def __init__(self, file: _File, start: int, size: int):
+        self._file, self._start, self.size = file, start, size
+
+    @property
+    def path(self) -> str:
+        return self._file.path
+
+    def error(self, reason: str) -> CheckpointError:
+        """The error to raise for this file: its path and the reason, on one line."""
+        return CheckpointError(f"{self.path}: {reason}")
+
+    def part(self, start: int, size: int) -> "FilePart":
+        """`size` bytes from `start` on.
+
+        Raises:
+          CheckpointError: If they are not all inside this part.
+        """
+        if start < 0 or size < 0 or start + size > self.size:
+            raise self.error(f"damaged or cut short: {size} bytes wanted at {start} of {self.size}")
+        return FilePart(self._file, self._start + start, size)
+
+    def read(self, start: int = 0, size: int | None = None) -> bytes:
+        """Reads `size` bytes from `start` on, all the rest by default."""
+        wanted = self.part(start, self.size - start if size is None else size)
+        data = bytearray(wanted.size)
+        self._file.read_into(wanted._start, memoryview(data))
+        return bytes(data)
+
+    def head(self, size: int) -> bytes:
+        """Reads the first `size` bytes, or all if there are fewer."""
+        return self.read(0, min(size, self.size))
+
+    def array(self, dtype: np.dtype, shape: Sequence[int], start: int = 0) -> np.ndarray:
+        """Reads an array that lies in C order from `start` on."""
+        wanted = self.part(start, math.prod(shape) * dtype.itemsize)
+        array = np.empty(shape, dtype)
+        if wanted.size:
+            self._file.read_into(wanted._start, memoryview(array.reshape(-1).view(np.uint8)))
+        return array
+
+
+def open_file(path: str | os.PathLike) -> FilePart:
+    """Opens a file for reading.
+
+    Raises:
+      CheckpointError: If there is no such file, or it cannot be opened.
+    """
+    try:
+        file = _File(os.fspath(path))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError:  # A path with a null byte.
+        raise CheckpointError(f"{os.fspath(path)!r}: not a path") from None
+    return FilePart(file, 0, file.size)
