@@ -27,7 +27,7 @@ FLOORS = (
 # These also know no JAX: all that they may import, besides the standard library.
 WITHOUT_JAX = {
     "files": {"numpy"},
-    "checkpoints": {"files", "numpy", "safetensors"},
+    "checkpoints": {"files", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"},
     "calibration": {"files", "checkpoints", "numpy", "scipy"},
 }
 # Folders beside the package; the package imports none of them.

@@ -1,6 +1,18 @@
 """Reading other people's weight files into plain arrays, safely."""
 
+from jax_origin.checkpoints.arrays import LazyArrays
+from jax_origin.checkpoints.read import read_checkpoint
 from jax_origin.checkpoints.rename import CheckpointError, Rename, rename
 from jax_origin.checkpoints.safetensors import read_safetensors, write_safetensors
+from jax_origin.checkpoints.tree import Checkpoint
 
-__all__ = ["CheckpointError", "Rename", "read_safetensors", "rename", "write_safetensors"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "LazyArrays",
+    "Rename",
+    "read_checkpoint",
+    "read_safetensors",
+    "rename",
+    "write_safetensors",
+]

@@ -1,7 +1,8 @@
 """Arrays by name that are read one at a time, each when it is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,6 +73,14 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         return f"LazyArrays({len(self)} arrays)"
+
+
+def is_shape(sizes: Sequence[Any]) -> bool:
+    """Whether NumPy can make an array of this shape, if only its memory is large enough."""
+    if len(sizes) > 32 or not all(type(size) is int and 0 <= size < 1 << 58 for size in sizes):
+        return False
+    # NumPy counts an empty array's other sizes too; 16 bytes a number at the most.
+    return math.prod(size for size in sizes if size) < 1 << 58
 
 
 def _held(array: np.ndarray) -> LazyArray:

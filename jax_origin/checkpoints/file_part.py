@@ -36,18 +36,14 @@ class _File:
 
 
 class FilePart:
-    """Bytes of an open file that are read only when asked for.
-
-    Attributes:
-      size: How many bytes.
-      path: The file's path, as it was given.
-    """
+    """Bytes of an open file that are read only when asked for; `size` says how many."""
 
     def __init__(self, file: _File, start: int, size: int):
         self._file, self._start, self.size = file, start, size
 
     @property
     def path(self) -> str:
+        """The file's path, as it was given."""
         return self._file.path
 
     def error(self, reason: str) -> CheckpointError:
@@ -80,7 +76,7 @@ class FilePart:
         wanted = self.part(start, math.prod(shape) * dtype.itemsize)
         array = np.empty(shape, dtype)
         if wanted.size:
-            self._file.read_into(wanted._start, memoryview(array.reshape(-1).view(np.uint8)))
+            self._file.read_into(wanted._start, array.reshape(-1).view(np.uint8).data)
         return array
 
 

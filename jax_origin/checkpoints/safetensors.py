@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
+from jax_origin.checkpoints.arrays import LazyArray, LazyArrays, is_shape
 from jax_origin.checkpoints.file_part import FilePart, open_file
 from jax_origin.checkpoints.rename import CheckpointError
 from jax_origin.files import atomic_write
@@ -77,7 +77,7 @@ def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
                 tensor["shape"],
                 tensor["data_offsets"],
             )
-            whole = all(type(number) is int and number >= 0 for number in (*shape, start, end))
+            whole = is_shape(shape) and is_shape((start,)) and is_shape((end,))
         except (KeyError, TypeError, ValueError):
             whole = False
         if not whole or not isinstance(dtype_name, str):
@@ -85,7 +85,7 @@ def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
         if dtype_name not in _DTYPES:
             raise file.error(f"{name!r} holds a dtype that is not read here ({dtype_name:.20})")
         dtype = _DTYPES[dtype_name]
-        if end - start != math.prod(shape) * dtype.itemsize or len(shape) > 32:
+        if end - start != math.prod(shape) * dtype.itemsize:
             raise _torn(file, f"{name!r} is not of the size that its shape says")
         places.append((start, end))
         entries[name] = LazyArray(tuple(shape), dtype, partial(_read, data, dtype, shape, start))

@@ -56,7 +56,7 @@ def open_generator(
             raise CheckpointError(f"{path}: a directory's card says its kind and config; pass none")
         card = read_card(path)
         weights = path / WEIGHTS
-        arrays = read_safetensors(weights)
+        arrays: Mapping[str, np.ndarray] = read_safetensors(weights)
         wanted = card.get("weights_sha256")
         if wanted is not None and wanted != hash_file(weights):
             raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")

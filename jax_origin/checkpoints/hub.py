@@ -1,0 +1,96 @@
+"""Checkpoints of the Hugging Face hub, from the local cache or, failing that, downloaded."""
+
+import os
+import re
+from collections.abc import Collection
+
+from jax_origin.checkpoints.diffusers_folder import files_of, pipeline_part, weight_file
+from jax_origin.checkpoints.rename import CheckpointError
+
+PREFIX = "hf://"
+"""What the address of a checkpoint on the hub begins with; all else is a local path."""
+
+_ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
+
+
+def fetch(address: str, *, root: str | None) -> str:
+    """Finds a repository of the hub, or one file of it, on this machine.
+
+    Only what will be read is downloaded: configs, and the weights of one part.
+
+    Args:
+      address: ``hf://org/name``, ``hf://org/name@revision`` or ``hf://org/name/file``.
+      root: Of a pipeline, the part whose weights are needed.
+
+    Returns:
+      The path of the folder or file in the hub's cache.
+
+    Raises:
+      CheckpointError: If the address is none, or what it names is neither cached nor to be had.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None or ".." in address.split("/"):
+        raise CheckpointError(f"{address}: write it as hf://org/name[@revision][/file]")
+    repository, revision, file = match.groups()
+    wanted = (file,) if file else ("model_index.json", "config.json")
+    for name in wanted:
+        cached = _cached(repository, name, revision)
+        if cached and (file or _is_whole(os.path.dirname(cached), root)):
+            return cached if file else os.path.dirname(cached)
+    # Imported here: it takes a third of a second, and most checkpoints are local files.
+    import huggingface_hub
+
+    try:
+        if file:
+            return huggingface_hub.hf_hub_download(repository, file, revision=revision)
+        names = huggingface_hub.HfApi().list_repo_files(repository, revision=revision)
+        return huggingface_hub.snapshot_download(
+            repository, revision=revision, allow_patterns=needed(names, root)
+        )
+    except Exception as error:  # The client, and what it connects with, have no one exception.
+        lines = str(error).strip().splitlines() or [""]
+        reason = f"{type(error).__name__}: {lines[0]:.200}".rstrip(": ")
+        raise CheckpointError(
+            f"{address}: not in the local cache, and not to be had from the hub ({reason}); "
+            f"where there is a network, `hf download {repository}` puts it into the cache"
+        ) from None
+
+
+def needed(names: Collection[str], root: str | None) -> list[str]:
+    """Which files of a repository to download: configs, and the weights that will be read."""
+    configs = [name for name in names if name.endswith(".json") and name.count("/") < 2]
+    weights = _weights(names, root)
+    if weights is None or weights.endswith(".json"):
+        return [*configs, *_shards(names, weights or "")]
+    return [*configs, weights]
+
+
+def _is_whole(folder: str, root: str | None) -> bool:
+    names = files_of(folder)
+    weights = _weights(names, root)
+    if weights is None or not weights.endswith(".json"):
+        return weights is not None
+    shards = _shards(names, weights)
+    return bool(shards) and len(shards) == int(re.split(r"-of-|\.", shards[0])[-2])
+
+
+def _weights(names: Collection[str], root: str | None) -> str | None:
+    part = pipeline_part(names, root)
+    return weight_file(names) or (weight_file(names, part) if part else None)
+
+
+def _shards(names: Collection[str], index: str) -> list[str]:
+    # Of unet/model.safetensors.index.json: unet/model-00001-of-00002.safetensors.
+    stem = re.escape(index.partition(".")[0])
+    form = re.compile(rf"{stem}(\.fp16)?-\d+-of-\d+\.(safetensors|bin)")
+    return [name for name in names if index and form.fullmatch(name)]
+
+
+def _cached(repository: str, name: str, revision: str | None) -> str | None:
+    import huggingface_hub
+
+    try:
+        path = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
+    except ValueError as error:
+        raise CheckpointError(f"{PREFIX}{repository}: {str(error).splitlines()[0]}") from None
+    return path if isinstance(path, str) else None

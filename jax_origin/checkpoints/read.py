@@ -1,0 +1,107 @@
+"""One door for checkpoints of every format: what a file is, its content says."""
+
+import os
+
+from jax_origin.checkpoints import hub
+from jax_origin.checkpoints.arrays import LazyArrays
+from jax_origin.checkpoints.diffusers_folder import read_folder
+from jax_origin.checkpoints.file_part import FilePart, open_file
+from jax_origin.checkpoints.npz import is_npz, read_npz
+from jax_origin.checkpoints.pickled import Budget
+from jax_origin.checkpoints.safetensors import looks_like_safetensors, open_safetensors
+from jax_origin.checkpoints.sharded import read_sharded
+from jax_origin.checkpoints.stylegan_pickle import Globals, read_network_pickle
+from jax_origin.checkpoints.torch_file import (
+    LEGACY_HEAD,
+    is_torch_zip,
+    read_torch_legacy,
+    read_torch_zip,
+)
+from jax_origin.checkpoints.torch_tar import is_tar, read_torch_tar
+from jax_origin.checkpoints.tree import Checkpoint, checkpoint_of, select
+from jax_origin.checkpoints.zip_members import zip_members
+
+_NOT_WEIGHTS = {
+    b"version https://git-lfs": "a pointer of Git LFS; `git lfs pull` fetches the file itself",
+    b"<!doctype html": "a web page, not a checkpoint; look at how it was downloaded",
+    b"<html": "a web page, not a checkpoint; look at how it was downloaded",
+    b"\x89hdf\r\n": "HDF5 is not read; save the weights as safetensors",
+    b"gguf": "GGUF is not read; take the safetensors",
+}
+
+
+def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Checkpoint:
+    """Opens a checkpoint of any published format, without PyTorch and without running code of it.
+
+    Read are: safetensors, alone or in shards with an index; what torch.save wrote (zip, the format
+    before PyTorch 1.6, tar); StyleGAN2-ADA's, StyleGAN3's and EDM's network pickles; NumPy's .npz;
+    folders of diffusers' models and pipelines; and steps of Orbax's as our training writes them.
+
+    Args:
+      path: A file, a folder, or an address on the Hugging Face hub: ``hf://org/name``,
+        ``hf://org/name@revision``, ``hf://org/name/file``.
+      root: The arrays under this name alone, by the rest of their names: ``"g_ema"``, ``"D"``, or
+        a part of a pipeline. By default all arrays, but of a network pickle those of ``G_ema`` (or
+        ``ema``), and of a pipeline those of its ``unet`` or ``transformer``.
+
+    Returns:
+      The arrays by name, each read when it is asked for; what the checkpoint says of the
+      architecture (a network's init kwargs, config.json, plain values beside the tensors); and
+      `path`.
+
+    Raises:
+      CheckpointError: If there is no such checkpoint, it is damaged or of no format above, or it
+        holds anything but plain values and tensors; the message names it. A look-up in `arrays`
+        raises it too, when the file has changed since.
+    """
+    source = os.fspath(path)
+    if source.startswith(hub.PREFIX):
+        found = hub.fetch(source, root=root)
+        return read_checkpoint(found, root=root)._replace(source=source)
+    if not os.path.isdir(source):
+        return _read_file(open_file(source), root)
+    # Imported here: tensorstore is needed for these alone.
+    from jax_origin.checkpoints.orbax import orbax_folder, read_orbax
+
+    step = orbax_folder(source)
+    if step is None:
+        return read_folder(source, _open_weights, root=root)
+    return Checkpoint(select(read_orbax(step), root, source=source), None, source)
+
+
+def _read_file(file: FilePart, root: str | None) -> Checkpoint:
+    head = file.head(512)
+    for start, reason in _NOT_WEIGHTS.items():
+        if head.lower().startswith(start):
+            raise file.error(reason)
+    if looks_like_safetensors(head) or file.path.endswith(".safetensors"):
+        arrays, metadata = open_safetensors(file)
+        metadata.pop("format", None)
+        return Checkpoint(select(arrays, root, source=file.path), metadata or None, file.path)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        members = zip_members(file)
+        if is_npz(members):
+            arrays = select(read_npz(file, members), root, source=file.path)
+            return Checkpoint(arrays, None, file.path)
+        if not is_torch_zip(members):
+            raise file.error("a zip archive that neither torch.save nor NumPy wrote")
+    elif head.lstrip().startswith(b"{"):
+        arrays = select(read_sharded(file, _open_weights), root, source=file.path)
+        return Checkpoint(arrays, None, file.path)
+    budget = Budget(file)
+    find = Globals(budget)
+    if head.startswith(b"PK"):
+        tree = read_torch_zip(file, members, find, budget)
+    elif head.startswith(LEGACY_HEAD):
+        tree = read_torch_legacy(file, find, budget)
+    elif is_tar(head):
+        tree = read_torch_tar(file, find, budget)
+    elif head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
+        tree = read_network_pickle(file, find, budget)
+    else:
+        raise file.error("a file of no format that is read: safetensors, torch.save, pickle, npz")
+    return checkpoint_of(tree, budget, root=root, source=file.path)
+
+
+def _open_weights(file: FilePart) -> LazyArrays:
+    return _read_file(file, None).arrays
