@@ -188,6 +188,7 @@ _REBUILD: dict[str, Callable[..., Any]] = {
 TENSORS: dict[str, Callable[..., Any] | None] = {
     **_REBUILD,
     **dict.fromkeys((*STORAGE_DTYPES, *_DTYPES)),
+    **dict.fromkeys(f"torch.{name}Tensor" for name in _STORAGES),
     "torch._tensor._rebuild_from_type_v2": _tensor_with_attributes,
     "torch.Tensor": None,
     "torch.nn.parameter.Parameter": None,
