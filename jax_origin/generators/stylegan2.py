@@ -83,10 +83,14 @@ class StyleGAN2(Generator):
         _require("architecture", architecture, ARCHITECTURES)
         _require("noise_mode", noise_mode, NOISE_MODES)
         _require("latent_space", latent_space, LATENT_SPACES)
-        if label is not None and not (isinstance(label, int) and 0 <= label < c_dim):
-            raise ValueError(
-                f"label must be None or a class from 0 to c_dim={c_dim}, not {label!r}"
-            )
+        counts = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
+        for name, count in {**counts, "channels": channels, "widths": min(widths)}.items():
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+        if label is not None and label not in range(c_dim):
+            known = f"None or a class from 0 to {c_dim - 1}, not {label!r}"
+            known = known if c_dim else "None: the network has no classes"
+            raise ValueError(f"label must be {known}")
         if latent_space == "w" and truncation_cutoff is not None:
             raise ValueError("one w for all layers has no truncation_cutoff; latent_space='w+' has")
         self.image_size = image_size
@@ -193,6 +197,10 @@ class StyleGAN2(Generator):
 
     def __call__(self, latents: jax.Array) -> jax.Array:
         """Latents [N, *latent_shape] to images [N, H, W, C] in [0, 1]."""
+        return clip_straight_through(self.unclipped(latents))
+
+    def unclipped(self, latents: jax.Array) -> jax.Array:
+        """The same, with what is below 0 and above 1: what the network is trained on."""
         if self.latent_space == "z":
             ws = self.styles(latents)
         elif self.latent_space == "w":
@@ -206,7 +214,7 @@ class StyleGAN2(Generator):
             # A block's image shares its vector with the next block's first convolution.
             x, image = block(x, image, ws[:, max(0, 2 * i - 1) : 2 * i + 2])
         assert image is not None  # the last block makes one
-        return clip_straight_through(image / 2 + 0.5)
+        return image / 2 + 0.5
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:

@@ -16,36 +16,52 @@ from jax_origin.generators import Generator, sample_latents
 class Discriminator(nnx.Module):
     """DCGAN's discriminator (pytorch/examples/dcgan, ``netD``) for any power-of-two size.
 
+    Without its batch norms it has biases, weights that keep the scale of activations (He et al.;
+    ICCV 2015), and as a last feature how much the batch varies (Karras et al.; ICLR 2018).
+
     Args:
       image_size: Side of the image: 4 times a power of two.
       width: Channels of the first stage (``ndf``); each later stage has twice as many.
       channels: Image channels.
+      batch_norm: Whether the stages after the first one have batch norms.
       rngs: Keys for the initial weights.
     """
 
-    def __init__(self, *, image_size: int, width: int, channels: int, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        width: int,
+        channels: int,
+        batch_norm: bool = True,
+        rngs: nnx.Rngs,
+    ):
         depth = image_size.bit_length() - 3
         sizes = [channels, *(width * 2**i for i in range(depth))]
-        conv = functools.partial(
-            nnx.Conv,
-            use_bias=False,
-            kernel_init=nnx.initializers.normal(0.02),
-            rngs=rngs,
-        )
+        init = nnx.initializers.normal(0.02) if batch_norm else nnx.initializers.he_normal()
+        conv = functools.partial(nnx.Conv, use_bias=not batch_norm, kernel_init=init, rngs=rngs)
+        self.batch_norm = batch_norm
         self.convs = nnx.List(
             [conv(i, o, (4, 4), strides=2, padding=1) for i, o in itertools.pairwise(sizes)]
         )
-        self.norms = nnx.List([nnx.BatchNorm(size, momentum=0.9, rngs=rngs) for size in sizes[2:]])
-        self.output = nnx.Linear(
-            16 * sizes[-1], 1, kernel_init=nnx.initializers.normal(0.02), rngs=rngs
-        )
+        normed = sizes[2:] if batch_norm else []
+        self.norms = nnx.List([nnx.BatchNorm(size, momentum=0.9, rngs=rngs) for size in normed])
+        features = 16 * sizes[-1] + (not batch_norm)
+        self.output = nnx.Linear(features, 1, kernel_init=nnx.initializers.normal(0.02), rngs=rngs)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Images [N, H, W, C] in [-1, 1] to logits [N], high for real ones."""
-        x = nnx.leaky_relu(self.convs[0](images), 0.2)
-        for conv, norm in zip(list(self.convs)[1:], self.norms, strict=True):
-            x = nnx.leaky_relu(norm(conv(x)), 0.2)
-        return self.output(x.reshape(x.shape[0], -1))[:, 0]
+        x = images
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if self.batch_norm and i:
+                x = self.norms[i - 1](x)
+            x = nnx.leaky_relu(x, 0.2)
+        x = x.reshape(x.shape[0], -1)
+        if not self.batch_norm:
+            variation = jnp.sqrt(jnp.var(x, axis=0) + 1e-8).mean()
+            x = jnp.concatenate([x, jnp.broadcast_to(variation, (len(x), 1))], axis=1)
+        return self.output(x)[:, 0]
 
 
 class GanTask:
@@ -55,7 +71,11 @@ class GanTask:
       cls: The generator's class.
       config: Its configuration.
       discriminator_width: Channels of the discriminator's first stage.
-      learning_rate: Adam's, for both.
+      learning_rate: Adam's.
+      discriminator_learning_rate: The discriminator's, if it has one of its own.
+      batch_norm: Whether the discriminator has batch norms.
+      gradient_penalty: Weight of R1 (Mescheder, Geiger, Nowozin; ICML 2018), gamma in
+        ``gamma / 2 |gradient of a real image's logit|^2``; taken on a quarter of the batch.
       average_decay: Decay a step of the averaged generator, which is the one that is kept.
       latent_batch: Latents a pass when the averaged generator's batch statistics are measured.
     """
@@ -67,17 +87,28 @@ class GanTask:
         *,
         discriminator_width: int = 64,
         learning_rate: float = 2e-4,
+        discriminator_learning_rate: float | None = None,
+        batch_norm: bool = True,
+        gradient_penalty: float = 0.0,
         average_decay: float = 0.999,
         latent_batch: int = 256,
     ):
         self._make = lambda rngs: cls(**config, rngs=rngs)
         self._latent_batch = latent_batch
         self._decay = average_decay
+        self._penalty = gradient_penalty
         self._optimizer = optax.adam(learning_rate, b1=0.5, b2=0.999)
+        self._critic_optimizer = optax.adam(
+            discriminator_learning_rate or learning_rate, b1=0.5, b2=0.999
+        )
         abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
         height, _, channels = abstract.image_shape
         self._make_discriminator = lambda rngs: Discriminator(
-            image_size=height, width=discriminator_width, channels=channels, rngs=rngs
+            image_size=height,
+            width=discriminator_width,
+            channels=channels,
+            batch_norm=batch_norm,
+            rngs=rngs,
         )
         self._graph = nnx.split(abstract)[0]
         critic = nnx.eval_shape(lambda: self._make_discriminator(nnx.Rngs(0)))
@@ -98,7 +129,7 @@ class GanTask:
             "optimizer": self._optimizer.init(params),
             "critic_params": critic_params,
             "critic_rest": critic_rest,
-            "critic_optimizer": self._optimizer.init(critic_params),
+            "critic_optimizer": self._critic_optimizer.init(critic_params),
         }
 
     def _step(
@@ -111,7 +142,9 @@ class GanTask:
 
         def generate(params: Any, rest: Any) -> tuple[jax.Array, Any]:
             generator = nnx.merge(self._graph, params, rest, copy=True)
-            fake = generator(sample_latents(generator, latent_key, images.shape[0])) * 2 - 1
+            # Clipped pixels would hide from the discriminator how far beyond the range they are.
+            make = getattr(generator, "unclipped", generator)
+            fake = make(sample_latents(generator, latent_key, images.shape[0])) * 2 - 1
             return fake, nnx.state(generator, nnx.Not(nnx.Param))
 
         def judge(params: Any, rest: Any, batch: jax.Array) -> tuple[jax.Array, Any]:
@@ -127,12 +160,16 @@ class GanTask:
             real_logits, critic_rest = judge(params, state["critic_rest"], real)
             fake_logits, critic_rest = judge(params, critic_rest, jax.lax.stop_gradient(fake))
             loss = jnp.mean(nnx.softplus(-real_logits)) + jnp.mean(nnx.softplus(fake_logits))
+            if self._penalty:
+                some = real[: max(1, len(real) // 4)]
+                slopes = jax.grad(lambda batch: judge(params, critic_rest, batch)[0].sum())(some)
+                loss += self._penalty / 2 * jnp.sum(slopes**2) / len(some)
             return loss, critic_rest
 
         (loss_d, critic_rest), grads = jax.value_and_grad(critic_loss, has_aux=True)(
             state["critic_params"]
         )
-        updates, critic_optimizer = self._optimizer.update(grads, state["critic_optimizer"])
+        updates, critic_optimizer = self._critic_optimizer.update(grads, state["critic_optimizer"])
         critic_params = optax.apply_updates(state["critic_params"], updates)
 
         def generator_loss(fake: jax.Array) -> jax.Array:
@@ -156,10 +193,11 @@ class GanTask:
         return new, {"loss_d": loss_d, "loss_g": loss_g}
 
     def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
-        """The averaged generator; its batch statistics are measured anew, for its own weights."""
+        """The averaged generator; batch statistics are measured anew, for its own weights."""
         copies = jax.tree.map(jnp.copy, (state["average"], state["rest"]))
         generator = nnx.merge(self._graph, *copies)
-        for i in range(40):
+        measured = jax.tree.leaves(nnx.state(generator, nnx.BatchStat))
+        for i in range(40 if measured else 0):
             latents = sample_latents(generator, jax.random.fold_in(key, i), self._latent_batch)
             _measure(generator, latents)
         generator.eval()
