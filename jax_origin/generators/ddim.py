@@ -25,8 +25,9 @@ class DDIM(Generator):
     """Noise to an image by a fixed number of DDIM steps without added noise (eta = 0).
 
     The arithmetic is that of diffusers' ``DDIMPipeline`` with a ``DDIMScheduler`` (Apache-2.0).
-    The estimate of the image is clipped with its gradient passed straight through. Each step is
-    rematerialised: a gradient keeps the image before each step, and one step's activations.
+    The estimate of the image is clipped with its gradient passed straight through. The steps are
+    one ``lax.scan``, each rematerialised: a gradient keeps the image before each step, and the
+    activations of one step.
 
     Args:
       image_size: Side of the image.
@@ -37,11 +38,6 @@ class DDIM(Generator):
       label: The class whose images it makes; None for a network without classes.
       inversion_iterations: Rounds of fixed-point iteration for each step of `encode`.
       rngs: Keys for the initial weights.
-
-    Attributes:
-      unroll: True runs the steps one after the other, False in ``lax.scan``, None as suits the
-        platform: convolutions within a scan are slow on CPU, and elsewhere the scan compiles
-        faster. The numbers are the same.
     """
 
     kind: ClassVar[str] = "ddim"
@@ -69,7 +65,6 @@ class DDIM(Generator):
         self.num_steps = num_steps
         self.label = label
         self.inversion_iterations = inversion_iterations
-        self.unroll: bool | None = None
         self.unet = UNet(network, rngs=rngs)
 
     @property
@@ -143,15 +138,8 @@ class DDIM(Generator):
     def _run(
         self, step: Callable[[jax.Array, Steps], jax.Array], x: jax.Array, steps: Steps
     ) -> jax.Array:
-        unroll = jax.default_backend() == "cpu" if self.unroll is None else self.unroll
-        if not unroll:
-            kept = jax.checkpoint(step, prevent_cse=False)
-            scanned = Steps(*map(jnp.asarray, steps))
-            return jax.lax.scan(lambda x, at: (kept(x, at), None), x, scanned)[0]
-        kept = jax.checkpoint(step)
-        for i in range(len(steps.times)):
-            x = kept(x, Steps(*(part[i] for part in steps)))
-        return x
+        kept = jax.checkpoint(step, prevent_cse=False)
+        return jax.lax.scan(lambda x, at: (kept(x, at), None), x, Steps(*map(jnp.asarray, steps)))[0]
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jax_origin.generators.convolution import Conv
 from jax_origin.generators.unet_blocks import (
     Attention,
     Downsample,
@@ -195,7 +196,7 @@ class UNet(nnx.Module):
         self.time2 = nnx.Linear(embedding, embedding, rngs=rngs)
         classes = config.classes
         self.labels = None if classes is None else nnx.Embed(classes, embedding, rngs=rngs)
-        self.input = nnx.Conv(config.in_channels, widths[0], (3, 3), padding=1, rngs=rngs)
+        self.input = Conv(config.in_channels, widths[0], 3, rngs=rngs)
         down, up = [], []
         channels, skips = widths[0], [widths[0]]
         for level, width in enumerate(widths):
@@ -224,14 +225,7 @@ class UNet(nnx.Module):
             up.append(_Level(blocks, attentions(level, config.blocks + 1), resample(level, "up")))
         self.down, self.up = nnx.List(down), nnx.List(up)
         self.norm = GroupNorm(channels, config.norm_groups, config.norm_epsilon)
-        self.output = nnx.Conv(
-            channels,
-            config.out_channels,
-            (3, 3),
-            padding=1,
-            kernel_init=nnx.initializers.zeros,
-            rngs=rngs,
-        )
+        self.output = Conv(channels, config.out_channels, 3, zero=True, rngs=rngs)
 
     def __call__(
         self, images: jax.Array, times: jax.Array, labels: jax.Array | None = None

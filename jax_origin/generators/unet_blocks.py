@@ -1,15 +1,11 @@
 """The parts of a diffusion U-Net: group norm, residual block, attention, resampling, time."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-_Conv3x3 = functools.partial(nnx.Conv, kernel_size=(3, 3), padding=1)
-# The last layer of each branch begins at zero, so that a fresh network passes its input on.
-_zeros = nnx.initializers.zeros
+from jax_origin.generators.convolution import Conv
 
 
 def time_features(
@@ -72,9 +68,7 @@ class Downsample(nnx.Module):
 
     def __init__(self, channels: int, padding: int, *, rngs: nnx.Rngs):
         edges = (1, 1) if padding else (0, 1)
-        self.conv = nnx.Conv(
-            channels, channels, (3, 3), strides=2, padding=(edges, edges), rngs=rngs
-        )
+        self.conv = Conv(channels, channels, 3, stride=2, padding=edges, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, C] -> [N, H/2, W/2, C]."""
@@ -86,7 +80,7 @@ class Upsample(nnx.Module):
     """Twice the size by repetition, then a convolution."""
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs):
-        self.conv = _Conv3x3(channels, channels, rngs=rngs)
+        self.conv = Conv(channels, channels, 3, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, C] -> [N, 2H, 2W, C]."""
@@ -96,6 +90,9 @@ class Upsample(nnx.Module):
 
 class ResidualBlock(nnx.Module):
     """Two convolutions, conditioned on time and label, beside a shortcut.
+
+    The last layer of a branch, here and in `Attention`, begins at zero: a fresh network passes its
+    input on.
 
     Args:
       in_channels: Of the input.
@@ -127,12 +124,12 @@ class ResidualBlock(nnx.Module):
         self.resize = resize
         self.divisor = divisor
         self.norm1 = GroupNorm(in_channels, groups, epsilon)
-        self.conv1 = _Conv3x3(in_channels, out_channels, rngs=rngs)
+        self.conv1 = Conv(in_channels, out_channels, 3, rngs=rngs)
         self.embed = nnx.Linear(embedding, out_channels * (2 if scale_shift else 1), rngs=rngs)
         self.norm2 = GroupNorm(out_channels, groups, epsilon)
-        self.conv2 = _Conv3x3(out_channels, out_channels, kernel_init=_zeros, rngs=rngs)
+        self.conv2 = Conv(out_channels, out_channels, 3, zero=True, rngs=rngs)
         same = in_channels == out_channels
-        self.shortcut = None if same else nnx.Conv(in_channels, out_channels, (1, 1), rngs=rngs)
+        self.shortcut = None if same else Conv(in_channels, out_channels, 1, rngs=rngs)
 
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, in], [N, embedding] -> [N, H', W', out]."""
@@ -183,7 +180,7 @@ class Attention(nnx.Module):
         self.query = nnx.Linear(channels, channels, rngs=rngs)
         self.key = nnx.Linear(channels, channels, rngs=rngs)
         self.value = nnx.Linear(channels, channels, rngs=rngs)
-        self.output = nnx.Linear(channels, channels, kernel_init=_zeros, rngs=rngs)
+        self.output = nnx.Linear(channels, channels, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[N, H, W, C] -> the same."""
