@@ -1,0 +1,296 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_origin.checkpoints import CheckpointError, rename, write_safetensors
+from jax_origin.generators import DDIM, fingerprint, open_generator
+from jax_origin.generators.diffusion_schedule import Schedule
+from jax_origin.generators.storage import build, save_generator
+
+from .diffusers_unet import CIFAR10, IMAGENET64, reference_unet
+
+TOLERANCE = 1e-4
+SIZE = 8
+UNET = {
+    **CIFAR10,
+    "sample_size": SIZE,
+    "block_out_channels": [8, 16],
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+}
+
+
+def noise(count=2, seed=3):
+    return np.random.default_rng(seed).normal(size=(count, SIZE, SIZE, 3)).astype(np.float32)
+
+
+@functools.cache
+def reference(damped=True):
+    """The reference network; damped, its samples stay near [-1, 1], as a trained one's do."""
+    torch = pytest.importorskip("torch")
+    network, arrays = reference_unet(torch, UNET)
+    if damped:
+        with torch.no_grad():
+            network.conv_out.weight.mul_(0.3)
+        arrays = {name: v.numpy() for name, v in network.state_dict().items()}
+    return network, arrays
+
+
+def ours(arrays, stored, **changes):
+    config = {**DDIM.reference_config(stored), **changes}
+    return build(DDIM, config, rename(arrays, DDIM.reference_renames(config)), source="test")
+
+
+def their_sample(torch, network, scheduler, x, steps, **options):
+    """diffusers' DDIMPipeline, without its rounding to 8 bits, and with a gradient."""
+    scheduler.set_timesteps(steps)
+    for t in scheduler.timesteps:
+        x = scheduler.step(network(x, t).sample, t, x, eta=0.0, **options).prev_sample
+    return (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+
+
+def both(stored_schedule, steps, **options):
+    torch = pytest.importorskip("torch")
+    from diffusers import DDIMScheduler
+
+    network, arrays = reference()
+    latents = noise()
+    with torch.no_grad():
+        scheduler = DDIMScheduler(**stored_schedule)
+        x = torch.tensor(latents.transpose(0, 3, 1, 2))
+        theirs = their_sample(torch, network, scheduler, x, steps, **options).numpy()
+    stored = {"unet": UNET, "scheduler": stored_schedule}
+    generator = ours(arrays, stored, num_steps=steps)
+    if options:
+        schedule = {**generator.schedule.as_dict(), **options}
+        generator = ours(arrays, stored, num_steps=steps, schedule=schedule)
+    return np.asarray(jax.jit(lambda z: generator(z))(latents)), theirs
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps"),
+    [
+        ({}, 50),
+        ({"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"}, 50),
+        ({"prediction_type": "sample", "timestep_spacing": "trailing"}, 50),
+        ({"beta_schedule": "squaredcos_cap_v2", "clip_sample_range": 0.7}, 50),
+        ({"clip_sample": False, "timestep_spacing": "trailing", "set_alpha_to_one": False}, 50),
+        ({"clip_sample": False, "beta_schedule": "scaled_linear", "steps_offset": 1}, 10),
+        ({"prediction_type": "v_prediction", "timestep_spacing": "linspace"}, 13),
+        (
+            {
+                "prediction_type": "v_prediction",
+                "rescale_betas_zero_snr": True,
+                "timestep_spacing": "trailing",
+                "clip_sample": False,
+            },
+            10,
+        ),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_a_whole_sample_is_diffusers(schedule, steps):
+    found, theirs = both(schedule, steps)
+    assert found.shape == theirs.shape == (2, SIZE, SIZE, 3)
+    assert theirs.std() > 0.05
+    assert ((theirs > 0) & (theirs < 1)).mean() > 0.1
+    assert np.abs(found - theirs).max() < TOLERANCE
+
+
+def test_noise_taken_anew_from_the_clipped_image_is_diffusers():
+    found, theirs = both({}, 20, use_clipped_model_output=True)
+    assert np.abs(found - theirs).max() < TOLERANCE
+    assert np.abs(both({}, 20)[0] - found).max() > 1e-2
+
+
+def test_the_gradient_is_diffusers():
+    torch = pytest.importorskip("torch")
+    from diffusers import DDIMScheduler
+
+    network, arrays = reference()
+    schedule = {"clip_sample": False, "prediction_type": "v_prediction"}
+    latents = 0.3 * noise()
+    weights = np.random.default_rng(0).normal(size=latents.shape).astype(np.float32)
+    x = torch.tensor(latents.transpose(0, 3, 1, 2), requires_grad=True)
+    images = their_sample(torch, network, DDIMScheduler(**schedule), x, 4)
+    inside = ((images > 0) & (images < 1)).detach().numpy()  # PyTorch passes nothing outside
+    (images * torch.tensor(weights)).sum().backward()
+    generator = ours(arrays, {"unet": UNET, "scheduler": schedule}, num_steps=4)
+    found = jax.jit(jax.grad(lambda z: (generator(z) * weights * inside).sum()))(latents)
+    theirs = x.grad.numpy().transpose(0, 2, 3, 1)
+    assert inside.mean() > 0.8
+    assert np.abs(theirs).max() > 0.1
+    assert np.abs(np.asarray(found) - theirs).max() < TOLERANCE
+
+
+def small(seed=0, strength=0.1, **changes):
+    """A small DDIM with every weight away from zero."""
+    unet = {"widths": (8, 16), "blocks": 1, "norm_groups": 4, "middle_norm_groups": 4}
+    options = {"image_size": SIZE, "unet": unet, "num_steps": 5, **changes}
+    options["unet"] = {**unet, **changes.get("unet", {})}
+    generator = DDIM(**options, rngs=nnx.Rngs(seed))
+    rng = np.random.default_rng(seed)
+    draw = lambda w: w + strength * jnp.asarray(rng.normal(size=w.shape), w.dtype)  # noqa: E731
+    nnx.update(generator, jax.tree.map(draw, nnx.state(generator)))
+    return generator
+
+
+def test_a_clipped_estimate_passes_its_gradient():
+    generator = small(schedule={"clip_sample_range": 1e-3})
+    gradient = jax.grad(lambda z: generator(z).sum())(jnp.asarray(noise()))
+    assert (jnp.abs(gradient) > 0).mean() > 0.99
+
+
+def test_a_gradient_keeps_one_image_a_step():
+    latents = jnp.asarray(noise(8))
+
+    def temporary_bytes(function):
+        program = jax.jit(jax.grad(lambda z: function(z).sum())).lower(latents).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    evaluation = temporary_bytes(lambda z: small().unet(z, jnp.full(8, 10.0)))
+    few, many = (temporary_bytes(small(num_steps=steps)) for steps in (10, 50))
+    assert many - few <= 1.2 * 40 * latents.nbytes
+    assert many < 1.2 * evaluation + 60 * latents.nbytes
+
+
+def test_forward_and_reverse_derivatives_agree():
+    generator, z = small(), jnp.asarray(noise())
+    tangent, cotangent = (jnp.asarray(noise(seed=seed)) for seed in (5, 6))
+    _, forward = jax.jvp(generator, (z,), (tangent,))
+    _, pull_back = jax.vjp(generator, z)
+    np.testing.assert_allclose(
+        jnp.vdot(forward, cotangent), jnp.vdot(tangent, pull_back(cotangent)[0]), rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_an_encoded_image_comes_back(prediction):
+    schedule = {"prediction_type": prediction, "clip_sample": False}
+    once = small(strength=0.02, schedule=schedule, num_steps=20)
+    images = jax.jit(once)(0.3 * jnp.asarray(noise()))
+    assert 0 < images.min() and images.max() < 1
+    errors = []
+    for iterations in (1, 4):
+        generator = small(
+            strength=0.02, schedule=schedule, num_steps=20, inversion_iterations=iterations
+        )
+        encoded = jax.jit(lambda x, g=generator: g.encode(x))(images)
+        assert encoded.shape == (2, SIZE, SIZE, 3)
+        errors.append(float(jnp.abs(generator(encoded) - images).max()))
+    assert errors[0] < 0.05
+    assert errors[1] < errors[0] / 5
+
+
+def test_a_label_is_part_of_the_map():
+    torch = pytest.importorskip("torch")
+    stored = {**IMAGENET64, "sample_size": SIZE, "block_out_channels": [8, 16, 24]}
+    network, arrays = reference_unet(torch, stored)
+    first, second = (ours(arrays, stored, label=label, num_steps=1) for label in (0, 4))
+    z = noise()
+    with torch.no_grad():
+        theirs = network(torch.tensor(z.transpose(0, 3, 1, 2)), 0, torch.full((2,), 4)).sample
+    found = second.unet(jnp.asarray(z), jnp.zeros(2), jnp.full(2, 4))
+    assert np.abs(found - theirs.numpy().transpose(0, 2, 3, 1)).max() < TOLERANCE
+    assert np.abs(first(z) - second(z)).max() > 1e-3
+    assert fingerprint(first) != fingerprint(second)
+
+
+def test_a_learned_variance_is_left_out():
+    z = jnp.asarray(noise())
+    wide, narrow = small(unet={"out_channels": 6}), small()
+    state = nnx.state(wide)
+    for leaf in ("kernel", "bias"):
+        kept = state["unet"]["output"][leaf]
+        kept.set_value(kept[...][..., :3])
+    nnx.update(narrow, state)
+    np.testing.assert_allclose(wide(z), narrow(z), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_steps": 6},
+        {"schedule": {"beta_end": 0.03}},
+        {"schedule": {"clip_sample": False}},
+        {"unet": {"flip_sin_to_cos": False}},
+    ],
+)
+def test_all_that_shapes_the_map_is_in_its_fingerprint(change):
+    assert fingerprint(small(**change)) != fingerprint(small())
+
+
+def test_a_diffusers_file_opens_with_its_configuration(tmp_path):
+    network, arrays = reference()
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    write_safetensors(path, arrays)
+    config = DDIM.reference_config({"unet": UNET, "scheduler": {"_class_name": "DDPMScheduler"}})
+    generator = open_generator(path, kind="ddim", config={**config, "num_steps": 3})
+    assert generator.config["num_steps"] == 3
+    assert generator.image_shape == generator.latent_shape == (SIZE, SIZE, 3)
+    # Its names and shapes alone leave out the size and the groups, which are tiny here.
+    unsaid = {"image_size": SIZE, "unet": {"norm_groups": 4, "middle_norm_groups": 4}}
+    again = open_generator(path, kind="ddim", config={**unsaid, "num_steps": 3})
+    assert fingerprint(again) == fingerprint(generator)
+    with pytest.raises(CheckpointError, match="8 channels do not divide into 32 groups"):
+        open_generator(path, kind="ddim")
+
+
+def test_a_saved_one_opens_again(tmp_path):
+    generator = small(num_steps=3)
+    save_generator(tmp_path / "g", generator, dtype=np.float32)
+    assert fingerprint(open_generator(tmp_path / "g")) == fingerprint(generator)
+
+
+def test_guided_diffusions_arguments_are_read():
+    config = DDIM.reference_config(
+        {
+            "image_size": 64,
+            "num_channels": 192,
+            "num_res_blocks": 3,
+            "num_head_channels": 64,
+            "attention_resolutions": "32,16,8",
+            "class_cond": True,
+            "learn_sigma": True,
+            "noise_schedule": "cosine",
+            "diffusion_steps": 4000,
+            "use_new_attention_order": True,
+        }
+    )
+    assert config["unet"]["out_channels"] == 6
+    assert not config["unet"]["heads_outermost"]
+    assert config["schedule"]["beta_schedule"] == "squaredcos_cap_v2"
+    assert config["schedule"]["num_train_timesteps"] == 4000
+    assert config["label"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_size": 7}, "image_size must be a multiple of 2, not 7"),
+        ({"num_steps": 0}, "steps must be 1 to 1000, not 0"),
+        ({"num_steps": 1001}, "steps must be 1 to 1000, not 1001"),
+        ({"label": 1}, "label must be None"),
+        ({"unet": {"classes": 3}}, "label must be 0 to 2, not None"),
+        ({"unet": {"classes": 3}, "label": 3}, "label must be 0 to 2, not 3"),
+        ({"inversion_iterations": 0}, "inversion_iterations must be at least 1"),
+        ({"schedule": {"beta": 1}}, r"schedule: unknown \['beta'\]"),
+        ({"schedule": {"beta_schedule": "cosine"}}, "beta_schedule must be one of"),
+        ({"schedule": {"prediction_type": "noise"}}, "prediction_type must be one of"),
+        ({"schedule": {"timestep_spacing": "even"}}, "timestep_spacing must be one of"),
+        ({"schedule": {"steps_offset": 900}}, "leads past the last time"),
+        ({"schedule": {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}}, "epsilon"),
+    ],
+)
+def test_a_wrong_option_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        small(**change)
+
+
+def test_a_schedule_that_is_not_built_here_is_refused():
+    with pytest.raises(ValueError, match="schedule with thresholding"):
+        Schedule.of_diffusers({"thresholding": True})
