@@ -4,8 +4,6 @@ from jax_origin.calibration.calibration import (
     AS_MADE,
     DECISIONS,
     Calibration,
-    CalibrationError,
-    ForeignGroup,
     start_path,
 )
 from jax_origin.calibration.decision import (
@@ -14,10 +12,22 @@ from jax_origin.calibration.decision import (
     FITS_NEITHER,
     TOO_FEW,
     Decision,
+    Decisions,
     accepting_score,
     decide,
+    decide_arrays,
 )
-from jax_origin.calibration.rule import RULES, Conformal, Grubbs, Rule
+from jax_origin.calibration.errors import CalibrationError
+from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.rule import (
+    RULES,
+    Conformal,
+    Grubbs,
+    KernelDensity,
+    PredictionInterval,
+    Rule,
+    scores_needed,
+)
 
 __all__ = [
     "AS_MADE",
@@ -31,10 +41,15 @@ __all__ = [
     "CalibrationError",
     "Conformal",
     "Decision",
+    "Decisions",
     "ForeignGroup",
     "Grubbs",
+    "KernelDensity",
+    "PredictionInterval",
     "Rule",
     "accepting_score",
     "decide",
+    "decide_arrays",
+    "scores_needed",
     "start_path",
 ]

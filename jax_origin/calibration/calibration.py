@@ -9,9 +9,11 @@ from reprlib import repr as short_repr
 from typing import Any, TypeGuard
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from jax_origin.calibration.rule import RULES, as_scores
+from jax_origin.calibration.errors import CalibrationError
+from jax_origin.calibration.foreign import ForeignGroup, sound_scores
+from jax_origin.calibration.rule import RULES, build_rule
 from jax_origin.checkpoints import CheckpointError, read_safetensors, write_safetensors
 from jax_origin.files import atomic_write
 
@@ -27,40 +29,6 @@ _READABLE = (2, 3)  # a file of version 2 has no conditions, and is the same oth
 _REMEDY = "make one with scripts/calibrate.py"
 
 
-class CalibrationError(ValueError):
-    """A calibration that cannot be read, is not sound, or is for something else; one line."""
-
-
-@dataclass(frozen=True, eq=False)
-class ForeignGroup:
-    """Scores of images of one foreign origin: photographs, or another generator's.
-
-    Attributes:
-      scores: float64 [M], M >= 1, finite, >= 0.
-      independent: how many independent sources they come from, 1 to M: crops of one photograph
-        are one source.
-    """
-
-    scores: NDArray[np.float64]
-    independent: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scores", _sound_scores(self.scores, "foreign scores"))
-        if not _is_int(self.independent) or not 1 <= self.independent <= self.scores.size:
-            raise CalibrationError(
-                f"independent must be a whole number from 1 to {self.scores.size}, the number of "
-                f"foreign scores; got {short_repr(self.independent)}"
-            )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, ForeignGroup):
-            return NotImplemented
-        return self.independent == other.independent and np.array_equal(self.scores, other.scores)
-
-    def __hash__(self) -> int:
-        return hash((self.independent, self.scores.tobytes()))
-
-
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """Scores of images known to belong, of foreign ones by group, and all that they depend on.
@@ -72,10 +40,11 @@ class Calibration:
     Attributes:
       generator: name, fingerprint, latent_shape and image_shape (height, width, channels) of the
         generator that made the belonging images.
-      method: name; inversion (its settings); score; rule (a name in RULES); decision (a name in
-        DECISIONS); alpha and beta in (0, 1), the default rates of error (beta may be None where
-        the decision is "published"); floor >= 0, from which scores are clamped; reference, the
-        fingerprint of a reference model, or None.
+      method: name; inversion (its settings); score; rule (a name in RULES); rule_options (the
+        rule's options by name, where it has any); decision (a name in DECISIONS); alpha and beta in
+        (0, 1), the default rates of error (beta may be None where the decision is "published");
+        floor >= 0, from which scores are clamped; reference, the fingerprint of a reference model,
+        or None.
       belonging: scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
       conditions: scores of the same after an edit, by the edit's name; may be empty. p is the
         largest over all of them and the images as made.
@@ -111,6 +80,8 @@ class Calibration:
             object.__setattr__(self, name, _plain_json(getattr(self, name), name))
         _check_fields(self.generator, _GENERATOR_FIELDS, "generator")
         _check_fields(self.method, _METHOD_FIELDS, "method")
+        if not isinstance(self.method.get("rule_options", {}), dict):
+            raise CalibrationError("method.rule_options must hold the rule's options by name")
         if self.method["beta"] is None and self.method["decision"] != "published":
             raise CalibrationError("method.beta must not be null where the decision needs it")
         for name, number in self.packages.items():
@@ -130,17 +101,17 @@ class Calibration:
                 raise CalibrationError("the learned start's weights are not those it was made with")
             object.__setattr__(self, "start", plain)
 
-        object.__setattr__(self, "belonging", _sound_scores(self.belonging, "belonging scores"))
+        object.__setattr__(self, "belonging", sound_scores(self.belonging, "belonging scores"))
         if not isinstance(self.conditions, dict) or AS_MADE in self.conditions:
             raise CalibrationError(f"conditions must hold scores by edit, none called {AS_MADE!r}")
         conditions = {
-            name: _sound_scores(scores, f"scores of belonging images after {name!r}")
+            name: sound_scores(scores, f"scores of belonging images after {name!r}")
             for name, scores in self.conditions.items()
         }
         object.__setattr__(self, "conditions", conditions)
         for scores in self.belonging_by_condition.values():
             try:
-                RULES[self.method["rule"]](scores)
+                build_rule(self.method["rule"], scores, **self.rule_options)
             except ValueError as error:
                 raise CalibrationError(str(error)) from None
         if not isinstance(self.foreign, dict):
@@ -159,6 +130,11 @@ class Calibration:
     def floor(self) -> float:
         """The value from which scores are clamped before they are ranked."""
         return float(self.method["floor"])
+
+    @property
+    def rule_options(self) -> dict[str, Any]:
+        """The rule's options by name; none unless the method has them."""
+        return dict(self.method.get("rule_options", {}))
 
     @property
     def digest(self) -> str:
@@ -281,10 +257,7 @@ class Calibration:
         content |= {name: getattr(self, name) for name in _FILE_FIELDS}
         content["belonging"] = self.belonging.tolist()
         content["conditions"] = {name: s.tolist() for name, s in self.conditions.items()}
-        content["foreign"] = {
-            name: {"independent": group.independent, "scores": group.scores.tolist()}
-            for name, group in self.foreign.items()
-        }
+        content["foreign"] = {name: _plain_group(group) for name, group in self.foreign.items()}
         return content
 
 
@@ -395,24 +368,6 @@ def _plain_json(value: Any, name: str) -> dict[str, Any]:
     return copied
 
 
-def _sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Returns scores as read-only float64 [N], N >= 1, finite and >= 0."""
-    try:
-        array = as_scores(scores, name)
-    except ValueError as error:
-        raise CalibrationError(str(error)) from None
-    if not array.size:
-        raise CalibrationError(f"there are no {name}: need at least one")
-    for is_wrong, word in ((~np.isfinite(array), "infinite"), (array < 0, "negative")):
-        if is_wrong.any():
-            raise CalibrationError(
-                f"{name} hold {np.count_nonzero(is_wrong)} {word}, the first at index "
-                f"{np.flatnonzero(is_wrong)[0]}: scores are finite and 0 or more"
-            )
-    array.flags.writeable = False
-    return array
-
-
 def _listed_scores(values: Any, name: str) -> NDArray[np.float64]:
     if not isinstance(values, list) or not all(_is_number(value) for value in values):
         raise CalibrationError(f"{name} must be a list of numbers")
@@ -422,16 +377,33 @@ def _listed_scores(values: Any, name: str) -> NDArray[np.float64]:
         raise CalibrationError(f"{name} hold a number too large to be a score") from None
 
 
+def _plain_group(group: ForeignGroup) -> dict[str, Any]:
+    """Returns a group as plain JSON; what it does not have is left out, as in older files."""
+    plain: dict[str, Any] = {"independent": group.independent, "scores": group.scores.tolist()}
+    if group.sources is not None:
+        plain["sources"] = group.sources.tolist()
+    if group.used_for:
+        plain["used_for"] = list(group.used_for)
+    return plain
+
+
 def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
     if not isinstance(groups, dict):
         raise CalibrationError("foreign must hold foreign groups by name")
     read = {}
     for name, group in groups.items():
-        if not isinstance(group, dict) or set(group) != {"scores", "independent"}:
-            raise CalibrationError(f"foreign group {name!r} must hold scores and independent")
+        needed = {"scores", "independent"}
+        if not isinstance(group, dict) or not needed <= set(group) <= needed | _OPTIONAL:
+            raise CalibrationError(
+                f"foreign group {name!r} must hold scores and independent, and may hold "
+                f"{' and '.join(sorted(_OPTIONAL))}"
+            )
         try:
             scores = _listed_scores(group["scores"], "foreign scores")
-            read[name] = ForeignGroup(scores, group["independent"])
+            optional = {field: group[field] for field in _OPTIONAL & set(group)}
+            if not all(isinstance(value, list) for value in optional.values()):
+                raise CalibrationError("sources and used_for must be lists")
+            read[name] = ForeignGroup(scores, group["independent"], **optional)
         except CalibrationError as error:
             raise CalibrationError(f"foreign group {name!r}: {error}") from None
     return read
@@ -442,6 +414,9 @@ def _listed_conditions(conditions: Any) -> dict[str, NDArray[np.float64]]:
         raise CalibrationError("conditions must hold belonging scores by edit")
     named = {name: f"belonging scores after {name!r}" for name in conditions}
     return {name: _listed_scores(conditions[name], words) for name, words in named.items()}
+
+
+_OPTIONAL = {"sources", "used_for"}
 
 
 def _read_json(where: str) -> Any:

@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
-from jax_origin.calibration.rule import RULES, Rule, as_scores, check_rate
+from jax_origin.calibration.rule import (
+    Rule,
+    as_scores,
+    build_rule,
+    check_rate,
+    scores_needed,
+)
 
 FITS_BOTH = "fits both"
 FITS_NEITHER = "fits neither"
@@ -36,6 +42,24 @@ class Decision(NamedTuple):
     condition: str = AS_MADE
 
 
+class Decisions(NamedTuple):
+    """What N scores say, given a calibration: `Decision` as arrays.
+
+    Attributes:
+      p: float64 [N].
+      q: float64 [N]; None without foreign groups.
+      verdict: belongs, foreign or undecided, str [N].
+      reason: text or None, object [N].
+      condition: str [N].
+    """
+
+    p: NDArray[np.float64]
+    q: NDArray[np.float64] | None
+    verdict: NDArray[np.str_]
+    reason: NDArray[np.object_]
+    condition: NDArray[np.str_]
+
+
 def decide(
     scores: ArrayLike,
     calibration: Calibration,
@@ -57,7 +81,8 @@ def decide(
 
     All scores are clamped from below at the calibration's floor first: differences near the floor
     of 8-bit images carry no evidence. Where a calibration is too small to reach alpha or beta, and
-    that is what keeps an image undecided, the reason names the number of images needed.
+    that is what keeps an image undecided, the reason names the number of images needed. A rule that
+    can exclude nothing at alpha attributes nothing either: everything would fit.
 
     Without foreign groups the verdict follows from p alone, and the reason says that the rate of
     false attribution is unknown. For a method with the "published" decision it follows from p alone
@@ -76,42 +101,37 @@ def decide(
       ValueError: a NaN or misshapen score; alpha or beta outside (0, 1); no beta where the
         decision needs one.
     """
-    method = calibration.method
-    published = method["decision"] == "published"
-    alpha = method["alpha"] if alpha is None else alpha
-    beta = method["beta"] if beta is None else beta
-    check_rate(alpha, "alpha")
-    if beta is not None:
-        check_rate(beta, "beta")
-
-    floor = calibration.floor
-    clamped = np.maximum(as_scores(scores, "scores"), floor)
-    foreign = {
-        name: np.sort(np.maximum(group.scores, floor))
-        for name, group in calibration.foreign.items()
-    }
-    rules = _rules(calibration)
-    by_condition = np.stack([rule.p_value(clamped) for rule in rules.values()])
-    p = by_condition.max(axis=0)
-    conditions = np.array(list(rules))[by_condition.argmax(axis=0)]
-    # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
-    accepting = max(rule.threshold(alpha) for rule in rules.values())
-    fits = clamped <= accepting
-    fewest = min(scores.size for scores in calibration.belonging_by_condition.values())
-    short_of_belonging = _short_of_belonging(alpha, fewest) if accepting == math.inf else []
-
-    if published or not foreign:
-        codes, outcomes = _on_p_alone(fits, short_of_belonging, known=bool(foreign))
-    else:
-        if beta is None:
-            raise ValueError("beta is not in the calibration's method: give beta")
-        codes, outcomes = _on_both(clamped, fits, foreign, beta, short_of_belonging)
-
-    qs: list[float] | list[None] = [None] * clamped.size
-    if foreign:
-        qs = _foreign_p_value(clamped, foreign).tolist()
+    p, q, codes, outcomes, conditions = _decided(scores, calibration, alpha, beta)
+    qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
     rows = zip(p.tolist(), qs, codes.tolist(), conditions.tolist(), strict=True)
     return [Decision(p, q, *outcomes[code], condition) for p, q, code, condition in rows]
+
+
+def decide_arrays(
+    scores: ArrayLike,
+    calibration: Calibration,
+    *,
+    alpha: float | None = None,
+    beta: float | None = None,
+) -> Decisions:
+    """Decides as `decide` does, for many scores at once: arrays in, arrays out.
+
+    Args:
+      scores: [N], one for each image, computed as the calibration's were; no NaN.
+      calibration: the scores of images known to belong, and of foreign ones.
+      alpha: rate of false exclusion, in (0, 1); None means the calibration's own.
+      beta: rate of false attribution, in (0, 1); None means the calibration's own.
+
+    Returns:
+      The decisions, in order.
+
+    Raises:
+      ValueError: as `decide` does.
+    """
+    p, q, codes, outcomes, conditions = _decided(scores, calibration, alpha, beta)
+    verdicts = np.array([verdict for verdict, _ in outcomes])
+    reasons = np.array([reason for _, reason in outcomes], dtype=object)
+    return Decisions(p, q, verdicts[codes], reasons[codes], conditions)
 
 
 def accepting_score(
@@ -130,15 +150,12 @@ def accepting_score(
     Raises:
       ValueError: as `decide` does.
     """
-    method = calibration.method
-    alpha = method["alpha"] if alpha is None else alpha
-    beta = method["beta"] if beta is None else beta
-    check_rate(alpha, "alpha")
-    if beta is not None:
-        check_rate(beta, "beta")
+    alpha, beta = _rates(calibration, alpha, beta)
     floor = calibration.floor
     highest = max(rule.threshold(alpha) for rule in _rules(calibration).values())
-    if method["decision"] != "published" and beta is not None:
+    if highest == math.inf:
+        return None
+    if calibration.method["decision"] != "published" and beta is not None:
         for group in calibration.foreign.values():
             # As many foreign scores may be as low as the image's, and no more; by the divisions
             # that q uses.
@@ -150,22 +167,75 @@ def accepting_score(
             if allowed < num:
                 bound = np.sort(np.maximum(group.scores, floor))[allowed]
                 highest = min(highest, float(np.nextafter(bound, 0.0)))
-    if not math.isfinite(highest):
-        return None
     (decision,) = decide([highest], calibration, alpha=alpha, beta=beta)
     return highest if decision.verdict == "belongs" else None
 
 
+_Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]
+
+
+def _decided(
+    scores: ArrayLike, calibration: Calibration, alpha: float | None, beta: float | None
+) -> tuple[
+    NDArray[np.float64],
+    NDArray[np.float64] | None,
+    NDArray[np.int_],
+    list[_Outcome],
+    NDArray[np.str_],
+]:
+    """Returns p, q, each image's outcome as an index into those that can occur, and conditions."""
+    alpha, beta = _rates(calibration, alpha, beta)
+    published = calibration.method["decision"] == "published"
+    floor = calibration.floor
+    clamped = np.maximum(as_scores(scores, "scores"), floor)
+    foreign = {
+        name: np.sort(np.maximum(group.scores, floor))
+        for name, group in calibration.foreign.items()
+    }
+    rules = _rules(calibration)
+    p = np.zeros(clamped.shape)
+    conditions = np.full(clamped.shape, AS_MADE, f"U{max(map(len, rules))}")
+    for name, rule in rules.items():
+        fit = rule.p_value(clamped)
+        conditions[fit > p] = name
+        np.maximum(p, fit, out=p)
+    # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
+    accepting = max(rule.threshold(alpha) for rule in rules.values())
+    fits = clamped <= accepting
+    short_of_belonging = []
+    if accepting == math.inf:
+        confidence = calibration.rule_options.get("confidence")
+        fewest = min(scores.size for scores in calibration.belonging_by_condition.values())
+        short_of_belonging = _short_of_belonging(alpha, fewest, confidence)
+    q = _foreign_p_value(clamped, foreign) if foreign else None
+    if published or not foreign:
+        codes, outcomes = _on_p_alone(fits, short_of_belonging, known=bool(foreign))
+    else:
+        if beta is None:
+            raise ValueError("beta is not in the calibration's method: give beta")
+        codes, outcomes = _on_both(clamped, fits, foreign, beta, short_of_belonging)
+    return p, q, codes, outcomes, conditions
+
+
 def _rules(calibration: Calibration) -> dict[str, Rule]:
     """The calibration's rule on the belonging scores of each condition."""
-    make = RULES[calibration.method["rule"]]
+    rule, options = calibration.method["rule"], calibration.rule_options
     return {
-        name: make(np.maximum(scores, calibration.floor))
+        name: build_rule(rule, np.maximum(scores, calibration.floor), **options)
         for name, scores in calibration.belonging_by_condition.items()
     }
 
 
-_Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]
+def _rates(
+    calibration: Calibration, alpha: float | None, beta: float | None
+) -> tuple[float, float | None]:
+    """Returns alpha and beta, the calibration's own where they are not given."""
+    alpha = calibration.method["alpha"] if alpha is None else alpha
+    beta = calibration.method["beta"] if beta is None else beta
+    check_rate(alpha, "alpha")
+    if beta is not None:
+        check_rate(beta, "beta")
+    return alpha, beta
 
 
 def _on_p_alone(
@@ -192,15 +262,16 @@ def _on_both(
     fits_enough = _foreign_p_value(scores, enough) > beta
     fits_foreign = fits_enough | bool(short)
     short_of_foreign = [
-        f"beta={beta:g} needs at least {_num_needed(beta)} images of foreign group {name!r}, "
+        f"beta={beta:g} needs at least {scores_needed(beta)} images of foreign group {name!r}, "
         f"this calibration has {group.size}"
         for name, group in short.items()
     ]
     both: _Outcome = ("undecided", FITS_BOTH)
-    if short_of_belonging:
-        both = ("undecided", _too_few(short_of_belonging))
+    belongs: _Outcome = ("belongs", None)
+    if short_of_belonging:  # Everything fits: that it does speaks for nothing.
+        both = belongs = ("undecided", _too_few(short_of_belonging))
     outcomes: list[_Outcome] = [
-        ("belongs", None),
+        belongs,
         ("foreign", None),
         ("undecided", FITS_NEITHER),
         both,
@@ -224,23 +295,13 @@ def _foreign_p_value(
     return q
 
 
-def _short_of_belonging(alpha: float, num: int) -> list[str]:
+def _short_of_belonging(alpha: float, num: int, confidence: float | None) -> list[str]:
+    at = "" if confidence is None else f" at confidence {confidence:g}"
     return [
-        f"alpha={alpha:g} needs at least {_num_needed(alpha)} belonging images, "
-        f"this calibration has {num}"
+        f"alpha={alpha:g}{at} needs at least {scores_needed(alpha, confidence=confidence)} "
+        f"belonging images, this calibration has {num}"
     ]
 
 
 def _too_few(shortfalls: list[str]) -> str:
     return f"{TOO_FEW}: {'; '.join(shortfalls)}"
-
-
-def _num_needed(rate: float) -> int:
-    """Returns the smallest N >= 1 with 1 / (N + 1) <= rate, by the division that p and q use."""
-    num = max(1, math.ceil(1.0 / rate) - 1)
-    # 1 / rate is rounded, down or up: then the whole number is one off.
-    while 1.0 / (num + 1) > rate:
-        num += 1
-    while num > 1 and 1.0 / num <= rate:
-        num -= 1
-    return num

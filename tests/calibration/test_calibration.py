@@ -255,6 +255,23 @@ def test_weights_that_are_not_those_of_the_digest_are_refused():
         learned(start=start, start_weights={})
 
 
+def test_sources_marks_and_the_rules_options_are_kept_and_older_files_lack_them(tmp_path):
+    group = ForeignGroup([0.7, 0.9, 0.8], 2, sources=[4, 4, 9], used_for=("threshold",))
+    options = method(rule_options={"confidence": 0.95})
+    saved = calibrated(foreign={"photos": group}, **options)
+    saved.save(tmp_path / "a.json")
+    loaded = Calibration.load(tmp_path / "a.json")
+    assert loaded == saved and loaded.digest == saved.digest
+    assert loaded.foreign["photos"] == group
+    assert loaded.foreign["photos"].sources.tolist() == [4, 4, 9]
+    assert loaded.rule_options == {"confidence": 0.95}
+    assert saved != calibrated(foreign={"photos": group.marked("recipe")}, **options)
+    calibrated().save(tmp_path / "b.json")
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert set(content["foreign"]["photos"]) == {"scores", "independent"}
+    assert "rule_options" not in content["method"]
+
+
 def test_floor_is_the_methods():
     assert calibrated(**method(floor=0)).floor == 0.0
     assert calibrated().floor == 1e-5
@@ -268,8 +285,12 @@ def test_floor_is_the_methods():
         ({"belonging": [0.1, math.inf]}, "belonging scores hold 1 infinite, the first at index 1"),
         ({"belonging": [-0.1, 0.2]}, "belonging scores hold 1 negative, the first at index 0"),
         ({"belonging": [[0.1]]}, "one number for each image"),
-        (method(rule="grubs"), "method.rule must be one of conformal, grubbs; got 'grubs'"),
+        (method(rule="grubs"), "method.rule must be one of conformal, grubbs, t, kde; got 'grubs'"),
         (method(rule="grubbs") | {"belonging": [1, 2]}, "grubbs rule needs at least 3"),
+        (method(rule_options=[]), "method.rule_options must hold the rule's options by name"),
+        (method(rule_options={"k": 1}), "the conformal rule has no option 'k'; it has confidence"),
+        (method(rule="t", rule_options={"k": 1}), "the t rule has no option 'k'; it has none"),
+        (method(rule_options={"confidence": "1"}), "confidence must lie strictly between 0 and 1"),
         (method(decision="q"), "method.decision must be one of two_errors, published; got 'q'"),
         (method(alpha=1.0), "method.alpha must be between 0 and 1; got 1.0"),
         (method(alpha=True), "method.alpha must be between 0 and 1; got True"),
@@ -339,6 +360,18 @@ def test_independent_sources_are_counted_among_the_scores(independent):
         (
             lambda c: c["foreign"]["photos"].update(independent=9),
             "foreign group 'photos': independent must be a whole number",
+        ),
+        (
+            lambda c: c["foreign"]["photos"].update(sources=[0, 1]),
+            "foreign group 'photos': sources name 2 different sources, independent says 1",
+        ),
+        (
+            lambda c: c["foreign"]["photos"].update(used_for="threshold"),
+            "foreign group 'photos': sources and used_for must be lists",
+        ),
+        (
+            lambda c: c["foreign"]["photos"].update(weight=1),
+            "may hold sources and used_for",
         ),
         (lambda c: c["method"].pop("floor"), "method lacks floor"),
         (lambda c: c["method"].update(alpha="x\ny" * 1000), "method.alpha must be between"),

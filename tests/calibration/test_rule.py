@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from jax_origin.calibration import RULES, Conformal, Grubbs
+from jax_origin.calibration import (
+    RULES,
+    Conformal,
+    Grubbs,
+    KernelDensity,
+    PredictionInterval,
+    scores_needed,
+)
 
 # Few distinct values, so that ties are common.
 tied_scores = st.lists(st.integers(0, 6).map(lambda i: i / 8), min_size=1, max_size=30)
@@ -54,6 +61,98 @@ def test_rate_of_one_conformal_calibration_follows_the_stated_beta_law():
     law = stats.beta(5, 96)
     assert stats.kstest(false_exclusion, law.cdf).pvalue > 0.01
     assert law.interval(0.90) == pytest.approx((0.020, 0.089), abs=5e-4)
+
+
+def test_a_rank_with_confidence_is_that_of_the_binomial():
+    scores = np.arange(1.0, 101)
+    rule = Conformal(scores, confidence=0.95)
+    assert rule.threshold(0.05) == 99.0  # k = 2: the second largest
+    # P(Beta(k, N + 1 - k) > alpha) = P(Binomial(N, alpha) < k): 0.037 at k = 2, 0.118 at k = 3.
+    for k, chance in ((2, 0.0371), (3, 0.1183)):
+        assert stats.beta(k, 101 - k).sf(0.05) == pytest.approx(chance, abs=1e-4)
+        assert stats.binom(100, 0.05).cdf(k - 1) == pytest.approx(chance, abs=1e-4)
+    for confidence in (0.5, 0.8, 0.95, 0.99):
+        for alpha in (0.01, 0.03, 0.05, 0.2, 0.7):
+            # Rank k has k - 1 belonging scores above its threshold.
+            ranks = [
+                k for k in range(1, 101) if stats.binom(100, alpha).cdf(k - 1) <= 1 - confidence
+            ]
+            expected = scores[100 - max(ranks)] if ranks else math.inf
+            assert Conformal(scores, confidence=confidence).threshold(alpha) == expected
+
+
+@given(tied_scores, rates, st.floats(0.01, 0.99))
+@settings(deadline=None)
+def test_with_confidence_too_it_accepts_where_p_is_over_alpha(belonging, alpha, confidence):
+    rule = Conformal(belonging, confidence=confidence)
+    scores = np.array([*belonging, -1.0, 0.3, 2.0])
+    assert ((scores <= rule.threshold(alpha)) == (rule.p_value(scores) > alpha)).all()
+
+
+def test_p_with_confidence_is_the_upper_clopper_pearson_limit():
+    rule = Conformal(np.arange(50), confidence=0.9)
+    for above in (0, 1, 7, 49, 50):
+        limit = stats.binomtest(above, 50, alternative="less").proportion_ci(0.9, "exact").high
+        assert rule.p_value([49.5 - above])[0] == pytest.approx(limit, rel=1e-9)
+
+
+def test_one_calibrations_rate_stays_under_alpha_with_the_confidence_asked_for():
+    calibrations = np.random.default_rng(1).random((4000, 100))
+    rates_ = [1 - Conformal(scores, confidence=0.95).threshold(0.05) for scores in calibrations]
+    # k = 2 by the law: 3.7% of calibrations are over; 0.3% is one standard error.
+    assert np.mean(np.array(rates_) > 0.05) == pytest.approx(0.037, abs=0.01)
+    assert stats.kstest(rates_, stats.beta(2, 99).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("confidence", [None, 0.5, 0.95])
+@pytest.mark.parametrize("rate", [0.5, 0.05, 0.03, 0.01, 0.001, 1e-8])
+def test_the_number_of_scores_needed_is_the_smallest_that_can_exclude(rate, confidence):
+    num = scores_needed(rate, confidence=confidence)
+    if num < 10_000:
+        assert Conformal(np.arange(num), confidence=confidence).threshold(rate) == num - 1
+        if num > 1:
+            fewer = Conformal(np.arange(num - 1), confidence=confidence)
+            assert fewer.threshold(rate) == math.inf
+    assert scores_needed(0.001, confidence=0.95) == 2995
+    assert scores_needed(0.01, confidence=0.95) == 299
+
+
+def test_the_prediction_limit_is_students():
+    # Hahn and Meeker's factor for one fresh observation at 95%, n = 10: 1.833 sqrt(1.1) = 1.9226.
+    scores = np.random.default_rng(4).normal(size=10)
+    rule = PredictionInterval(scores)
+    factor = (rule.threshold(0.05) - scores.mean()) / scores.std(ddof=1)
+    assert factor == pytest.approx(1.9226, abs=1e-4)
+    assert rule.p_value([rule.threshold(0.03), rule.threshold(0.6)]) == pytest.approx([0.03, 0.6])
+    assert rule.p_value([-math.inf, math.inf]).tolist() == [1.0, 0.0]
+
+
+def test_the_prediction_limit_excludes_alpha_of_normal_scores():
+    rng = np.random.default_rng(5)
+    calibrations = rng.normal(3, 2, size=(4000, 12))
+    thresholds = [PredictionInterval(scores).threshold(0.05) for scores in calibrations]
+    assert stats.norm(3, 2).sf(thresholds).mean() == pytest.approx(0.05, abs=0.003)
+
+
+def test_the_density_rule_is_the_published_recipe():
+    scores = np.random.default_rng(6).gamma(3.0, size=80)
+    # Kernel by kernel: Scott's width is s N^(-1/5).
+    s = scores.std(ddof=1)
+    grid = np.linspace(scores.min() - s, scores.max() + s, 10_000)
+    width = s * 80 ** (-1 / 5)
+    share = np.cumsum(stats.norm.pdf(grid[:, None], scores, width).sum(axis=1))
+    expected = np.interp(0.95, share / share[-1], grid)
+    assert KernelDensity(scores).threshold(0.05) == pytest.approx(expected, rel=1e-12)
+    rule = KernelDensity(scores)
+    assert rule.p_value([rule.threshold(a) for a in (0.01, 0.3)]) == pytest.approx([0.01, 0.3])
+    assert rule.p_value([-math.inf, math.inf]).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-6, 1e150])
+def test_the_density_rule_knows_no_scale(scale):
+    scores = np.random.default_rng(6).gamma(3.0, size=80)
+    threshold = KernelDensity(scores * scale).threshold(0.05)
+    assert threshold == pytest.approx(KernelDensity(scores).threshold(0.05) * scale, rel=1e-9)
 
 
 # One-sided critical values: Grubbs and Beck, Technometrics 14 (1972), table 1.
@@ -116,8 +215,9 @@ def test_grubbs_at_100_scores_rejects_a_thousandth_of_normal_scores_not_a_twenti
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e-5, 1 / 3])
-def test_grubbs_accepts_the_common_value_of_equal_scores_and_nothing_above(value):
-    rule = Grubbs([value] * 7)
+@pytest.mark.parametrize("name", ["grubbs", "t", "kde"])
+def test_of_equal_scores_the_common_value_is_accepted_and_nothing_above(name, value):
+    rule = RULES[name]([value] * 7)
     assert rule.threshold(0.05) == value
     assert rule.p_value([0.0, value, value + 1e-9]).tolist() == [1.0, 1.0, 0.0]
 
@@ -139,6 +239,9 @@ def test_p_never_rises_with_the_score_and_nor_does_the_threshold_with_alpha(name
     [
         (lambda: Conformal([]), "the conformal rule needs at least 1 belonging score; got 0"),
         (lambda: Grubbs([1, 2]), "the grubbs rule needs at least 3 belonging scores; got 2"),
+        (lambda: PredictionInterval([1]), "the t rule needs at least 2 belonging scores; got 1"),
+        (lambda: KernelDensity([1]), "the kde rule needs at least 2 belonging scores; got 1"),
+        (lambda: Conformal([1], confidence=1), "confidence must lie strictly between 0 and 1"),
         (lambda: Conformal([1, math.nan]), "belonging scores hold 1 NaN, the first at index 1"),
         (lambda: Grubbs([1, 2, math.inf]), "must be finite"),
         (lambda: Conformal([[1.0]]), r"shape \[N\]; got shape \[1, 1\]"),
