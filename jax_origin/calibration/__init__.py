@@ -17,8 +17,22 @@ from jax_origin.calibration.decision import (
     decide,
     decide_arrays,
 )
-from jax_origin.calibration.errors import CalibrationError
-from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.errors import (
+    CalibrationError,
+)
+from jax_origin.calibration.false_attribution import (
+    AttributionThreshold,
+    FalseAttribution,
+    GroupLimit,
+    TooFewNegatives,
+    attribution_threshold,
+    false_attribution_limits,
+    negatives_needed,
+    upper_limit,
+)
+from jax_origin.calibration.foreign import (
+    ForeignGroup,
+)
 from jax_origin.calibration.rule import (
     RULES,
     Conformal,
@@ -37,19 +51,27 @@ __all__ = [
     "FITS_NEITHER",
     "RULES",
     "TOO_FEW",
+    "AttributionThreshold",
     "Calibration",
     "CalibrationError",
     "Conformal",
     "Decision",
     "Decisions",
+    "FalseAttribution",
     "ForeignGroup",
+    "GroupLimit",
     "Grubbs",
     "KernelDensity",
     "PredictionInterval",
     "Rule",
+    "TooFewNegatives",
     "accepting_score",
+    "attribution_threshold",
     "decide",
     "decide_arrays",
+    "false_attribution_limits",
+    "negatives_needed",
     "scores_needed",
     "start_path",
+    "upper_limit",
 ]
