@@ -333,7 +333,7 @@ def test_independent_sources_are_counted_among_the_scores(independent):
     [
         (lambda c: c.pop("belonging"), "lacks belonging; make one with scripts/calibrate.py"),
         (lambda c: c.pop("version"), "lacks version"),
-        (lambda c: c.update(version=3), "written by a newer jax_origin .file version 4"),
+        (lambda c: c.update(version=4), "written by a newer jax_origin .file version 4"),
         (
             lambda c: c.update(version=1) or c.pop("start"),
             "lacks start; make one with scripts/calibrate.py",
