@@ -104,7 +104,10 @@ def decide(
     p, q, codes, outcomes, conditions = _decided(scores, calibration, alpha, beta)
     qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
     rows = zip(p.tolist(), qs, codes.tolist(), conditions.tolist(), strict=True)
-    return [Decision(p, q, *outcomes[code], condition=condition) for p, q, code, condition in rows]
+    return [
+        Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
+        for p, q, code, condition in rows
+    ]
 
 
 def decide_arrays(

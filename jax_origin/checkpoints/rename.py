@@ -114,9 +114,9 @@ def _parts(entry: LazyArray, layout: Layout | None, count: int) -> list[LazyArra
         laid_out = layout(array) if layout else array
         return np.split(laid_out, count, axis=-1) if count > 1 else [laid_out]
 
+    def part(i: int) -> LazyArray:
+        return LazyArray(stand_ins[i].shape, stand_ins[i].dtype, lambda: read(entry.read())[i])
+
     # One number under strides of zero: it has the shape and takes no memory.
     stand_ins = read(np.broadcast_to(np.zeros((), entry.dtype), entry.shape))
-    return [
-        LazyArray(part.shape, part.dtype, lambda i=i: read(entry.read())[i])
-        for i, part in enumerate(stand_ins)
-    ]
+    return [part(i) for i in range(count)]

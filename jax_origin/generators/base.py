@@ -41,6 +41,8 @@ class Generator(nnx.Module):
     """
 
     kind: ClassVar[str]
+    reference_fields: ClassVar[frozenset[str]] = frozenset()
+    """Of what a checkpoint says of itself: entries by which `reference_config` knows it."""
     name: str = ""  # what messages and records call it; `load_generator` sets it
 
     @property
@@ -65,6 +67,11 @@ class Generator(nnx.Module):
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
         """The table from the reference checkpoint's names to ours."""
+        raise NotImplementedError(f"{cls.__name__} has no reference checkpoint")
+
+    @classmethod
+    def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration that a checkpoint's own description says; over what shapes imply."""
         raise NotImplementedError(f"{cls.__name__} has no reference checkpoint")
 
     @classmethod

@@ -71,6 +71,7 @@ class Consistency(Generator):
     """
 
     kind: ClassVar[str] = "consistency"
+    reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS
 
     def __init__(
         self,

@@ -41,6 +41,7 @@ class DDIM(Generator):
     """
 
     kind: ClassVar[str] = "ddim"
+    reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS
 
     def __init__(
         self,
@@ -139,7 +140,9 @@ class DDIM(Generator):
         self, step: Callable[[jax.Array, Steps], jax.Array], x: jax.Array, steps: Steps
     ) -> jax.Array:
         kept = jax.checkpoint(step, prevent_cse=False)
-        return jax.lax.scan(lambda x, at: (kept(x, at), None), x, Steps(*map(jnp.asarray, steps)))[0]
+        return jax.lax.scan(lambda x, at: (kept(x, at), None), x, Steps(*map(jnp.asarray, steps)))[
+            0
+        ]
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:

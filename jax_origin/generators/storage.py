@@ -7,14 +7,16 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import CheckpointError, read_safetensors, rename, write_safetensors
+from jax_origin.checkpoints import CheckpointError, LazyArrays, read_safetensors, write_safetensors
 from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, flat_weights
 from jax_origin.generators.consistency import Consistency
+from jax_origin.generators.convert import Reference, read_reference, write_reference
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.stylegan2 import StyleGAN2
@@ -35,11 +37,12 @@ def open_generator(
     kind: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Generator:
-    """Opens a generator from a directory that we wrote, or from a reference's safetensors file.
+    """Opens a generator from a directory that we wrote, or from a published checkpoint.
 
     Args:
-      path: A directory with card.json and weights.safetensors, or a ``.safetensors`` file.
-      kind: Which of `KINDS` a file holds; a directory's card says it.
+      path: A directory with card.json and weights.safetensors; or a checkpoint of any format that
+        `jax_origin.checkpoints.read_checkpoint` reads, by path or as ``hf://org/name``.
+      kind: Which of `KINDS` a checkpoint holds; a directory's card says it.
       config: The architecture's arguments, over what a file's shapes imply, entry by entry also
         within an argument that is a mapping; for files only.
 
@@ -50,31 +53,22 @@ def open_generator(
       CheckpointError: If the path, the kind or the configuration is wrong, or an array is missing,
         unexpected, misshapen or not finite. The message says which.
     """
-    path = pathlib.Path(path)
-    if path.is_dir():
+    path = os.fspath(path)
+    if os.path.exists(os.path.join(path, CARD)) or (os.path.isdir(path) and kind is None):
         if kind is not None or config is not None:
             raise CheckpointError(f"{path}: a directory's card says its kind and config; pass none")
         card = read_card(path)
-        weights = path / WEIGHTS
+        weights = pathlib.Path(path) / WEIGHTS
         arrays: Mapping[str, np.ndarray] = read_safetensors(weights)
         wanted = card.get("weights_sha256")
         if wanted is not None and wanted != hash_file(weights):
             raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")
         return build(_kind(card["kind"], path), card["config"], arrays, source=str(weights))
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file or directory")
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path}: only .safetensors files and generator directories are read")
     if kind is None:
-        raise CheckpointError(f"{path}: say which generator the file holds: kind={sorted(KINDS)}")
+        raise CheckpointError(f"{path}: say which generator it holds: kind={sorted(KINDS)}")
     cls = _kind(kind, path)
-    reference = read_safetensors(path)
-    try:
-        full = _over(cls.infer_config(reference), config or {})
-        arrays = rename(reference, cls.reference_renames(full))
-    except ValueError as error:  # A CheckpointError is one.
-        raise CheckpointError(f"{path}: {error}") from None
-    return build(cls, full, arrays, source=str(path))
+    reference = read_reference(path, cls, config=config)
+    return build(cls, reference.config, reference.arrays, source=str(path))
 
 
 def build(
@@ -85,6 +79,34 @@ def build(
     source: str,
 ) -> Generator:
     """A generator of this class and configuration, with these weights under our names."""
+    entries = LazyArrays.of(arrays)
+    generator = outline(cls, config, entries, source=source)
+
+    def read(name: str) -> jax.Array:
+        with np.errstate(over="ignore"):
+            array = entries[name].astype(np.float32)
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{source}: {name} holds NaN or infinity; the file is damaged")
+        return jnp.asarray(array)
+
+    flat = {
+        path: leaf.replace(read(".".join(map(str, path))))
+        for path, leaf in nnx.to_flat_state(nnx.state(generator))
+    }
+    nnx.update(generator, nnx.from_flat_state(flat))
+    generator.eval()
+    return generator
+
+
+def outline(
+    cls: type[Generator], config: Mapping[str, Any], arrays: LazyArrays, *, source: str
+) -> Generator:
+    """A generator without its weights, whose names and shapes have been found to be these.
+
+    Raises:
+      CheckpointError: If the configuration is wrong, or an array is missing, unexpected or
+        misshapen.
+    """
     make: Callable[..., Generator] = cls
     try:
         generator = nnx.eval_shape(lambda: make(**config, rngs=nnx.Rngs(0)))
@@ -95,23 +117,45 @@ def build(
     if missing or unexpected:
         raise CheckpointError(f"{source}: missing {missing}, unexpected {unexpected}")
     for name, value in wanted.items():
-        array = arrays[name]
-        if array.shape != value.shape:
-            raise CheckpointError(
-                f"{source}: {name} is {array.shape}, {cls.kind} has {value.shape}"
-            )
-        with np.errstate(over="ignore"):
-            finite = np.isfinite(array.astype(np.float32)).all()
-        if not finite:
-            raise CheckpointError(f"{source}: {name} holds NaN or infinity; the file is damaged")
-    state = nnx.state(generator)
-    flat = {
-        path: leaf.replace(jnp.asarray(arrays[".".join(map(str, path))], jnp.float32))
-        for path, leaf in nnx.to_flat_state(state)
-    }
-    nnx.update(generator, nnx.from_flat_state(flat))
-    generator.eval()
+        shape = arrays.shapes[name]
+        if shape != value.shape:
+            raise CheckpointError(f"{source}: {name} is {shape}, {cls.kind} has {value.shape}")
     return generator
+
+
+def convert_checkpoint(
+    source: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    kind: str,
+    config: Mapping[str, Any] | None = None,
+    dtype: np.typing.DTypeLike | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Reference:
+    """Writes a published checkpoint as a directory that `open_generator` reads.
+
+    No more than one array is held at a time, however large the checkpoint is.
+
+    Args:
+      source: As `jax_origin.checkpoints.read_checkpoint` takes it.
+      out: The directory; made if need be.
+      kind: Which of `KINDS` it holds.
+      config: The architecture's arguments, over what the checkpoint says or implies.
+      dtype: What the weights are rounded to; None leaves them as they are.
+      card: More entries for the card.
+
+    Returns:
+      What was read.
+
+    Raises:
+      CheckpointError: As `open_generator`; a card is written last.
+    """
+    cls = _kind(kind, os.fspath(source))
+    reference = read_reference(source, cls, config=config)
+    generator = outline(cls, reference.config, reference.arrays, source=os.fspath(source))
+    write_reference(pathlib.Path(out) / WEIGHTS, reference.arrays, dtype=dtype)
+    _write_card(pathlib.Path(out), generator, card)
+    return reference
 
 
 def save_generator(
@@ -145,14 +189,7 @@ def save_generator(
             raise CheckpointError(f"{path}: not saved, {name} {reason}")
     path.mkdir(parents=True, exist_ok=True)
     write_safetensors(path / WEIGHTS, arrays)
-    entries = {
-        "kind": generator.kind,
-        "config": generator.config,
-        **(card or {}),
-        "weights_sha256": hash_file(path / WEIGHTS),
-    }
-    with atomic_write(path / CARD) as temporary:
-        pathlib.Path(temporary).write_text(json.dumps(entries, indent=2) + "\n")
+    _write_card(path, generator, card)
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
@@ -177,16 +214,18 @@ def hash_file(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _over(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The inferred arguments, replaced by those given, entry by entry within mappings."""
-    merged = {**inferred, **given}
-    for name in inferred.keys() & given.keys():
-        if isinstance(inferred[name], Mapping) and isinstance(given[name], Mapping):
-            merged[name] = {**inferred[name], **given[name]}
-    return merged
+def _write_card(path: pathlib.Path, generator: Generator, card: Mapping[str, Any] | None) -> None:
+    entries = {
+        "kind": generator.kind,
+        "config": generator.config,
+        **(card or {}),
+        "weights_sha256": hash_file(path / WEIGHTS),
+    }
+    with atomic_write(path / CARD) as temporary:
+        pathlib.Path(temporary).write_text(json.dumps(entries, indent=2) + "\n")
 
 
-def _kind(kind: str, path: pathlib.Path) -> type[Generator]:
+def _kind(kind: str, path: str) -> type[Generator]:
     if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(f"{path}: unknown kind {kind!r}; known: {', '.join(sorted(KINDS))}")
     return KINDS[kind]

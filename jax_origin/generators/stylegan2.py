@@ -51,6 +51,7 @@ class StyleGAN2(Generator):
     """
 
     kind: ClassVar[str] = "stylegan2_ada"
+    reference_fields: ClassVar[frozenset[str]] = frozenset({"z_dim"})
 
     def __init__(
         self,

@@ -34,6 +34,10 @@ _OPENAI_BLOCK: _Layers = (
 )
 
 
+UNET_FIELDS = frozenset({"unet", "num_channels", "block_out_channels"})
+"""Entries by which a stored configuration is known for diffusers' or OpenAI's."""
+
+
 def _linear_of_conv(array: np.ndarray) -> np.ndarray:
     """A convolution with a kernel of one pixel, [out, in, 1] or [out, in, 1, 1], as [in, out]."""
     return array.reshape(array.shape[:2]).T

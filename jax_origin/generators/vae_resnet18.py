@@ -51,6 +51,7 @@ class ResNetVAE(Generator):
     """
 
     kind: ClassVar[str] = "vae_resnet18"
+    reference_fields: ClassVar[frozenset[str]] = frozenset({"latent_dim", "input_height"})
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.checkpoints.hub import PREFIX as HUB
 from jax_origin.generators import Generator, open_generator
 from jax_origin.generators.storage import CARD, read_card
 
@@ -42,10 +43,12 @@ def load_generator(
     """Loads a generator, ready to be inspected.
 
     Args:
-      source: A name of the zoo, a directory that `scripts/train_generator.py` wrote, or a
-        ``.safetensors`` file with a reference implementation's names.
-      kind: Which architecture a file holds, one of `jax_origin.generators.KINDS`.
-      config: The architecture's arguments, where a file's shapes do not say them.
+      source: A name of the zoo; a directory that `scripts/train_generator.py` or
+        `scripts/convert_checkpoint.py` wrote; or a published checkpoint of any format that
+        `jax_origin.checkpoints.read_checkpoint` reads, by path or as ``hf://org/name``.
+      kind: Which architecture a checkpoint holds, one of `jax_origin.generators.KINDS`.
+      config: The architecture's arguments, where the checkpoint neither says nor implies them, or
+        others are wanted (a label, the number of steps).
 
     Returns:
       The generator, in evaluation mode, with its `name` set.
@@ -54,12 +57,20 @@ def load_generator(
       CheckpointError: If there is no such generator, or it does not load; the message says why.
     """
     source = os.fspath(source)
-    path = ZOO / source if source in zoo_names() else pathlib.Path(source)
+    path = pathlib.Path(source)
+    if source in zoo_names():
+        path = ZOO / source
+    elif source.startswith(HUB):
+        generator = open_generator(source, kind=kind, config=config)
+        generator.name = source.removeprefix(HUB)
+        return generator
     if not path.exists():
         raise CheckpointError(
             f"{source}: no such generator; the zoo has {', '.join(zoo_names())}, and there is no "
             "such file or directory"
         )
     generator = open_generator(path, kind=kind, config=config)
-    generator.name = read_card(path).get("name", path.name) if path.is_dir() else path.stem
+    ours = (path / CARD).exists()
+    named = path.name if path.is_dir() else path.stem
+    generator.name = read_card(path).get("name", named) if ours else named
     return generator
