@@ -14,6 +14,7 @@ from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.generators.diffusion_schedule import Schedule, Steps
 from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
+    UNET_FIELDS,
     infer_unet,
     unet_of_diffusers,
     unet_of_openai,
