@@ -208,9 +208,12 @@ class _Reader:
         at = 0
         while at < len(body):
             width = 2 if body[at] >> 4 else 1
-            steps = np.frombuffer(body[at + 1 : at + 1 + 64 * width], ">u2" if width == 2 else "u1")
-            if len(steps) != 64 or not steps.all():
-                raise _Refused("a quantisation table is truncated, or holds a zero")
+            stored = body[at + 1 : at + 1 + 64 * width]
+            if len(stored) != 64 * width:
+                raise CorruptCodes
+            steps = np.frombuffer(stored, f">u{width}")
+            if not steps.all():
+                raise _Refused("a quantisation table holds a zero")
             table = np.zeros(64, np.uint16)
             table[list(ZIGZAG)] = steps
             self.tables[body[at] & 15] = table.reshape(8, 8)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 import time
 
 import numpy as np
@@ -158,6 +159,8 @@ WHOLE = {
         (_without_last_scan(WHOLE["progressive"]), "scans are missing"),
         (WHOLE["restarts"].replace(b"\xff\xd1", b"\xff\xd2", 1), "corrupt"),
         (WHOLE["plain"][:-40] + b"\xff\xd9", "truncated"),
+        (WHOLE["grey"].replace(b"\xff\xdb\0\x43\0", b"\xff\xdb\0\x43\x10"), "truncated"),
+        (re.sub(rb"(\xff\xdb\0\x43\0).", rb"\1\0", WHOLE["grey"]), "holds a zero"),
     ],
 )
 def test_what_cannot_be_read_is_named(data, reason):
