@@ -6,6 +6,16 @@ from jax_origin.calibration.calibration import (
     Calibration,
     start_path,
 )
+from jax_origin.calibration.candidates import (
+    SEVERAL_FIT,
+    Naming,
+    name_candidates,
+)
+from jax_origin.calibration.conditions import (
+    Fit,
+    p_over_conditions,
+    q_over_groups,
+)
 from jax_origin.calibration.decision import (
     FALSE_ATTRIBUTION_UNKNOWN,
     FITS_BOTH,
@@ -16,6 +26,13 @@ from jax_origin.calibration.decision import (
     accepting_score,
     decide,
     decide_arrays,
+)
+from jax_origin.calibration.discoveries import (
+    Power,
+    attributions,
+    discovery_power,
+    exclusions,
+    require_full_scores,
 )
 from jax_origin.calibration.errors import (
     CalibrationError,
@@ -32,6 +49,11 @@ from jax_origin.calibration.false_attribution import (
 )
 from jax_origin.calibration.foreign import (
     ForeignGroup,
+)
+from jax_origin.calibration.indistinguishable import (
+    Comparison,
+    compare,
+    indistinguishable_groups,
 )
 from jax_origin.calibration.rule import (
     RULES,
@@ -50,27 +72,41 @@ __all__ = [
     "FITS_BOTH",
     "FITS_NEITHER",
     "RULES",
+    "SEVERAL_FIT",
     "TOO_FEW",
     "AttributionThreshold",
     "Calibration",
     "CalibrationError",
+    "Comparison",
     "Conformal",
     "Decision",
     "Decisions",
     "FalseAttribution",
+    "Fit",
     "ForeignGroup",
     "GroupLimit",
     "Grubbs",
     "KernelDensity",
+    "Naming",
+    "Power",
     "PredictionInterval",
     "Rule",
     "TooFewNegatives",
     "accepting_score",
     "attribution_threshold",
+    "attributions",
+    "compare",
     "decide",
     "decide_arrays",
+    "discovery_power",
+    "exclusions",
     "false_attribution_limits",
+    "indistinguishable_groups",
+    "name_candidates",
     "negatives_needed",
+    "p_over_conditions",
+    "q_over_groups",
+    "require_full_scores",
     "scores_needed",
     "start_path",
     "upper_limit",

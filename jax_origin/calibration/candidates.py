@@ -1,0 +1,132 @@
+"""Several candidates for one image: which of them made it, or none."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jax_origin.calibration.decision import FITS_BOTH, TOO_FEW
+from jax_origin.calibration.rule import check_rate
+
+SEVERAL_FIT = "several candidates fit"
+
+
+class Naming(NamedTuple):
+    """Which candidate an image is attributed to.
+
+    Attributes:
+      verdict: "named"; "none", none of these; or "undecided".
+      named: the candidate, or all of a group that cannot be told apart; empty unless named.
+      fitting: the candidates that the image fits, p > alpha, in order.
+      reason: why it is undecided, or that those named are indistinguishable; None otherwise.
+    """
+
+    verdict: Literal["named", "none", "undecided"]
+    named: tuple[str, ...]
+    fitting: tuple[str, ...]
+    reason: str | None
+
+
+def name_candidates(
+    p: ArrayLike,
+    q: ArrayLike,
+    candidates: Sequence[str],
+    *,
+    alpha: float = 0.01,
+    beta: float = 0.01,
+    indistinguishable: Sequence[Sequence[str]] = (),
+    least_p: ArrayLike | None = None,
+) -> list[Naming]:
+    """Names the candidate that made each image, "none of these", or neither.
+
+    S is the set of candidates with p > alpha. It is empty: none of these. A candidate is named only
+    if S holds it alone, or only members of one indistinguishable group (the whole group is then
+    named), and q <= beta for all of S.
+
+    What is kept, whatever the number of candidates: an image made by candidate k under the
+    settings calibrated is outside S, and so called "none" or given another's name, with probability
+    at most alpha. An image of a calibrated foreign group is given a name with probability at most
+    K beta, K the candidates; with beta / K in place of beta, at most beta. Where a candidate's
+    foreign groups hold the others' images, q speaks of these too.
+
+    Args:
+      p: [N, K], from each candidate's calibration.
+      q: [N, K], likewise.
+      candidates: K different names.
+      alpha: rate of false exclusion, in (0, 1).
+      beta: rate of false attribution, for each candidate, in (0, 1).
+      indistinguishable: groups of candidates that cannot be told apart; see
+        `indistinguishable_groups`.
+      least_p: [K], the least p-value of each candidate's rule, such as 1 / (N + 1): a candidate
+        that can never be excluded at alpha is never named, nor keeps "several fit" from being said.
+        None means that all can be excluded.
+
+    Returns:
+      A naming for each image, in order.
+
+    Raises:
+      ValueError: arrays of another shape, or values outside [0, 1]; names that repeat, or that are
+        in a group and not candidates, or in two groups; a rate outside (0, 1).
+    """
+    check_rate(alpha, "alpha")
+    check_rate(beta, "beta")
+    names = list(candidates)
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"candidates must be different names, at least one; got {names}")
+    ps, qs = _table(p, "p", len(names)), _table(q, "q", len(names))
+    if len(ps) != len(qs):
+        raise ValueError(f"p is of {len(ps)} images, q of {len(qs)}")
+    groups = _groups(names, indistinguishable)
+    excludable = np.ones(len(names), bool)
+    if least_p is not None:
+        excludable = _table([np.asarray(least_p)], "least_p", len(names))[0] <= alpha
+    fits = (ps > alpha) | ~excludable
+    return [
+        _named(fit, attributable, names, groups, excludable)
+        for fit, attributable in zip(fits, qs <= beta, strict=True)
+    ]
+
+
+def _named(
+    fits: NDArray[np.bool_],
+    attributable: NDArray[np.bool_],
+    names: list[str],
+    groups: dict[str, tuple[str, ...]],
+    excludable: NDArray[np.bool_],
+) -> Naming:
+    fitting = tuple(name for name, fit in zip(names, fits, strict=True) if fit)
+    if not fitting:
+        return Naming("none", (), (), None)
+    if not excludable[fits].all():
+        few = [name for name, able in zip(names, excludable, strict=True) if not able]
+        return Naming("undecided", (), fitting, f"{TOO_FEW}: {', '.join(few)} can exclude nothing")
+    group = groups[fitting[0]]
+    if any(name not in group for name in fitting):
+        return Naming("undecided", (), fitting, f"{SEVERAL_FIT}: {', '.join(fitting)}")
+    if not attributable[fits].all():
+        return Naming("undecided", (), fitting, FITS_BOTH)
+    reason = f"indistinguishable: {', '.join(group)}" if len(group) > 1 else None
+    return Naming("named", group, fitting, reason)
+
+
+def _groups(names: list[str], groups: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    of = {name: (name,) for name in names}
+    for group in groups:
+        for name in group:
+            if name not in of or len(of[name]) > 1:
+                raise ValueError(
+                    f"{name!r} must be a candidate, and in one indistinguishable group only"
+                )
+        together = tuple(name for name in names if name in group)
+        of |= dict.fromkeys(together, together)
+    return of
+
+
+def _table(values: ArrayLike, name: str, num: int) -> NDArray[np.float64]:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 2 or array.shape[1] != num:
+        raise ValueError(f"{name} must be [images, {num} candidates]; got {list(array.shape)}")
+    if not ((array >= 0) & (array <= 1)).all():
+        raise ValueError(f"{name} must lie in [0, 1]")
+    return array
