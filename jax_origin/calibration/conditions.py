@@ -67,10 +67,10 @@ def q_over_groups(
 ) -> Fit:
     """The largest q over foreign groups, each edited by each condition being a group of its own.
 
-    For the pair (group, condition) with M scores, q = (1 + #{foreign <= score}) / (M + 1). A foreign
-    image comes from one pair; its q there is valid for fresh images of that pair, and the largest
-    over all pairs is no smaller: attributing where it is at most beta errs at most beta, whichever
-    the pair. It is conservative: most pairs are further off than the nearest. The conditions that
+    For the pair (group, condition) with M scores, q = (1 + #{foreign <= score}) / (M + 1). A
+    foreign image comes from one pair; its q there is valid for fresh images of that pair, and the
+    largest over all pairs is no smaller: attributing where it is at most beta errs at a rate of at
+    most beta, whichever the pair. It is conservative: most pairs are further off than the nearest. The conditions that
     are calibrated for belonging images are to be calibrated for foreign ones too: an edit may well
     bring a foreign image nearer (blur does).
 

@@ -50,7 +50,7 @@ def test_a_candidate_that_can_exclude_nothing_is_never_named():
 
 
 def test_wrong_names_and_none_of_these_are_kept_to_their_rates():
-    rng, draws, num, alpha, beta = np.random.default_rng(0), 1500, 99, 0.05, 0.05
+    rng, draws, num, alpha, beta = np.random.default_rng(0), 500, 99, 0.05, 0.05
     # Scores under a, b and c of images of a, b, c and of something else.
     means = {"a": (0, 3, 1), "b": (3, 0, 2), "c": (1, 2, 0), "else": (2, 2, 2)}
     counts = dict.fromkeys(means, 0)
@@ -146,7 +146,7 @@ def test_groups_are_chains():
 def test_alike_candidates_join_and_unlike_ones_do_not_as_often_as_stated():
     prints, draws = {"a": "1", "b": "2"}, 300
     joined = [bool(indistinguishable_groups(prints, matrix(0.0, seed=i))) for i in range(draws)]
-    assert np.mean(joined) > 0.95
+    assert np.mean(joined) > 0.9
     # At this shift a fifth of the other's images lie over the 5% threshold: joined by both with
     # probability at most 5%.
     shift = 1.6449 - 0.8416

@@ -120,7 +120,7 @@ def test_no_bound_is_given_on_negatives_that_a_choice_used():
 @pytest.mark.parametrize("sizes", [(300,), (100, 100, 100), (60, 300, 1000)])
 @pytest.mark.parametrize("scales", [(1.0, 1.0, 1.0), (1.0, 0.8, 3.0)])
 def test_the_worst_group_is_over_the_wanted_rate_as_rarely_as_promised(sizes, scales):
-    rng, draws, wanted = np.random.default_rng(0), 1500, 0.05
+    rng, draws, wanted = np.random.default_rng(0), 600, 0.05
     rates = np.zeros(draws)
     for draw in range(draws):
         foreign = {
@@ -130,13 +130,13 @@ def test_the_worst_group_is_over_the_wanted_rate_as_rarely_as_promised(sizes, sc
         below = attribution_threshold(foreign, rate=wanted).below
         # The uniform distribution function, of the group that is worst.
         rates[draw] = max(min(1.0, below / scale) for scale in scales[: len(sizes)])
-    # Three standard errors of the promised 5% are 1.7%.
-    assert np.mean(rates > wanted) < 0.05 + 0.017
+    # Three standard errors of the promised 5% are 2.7%.
+    assert np.mean(rates > wanted) < 0.05 + 0.027
 
 
 @pytest.mark.parametrize("true_rates", [(0.02,) * 4, (0.001, 0.01, 0.05, 0.2)])
 def test_reported_limits_cover_the_true_rates_as_often_as_promised(true_rates):
-    rng, draws, num = np.random.default_rng(1), 1500, 120
+    rng, draws, num = np.random.default_rng(1), 600, 120
     under = over = 0
     for _ in range(draws):
         foreign = {
@@ -147,8 +147,8 @@ def test_reported_limits_cover_the_true_rates_as_often_as_promised(true_rates):
         under += report.worst < max(true_rates)
         limits = [limit.joint_limit for limit in report.groups.values()]
         over += any(limit < rate for limit, rate in zip(limits, true_rates, strict=True))
-    assert under / draws < 0.05 + 0.017
-    assert over / draws < 0.05 + 0.017
+    assert under / draws < 0.05 + 0.027
+    assert over / draws < 0.05 + 0.027
 
 
 @pytest.mark.parametrize(
