@@ -16,6 +16,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.reference = config_dict.placeholder(str)  # reference generator: score by loss ratio
     config.num_belonging = 100  # images of the generator's own
     config.num_foreign = 100  # images of each foreign group, at the most
+    # Edits to calibrate under besides images as made, names as in jax_origin.images.EDITS, such as
+    # "('jpeg-90', 'webp-80')"; None: the method's own, "()": none.
+    config.conditions = config_dict.placeholder(tuple)
     config.futility = False  # give images up that fall more slowly than belonging ones do
     config.seed = 0  # images and starting points
     config.cache = "~/.cache/jax_origin"  # learned starts, compiled programs; "": none kept

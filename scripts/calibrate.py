@@ -100,7 +100,9 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
         pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
+    conditions = method.conditions if config.conditions is None else tuple(config.conditions)
     images = config.num_belonging + sum(len(group.images) for group in groups.values())
+    images *= 1 + len(set(conditions) - {"clean"})
     models = 1 if reference is None else 2
     learned = None
     if method.inversion.start == "learned":
@@ -120,6 +122,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
             method=method,
             num_belonging=config.num_belonging,
             foreign=groups,
+            conditions=config.conditions,
             reference=reference,
             learned=learned,
             futility=config.futility,
@@ -128,7 +131,8 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
             progress=bar.update,
         )
     calibration.save(out)
-    print(f"belonging: {len(calibration.belonging)} scores, {_range(calibration.belonging)}")
+    for name, scores in calibration.belonging_by_condition.items():
+        print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
     for name, group in calibration.foreign.items():
         print(f"{name}: {len(group.scores)} scores, {_range(group.scores)}")
     print(f"wrote {out}")
