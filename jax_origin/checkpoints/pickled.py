@@ -27,12 +27,12 @@ class Known(NamedTuple):
 
 
 class Budget:
-    """The steps that reading one file may take: about a second's, and 64 MiB of text.
+    """The steps that reading one file may take, one an opcode, and one for 32 bytes of text.
 
-    The pickle of a latent diffusion model's training checkpoint takes a tenth of them.
+    A latent diffusion model's training checkpoint, with its optimizer, takes a quarter of them.
     """
 
-    def __init__(self, file: FilePart, steps: int = 1 << 21):
+    def __init__(self, file: FilePart, steps: int = 1 << 20):
         self._file, self._left = file, steps
 
     def spend(self, steps: int) -> None:

@@ -78,19 +78,18 @@ def _read_file(file: FilePart, root: str | None) -> Checkpoint:
         arrays, metadata = open_safetensors(file)
         metadata.pop("format", None)
         return Checkpoint(select(arrays, root, source=file.path), metadata or None, file.path)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        members = zip_members(file)
-        if is_npz(members):
-            arrays = select(read_npz(file, members), root, source=file.path)
-            return Checkpoint(arrays, None, file.path)
-        if not is_torch_zip(members):
-            raise file.error("a zip archive that neither torch.save nor NumPy wrote")
-    elif head.lstrip().startswith(b"{"):
-        arrays = select(read_sharded(file, _open_weights), root, source=file.path)
+    members = zip_members(file) if head.startswith((b"PK\x03\x04", b"PK\x05\x06")) else None
+    if members is not None and is_npz(members):
+        arrays = select(read_npz(file, members), root, source=file.path)
+        return Checkpoint(arrays, None, file.path)
+    if head.lstrip().startswith(b"{"):
+        arrays = select(read_sharded(file, _open_shard), root, source=file.path)
         return Checkpoint(arrays, None, file.path)
     budget = Budget(file)
     find = Globals(budget)
-    if head.startswith(b"PK"):
+    if members is not None:
+        if not is_torch_zip(members):
+            raise file.error("a zip archive that neither torch.save nor NumPy wrote")
         tree = read_torch_zip(file, members, find, budget)
     elif head.startswith(LEGACY_HEAD):
         tree = read_torch_legacy(file, find, budget)
@@ -105,3 +104,9 @@ def _read_file(file: FilePart, root: str | None) -> Checkpoint:
 
 def _open_weights(file: FilePart) -> LazyArrays:
     return _read_file(file, None).arrays
+
+
+def _open_shard(file: FilePart) -> LazyArrays:
+    if file.head(512).lstrip().startswith(b"{"):
+        raise file.error("refused: an index where weights should be")
+    return _open_weights(file)

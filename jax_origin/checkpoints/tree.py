@@ -193,8 +193,8 @@ class _Walk:
         return walk.take_apart(arguments, (), depth + 1) if arguments else _NOTHING
 
     def keep(self, path: tuple[str, ...], value: PickledArray) -> None:
-        # Many arrays under one long key would fill the memory with names.
-        self.budget.spend(sum(map(len, path)) >> 5)
+        # One array may be reached along very many, very long paths.
+        self.budget.spend(len(path) + (sum(map(len, path)) >> 5))
         if value.array is None:
             raise CheckpointError(f"{self.source}: damaged pickle (an array without its data)")
         self.found.append((path, value.array))
