@@ -1,5 +1,6 @@
 """Consistency models (Song, Dhariwal, Chen, Sutskever; ICML 2023): noise to image in one step."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -95,8 +96,8 @@ class Consistency(Generator):
             raise ValueError("label='relaxed', but the network has no classes")
         if network.out_channels != network.in_channels:
             raise ValueError("unet: in_channels and out_channels must be the same")
-        falling = all(a > b for a, b in zip(sigmas, [*sigmas[1:], sigma_min], strict=True))
-        if not sigmas or not falling:
+        falling = all(a > b for a, b in itertools.pairwise([*sigmas, sigma_min]))
+        if not len(sigmas) or not falling:
             raise ValueError(f"sigmas must fall, and stay above sigma_min={sigma_min}: {sigmas}")
         self.image_size = image_size
         self.sigmas = tuple(float(sigma) for sigma in sigmas)
@@ -151,7 +152,7 @@ class Consistency(Generator):
             size = int(np.prod(self.image_shape))
             labels = jax.nn.softmax(_LABEL_SCALE * latents[:, size:])
             latents = latents[:, :size].reshape(count, *self.image_shape)
-        elif self.label is not None:
+        elif isinstance(self.label, int):
             labels = jnp.full(count, self.label)
         x = latents * self.sigmas[0]
         for i, sigma in enumerate(self.sigmas):

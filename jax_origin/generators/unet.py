@@ -138,7 +138,7 @@ class _Level(nnx.Module):
 
         def call(x: jax.Array, embedding: jax.Array) -> jax.Array:
             x = self.blocks[index](x, embedding)
-            return self.attentions[index](x) if len(self.attentions) else x
+            return self.attentions[index](x, embedding) if len(self.attentions) else x
 
         return call
 
@@ -268,7 +268,7 @@ class UNet(nnx.Module):
         first, last = self.middle.blocks
         x = run(first, x, embedding)
         for part in self.middle.attentions:
-            x = run(lambda x, _, part=part: part(x), x, embedding)
+            x = run(part, x, embedding)
         x = run(last, x, embedding)
         for level in self.up:
             for i in range(config.blocks + 1):

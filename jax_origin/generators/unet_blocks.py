@@ -182,8 +182,9 @@ class Attention(nnx.Module):
         self.value = nnx.Linear(channels, channels, rngs=rngs)
         self.output = nnx.Linear(channels, channels, kernel_init=nnx.initializers.zeros, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, C] -> the same."""
+        del embedding
         n, height, width, channels = x.shape
         pixels = (x if self.norm is None else self.norm(x)).reshape(n, height * width, channels)
         split = (n, height * width, self.heads, channels // self.heads)

@@ -1,4 +1,4 @@
-"""DDPM's objective (Ho, Jain, Abbeel; NeurIPS 2020): the network undoes noise of random strength."""
+"""DDPM's objective (Ho, Jain, Abbeel; NeurIPS 2020): undo noise of a random strength."""
 
 from collections.abc import Callable
 from typing import Any

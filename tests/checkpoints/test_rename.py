@@ -48,6 +48,15 @@ def test_two_arrays_of_one_name_are_refused():
         rename({"old.w": counted(1), "new.w": counted(1)}, table)
 
 
+def test_one_array_is_shared_out_among_several_names():
+    table = [Rename(r"(\d)\.qkv", (r"\1.q", r"\1.k", r"\1.v"), linear)]
+    renamed = rename({"7.qkv": counted(6, 2)}, table)
+    assert list(renamed) == ["7.q", "7.k", "7.v"]
+    assert (renamed["7.k"] == counted(6, 2).T[:, 2:4]).all()
+    with pytest.raises(CheckpointError, match=r"'7.qkv' has the wrong shape, \(7, 2\)"):
+        rename({"7.qkv": counted(7, 2)}, table)
+
+
 @pytest.mark.parametrize(
     ("layout", "shape"),
     [

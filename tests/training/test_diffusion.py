@@ -1,0 +1,58 @@
+import pathlib
+import runpy
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jax_origin.generators import DDIM, fingerprint, sample_latents
+from jax_origin.generators.base import flat_weights
+from jax_origin.training import DiffusionTask, train
+
+UNET = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}
+RUN = {"batch_size": 8, "checkpoint_every": 5, "grid_every": 99, "log_every": 1, "progress": False}
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "train"
+
+
+def config(prediction="v_prediction"):
+    schedule = {"prediction_type": prediction, "beta_schedule": "squaredcos_cap_v2"}
+    return {"image_size": 8, "unet": UNET, "schedule": schedule, "num_steps": 5}
+
+
+def plain_images(num=8):
+    return np.broadcast_to(np.uint8([200, 60, 120]), (num, 8, 8, 3))
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_a_model_of_plain_images_makes_them(prediction):
+    task = DiffusionTask(DDIM, config(prediction), steps=200, learning_rate=1e-2)
+    state, key = task.init(jax.random.key(0)), jax.random.key(1)
+    for step in range(200):
+        state, _ = task.step(state, plain_images(), jax.random.fold_in(key, step))
+    generator = task.generator(state, key)
+    made = jax.jit(lambda z: generator(z))(sample_latents(generator, jax.random.key(2), 4))
+    error = np.abs(made - plain_images(4) / 255).mean()
+    assert error < 0.05
+
+
+def test_a_run_that_goes_on_ends_where_an_unbroken_one_does(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    task = DiffusionTask(DDIM, config(), steps=9)
+    straight = train(task, images, steps=9, workdir=tmp_path / "straight", **RUN)
+    train(task, images, steps=5, workdir=tmp_path / "broken", **RUN)
+    again = train(task, images, steps=9, workdir=tmp_path / "broken", **RUN)
+    assert fingerprint(again) == fingerprint(straight)
+
+
+def test_a_network_with_classes_is_refused():
+    labelled = {**config(), "unet": {**UNET, "classes": 3}, "label": 0}
+    with pytest.raises(ValueError, match="trains networks without classes"):
+        DiffusionTask(DDIM, labelled, steps=5)
+
+
+def test_the_zoos_diffusion_model_is_small():
+    options = runpy.run_path(str(CONFIGS / "ddim_cifar10.py"))["get_config"]()
+    made = nnx.eval_shape(lambda: DDIM(**options.generator.to_dict(), rngs=nnx.Rngs(0)))
+    assert made.image_shape == (32, 32, 3)
+    assert sum(weight.size for weight in flat_weights(made).values()) < 1_400_000
