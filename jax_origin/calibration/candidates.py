@@ -111,7 +111,7 @@ def _named(
 
 
 def _groups(names: list[str], groups: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    of = {name: (name,) for name in names}
+    of: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
     for group in groups:
         for name in group:
             if name not in of or len(of[name]) > 1:

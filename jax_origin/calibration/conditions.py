@@ -70,9 +70,9 @@ def q_over_groups(
     For the pair (group, condition) with M scores, q = (1 + #{foreign <= score}) / (M + 1). A
     foreign image comes from one pair; its q there is valid for fresh images of that pair, and the
     largest over all pairs is no smaller: attributing where it is at most beta errs at a rate of at
-    most beta, whichever the pair. It is conservative: most pairs are further off than the nearest. The conditions that
-    are calibrated for belonging images are to be calibrated for foreign ones too: an edit may well
-    bring a foreign image nearer (blur does).
+    most beta, whichever the pair. It is conservative: most pairs are further off than the nearest.
+    The conditions that are calibrated for belonging images are to be calibrated for foreign ones
+    too: an edit may well bring a foreign image nearer (blur does).
 
     Args:
       scores: [N].
@@ -91,7 +91,8 @@ def q_over_groups(
         lows = np.sort(np.maximum(as_scores(group, "foreign scores"), floor))
         if not lows.size:
             raise ValueError(f"foreign group {key!r} has no scores")
-        found[key] = (1.0 + np.searchsorted(lows, clamped, side="right")) / (lows.size + 1.0)
+        at_or_below = np.searchsorted(lows, clamped, side="right").astype(np.float64)
+        found[key] = (1.0 + at_or_below) / (lows.size + 1.0)
     return _best(found)
 
 

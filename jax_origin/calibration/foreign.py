@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from reprlib import repr as short_repr
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,7 +41,7 @@ class ForeignGroup:
             )
         if self.sources is not None:
             object.__setattr__(self, "sources", self._sound_sources(self.sources))
-        words = self.used_for
+        words: Any = self.used_for
         if isinstance(words, str) or not all(isinstance(word, str) and word for word in words):
             raise CalibrationError(
                 f"used_for must hold words, one for each choice; got {short_repr(words)}"
@@ -64,6 +65,38 @@ class ForeignGroup:
         order = np.lexsort((self.scores, self.sources))
         first = np.unique(self.sources[order], return_index=True)[1]
         return np.sort(self.scores[order][first])
+
+    def source_index(self) -> NDArray[np.int64]:
+        """The source of each score, numbered from 0 to independent - 1, [M].
+
+        Raises:
+          CalibrationError: only the number of sources is known.
+        """
+        if self.sources is not None:
+            return np.unique(self.sources, return_inverse=True)[1]
+        if self.independent < self.scores.size:
+            raise CalibrationError(
+                f"which of the {self.scores.size} foreign scores share one of the "
+                f"{self.independent} sources is not known: give the group's sources"
+            )
+        return np.arange(self.scores.size)
+
+    def weights(self) -> NDArray[np.float64]:
+        """What each score counts so that each source counts one, [M]; `independent` in all."""
+        if self.sources is None:
+            return np.full(self.scores.size, self.independent / self.scores.size)
+        index = self.source_index()
+        return 1.0 / np.bincount(index)[index]
+
+    def subset(self, chosen: NDArray[np.bool_]) -> "ForeignGroup":
+        """Returns the group of the chosen scores, [M] bool; their sources must be known."""
+        index = self.source_index()[chosen]
+        return ForeignGroup(
+            self.scores[chosen],
+            int(np.unique(index).size),
+            sources=index,
+            used_for=self.used_for,
+        )
 
     def num_false(self, accepting: float) -> int:
         """How many independent sources have a score <= accepting, at the most."""

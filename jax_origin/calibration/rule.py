@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -327,7 +326,8 @@ def as_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
 
 def check_rate(rate: float, name: str) -> None:
     """Raises ValueError unless rate lies strictly between 0 and 1."""
-    if not isinstance(rate, numbers.Real) or not 0.0 < rate < 1.0:
+    known: object = rate
+    if not isinstance(known, (int, float, np.floating)) or not 0.0 < rate < 1.0:
         raise ValueError(f"{name} must lie strictly between 0 and 1; got {rate}")
 
 
@@ -346,7 +346,7 @@ def _belonging(scores: ArrayLike, *, at_least: int, rule: str) -> NDArray[np.flo
 def _p_of(above: NDArray[np.int_], num: int, confidence: float | None) -> NDArray[np.float64]:
     """Returns conformal's p-value of a score with so many of num belonging ones at or above it."""
     if confidence is None:
-        return (1.0 + above) / (num + 1.0)
+        return np.asarray((1.0 + above) / (num + 1.0), np.float64)
     check_rate(confidence, "confidence")
     # Where all lie at or above, the second parameter would be 0, and the limit is 1.
     limit = special.betaincinv(1.0 + above, np.maximum(num - above, 1), confidence)

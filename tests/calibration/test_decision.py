@@ -338,7 +338,6 @@ def test_large_audits_are_decided_at_a_hundred_thousand_scores_a_second_or_more(
             {"rule": "grubbs", "decision": "two_errors"},
             {"rule": "grubbs", "decision": "published"},
             {"rule": "t", "decision": "two_errors"},
-            {"rule": "kde", "decision": "two_errors"},
             {"rule": "conformal", "rule_options": {"confidence": 0.8}},
             {"rule": "grubbs", "decision": "published", "beta": None},
         ]

@@ -74,10 +74,8 @@ def test_a_rank_with_confidence_is_that_of_the_binomial():
     for confidence in (0.5, 0.8, 0.95, 0.99):
         for alpha in (0.01, 0.03, 0.05, 0.2, 0.7):
             # Rank k has k - 1 belonging scores above its threshold.
-            ranks = [
-                k for k in range(1, 101) if stats.binom(100, alpha).cdf(k - 1) <= 1 - confidence
-            ]
-            expected = scores[100 - max(ranks)] if ranks else math.inf
+            ranks = np.count_nonzero(stats.binom.cdf(np.arange(100), 100, alpha) <= 1 - confidence)
+            expected = scores[100 - ranks] if ranks else math.inf
             assert Conformal(scores, confidence=confidence).threshold(alpha) == expected
 
 

@@ -1,0 +1,209 @@
+"""How good likelihood ratios are: Cllr and its parts, and the points of two plots."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from jax_origin.calibration.likelihood_ratio import falling_posterior
+from jax_origin.calibration.rule import as_scores, check_rate
+
+
+class Cllr(NamedTuple):
+    """The cost of log likelihood ratios, in bits: 0 is perfect, 1 says nothing, over 1 misleads.
+
+    Attributes:
+      cllr: the cost.
+      discrimination: what would be left after the best rising recalibration of the same ratios,
+        Cllr_min.
+      calibration: the rest, which better calibration would save.
+    """
+
+    cllr: float
+    discrimination: float
+    calibration: float
+
+
+class CllrInterval(NamedTuple):
+    """A cost with its bootstrap interval.
+
+    Attributes:
+      value: the cost of the ratios given, and its parts. The parts have no interval: resampling
+        makes duplicates, which the recalibration in them fits too well.
+      low: the lower end of the cost's interval.
+      high: its upper end.
+    """
+
+    value: Cllr
+    low: float
+    high: float
+
+
+class Tippett(NamedTuple):
+    """The points of a Tippett plot.
+
+    Attributes:
+      log10_lr: the ratios that occur, rising, [K].
+      belonging: share of belonging images with a ratio of at least that, [K].
+      foreign: share of foreign images with a ratio of at least that, [K].
+    """
+
+    log10_lr: NDArray[np.float64]
+    belonging: NDArray[np.float64]
+    foreign: NDArray[np.float64]
+
+
+def cllr(belonging: ArrayLike, foreign: ArrayLike) -> Cllr:
+    """The cost of log likelihood ratios, and its parts.
+
+    Cllr = (mean over belonging of log2(1 + 1 / LR) + mean over foreign of log2(1 + LR)) / 2
+    (Brümmer and du Preez, Comput. Speech Lang. 20 (2006) 230, equations 6 and 32).
+
+    Args:
+      belonging: log10 likelihood ratios of belonging images, [N], N >= 1; infinities are allowed.
+      foreign: of foreign images, [M], M >= 1. They must not have been used to fit the ratios.
+
+    Returns:
+      The cost; infinite where an infinite ratio misleads.
+
+    Raises:
+      ValueError: no ratios, or a NaN.
+    """
+    b, f = _checked(belonging, foreign)
+    cost = _cost(b, f)
+    least = _cost(*_recalibrated(b, f))
+    return Cllr(cost, least, cost - least)
+
+
+def cllr_interval(
+    belonging: ArrayLike,
+    foreign: ArrayLike,
+    *,
+    sources: ArrayLike | None = None,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> CllrInterval:
+    """The cost with a bootstrap interval (percentiles).
+
+    Both kinds are drawn afresh with replacement, foreign images by source; the ratios themselves
+    are taken as given, so the interval says nothing of other calibrations. Where nothing misleads
+    in the sample, the interval cannot know what would have: read it with the counts.
+
+    Args:
+      belonging: log10 likelihood ratios of belonging images, [N], N >= 1.
+      foreign: of foreign images, [M], M >= 1.
+      sources: which source each foreign image comes from, [M]; None means that each is its own.
+      confidence: in (0, 1).
+      resamples: at least 1.
+      seed: of the random draws.
+
+    Returns:
+      The cost and the ends of its interval.
+
+    Raises:
+      ValueError: no ratios, a NaN, sources of another shape, or an option out of range.
+    """
+    check_rate(confidence, "confidence")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1; got {resamples}")
+    b, f = _checked(belonging, foreign)
+    groups = np.arange(f.size) if sources is None else np.asarray(sources)
+    if groups.shape != f.shape:
+        raise ValueError(f"sources must be [{f.size}], one for each foreign ratio")
+    _, source = np.unique(groups, return_inverse=True)
+    own, other = _bits(b), np.bincount(source, _bits(-f))
+    sizes = np.bincount(source)
+    rng, drawn = np.random.default_rng(seed), []
+    for _ in range(resamples):
+        on_own = own[rng.integers(own.size, size=own.size)].mean()
+        chosen = rng.integers(other.size, size=other.size)
+        drawn.append((on_own + other[chosen].sum() / sizes[chosen].sum()) / 2)
+    tail = (1.0 - confidence) / 2
+    low, high = np.quantile(drawn, [tail, 1.0 - tail])
+    return CllrInterval(cllr(b, f), float(low), float(high))
+
+
+def tippett(belonging: ArrayLike, foreign: ArrayLike) -> Tippett:
+    """The points of a Tippett plot: how often each kind has a ratio at least so large.
+
+    Args:
+      belonging: log10 likelihood ratios of belonging images, [N], N >= 1.
+      foreign: of foreign images, [M], M >= 1.
+
+    Returns:
+      The points, one for each ratio that occurs.
+
+    Raises:
+      ValueError: no ratios, or a NaN.
+    """
+    b, f = _checked(belonging, foreign)
+    points = np.unique(np.concatenate([b, f]))
+    shares = [
+        1.0 - np.searchsorted(np.sort(kind), points, side="left") / kind.size for kind in (b, f)
+    ]
+    return Tippett(points, *shares)
+
+
+def pav_points(
+    belonging: ArrayLike, foreign: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The points of a PAV plot: ratios, and what the best rising recalibration makes of them.
+
+    Well calibrated ratios lie near the diagonal.
+
+    Args:
+      belonging: log10 likelihood ratios of belonging images, [N], N >= 1.
+      foreign: of foreign images, [M], M >= 1.
+
+    Returns:
+      The log10 ratios that occur, rising, [K], and their recalibrated values, [K]; infinite where
+      only one kind lies.
+
+    Raises:
+      ValueError: no ratios, or a NaN.
+    """
+    b, f = _checked(belonging, foreign)
+    return _best(b, f)
+
+
+def _bits(right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns log2(1 + 1 / LR) of log10 ratios for what is true, [N]."""
+    return np.logaddexp(0.0, -right * math.log(10)) / math.log(2)
+
+
+def _cost(b: NDArray[np.float64], f: NDArray[np.float64]) -> float:
+    return float((_bits(b).mean() + _bits(-f).mean()) / 2)
+
+
+def _recalibrated(
+    b: NDArray[np.float64], f: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    points, best = _best(b, f)
+    return best[np.searchsorted(points, b)], best[np.searchsorted(points, f)]
+
+
+def _best(
+    b: NDArray[np.float64], f: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the ratios that occur, rising, and their recalibrated values."""
+    ratios, belongs = np.concatenate([b, f]), np.repeat([1.0, 0.0], [b.size, f.size])
+    # Weights make both kinds count the same: the prior is then even.
+    weights = np.repeat([1.0 / b.size, 1.0 / f.size], [b.size, f.size])
+    negated, share = falling_posterior(-ratios, belongs, weights)
+    # Sums of the weights are rounded: a block of one kind only is certain.
+    share = np.where(share > 1 - 1e-12, 1.0, np.where(share < 1e-12, 0.0, share))
+    return -negated[::-1], special.logit(share[::-1]) / math.log(10)
+
+
+def _checked(
+    belonging: ArrayLike, foreign: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    b, f = as_scores(belonging, "belonging ratios"), as_scores(foreign, "foreign ratios")
+    if not b.size or not f.size:
+        raise ValueError(
+            f"need at least one ratio of each kind; got {b.size} belonging, {f.size} foreign"
+        )
+    return b, f
