@@ -44,6 +44,9 @@ from jax_origin.calibration.evidence import (
     log10_lr_by_group,
     pooled_log10_lr,
 )
+from jax_origin.calibration.explain import (
+    explain,
+)
 from jax_origin.calibration.false_attribution import (
     AttributionThreshold,
     FalseAttribution,
@@ -135,6 +138,7 @@ __all__ = [
     "discovery_power",
     "empirical_bounds",
     "exclusions",
+    "explain",
     "false_attribution_limits",
     "indistinguishable_groups",
     "leave_one_group_out",

@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from jax_origin.evaluation import accuracy, auc, decision_rates, tpr_at_fpr
+from jax_origin.calibration import ForeignGroup
+from jax_origin.evaluation import (
+    accuracy,
+    auc,
+    auc_interval,
+    decision_intervals,
+    decision_rates,
+    equal_error_rate,
+    operating_point,
+    rate_interval,
+    score_cllr,
+    tpr_at_fpr,
+)
 
 # Few distinct values, so that ties are common; a failed image may score infinity.
 tied_scores = st.lists(
@@ -62,6 +75,13 @@ def test_tpr_at_one_percent_of_hundred_foreign_scores_lets_one_through():
         (lambda: auc([0.1], [[0.1]]), "foreign scores must have one number for each image"),
         (lambda: tpr_at_fpr([0.1], [0.1], fpr=1.5), "fpr must lie between 0 and 1; got 1.5"),
         (lambda: tpr_at_fpr([0.1], [0.1], fpr=math.nan), "fpr must lie between 0 and 1"),
+        (lambda: auc_interval([0.1], [0.1], method="exakt"), 'method must be "delong" or "exact"'),
+        (lambda: auc_interval([0.1], [0.1], confidence=1), "confidence must lie strictly"),
+        (lambda: operating_point([0.1], [0.1], fpr=1), "fpr must be at least 0 and under 1; got 1"),
+        (lambda: operating_point([0.1], []), "got 1 belonging, 0 foreign"),
+        (lambda: equal_error_rate([], [1]), "got 0 belonging, 1 foreign"),
+        (lambda: rate_interval(3, 2), "got 3 of 2"),
+        (lambda: score_cllr([0.1] * 9, ForeignGroup([1.0] * 20, 20)), "10 folds of 9 belonging"),
         (lambda: accuracy([], ["foreign"]), "verdicts_belonging is empty"),
         (lambda: accuracy(["belongs"], ["no"]), "verdicts_foreign: 'no' is no verdict"),
         (lambda: decision_rates("belongs", ["foreign"]), "verdicts_belonging: 'b' is no verdict"),
@@ -92,3 +112,105 @@ def test_rates_do_not_depend_on_order_and_repeating_changes_nothing(belonging, f
     assert decision_rates(reversed(belonging), sorted(foreign)) == rates
     assert decision_rates(belonging * 3, foreign * 3) == pytest.approx(rates)
     assert all(0.0 <= rate <= 1.0 for rate in rates.values())
+
+
+def test_the_interval_of_the_area_is_delongs():
+    # By the definition: the variance of each score's share of pairs in order.
+    rng = np.random.default_rng(0)
+    b, f = rng.normal(0, 1, 30).round(1), rng.normal(1, 1, 40).round(1)
+    order = (b[:, None] < f) + 0.5 * (b[:, None] == f)
+    area = order.mean()
+    variance = order.mean(1).var(ddof=1) / 30 + order.mean(0).var(ddof=1) / 40
+    width = 1.95996 * math.sqrt(variance) / (area * (1 - area))
+    found = auc_interval(b, f)
+    assert found.value == pytest.approx(area)
+    for end, sign in ((found.low, -1), (found.high, 1)):
+        assert math.log(end / (1 - end)) == pytest.approx(
+            math.log(area / (1 - area)) + sign * width, abs=1e-4
+        )
+
+
+@pytest.mark.parametrize(("method", "least"), [("delong", 0.92), ("exact", 0.95)])
+def test_the_interval_of_the_area_covers_as_often_as_stated(method, least):
+    rng, held = np.random.default_rng(1), 0
+    true = stats.norm.cdf(1.5 / math.sqrt(2))
+    for _ in range(400):
+        found = auc_interval(rng.normal(0, 1, 25), rng.normal(1.5, 1, 40), method=method)
+        assert found.low <= found.value <= found.high
+        held += found.low <= true <= found.high
+    assert held / 400 >= least
+
+
+def test_perfect_separation_is_no_certainty():
+    # Twenty pairs of twenty in order: Clopper and Pearson's lower limit 0.025^(1/20).
+    for method in ("delong", "exact"):
+        found = auc_interval(np.arange(20), np.arange(30) + 50, method=method)
+        assert found == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
+    assert auc_interval([5.0, 6.0], [1.0, 2.0]) == (0.0, 0.0, pytest.approx(1 - 0.025**0.5))
+    assert auc_interval([1.0], [2.0]).low == pytest.approx(0.025)
+    tied = auc_interval([1.0] * 9, [1.0] * 9)
+    assert tied.low < 0.2 and tied.high > 0.8 and tied.value == 0.5
+
+
+@given(tied_scores, tied_scores)
+@settings(deadline=None)
+def test_intervals_of_any_scores_hold_their_value(belonging, foreign):
+    for method in ("delong", "exact"):
+        found = auc_interval(belonging, foreign, method=method)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+    point = operating_point(belonging, foreign, fpr=0.1)
+    assert point.tpr.value == tpr_at_fpr(belonging, foreign, fpr=0.1)
+    assert point.fpr.value <= 0.1
+    for rate in (point.tpr, point.fpr):
+        assert 0 <= rate.low <= rate.value <= rate.high <= 1
+
+
+def test_an_operating_points_false_positive_rate_is_an_estimate():
+    rng, held = np.random.default_rng(2), 0
+    for _ in range(500):
+        foreign = rng.random(200)
+        point = operating_point(rng.random(5), foreign, fpr=0.05)
+        assert point.fpr.value == 0.05
+        held += point.fpr.low <= point.below <= point.fpr.high  # uniform: F(t) = t
+    assert 0.92 <= held / 500 <= 0.98
+    none = operating_point([0.5], np.linspace(1, 2, 299), fpr=0.0, confidence=0.9)
+    assert none.below == 1.0 and none.tpr.value == 1.0
+    assert none.fpr == (0.0, 0.0, pytest.approx(0.00997, rel=1e-3))
+
+
+def test_equal_error_rate_of_small_cases():
+    assert equal_error_rate([1, 2], [3, 4]) == 0.0
+    assert equal_error_rate([3, 4], [1, 2]) == 1.0
+    assert equal_error_rate([1, 2], [1, 2]) == 0.5
+    assert equal_error_rate([1.0], [1.0]) == 0.5
+    # Under 2.5 one of three belonging is refused and one of three foreign accepted.
+    assert equal_error_rate([1, 2, 3], [2.2, 4, 5]) == pytest.approx(1 / 3)
+    rng = np.random.default_rng(3)
+    found = equal_error_rate(rng.normal(0, 1, 50_000), rng.normal(2, 1, 50_000))
+    assert found == pytest.approx(stats.norm.cdf(-1), abs=5e-3)
+
+
+@pytest.mark.parametrize("count", [0, 3, 10])
+def test_rate_intervals_are_clopper_and_pearsons(count):
+    expected = stats.binomtest(count, 10).proportion_ci(0.9, "exact")
+    assert rate_interval(count, 10, confidence=0.9) == pytest.approx((count / 10, *expected))
+
+
+def test_decision_intervals_are_those_of_the_rates():
+    belonging, foreign = ["belongs"] * 18 + ["undecided"] * 2, ["foreign"] * 30
+    found, rates = decision_intervals(belonging, foreign), decision_rates(belonging, foreign)
+    assert {name: interval.value for name, interval in found.items()} == {
+        name: rate for name, rate in rates.items() if name != "accuracy"
+    }
+    assert found["fpr"] == rate_interval(0, 30)
+    assert found["tpr"] == rate_interval(18, 20)
+
+
+def test_the_cost_of_scores_is_that_of_their_ratios():
+    rng = np.random.default_rng(4)
+    far = score_cllr(rng.random(100), ForeignGroup(rng.random(100) + 5, 100))
+    assert far.value.cllr < 0.05
+    nothing = score_cllr(
+        rng.random(100), ForeignGroup(rng.random(100), 100), model="logistic", floor=1e-5
+    )
+    assert nothing.value.cllr == pytest.approx(1, abs=0.05)

@@ -1,0 +1,184 @@
+"""A verdict in plain words: what was asked and found, how often it would mislead, what is left."""
+
+from collections.abc import Iterable
+
+from jax_origin.calibration.calibration import Calibration
+from jax_origin.calibration.decision import FITS_BOTH, FITS_NEITHER, Decision
+from jax_origin.calibration.false_attribution import FalseAttribution
+from jax_origin.calibration.rule import check_rate
+
+
+def explain(
+    decision: Decision,
+    calibration: Calibration,
+    *,
+    image: str = "this image",
+    alpha: float | None = None,
+    beta: float | None = None,
+    limits: FalseAttribution | None = None,
+) -> str:
+    """Explains a verdict in a short paragraph, for a reader without statistics.
+
+    Args:
+      decision: as `decide` gave it.
+      calibration: the one that it was made with.
+      image: what to call the image.
+      alpha: the rate of false exclusion that it was made with; None means the calibration's own.
+      beta: the rate of false attribution, likewise.
+      limits: what fresh foreign images say about the rate of false attribution of this very
+        decision, as `false_attribution_limits` gives it at the decision's accepting score.
+
+    Returns:
+      Four to seven sentences: the question, the finding, the verdict with its rate of error, and
+      what it does not cover. All numbers are those of the decision, the calibration and the limits.
+
+    Raises:
+      ValueError: a rate outside (0, 1).
+    """
+    alpha = calibration.method["alpha"] if alpha is None else alpha
+    beta = calibration.method["beta"] if beta is None else beta
+    check_rate(alpha, "alpha")
+    if beta is not None:
+        check_rate(beta, "beta")
+    name = calibration.generator["name"]
+    sentences = [
+        f"The question was whether {image} was made by {name}.",
+        "The score measures how far the nearest image that it can make lies from this one: low "
+        f"scores speak for {name}.",
+        _found_of_own(decision.p, calibration),
+    ]
+    if decision.q is not None:
+        sentences.append(_found_of_foreign(decision.q, calibration))
+    sentences += _verdict(decision, calibration, alpha, beta)
+    if limits is not None and decision.verdict == "belongs":
+        sentences.append(_checked(limits))
+    sentences.append(_not_covered(decision, calibration))
+    return " ".join(sentences)
+
+
+def _found_of_own(p: float, calibration: Calibration) -> str:
+    num, rule = calibration.belonging.size, calibration.method["rule"]
+    confidence = calibration.rule_options.get("confidence")
+    if rule != "conformal":
+        return (
+            f"By the {rule} rule, set on {num:,} images known to be its own, p is {p:.2g}: the "
+            "smaller, the less it fits them."
+        )
+    if confidence is not None:
+        return (
+            f"Judged by {num:,} images known to be its own, at most {_percent(p)} of its own score "
+            f"as high as this one or higher, with {_percent(confidence)} confidence."
+        )
+    count = round(p * (num + 1)) - 1
+    return f"Of {num:,} images known to be its own, {_count(count)} as high as this one or higher."
+
+
+def _found_of_foreign(q: float, calibration: Calibration) -> str:
+    groups = calibration.foreign
+    sizes = {group.scores.size for group in groups.values()}
+    if len(sizes) > 1:
+        return (
+            f"In the foreign group that comes nearest (of {_listed(groups)}), about {_percent(q)} "
+            "score as low as this one or lower, this one counted in."
+        )
+    (num,) = sizes
+    count = round(q * (num + 1)) - 1
+    if len(groups) == 1:
+        where = f"Of {num:,} foreign images ({_listed(groups)})"
+    else:
+        where = f"In the foreign group that comes nearest ({num:,} images; of {_listed(groups)})"
+    return f"{where}, {_count(count)} as low as this one or lower."
+
+
+def _verdict(
+    decision: Decision, calibration: Calibration, alpha: float, beta: float | None
+) -> list[str]:
+    name, reason = calibration.generator["name"], decision.reason
+    if decision.verdict == "undecided":
+        if reason == FITS_BOTH:
+            why = f"the image fits {name}'s own images and foreign ones alike"
+        elif reason == FITS_NEITHER:
+            why = (
+                f"the image fits neither {name}'s own images nor the foreign ones, as an edited "
+                "image of its own would, or one of an origin that was not calibrated"
+            )
+        else:
+            why = reason or "no reason was given"
+        return [f"The verdict is undecided: {why}.", "An undecided image is not called foreign."]
+    if decision.verdict == "foreign":
+        return [
+            f"The verdict is that {name} did not make it.",
+            _false_exclusion(calibration, alpha),
+        ]
+    sentences = [f"The verdict is that {name} made it."]
+    if not calibration.foreign:
+        sentences.append(
+            "How often an image of other origin would be called its own is not known: no foreign "
+            "image was scored."
+        )
+    elif calibration.method["decision"] == "published":
+        sentences.append(
+            "The published rule looks at its own images alone: how often a foreign image would be "
+            "called its own is not kept to any rate."
+        )
+    else:
+        assert beta is not None  # A decision on both errors was made with one.
+        sentences.append(
+            f"Of images of any one of these foreign groups, at most {_percent(beta)} would be "
+            f"called {name}'s, on average over such calibrations."
+        )
+    return sentences
+
+
+def _false_exclusion(calibration: Calibration, alpha: float) -> str:
+    name = calibration.generator["name"]
+    if calibration.method["rule"] != "conformal":
+        return (
+            f"The rule asks that {_percent(alpha)} of {name}'s own images be turned away; how many "
+            "are depends on how their scores are distributed."
+        )
+    confidence = calibration.rule_options.get("confidence")
+    kept = (
+        "on average over such calibrations"
+        if confidence is None
+        else f"with {_percent(confidence)} confidence"
+    )
+    return f"Of {name}'s own images, at most {_percent(alpha)} would be turned away so, {kept}."
+
+
+def _checked(limits: FalseAttribution) -> str:
+    known = {name: group for name, group in limits.groups.items() if group.limit is not None}
+    if limits.worst is None:
+        return (
+            "No limit is given for the foreign images at hand, since choices were made on them: "
+            f"{_listed(limits.groups)}."
+        )
+    counts = _listed(f"{g.false:,} of {g.independent:,} in {name}" for name, g in known.items())
+    return (
+        f"On foreign images that no choice had used ({counts} called its own) this happens to at "
+        f"most {_percent(limits.worst)}, with {_percent(limits.confidence)} confidence, "
+        f"{'in the worst group' if len(known) > 1 else 'in that group'}."
+    )
+
+
+def _not_covered(decision: Decision, calibration: Calibration) -> str:
+    groups = calibration.foreign
+    other = (
+        f"other origins than {_listed(groups)}" if groups and decision.verdict != "foreign" else ""
+    )
+    edits = f"edits of {calibration.generator['name']}'s images that were not calibrated"
+    left = f"{edits}, or {other}" if other else edits
+    return f"This does not cover {left}, and is not the probability that the verdict is right."
+
+
+def _count(count: int) -> str:
+    return "none scores" if not count else f"{count:,} {'scores' if count == 1 else 'score'}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g}%"
+
+
+def _listed(names: Iterable[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
