@@ -24,20 +24,8 @@ from jax_origin.zoo import load_generator
 REPOSITORY = Path(__file__).parent.parent
 ORIGIN = METHODS["origin"].inversion
 KEYS = [
-    *(
-        "path",
-        "sha256",
-        "generator",
-        "method",
-        "score",
-        "score_kind",
-        "loss",
-        "p",
-        "q",
-        "condition",
-        "stored",
-    ),
-    *("verdict", "reason", "steps", "note", "error"),
+    *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
+    *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 
 

@@ -7,7 +7,6 @@ Five qualities, chroma at half and at full resolution; calibrations know three o
 
 import ml_collections
 
-
 QUALITIES = (95, 90, 75, 50, 30)
 EDITS = ("clean", *(f"jpeg-{q}{s}" for q in QUALITIES for s in ("", "-444")))
 

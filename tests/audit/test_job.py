@@ -27,20 +27,8 @@ RNG = np.random.default_rng(5)
 COLOUR = RNG.integers(0, 256, SHAPE, dtype=np.uint8)
 GREY = RNG.integers(0, 256, SHAPE[:2], dtype=np.uint8)
 KEYS = [
-    *(
-        "path",
-        "sha256",
-        "generator",
-        "method",
-        "score",
-        "score_kind",
-        "loss",
-        "p",
-        "q",
-        "condition",
-        "stored",
-    ),
-    *("verdict", "reason", "steps", "note", "error"),
+    *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
+    *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 METHOD = Method(
     name="quick",
