@@ -1,5 +1,6 @@
 """Orbax directories of the layout that our training loop writes (OCDBT)."""
 
+import math
 import os
 from typing import Any
 
@@ -42,8 +43,8 @@ def read_orbax(folder: str) -> LazyArrays:
             raise file.error("damaged: an array without a name") from None
         driver = "zarr3" if metadata.get("use_zarr3") else "zarr"
         entries[name] = _entry(folder, name, driver)
-    sizes = [np.prod(entry.shape) * entry.dtype.itemsize for entry in entries.values()]
-    check_growth(file, int(sum(sizes)), packed=_bytes_under(folder))
+    unpacked = sum(math.prod(entry.shape) * entry.dtype.itemsize for entry in entries.values())
+    check_growth(file, unpacked, packed=_bytes_under(folder))
     return LazyArrays(entries)
 
 

@@ -54,7 +54,9 @@ def npz(save):
 
 def numpy_array():
     dtype = Call(Name("numpy", "dtype"), ("i2", False, True), (3, ">", None, None, None, -1, -1, 0))
-    array = Call(Name("numpy.core.multiarray", "_reconstruct"), (Name("numpy", "ndarray"), (0,), b"b"))
+    array = Call(
+        Name("numpy.core.multiarray", "_reconstruct"), (Name("numpy", "ndarray"), (0,), b"b")
+    )
     scalar = Call(Name("numpy.core.multiarray", "scalar"), (dtype, b"\x01\x02"))
     return {"a": array._replace(state=(1, (2, 3), dtype, True, bytes(12))), "s": scalar}
 

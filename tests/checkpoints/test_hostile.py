@@ -126,9 +126,11 @@ def test_opcodes_that_build_nothing_plain_are_refused(tmp_path, pickled):
     refusal(tmp_path, b"\x80\x02" + pickled + b".")
 
 
-# A megabyte or two each, which Python's own reader would make gigabytes or years of.
+# Half a megabyte to sixteen each, which Python's own reader would make gigabytes or years of.
 DEEP = b"]" * 200_000 + b"a" * 199_999
-TEXT = b"X\x00\x00\xf0\x00" + bytes(0xF00000)
+TEXT = b"X\x00\x00\xf0\x00" + bytes(0xF00000) + b"q\x000]("
+LONG = b"](" + b"K\x01" * 300_000 + b"eq\x000"
+WIDE = b"}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(300_000)) + b"uq\x000"
 
 
 def doubled(times, first=b"K\x01"):
@@ -155,30 +157,27 @@ def doubled(times, first=b"K\x01"):
             id="doubled as a key",
         ),
         pytest.param(
-            b"}" + b"cbuiltins\nset\n("
-            + doubled(40)
-            + b"]h\x28a\x85R",
+            doubled(40) + b"cbuiltins\nset\n]h\x28a\x85R",
             id="doubled in a set",
         ),
         pytest.param(
-            b"](" + b"K\x01" * 300_000 + b"eq\x000" + b"cbuiltins\nlist\nh\x00\x85R0" * 20_000 + b"h\x00",
+            LONG + b"cbuiltins\nlist\nh\x00\x85R0" * 20_000 + b"h\x00",
             id="a list copied",
         ),
         pytest.param(
-            b"](" + b"K\x01" * 300_000 + b"eq\x000" + b"cbuiltins\nset\nh\x00\x85R0" * 20_000 + b"h\x00",
+            LONG + b"cbuiltins\nset\nh\x00\x85R0" * 20_000 + b"h\x00",
             id="a set copied",
         ),
         pytest.param(
-            b"}(" + b"".join(b"J" + struct.pack("<i", n) + b"N" for n in range(300_000)) + b"uq\x000"
-            + b"cargparse\nNamespace\n)\x81h\x00b0" * 20_000 + b"h\x00",
+            WIDE + b"cargparse\nNamespace\n)\x81h\x00b0" * 20_000 + b"h\x00",
             id="attributes copied",
         ),
         pytest.param(
-            TEXT + b"q\x000](" + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 1000 + b"e",
+            TEXT + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 1000 + b"e",
             id="a text copied",
         ),
         pytest.param(
-            TEXT + b"q\x000](" + b"cpathlib\nPosixPath\n(h\x00h\x00h\x00tR" * 1000 + b"e",
+            TEXT + b"cpathlib\nPosixPath\n(h\x00h\x00h\x00tR" * 1000 + b"e",
             id="a path of texts",
         ),
         pytest.param(b"]" + b"\x8f\x94" * 2_000_000, id="sets"),
@@ -218,7 +217,9 @@ def test_a_persistent_id_of_the_wrong_form_is_refused(tmp_path, identifier):
 
 
 def test_a_storage_that_is_cut_short_is_refused(tmp_path):
-    data = torch_legacy({"w": tensor(storage("0", 12, legacy=True), (12,))}, {"0": np.zeros(12, "f4")})
+    data = torch_legacy(
+        {"w": tensor(storage("0", 12, legacy=True), (12,))}, {"0": np.zeros(12, "f4")}
+    )
     assert "cut short" in refusal(tmp_path, data[:-1])
     more = data[: -8 - 48] + struct.pack("<q", 1 << 60) + data[-48:]
     assert "a storage of 48 bytes" in refusal(tmp_path, more)
@@ -236,7 +237,8 @@ def archive(members, compression=zipfile.ZIP_STORED):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.npy", "/a.npy", "a/../../b.npy", "a\\..\\b.npy", "C:a.npy", "a//b.npy", "a\nb.npy"]
+    "name",
+    ["../a.npy", "/a.npy", "a/../../b.npy", "a\\..\\b.npy", "C:a.npy", "a//b.npy", "a\nb.npy"],
 )
 def test_names_that_lead_out_of_an_archive_are_refused(tmp_path, name):
     assert refusal(tmp_path, archive([(name, b"")])).startswith("refused ")

@@ -58,7 +58,9 @@ def test_the_averaged_generator_is_read_unless_another_is_asked_for(tmp_path, ro
 
 
 def test_ema_is_the_name_in_edms_pickles(tmp_path):
-    checkpoint = read_checkpoint(write(tmp_path, {"ema": network(0), "loss_fn": persistent_class("L", {})}))
+    checkpoint = read_checkpoint(
+        write(tmp_path, {"ema": network(0), "loss_fn": persistent_class("L", {})})
+    )
     assert list(checkpoint.arrays) == NAMES and checkpoint.config == KWARGS
 
 

@@ -5,8 +5,6 @@ import collections
 import io
 import pathlib
 import struct
-import subprocess
-import sys
 import tarfile
 
 import ml_dtypes
@@ -89,7 +87,7 @@ W = tensor(storage("0", 12), (12,))
         ({"g_ema": {"w": W}, "g": {"w": W}}, ["g_ema.w", "g.w"], None),
         ({"model": W}, ["model"], None),
         ({"generator.w": W}, ["generator.w"], None),
-        ({"netG": {"w": W}, "args": {"size": 8, "lr": [1, 0.5]}}, ["w"], {"args": {"size": 8, "lr": [1, 0.5]}}),
+        ({"netG": {"w": W}, "args": {"lr": [1, 0.5]}}, ["w"], {"args": {"lr": [1, 0.5]}}),
         ({1: W, "n": None}, ["1"], {"n": None}),
         ([W, 2], ["0"], {"1": 2}),
         (W, ["array"], None),
@@ -219,7 +217,9 @@ def test_every_dtype_and_view_is_as_torch_load_has_it(torch, tmp_path, legacy):
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_training_checkpoint(torch, tmp_path, legacy):
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Sequential(torch.nn.Linear(4, 2))
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.Sequential(torch.nn.Linear(4, 2)),
     )
     optimizer = torch.optim.Adam(network.parameters(), lr=0.25)
     for parameter in network.parameters():
@@ -293,33 +293,13 @@ def test_a_class_that_is_not_known_is_named(torch, tmp_path):
         read_checkpoint(path)
 
 
-LOAD = """
-import sys
-from jax_origin.checkpoints import read_checkpoint
-print(read_checkpoint(sys.argv[1]).arrays["w"].sum())
-assert "torch" not in sys.modules
-"""
-
-
-def test_it_needs_no_pytorch(tmp_path):
-    path = write(tmp_path, torch_zip({"w": W}, {"0": bytes(COUNTED)}))
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, path],
-        cwd=pathlib.Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout == "66.0\n", done.stderr
-
-
 def test_a_call_in_a_pickle_gives_what_python_would_give(tmp_path):
+    dtype = Call(Name("numpy", "dtype"), ("i2", False, True), (3, ">", None, None, None, -1, -1, 0))
     array = Call(
         Name("numpy.core.multiarray", "_reconstruct"),
         (Name("numpy", "ndarray"), (0,), b"b"),
-        (1, (2, 3), Call(Name("numpy", "dtype"), ("i2", False, True), (3, ">", None, None, None, -1, -1, 0)), True,
-         np.arange(6, dtype=">i2").tobytes()),
-    )  # fmt: skip
+        (1, (2, 3), dtype, True, np.arange(6, dtype=">i2").tobytes()),
+    )
     same(
         read_checkpoint(write(tmp_path, pickle_of({"a": array}))).arrays["a"],
         np.arange(6, dtype=np.int16).reshape(3, 2).T,
