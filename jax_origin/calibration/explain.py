@@ -43,8 +43,7 @@ def explain(
     name = calibration.generator["name"]
     sentences = [
         f"The question was whether {image} was made by {name}.",
-        "The score measures how far the nearest image that it can make lies from this one: low "
-        f"scores speak for {name}.",
+        f"A low score means that {name} can reproduce the image well.",
         _found_of_own(decision.p, calibration),
     ]
     if decision.q is not None:

@@ -148,10 +148,11 @@ def false_attribution_limits(
     """Counts how many foreign sources a fixed threshold attributes, with exact limits.
 
     The threshold must have been fixed before these scores were seen: groups that a choice used
-    (`ForeignGroup.used_for`) are counted, and get no limit. The limit of the worst group is the
-    largest of the groups' own, because that of the group which is truly worst holds with the
-    confidence asked for, whichever it is; counts of different groups are never pooled, which
-    would let many easy negatives hide a few hard ones.
+    (`ForeignGroup.used_for`) are counted, and get no limit. The groups that a calibration decides
+    with are such: q sets the accepting score by them, so they are to be marked. The limit of the
+    worst group is the largest of the groups' own, because that of the group which is truly worst
+    holds with the confidence asked for, whichever it is; counts of different groups are never
+    pooled, which would let many easy negatives hide a few hard ones.
 
     Args:
       foreign: foreign groups by name, at least one.
