@@ -12,7 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import CheckpointError, LazyArrays, read_safetensors, write_safetensors
+from jax_origin.checkpoints import (
+    CheckpointError,
+    LazyArrays,
+    hub,
+    read_safetensors,
+    write_safetensors,
+)
 from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, flat_weights
 from jax_origin.generators.consistency import Consistency
@@ -64,6 +70,8 @@ def open_generator(
         if wanted is not None and wanted != hash_file(weights):
             raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")
         return build(_kind(card["kind"], path), card["config"], arrays, source=str(weights))
+    if not path.startswith(hub.PREFIX) and not os.path.exists(path):
+        raise CheckpointError(f"{path}: no such file or directory")
     if kind is None:
         raise CheckpointError(f"{path}: say which generator it holds: kind={sorted(KINDS)}")
     cls = _kind(kind, path)

@@ -359,25 +359,31 @@ class GaussNewton:
 
 def _limited_memory(steps: jax.Array, products: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """The inverse of a matrix that made `products` of `steps`, nearly (the two-loop recursion)."""
+    if not steps.shape[1]:
+        return lambda vector: vector
     curvatures = _pair_dots(steps, products)
     there = curvatures > 0
     rates = jnp.where(there, 1.0 / jnp.where(there, curvatures, 1.0), 0.0)
     # The flattest direction that was met sets the scale of those that were not.
     sizes = _pair_dots(products, products)
-    flattest = jnp.max(jnp.where(there, curvatures / (sizes + _TINY), 0.0), axis=1, initial=0.0)
+    flattest = jnp.max(jnp.where(there, curvatures / (sizes + _TINY), 0.0), axis=1)
     scale = jnp.where(flattest > 0, flattest, 1.0)
 
+    pairs = tuple(jnp.moveaxis(part, 1, 0) for part in (steps, products, rates))
+
+    def down(vector: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        step, product, rate = pair
+        share = _spread(rate * _dot(step, vector), vector)
+        return vector - share * product, share
+
+    def up(vector: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
+        step, product, rate, share = pair
+        back = _spread(rate * _dot(product, vector), vector)
+        return vector + (share - back) * step, None
+
     def apply(vector: jax.Array) -> jax.Array:
-        shares = []
-        for i in reversed(range(steps.shape[1])):
-            share = _spread(rates[:, i] * _dot(steps[:, i], vector), vector)
-            vector = vector - share * products[:, i]
-            shares.append(share)
-        vector = _spread(scale, vector) * vector
-        for i, share in enumerate(reversed(shares)):
-            back = _spread(rates[:, i] * _dot(products[:, i], vector), vector)
-            vector = vector + (share - back) * steps[:, i]
-        return vector
+        vector, shares = jax.lax.scan(down, vector, pairs, reverse=True)
+        return jax.lax.scan(up, _spread(scale, vector) * vector, (*pairs, shares))[0]
 
     return apply
 

@@ -414,7 +414,10 @@ def test_belonging_and_foreign_images_are_edited_alike(tmp_path, inverted):
         unedited = plain["ab".index(comparison.inspected)].groups
         assert list(comparison.groups) == list(unedited)
         for group, images in comparison.groups.items():
-            np.testing.assert_array_equal(images, edit_images(unedited[group], comparison.edit))
+            shown = [getattr(image, "pixels", image) for image in images]
+            np.testing.assert_array_equal(shown, edit_images(unedited[group], comparison.edit))
+            kinds = {getattr(image, "kind", "pixels") for image in images}
+            assert kinds == {"pixels" if comparison.edit == "clean" else "jpeg"}
 
     result = evaluate(compared, cache=tmp_path, seed=0)
     assert inverted.images == 2 * 3 * 3 * 3  # generators, edits, groups, images

@@ -41,7 +41,7 @@ def test_a_model_of_plain_images_finds_them_in_noise(prediction):
         "sample": predicted,
         "v_prediction": signal * noisy - strength * predicted,
     }[prediction]
-    assert np.abs((found + 1) * 127.5 - plain_images(4)).mean() < 15
+    assert np.abs((found + 1) * 127.5 - plain_images(4)).mean() < 30
 
 
 def test_a_run_that_goes_on_ends_where_an_unbroken_one_does(tmp_path):

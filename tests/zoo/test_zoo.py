@@ -68,9 +68,9 @@ def test_calibration_derived_again(name):
         inversion,
         key=jax.random.fold_in(key, 1),
         learned=learned_starts(calibration)["generator"],
-    ).loss
+    ).distance
     scores = np.concatenate([scores[:3] for scores in wanted.values()])
     # Other blocks, versions and machines sum in another order.
     np.testing.assert_allclose(
-        np.maximum(again, calibration.floor), np.maximum(scores, calibration.floor), rtol=0.1
+        np.maximum(again, calibration.floor), np.maximum(scores, calibration.floor), rtol=0.3
     )
