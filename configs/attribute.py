@@ -17,6 +17,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.method = config_dict.placeholder(str)  # None: the calibration's, "origin" in the zoo
     config.alpha = config_dict.placeholder(float)  # rate of false exclusion; None: the method's
     config.beta = config_dict.placeholder(float)  # rate of false attribution; None: the method's
+    # Rate that false attribution keeps under in each foreign group, with 95% confidence by exact
+    # counts; refused where the calibration has too few independent negatives. None: beta alone.
+    config.max_false_attribution = config_dict.placeholder(float)
     config.reference = config_dict.placeholder(str)  # reference generator, if calibrated with one
     config.resize = False  # resize images of another size, and say so in their records
     config.workdir = "runs/attribute"  # verdicts.jsonl, contact_sheet.png, run.json

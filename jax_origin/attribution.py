@@ -14,6 +14,7 @@ from jax_origin.calibration import (
     CalibrationError,
     ForeignGroup,
     accepting_score,
+    attribution_threshold,
     decide,
 )
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
@@ -208,7 +209,7 @@ def calibrate(
     for name, (images, independent) in groups.items():
         foreign_groups[name] = ForeignGroup(scores(images, name), independent)
         for edit in conditions:
-            group = f"{name}, {edit}"
+            group = f"{name} after {edit}"
             edited = _edited(as_uint8(images), edit)
             foreign_groups[group] = ForeignGroup(scores(edited, group), independent)
     return Calibration(
@@ -250,6 +251,7 @@ def attribute(
     key: jax.Array,
     alpha: float | None = None,
     beta: float | None = None,
+    max_false_attribution: float | None = None,
     reference: GeneratorLike | None = None,
     full_scores: bool = False,
     progress: Progress | None = None,
@@ -264,6 +266,7 @@ def attribute(
       key: A JAX key, for starting points. An image's verdict does not depend on the others'.
       alpha: Rate of false exclusion; the calibration's own without it.
       beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: See `attribute_stream`.
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong.
       progress: Called with the number of gradient evaluations done since its last call.
@@ -282,6 +285,7 @@ def attribute(
         key=key,
         alpha=alpha,
         beta=beta,
+        max_false_attribution=max_false_attribution,
         reference=reference,
         full_scores=full_scores,
         progress=progress,
@@ -297,6 +301,7 @@ def attribute_stream(
     key: jax.Array,
     alpha: float | None = None,
     beta: float | None = None,
+    max_false_attribution: float | None = None,
     reference: GeneratorLike | None = None,
     full_scores: bool = False,
     devices: Sequence[jax.Device] | None = None,
@@ -317,6 +322,9 @@ def attribute_stream(
       key: A JAX key, for starting points. An image's verdict does not depend on the others'.
       alpha: Rate of false exclusion; the calibration's own without it.
       beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: A rate that false attribution keeps under in every foreign group, with
+        95% confidence by exact counts of independent sources; an image that would belong by a score
+        too high for that is undecided. Refused where the calibration's groups are too small.
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
         ratios, multiple testing and rankings need that.
@@ -329,7 +337,8 @@ def attribute_stream(
       image's place in the order in which it came.
 
     Raises:
-      CalibrationError: If the calibration is for another generator, or another reference.
+      CalibrationError: If the calibration is for another generator, or another reference; if its
+        foreign groups cannot keep max_false_attribution: the message says how many more they need.
       ValueError: If alpha or beta is not in (0, 1); later, if an image is no such array.
     """
     check_calibration(calibration, generator, reference=reference)
@@ -340,6 +349,15 @@ def attribute_stream(
     accept = None
     if not full_scores and method.score == "loss" and method.inversion.distance in _RANKED:
         accept = accepting_score(calibration, alpha=alpha, beta=beta)
+
+    limit = np.inf
+    if max_false_attribution is not None:
+        try:
+            kept = attribution_threshold(calibration.foreign, rate=max_false_attribution)
+        except ValueError as error:
+            raise CalibrationError(f"max_false_attribution: {error}") from None
+        limit = kept.accepting
+        accept = None if accept is None else min(accept, limit)
 
     def verdicts() -> Iterator[Verdict]:
         for index, score, found in score_stream(
@@ -365,6 +383,9 @@ def attribute_stream(
                 yield Verdict(**common, error=error)
                 continue
             (decision,) = decide([score], calibration, alpha=alpha, beta=beta)
+            if decision.verdict == "belongs" and score > limit:
+                reason = f"more than {max_false_attribution:g} of a foreign group may score as low"
+                decision = decision._replace(verdict="undecided", reason=reason)
             yield Verdict(
                 verdict=decision.verdict,
                 reason=decision.reason,

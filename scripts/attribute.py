@@ -28,6 +28,7 @@ from jax_origin.audit import (
     attribute_files,
     begin_run,
     count_table,
+    explanations,
     plan_table,
     read_all_records,
     records_name,
@@ -62,12 +63,14 @@ _OVERRIDES = [
     flags.DEFINE_string("method", None, "origin or ronan; none: the calibration's."),
     flags.DEFINE_float("alpha", None, "Rate of false exclusion.", 0, 1),
     flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),
+    flags.DEFINE_float("max_false_attribution", None, "A limit kept with 95% confidence.", 0, 1),
     flags.DEFINE_string("reference", None, "Reference generator, if calibrated with one."),
     flags.DEFINE_bool("resize", None, "Resize images of another size, and say so."),
     flags.DEFINE_bool("full_scores", None, "Go on inverting images that are sure to belong."),
     flags.DEFINE_string("workdir", None, "Folder for verdicts.jsonl and contact_sheet.png."),
     flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
 ]
+_EXPLAIN = flags.DEFINE_bool("explain", False, "Print each verdict in plain words as well.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Say what it would take, and stop.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of the run.")
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes.")
@@ -101,7 +104,7 @@ def main(argv: list[str]) -> None:
 def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None) -> None:
     """Attributes the images that the config names, or the demonstration's."""
     workdir = pathlib.Path(config.workdir)
-    for name in ("alpha", "beta"):
+    for name in ("alpha", "beta", "max_false_attribution"):
         if config[name] is not None and not 0 < config[name] < 1:
             raise RunError(f"--{name}={config[name]}: must lie strictly between 0 and 1")
     if config.sheet_images < 1:
@@ -141,7 +144,8 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             "generator": calibration.generator["fingerprint"],
             "calibration": calibration.digest,
             "images": config.images,
-            **{name: config[name] for name in ("alpha", "beta", "resize", "full_scores", "seed")},
+            **{name: config[name] for name in ("alpha", "beta", "max_false_attribution")},
+            **{name: config[name] for name in ("resize", "full_scores", "seed")},
         },
     )
     if where is None:
@@ -174,6 +178,7 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             writer=writer,
             alpha=config.alpha,
             beta=config.beta,
+            max_false_attribution=config.max_false_attribution,
             resize=config.resize,
             reference=reference,
             full_scores=config.full_scores,
@@ -190,6 +195,9 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
         done = read_all_records(workdir)
         records = [done[path] for path in paths]
         print(f"\n{verdict_table(records)}\n")
+        if _EXPLAIN.value:
+            rates = {"alpha": config.alpha, "beta": config.beta}
+            print(f"{explanations(records, calibration, **rates)}\n")
         print(count_table(records, own=generator.name if config.images is None else None))
         sheet = workdir / "contact_sheet.png"
         size = generator.image_shape[:2]

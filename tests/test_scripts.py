@@ -108,7 +108,7 @@ def test_calibrate_writes_a_calibration(folder, calibrated):
     )
     assert {
         name: len(group.scores) for name, group in calibration.foreign.items()
-    } == dict.fromkeys(("photos", *(f"photos, {edit}" for edit in edits)), 20)
+    } == dict.fromkeys(("photos", *(f"photos after {edit}" for edit in edits)), 20)
     assert calibration.belonging.max() < 1e-3 < calibration.foreign["photos"].scores.min()
     # The encoder that its descents start from lies beside it.
     assert set(calibration.start) == {"generator", "sha256"}

@@ -9,7 +9,13 @@ from jax_origin.audit.record import (
     read_records,
     records_name,
 )
-from jax_origin.audit.summary import count_table, plan_table, statistics_line, verdict_table
+from jax_origin.audit.summary import (
+    count_table,
+    explanations,
+    plan_table,
+    statistics_line,
+    verdict_table,
+)
 
 __all__ = [
     "FileVerdict",
@@ -20,6 +26,7 @@ __all__ = [
     "attribute_files",
     "begin_run",
     "count_table",
+    "explanations",
     "plan_table",
     "read_all_records",
     "read_records",

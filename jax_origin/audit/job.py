@@ -85,6 +85,7 @@ def attribute_files(
     writer: RecordWriter,
     alpha: float | None = None,
     beta: float | None = None,
+    max_false_attribution: float | None = None,
     resize: bool = False,
     reference: GeneratorLike | None = None,
     full_scores: bool = False,
@@ -106,6 +107,7 @@ def attribute_files(
       writer: Where the records go.
       alpha: Rate of false exclusion; the calibration's own without it.
       beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: See `jax_origin.attribute_stream`.
       resize: Whether an image of another size is resized, which its record then says.
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong.
@@ -148,6 +150,7 @@ def attribute_files(
             key=key,
             alpha=alpha,
             beta=beta,
+            max_false_attribution=max_false_attribution,
             reference=reference,
             full_scores=full_scores,
             statistics=statistics,

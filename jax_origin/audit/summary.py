@@ -1,10 +1,12 @@
 """Records as tables to read: a line for each image, and counts for each folder."""
 
 import pathlib
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jax_origin.calibration import Calibration, Decision, explain
 from jax_origin.inversion import StagePlan, Statistics
 
 VERDICTS = ("belongs", "foreign", "undecided")
@@ -31,6 +33,32 @@ def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> s
     if len(records) > most:
         lines.append(f"... and {len(records) - most} more")
     return "\n".join(lines)
+
+
+def explanations(
+    records: Sequence[Mapping[str, Any]],
+    calibration: Calibration,
+    *,
+    alpha: float | None = None,
+    beta: float | None = None,
+) -> str:
+    """A paragraph in plain words for each record with a verdict; see `calibration.explain`.
+
+    Args:
+      records: As an audit writes them.
+      calibration: The one that they were decided with.
+      alpha: The rate of false exclusion that they were decided with; None: the calibration's.
+      beta: The rate of false attribution, likewise.
+    """
+    paragraphs = []
+    for record in records:
+        if record["verdict"] is not None:
+            found = {name: record[name] for name in Decision._fields}
+            paragraph = explain(
+                Decision(**found), calibration, image=record["path"], alpha=alpha, beta=beta
+            )
+            paragraphs.append(textwrap.fill(paragraph, width=100))
+    return "\n\n".join(paragraphs)
 
 
 def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None) -> str:

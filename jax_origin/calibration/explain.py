@@ -46,6 +46,12 @@ def explain(
         f"A low score means that {name} can reproduce the image well.",
         _found_of_own(decision.p, calibration),
     ]
+    if calibration.conditions:
+        listed = _listed(calibration.conditions)
+        sentences.append(
+            f"Its own images were scored as made and after {listed}; this one was compared with "
+            f"those that it fits best ({decision.condition})."
+        )
     if decision.q is not None:
         sentences.append(_found_of_foreign(decision.q, calibration))
     sentences += _verdict(decision, calibration, alpha, beta)
@@ -77,15 +83,15 @@ def _found_of_foreign(q: float, calibration: Calibration) -> str:
     sizes = {group.scores.size for group in groups.values()}
     if len(sizes) > 1:
         return (
-            f"In the foreign group that comes nearest (of {_listed(groups)}), about {_percent(q)} "
+            f"In the foreign group that comes nearest (of {_origins(groups)}), about {_percent(q)} "
             "score as low as this one or lower, this one counted in."
         )
     (num,) = sizes
     count = round(q * (num + 1)) - 1
     if len(groups) == 1:
-        where = f"Of {num:,} foreign images ({_listed(groups)})"
+        where = f"Of {num:,} foreign images ({_origins(groups)})"
     else:
-        where = f"In the foreign group that comes nearest ({num:,} images; of {_listed(groups)})"
+        where = f"In the foreign group that comes nearest ({num:,} images; of {_origins(groups)})"
     return f"{where}, {_count(count)} as low as this one or lower."
 
 
@@ -163,11 +169,18 @@ def _checked(limits: FalseAttribution) -> str:
 def _not_covered(decision: Decision, calibration: Calibration) -> str:
     groups = calibration.foreign
     other = (
-        f"other origins than {_listed(groups)}" if groups and decision.verdict != "foreign" else ""
+        f"other origins than {_origins(groups)}" if groups and decision.verdict != "foreign" else ""
     )
     edits = f"edits of {calibration.generator['name']}'s images that were not calibrated"
     left = f"{edits}, or {other}" if other else edits
     return f"This does not cover {left}, and is not the probability that the verdict is right."
+
+
+def _origins(groups: Iterable[str]) -> str:
+    """The groups, those of one origin under different edits named once."""
+    origins = dict.fromkeys(name.partition(" after ")[0] for name in groups)
+    edited = any(" after " in name for name in groups)
+    return _listed(origins) + (", as they are and edited likewise" if edited else "")
 
 
 def _count(count: int) -> str:
