@@ -337,3 +337,26 @@ def test_least_squares_are_of_the_squared_error_whatever_is_said(name):
     descent = Descent(solver=name, objective="l1")
     assert descent.objective == "l2"
     assert not descent.first_order
+
+
+def test_remembered_directions_bring_gauss_newton_further():
+    # Curvatures from 1 to 1e4: few iterations of plain conjugate gradients see the steepest alone.
+    rng = np.random.default_rng(1)
+    rows, _ = np.linalg.qr(rng.normal(size=(48, 20)))
+    weight = (rows * np.geomspace(1, 100, 20)).T.astype(np.float32)
+    wanted, start = rng.normal(size=(2, 6, 20)).astype(np.float32)
+
+    def render(latents):
+        return (latents @ weight).reshape(-1, 4, 4, 3)
+
+    plain, remembering = (
+        descend(
+            GaussNewton(distance="l2", iterations=4, memory=memory),
+            render,
+            render(wanted),
+            start,
+            8,
+        )[-1].distance
+        for memory in (0, 3)
+    )
+    assert (remembering < 0.1 * plain).all()
