@@ -14,7 +14,7 @@ import matplotlib
 
 matplotlib.use("agg")
 
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 from matplotlib.axes import Axes
 
 from jax_origin.evaluation.benchmark import Row
@@ -40,6 +40,9 @@ def draw_recovery(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
         for (share, label), axis in zip(_SHARES.items(), axes, strict=True):
             _draw(axis, group, share)
             axis.set(title=name, ylabel=label, xscale="log", ylim=(-0.03, 1.08))
+            axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
             axis.margins(x=0.2)
     for axis in grid[-1]:
         axis.set_xlabel("gradient evaluations an image (half of the images foreign)")
