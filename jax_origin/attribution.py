@@ -18,13 +18,12 @@ from jax_origin.calibration import (
     decide,
 )
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_float, as_uint8, stored_images
+from jax_origin.images import Stored, as_float, as_images, as_uint8, stored_images
 from jax_origin.inversion import LearnedStart, Statistics, invert, learn_start
 from jax_origin.methods import Method, get_method
 from jax_origin.scoring import (
     ROLES,
     Progress,
-    as_images,
     belonging_images,
     learned_starts,
     score_images,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, generator_name, sample_latents
-from jax_origin.images import Stored, as_float, as_uint8
+from jax_origin.images import as_float, as_images, as_uint8
 from jax_origin.inversion import Engine, Inversion, LearnedStart, Statistics, start_from_arrays
 from jax_origin.methods import Method
 from jax_origin.score import SCORES
@@ -130,13 +130,6 @@ def score_images(
     ):
         scores[index] = score
     return scores
-
-
-def as_images(images: Any) -> Any:
-    """Images as an engine takes them: stored ones as they are, arrays as floats [N, H, W, C]."""
-    if isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images):
-        return images
-    return as_float(images)
 
 
 def learned_starts(calibration: Calibration) -> dict[str, LearnedStart]:

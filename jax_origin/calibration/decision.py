@@ -79,6 +79,10 @@ def decide(
       p <= alpha     undecided: fits neither      foreign
       =============  ===========================  ========================
 
+    An image went through one condition, and a foreign one comes from one group, unknown which: the
+    p and q found there are valid, and the largest are no smaller, so both stay so for every
+    condition and group calibrated, and for no others. What is paid is power.
+
     All scores are clamped from below at the calibration's floor first: differences near the floor
     of 8-bit images carry no evidence. Where a calibration is too small to reach alpha or beta, and
     that is what keeps an image undecided, the reason names the number of images needed. A rule that

@@ -18,6 +18,7 @@ from jax_origin.images.png import save_png
 from jax_origin.images.stored import (
     Stored,
     StoredArrays,
+    as_images,
     decode_stored,
     stack_stored,
     stored_image,
@@ -34,6 +35,7 @@ __all__ = [
     "Stored",
     "StoredArrays",
     "as_float",
+    "as_images",
     "as_uint8",
     "decode_bytes",
     "decode_image",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from jax_origin.images.arrays import as_uint8
+from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import DecodedImage, decode_bytes, exif_orientation, read_file
 from jax_origin.images.errors import ImageError
 from jax_origin.images.jpeg import JpegFile, read_jpeg
@@ -136,6 +136,13 @@ class Stored:
                 # Y, and red, green and blue, are coded about their middle; Cb and Cr have it at 0.
                 arrays.offset[i] = 128 if i == 0 or self.colour == "rgb" else 0
         return arrays
+
+
+def as_images(images: Any) -> Any:
+    """Images as they are inverted: stored ones as they are, arrays as floats [N, H, W, C]."""
+    if isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images):
+        return images
+    return as_float(images)
 
 
 def stored_pixels(images: Any) -> list[Stored]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from jax_origin.distance import TO_STORED, l2
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import Stored, as_float, as_uint8, pixels_sha256, stored_pixels
+from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
 from jax_origin.inversion.learned_start import LearnedStart
 from jax_origin.inversion.pool import Image, Pool
 from jax_origin.inversion.program import (
@@ -72,8 +72,7 @@ def invert(
       ValueError: If the images are no such array, none, or not of the generator's shape; if the
         generator makes another shape than it says; if an encoder is needed and not given.
     """
-    if not (isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images)):
-        images = as_float(images)
+    images = as_images(images)
     if len(images) == 0:
         raise ValueError("there are no images to invert")
     engine = Engine(
