@@ -41,7 +41,9 @@ def test_a_model_of_plain_images_finds_them_in_noise(prediction):
         "sample": predicted,
         "v_prediction": signal * noisy - strength * predicted,
     }[prediction]
-    assert np.abs((found + 1) * 127.5 - plain_images(4)).mean() < 30
+    # A network that predicts nothing is off by 127 grey levels as epsilon, by about 50 otherwise.
+    most = 30 if prediction == "epsilon" else 15
+    assert np.abs((found + 1) * 127.5 - plain_images(4)).mean() < most
 
 
 def test_a_run_that_goes_on_ends_where_an_unbroken_one_does(tmp_path):
