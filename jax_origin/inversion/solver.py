@@ -13,6 +13,7 @@ from jax_origin.distance import DISTANCES, OBJECTIVES, RESIDUALS
 Render = Callable[[jax.Array], jax.Array]
 
 _TINY = float(jnp.finfo(jnp.float32).tiny)
+_SHORT = 0.25  # Of a Gauss-Newton update: what is tried beside the whole.
 
 JACOBIAN_BYTES = 2**28
 """A Levenberg-Marquardt step holds the Jacobians of at most so many bytes of lanes at a time."""
@@ -270,7 +271,8 @@ class GaussNewton:
     """Damped Gauss-Newton on the distance's residual, without a matrix; for latents of any size.
 
     Each step solves ``(J^T J + d I) u = -J^T r`` by a few conjugate-gradient iterations, each one
-    Jacobian-vector and one vector-Jacobian product, and keeps the update if it lowers the error.
+    Jacobian-vector and one vector-Jacobian product, and keeps the update, or a quarter of it, if
+    that lowers the error: of the two, the better.
     J^T J changes little from step to step, so the directions of the last solves and what it made
     of them precondition the next one, as a limited-memory quasi-Newton matrix (Morales and Nocedal,
     SIAM Journal on Optimization 10, 2000).
@@ -303,7 +305,7 @@ class GaussNewton:
         return _Krylov(jnp.full(lanes, self._damping), none, none)
 
     def step(self, render: Render, targets: Any, latents: jax.Array, state: _Krylov) -> Step:
-        """One linearisation, one solve, one trial."""
+        """One linearisation, one solve, two trials."""
 
         def compare(points: jax.Array) -> tuple[jax.Array, jax.Array]:
             images = render(points)
@@ -334,12 +336,18 @@ class GaussNewton:
         # A loop that holds convolutions is slow on CPU: see jax issue 12868.
         unroll = jax.default_backend() == "cpu"
         (update, *_), pairs = jax.lax.scan(iterate, start, length=self._iterations, unroll=unroll)
-        tried = latents + update
-        new_error, new_distance = compare(tried)
-        better = _dot(new_error, new_error) < _dot(error, error)
+        moved, size = latents, _dot(error, error)
+        better = jnp.zeros(lanes, bool)
+        # The model may hold near the latents alone, and a solve costs far more than a trial.
+        for share in (1.0, _SHORT):
+            tried = latents + share * update
+            new_error, new_distance = compare(tried)
+            new_size = _dot(new_error, new_error)
+            lower = new_size < size  # Never of NaN.
+            moved = jnp.where(_spread(lower, latents), tried, moved)
+            distance = jnp.where(lower, new_distance, distance)
+            size, better = jnp.where(lower, new_size, size), better | lower
         damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
-        moved = jnp.where(_spread(better, latents), tried, latents)
-        distance = jnp.where(better, new_distance, distance)
         kept = self._iterations * self._memory
         steps, products = (
             jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[
@@ -352,9 +360,9 @@ class GaussNewton:
         return Step(moved, after, moved, distance, cost)
 
     def evaluations(self, latent_size: int) -> float:
-        """Four thirds an iteration, a gradient, a product to scale the damping, and a trial."""
+        """Four thirds an iteration, a gradient, a product to scale the damping, two trials."""
         del latent_size
-        return (4 * self._iterations + 3 + 2 + 1) / 3
+        return (4 * self._iterations + 3 + 2 + 2) / 3
 
 
 def _limited_memory(steps: jax.Array, products: jax.Array) -> Callable[[jax.Array], jax.Array]:
