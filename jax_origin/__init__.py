@@ -1,12 +1,11 @@
 """Was this image made by this model? Attribution by inverting the model, in JAX."""
 
 from jax_origin.attribution import (
-    ForeignImages,
     Verdict,
     attribute,
     attribute_stream,
-    calibrate,
 )
+from jax_origin.calibrating import ForeignImages, calibrate
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import FunctionGenerator, Generator

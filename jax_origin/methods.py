@@ -80,7 +80,7 @@ METHODS = {
             floor=2e-6,
         ),
         floor=2e-6,
-        conditions=("jpeg-90", "jpeg-75", "jpeg-50"),
+        conditions=("resize-0.75", "webp-80", "jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
     ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
     # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.

@@ -12,7 +12,14 @@ from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, generator_name, sample_latents
 from jax_origin.images import as_float, as_images, as_uint8
-from jax_origin.inversion import Engine, Inversion, LearnedStart, Statistics, start_from_arrays
+from jax_origin.inversion import (
+    Accept,
+    Engine,
+    Inversion,
+    LearnedStart,
+    Statistics,
+    start_from_arrays,
+)
 from jax_origin.methods import Method
 from jax_origin.score import SCORES
 
@@ -53,7 +60,7 @@ def score_stream(
     key: jax.Array,
     reference: GeneratorLike | None = None,
     starts: Mapping[str, LearnedStart] | None = None,
-    accept: float | None = None,
+    accept: Accept = None,
     devices: Sequence[jax.Device] | None = None,
     statistics: Statistics | None = None,
     progress: Progress | None = None,
@@ -68,7 +75,8 @@ def score_stream(
       key: A JAX key, for starting points. An image's score does not depend on the others'.
       reference: Another generator, where the score is the ratio of losses under the two.
       starts: Learned starts of the two, as "generator" and "reference".
-      accept: An image is done as soon as its tracked distance is at this or under it.
+      accept: An image is done as soon as its tracked distance is at this or under it; or what says
+        so of each image.
       devices: Devices among which lanes are divided; all of this process without it.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call.

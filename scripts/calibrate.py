@@ -14,7 +14,7 @@ import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.attribution import ENCODER_TAG, ForeignImages, calibrate
+from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate
 from jax_origin.calibration import CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, load_images

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 import jax_origin.attribution
+import jax_origin.calibrating
 from jax_origin import (
     METHODS,
     Calibration,
@@ -17,13 +18,8 @@ from jax_origin import (
     Verdict,
     learn_start,
 )
-from jax_origin.attribution import (
-    ForeignImages,
-    attribute,
-    attribute_stream,
-    calibrate,
-    check_calibration,
-)
+from jax_origin.attribution import attribute, attribute_stream, check_calibration
+from jax_origin.calibrating import ForeignImages, calibrate
 from jax_origin.calibration import accepting_score, decide
 from jax_origin.generators import fingerprint
 from jax_origin.scoring import belonging_images, learned_starts, score_images, score_stream
@@ -602,7 +598,7 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert (hopeless.belonging >= calibration.belonging).all()
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
     # With no margin at all, each level is the largest distance of those others at a check.
-    monkeypatch.setattr(jax_origin.attribution, "_FUTILITY_MARGIN", 1.0)
+    monkeypatch.setattr(jax_origin.calibrating, "_FUTILITY_MARGIN", 1.0)
     strict = calibrate(
         generator, method=method, num_belonging=40, futility=True, key=jax.random.key(0)
     )
@@ -674,7 +670,7 @@ def test_an_encoder_is_trained_for_each_model_where_none_is_given(
         trained.append(model)
         return learn_start(model, SHORT, key=key)
 
-    monkeypatch.setattr(jax_origin.attribution, "learn_start", quickly)
+    monkeypatch.setattr(jax_origin.calibrating, "learn_start", quickly)
     reference = make_generator(2)
     common = {"method": "origin", "num_belonging": 20, "key": jax.random.key(0)}
     alone = calibrate(generator, **common)

@@ -20,7 +20,7 @@ FLOORS = (
     {"inversion", "training"},
     {"score"},
     {"calibration"},
-    {"methods", "scoring", "attribution"},
+    {"methods", "scoring", "calibrating", "attribution"},
     {"audit", "evaluation"},
     {"__init__"},
 )

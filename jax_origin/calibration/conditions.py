@@ -1,12 +1,16 @@
-"""p and q where an image may have been edited: the largest over the conditions calibrated."""
+"""Like with like: which of a calibration's scores an image is compared with, and the best fit."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jax_origin.calibration.rule import as_scores, build_rule
+from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.rule import as_scores
+
+_AFTER = " after "
 
 
 class Fit(NamedTuple):
@@ -22,44 +26,59 @@ class Fit(NamedTuple):
     which: list[Any]
 
 
-def p_over_conditions(
-    scores: ArrayLike,
-    belonging: Mapping[str, ArrayLike],
-    *,
-    rule: str = "conformal",
-    floor: float = 0.0,
-    **options: Any,
-) -> Fit:
-    """The largest p over conditions: how well a score fits belonging images, edited or not.
+class Compared(NamedTuple):
+    """The scores that images of some conditions are compared with.
 
-    An image of the generator's own went through one condition or another (unedited, JPEG at 75,
-    halved), unknown which. Its p under that condition is valid, and the largest is no smaller: p
-    stays valid under every condition calibrated, and says nothing of others. What is paid is
-    power: a clean image that scores as edited ones do is no longer excluded. Pooling the scores of
-    all conditions would be valid only for images edited in the proportions of the pool.
+    Attributes:
+      belonging: scores of belonging images by condition, at least one.
+      foreign: foreign groups by name, those edited alike.
+    """
+
+    belonging: dict[str, NDArray[np.float64]]
+    foreign: dict[str, ForeignGroup]
+
+
+def edited_group(group: str, edit: str) -> str:
+    """What a foreign group is called after an edit."""
+    return f"{group}{_AFTER}{edit}"
+
+
+def origin_of(group: str) -> str:
+    """What a foreign group is called before any edit."""
+    return group.partition(_AFTER)[0]
+
+
+def compared_with(calibration: Calibration, conditions: Iterable[str] | None = None) -> Compared:
+    """The calibration's scores under some of its conditions.
 
     Args:
-      scores: [N].
-      belonging: scores of belonging images by condition, at least one.
-      rule: a name in `RULES`.
-      floor: all scores are clamped from below here.
-      **options: the rule's options.
+      calibration: the calibration.
+      conditions: "as made", or edits that it has; None for all.
 
     Returns:
-      p, and the condition that fitted best.
+      Belonging scores under each of them, and the foreign groups that were edited so; where none
+      was, all foreign groups.
 
     Raises:
-      ValueError: no condition, or scores or options that the rule refuses.
+      ValueError: no condition, or one that the calibration does not have.
     """
-    clamped = np.maximum(as_scores(scores, "scores"), floor)
-    return _best(
-        {
-            name: build_rule(
-                rule, np.maximum(as_scores(own, "belonging scores"), floor), **options
-            ).p_value(clamped)
-            for name, own in belonging.items()
-        }
-    )
+    belonging = calibration.belonging_by_condition
+    if conditions is None:
+        return Compared(belonging, calibration.foreign)
+    names = list(dict.fromkeys(conditions))
+    if not names:
+        raise ValueError("conditions must name at least one that the calibration has")
+    for name in names:
+        if name not in belonging:
+            raise ValueError(
+                f"the calibration has no condition {name!r}; it has {', '.join(belonging)}"
+            )
+    foreign = {
+        group: scores
+        for group, scores in calibration.foreign.items()
+        if _condition(group, calibration) in names
+    }
+    return Compared({name: belonging[name] for name in names}, foreign or calibration.foreign)
 
 
 def q_over_groups(
@@ -93,12 +112,22 @@ def q_over_groups(
             raise ValueError(f"foreign group {key!r} has no scores")
         at_or_below = np.searchsorted(lows, clamped, side="right").astype(np.float64)
         found[key] = (1.0 + at_or_below) / (lows.size + 1.0)
-    return _best(found)
+    return best_fit(found)
 
 
-def _best(found: Mapping[Any, NDArray[np.float64]]) -> Fit:
+def best_fit(found: Mapping[Any, NDArray[np.float64]]) -> Fit:
+    """The largest of several p-values [N], and what it was found for.
+
+    Raises:
+      ValueError: there are none.
+    """
     if not found:
         raise ValueError("there is nothing to compare with: give scores of at least one condition")
     keys, values = list(found), np.stack(list(found.values()))
     best = values.argmax(axis=0)
     return Fit(values.max(axis=0), [keys[i] for i in best])
+
+
+def _condition(group: str, calibration: Calibration) -> str:
+    edit = group.partition(_AFTER)[2]
+    return edit if edit in calibration.conditions else AS_MADE

@@ -1,12 +1,14 @@
 """The decision: two p-values for two errors, and the verdict they give."""
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.conditions import best_fit, compared_with, q_over_groups
 from jax_origin.calibration.rule import (
     Rule,
     as_scores,
@@ -18,6 +20,7 @@ from jax_origin.calibration.rule import (
 FITS_BOTH = "fits both"
 FITS_NEITHER = "fits neither"
 TOO_FEW = "too few calibration images"
+DRIFT = "drift"
 FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
 
 
@@ -66,11 +69,12 @@ def decide(
     *,
     alpha: float | None = None,
     beta: float | None = None,
+    conditions: Iterable[str] | None = None,
 ) -> list[Decision]:
     r"""Decides for each score whether its image belongs to the calibrated generator.
 
-    With p from the calibration's rule, the largest over its conditions, and q = the largest over
-    the foreign groups g of (1 + #{foreign_g <= score}) / (M_g + 1):
+    With p from the calibration's rule, the largest over conditions, and q = the largest over the
+    foreign groups g under them of (1 + #{foreign_g <= score}) / (M_g + 1):
 
       =============  ===========================  ========================
       \              q <= beta                    q > beta
@@ -81,7 +85,8 @@ def decide(
 
     An image went through one condition, and a foreign one comes from one group, unknown which: the
     p and q found there are valid, and the largest are no smaller, so both stay so for every
-    condition and group calibrated, and for no others. What is paid is power.
+    condition and group compared with, and for no others. What is paid is power; an image's file
+    says much of what it went through, and `conditions` leaves the others out.
 
     All scores are clamped from below at the calibration's floor first: differences near the floor
     of 8-bit images carry no evidence. Where a calibration is too small to reach alpha or beta, and
@@ -97,17 +102,19 @@ def decide(
       calibration: the scores of images known to belong, and of foreign ones.
       alpha: rate of false exclusion, in (0, 1); None means the calibration's own.
       beta: rate of false attribution, in (0, 1); None means the calibration's own.
+      conditions: those that the images may have met; None for all that the calibration has. See
+        `compared_with`.
 
     Returns:
       One decision for each score, in order.
 
     Raises:
       ValueError: a NaN or misshapen score; alpha or beta outside (0, 1); no beta where the
-        decision needs one.
+        decision needs one; a condition that the calibration does not have.
     """
-    p, q, codes, outcomes, conditions = _decided(scores, calibration, alpha, beta)
+    p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
     qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
-    rows = zip(p.tolist(), qs, codes.tolist(), conditions.tolist(), strict=True)
+    rows = zip(p.tolist(), qs, codes.tolist(), fitting, strict=True)
     return [
         Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
         for p, q, code, condition in rows
@@ -120,6 +127,7 @@ def decide_arrays(
     *,
     alpha: float | None = None,
     beta: float | None = None,
+    conditions: Iterable[str] | None = None,
 ) -> Decisions:
     """Decides as `decide` does, for many scores at once: arrays in, arrays out.
 
@@ -128,6 +136,7 @@ def decide_arrays(
       calibration: the scores of images known to belong, and of foreign ones.
       alpha: rate of false exclusion, in (0, 1); None means the calibration's own.
       beta: rate of false attribution, in (0, 1); None means the calibration's own.
+      conditions: those that the images may have met; None for all that the calibration has.
 
     Returns:
       The decisions, in order.
@@ -135,14 +144,18 @@ def decide_arrays(
     Raises:
       ValueError: as `decide` does.
     """
-    p, q, codes, outcomes, conditions = _decided(scores, calibration, alpha, beta)
+    p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
     verdicts = np.array([verdict for verdict, _ in outcomes])
     reasons = np.array([reason for _, reason in outcomes], dtype=object)
-    return Decisions(p, q, verdicts[codes], reasons[codes], conditions)
+    return Decisions(p, q, verdicts[codes], reasons[codes], np.array(fitting, dtype=str))
 
 
 def accepting_score(
-    calibration: Calibration, *, alpha: float | None = None, beta: float | None = None
+    calibration: Calibration,
+    *,
+    alpha: float | None = None,
+    beta: float | None = None,
+    conditions: Iterable[str] | None = None,
 ) -> float | None:
     """The score at which, and under which, an image belongs: p only rises there, and q falls.
 
@@ -150,6 +163,7 @@ def accepting_score(
       calibration: the calibration.
       alpha: rate of false exclusion; None means the calibration's own.
       beta: rate of false attribution; None means the calibration's own.
+      conditions: those that the image may have met; None for all that the calibration has.
 
     Returns:
       The largest such score; None where no score is enough.
@@ -159,11 +173,12 @@ def accepting_score(
     """
     alpha, beta = _rates(calibration, alpha, beta)
     floor = calibration.floor
-    highest = max(rule.threshold(alpha) for rule in _rules(calibration).values())
+    belonging, foreign = compared_with(calibration, conditions)
+    highest = max(rule.threshold(alpha) for rule in _rules(calibration, belonging).values())
     if highest == math.inf:
         return None
     if calibration.method["decision"] != "published" and beta is not None:
-        for group in calibration.foreign.values():
+        for group in foreign.values():
             # As many foreign scores may be as low as the image's, and no more; by the divisions
             # that q uses.
             num = group.scores.size
@@ -174,7 +189,7 @@ def accepting_score(
             if allowed < num:
                 bound = np.sort(np.maximum(group.scores, floor))[allowed]
                 highest = min(highest, float(np.nextafter(bound, 0.0)))
-    (decision,) = decide([highest], calibration, alpha=alpha, beta=beta)
+    (decision,) = decide([highest], calibration, alpha=alpha, beta=beta, conditions=list(belonging))
     return highest if decision.verdict == "belongs" else None
 
 
@@ -182,54 +197,53 @@ _Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]
 
 
 def _decided(
-    scores: ArrayLike, calibration: Calibration, alpha: float | None, beta: float | None
+    scores: ArrayLike,
+    calibration: Calibration,
+    alpha: float | None,
+    beta: float | None,
+    conditions: Iterable[str] | None,
 ) -> tuple[
     NDArray[np.float64],
     NDArray[np.float64] | None,
     NDArray[np.int_],
     list[_Outcome],
-    NDArray[np.str_],
+    list[str],
 ]:
     """Returns p, q, each image's outcome as an index into those that can occur, and conditions."""
     alpha, beta = _rates(calibration, alpha, beta)
     published = calibration.method["decision"] == "published"
     floor = calibration.floor
     clamped = np.maximum(as_scores(scores, "scores"), floor)
-    foreign = {
-        name: np.sort(np.maximum(group.scores, floor))
-        for name, group in calibration.foreign.items()
-    }
-    rules = _rules(calibration)
-    p = np.zeros(clamped.shape)
-    conditions = np.full(clamped.shape, AS_MADE, f"U{max(map(len, rules))}")
-    for name, rule in rules.items():
-        fit = rule.p_value(clamped)
-        conditions[fit > p] = name
-        np.maximum(p, fit, out=p)
+    belonging, groups = compared_with(calibration, conditions)
+    foreign = {name: np.maximum(group.scores, floor) for name, group in groups.items()}
+    rules = _rules(calibration, belonging)
+    p, fitting = best_fit({name: rule.p_value(clamped) for name, rule in rules.items()})
     # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
     accepting = max(rule.threshold(alpha) for rule in rules.values())
     fits = clamped <= accepting
     short_of_belonging = []
     if accepting == math.inf:
         confidence = calibration.rule_options.get("confidence")
-        fewest = min(scores.size for scores in calibration.belonging_by_condition.values())
+        fewest = min(scores.size for scores in belonging.values())
         short_of_belonging = _short_of_belonging(alpha, fewest, confidence)
-    q = _foreign_p_value(clamped, foreign) if foreign else None
+    q = q_over_groups(clamped, foreign).p if foreign else None
     if published or not foreign:
         codes, outcomes = _on_p_alone(fits, short_of_belonging, known=bool(foreign))
     else:
         if beta is None:
             raise ValueError("beta is not in the calibration's method: give beta")
         codes, outcomes = _on_both(clamped, fits, foreign, beta, short_of_belonging)
-    return p, q, codes, outcomes, conditions
+    return p, q, codes, outcomes, fitting
 
 
-def _rules(calibration: Calibration) -> dict[str, Rule]:
+def _rules(
+    calibration: Calibration, belonging: Mapping[str, NDArray[np.float64]]
+) -> dict[str, Rule]:
     """The calibration's rule on the belonging scores of each condition."""
     rule, options = calibration.method["rule"], calibration.rule_options
     return {
         name: build_rule(rule, np.maximum(scores, calibration.floor), **options)
-        for name, scores in calibration.belonging_by_condition.items()
+        for name, scores in belonging.items()
     }
 
 
@@ -266,7 +280,9 @@ def _on_both(
     """Returns each image's outcome as an index into the outcomes of the four cells."""
     short = {name: group for name, group in foreign.items() if 1.0 / (group.size + 1) > beta}
     enough = {name: group for name, group in foreign.items() if name not in short}
-    fits_enough = _foreign_p_value(scores, enough) > beta
+    fits_enough = np.zeros(scores.shape, bool)
+    if enough:
+        fits_enough = q_over_groups(scores, enough).p > beta
     fits_foreign = fits_enough | bool(short)
     short_of_foreign = [
         f"beta={beta:g} needs at least {scores_needed(beta)} images of foreign group {name!r}, "
@@ -289,17 +305,6 @@ def _on_both(
         [fits & ~fits_foreign, ~fits & fits_foreign, ~fits, fits_enough], [0, 1, 2, 3], default=4
     )
     return codes, outcomes
-
-
-def _foreign_p_value(
-    scores: NDArray[np.float64], foreign: dict[str, NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """Returns the largest of (1 + #{foreign <= score}) / (M + 1) over sorted groups; 0 of none."""
-    q = np.zeros_like(scores)
-    for group in foreign.values():
-        at_or_below = np.searchsorted(group, scores, side="right")
-        np.maximum(q, (1.0 + at_or_below) / (group.size + 1.0), out=q)
-    return q
 
 
 def _short_of_belonging(alpha: float, num: int, confidence: float | None) -> list[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from jax_origin.calibration.calibration import Calibration
-from jax_origin.calibration.decision import FITS_BOTH, FITS_NEITHER, Decision
+from jax_origin.calibration.conditions import origin_of
+from jax_origin.calibration.decision import DRIFT, FITS_BOTH, FITS_NEITHER, Decision
 from jax_origin.calibration.false_attribution import FalseAttribution
 from jax_origin.calibration.rule import check_rate
 
@@ -49,8 +50,8 @@ def explain(
     if calibration.conditions:
         listed = _listed(calibration.conditions)
         sentences.append(
-            f"Its own images were scored as made and after {listed}; this one was compared with "
-            f"those that it fits best ({decision.condition})."
+            f"Its own images were scored as made and after {listed}; of those that are stored as "
+            f"this one is, it fits {decision.condition!r} best."
         )
     if decision.q is not None:
         sentences.append(_found_of_foreign(decision.q, calibration))
@@ -107,6 +108,8 @@ def _verdict(
                 f"the image fits neither {name}'s own images nor the foreign ones, as an edited "
                 "image of its own would, or one of an origin that was not calibrated"
             )
+        elif reason and reason.startswith(DRIFT):
+            why = f"no image that was calibrated is stored as this one is ({reason})"
         else:
             why = reason or "no reason was given"
         return [f"The verdict is undecided: {why}.", "An undecided image is not called foreign."]
@@ -178,8 +181,9 @@ def _not_covered(decision: Decision, calibration: Calibration) -> str:
 
 def _origins(groups: Iterable[str]) -> str:
     """The groups, those of one origin under different edits named once."""
-    origins = dict.fromkeys(name.partition(" after ")[0] for name in groups)
-    edited = any(" after " in name for name in groups)
+    groups = list(groups)
+    origins = dict.fromkeys(map(origin_of, groups))
+    edited = len(origins) < len(groups)
     return _listed(origins) + (", as they are and edited likewise" if edited else "")
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import calibrate
+from jax_origin.calibrating import calibrate
 from jax_origin.calibration import Calibration, decide
 from jax_origin.evaluation.benchmark import (
     Attributed,

@@ -14,9 +14,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
-from jax_origin.attribution import check_calibration
-from jax_origin.calibration import Calibration, decide
+from jax_origin.attribution import check_calibration, decide_alike, likeness
+from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
@@ -231,11 +232,11 @@ def comparison_rows(
       gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone.
     """
     own = scores[comparison.inspected].score
-    own_verdicts = [decision.verdict for decision in decide(own, comparison.calibration)]
+    own_verdicts = _verdicts(comparison, comparison.belonging, own)
     rows = []
     for group in comparison.foreign:
         foreign = scores[group].score
-        verdicts = [decision.verdict for decision in decide(foreign, comparison.calibration)]
+        verdicts = _verdicts(comparison, comparison.foreign[group], foreign)
         rows.append(
             {
                 "inspected": comparison.inspected,
@@ -329,6 +330,16 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
             for name, images in groups.items()
         },
     }
+
+
+def _verdicts(
+    comparison: Comparison, images: Images | list[Stored], scores: NDArray[np.float64]
+) -> list[str]:
+    calibration = comparison.calibration
+    return [
+        decide_alike(score, likeness(image, calibration), calibration).verdict
+        for image, score in zip(images, scores, strict=True)
+    ]
 
 
 def _bytes(images: Images | list[Stored]) -> bytes:

@@ -59,7 +59,7 @@ def cached_scores(
       groups: uint8 [N, H, W, C] by name, or N images as files store them.
       folder: Where the scores are kept, one record a line; made if need be. One process at a time.
       key: A JAX key, for starting points.
-      starts: Learned starts, as `jax_origin.attribution.score_stream` takes them.
+      starts: Learned starts, as `jax_origin.scoring.score_stream` takes them.
       progress: Called with the number of gradient evaluations done since its last call; those of
         images that need not be inverted count as done.
 

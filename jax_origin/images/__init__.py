@@ -1,6 +1,7 @@
 """Images: files in, arrays out, errors by name."""
 
 from jax_origin.images.ahead import map_ahead
+from jax_origin.images.alike import Alike, edits_alike
 from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256
 from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
 from jax_origin.images.edits import (
@@ -29,6 +30,7 @@ __all__ = [
     "DEFAULT_CONDITIONS",
     "EDITS",
     "SUFFIXES",
+    "Alike",
     "DecodedImage",
     "EditStep",
     "ImageError",
@@ -41,6 +43,7 @@ __all__ = [
     "decode_image",
     "decode_stored",
     "edit_images",
+    "edits_alike",
     "find_images",
     "load_images",
     "map_ahead",

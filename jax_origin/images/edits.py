@@ -86,10 +86,11 @@ def stored_images(images: np.ndarray, name: str) -> list[Stored]:
       ValueError: As `edit_images`.
     """
     steps = parse_edit(name)
-    if not steps or steps[-1].family != "jpeg":
+    write = _FILES.get(steps[-1].family) if steps else None
+    if write is None:
         return stored_pixels(edit_images(images, name))
     before = name.rpartition("+")[0] or "clean"
-    files = [_jpeg_file(pixels, steps[-1]) for pixels in edit_images(images, before)]
+    files = [write(pixels, steps[-1]) for pixels in edit_images(images, before)]
     return [stored_image(data, decode_bytes(data, path=name)) for data in files]
 
 
@@ -154,7 +155,11 @@ def _jpeg_file(pixels: np.ndarray, step: EditStep) -> bytes:
 
 
 def _webp(pixels: np.ndarray, step: EditStep) -> np.ndarray:
-    return decode_bytes(_file(pixels, "WEBP", quality=int(step.amount)), path="WEBP").pixels
+    return decode_bytes(_webp_file(pixels, step), path="WEBP").pixels
+
+
+def _webp_file(pixels: np.ndarray, step: EditStep) -> bytes:
+    return _file(pixels, "WEBP", quality=int(step.amount))
 
 
 def _file(pixels: np.ndarray, file_format: str, **options: object) -> bytes:
@@ -192,6 +197,7 @@ def _blur(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(step.amount)))
 
 
+_FILES = {"jpeg": _jpeg_file, "webp": _webp_file}
 _FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 
 

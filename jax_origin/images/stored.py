@@ -29,6 +29,9 @@ _LOSSLESS_TIFF = (
     "zstd",
 )
 
+LOSSY_WEBP = "lossy WebP"
+"""The note of a WebP that is taken for its pixels."""
+
 # Rows: Y, Cb, Cr of red, green, blue (JFIF 1.02, page 3).
 _YCBCR = np.array(
     [
@@ -222,7 +225,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and not _has_chunk(data, b"VP8L"):
-        return replace(taken, note="lossy WebP")
+        return replace(taken, note=LOSSY_WEBP)
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
         return replace(taken, note="lossy TIFF")
     return replace(taken, colour="grey" if mode in ("L", "LA") else "rgb")

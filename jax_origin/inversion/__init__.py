@@ -1,6 +1,6 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.engine import Engine, invert
+from jax_origin.inversion.engine import Accept, Engine, invert
 from jax_origin.inversion.learned_start import (
     LearnedStart,
     StartTraining,
@@ -11,6 +11,7 @@ from jax_origin.inversion.result import Inversion, StagePlan, Statistics
 from jax_origin.inversion.settings import Descent, InversionConfig
 
 __all__ = [
+    "Accept",
     "Descent",
     "Engine",
     "Inversion",

@@ -33,6 +33,8 @@ from jax_origin.inversion.program import (
 from jax_origin.inversion.result import Inversion, StagePlan, Statistics
 from jax_origin.inversion.settings import InversionConfig
 
+Accept = float | Callable[[Any], float | None] | None
+
 
 def invert(
     generator: GeneratorLike,
@@ -41,7 +43,7 @@ def invert(
     *,
     key: jax.Array,
     learned: LearnedStart | None = None,
-    accept: float | None = None,
+    accept: Accept = None,
     devices: Sequence[jax.Device] | None = None,
     statistics: Statistics | None = None,
     progress: Callable[[int], None] | None = None,
@@ -59,7 +61,8 @@ def invert(
       config: The recipe; `InversionConfig()` without it.
       key: A JAX key.
       learned: The encoder, for ``start="learned"``; see `jax_origin.learn_start`.
-      accept: An image is done as soon as its tracked distance is at this or under it.
+      accept: An image is done as soon as its tracked distance is at this or under it; or what says
+        so of each image.
       devices: Devices among which lanes are divided; all of this process without it.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call; what an
@@ -104,14 +107,14 @@ class Engine:
         *,
         key: jax.Array,
         learned: LearnedStart | None = None,
-        accept: float | None = None,
+        accept: Accept = None,
         devices: Sequence[jax.Device] | None = None,
         statistics: Statistics | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
         self._config = config = config or InversionConfig()
         self._key = key
-        self._accept = -math.inf if accept is None else accept
+        self._accept = accept if callable(accept) else lambda image: accept
         self._image_shape = tuple(generator.image_shape)
         self._latent_shape = tuple(generator.latent_shape)
         self._statistics = statistics if statistics is not None else Statistics()
@@ -245,8 +248,15 @@ class Engine:
             begin = functools.partial(self._begin, self._weights, self._encoder_weights)
             points = np.array(begin(self._key, words[rows], pixels[rows]))
         return [
-            Image(index, pixels[i], targets[i], points[i], self._config.restarts)
-            for i, (index, _) in enumerate(batch)
+            Image(
+                index,
+                pixels[i],
+                targets[i],
+                points[i],
+                restarts=self._config.restarts,
+                accept=self._accept(image),
+            )
+            for i, (index, image) in enumerate(batch)
         ]
 
     def _targets(self, images: Sequence[Any], pixels: np.ndarray) -> list[Any]:
@@ -295,7 +305,7 @@ class Engine:
         lowest = image.curve[-1]
         if lowest <= self._config.floor:
             return "floor"
-        if lowest <= self._accept:
+        if image.accept is not None and lowest <= image.accept:
             return "accepted"
         levels = self._config.futility
         if levels and lowest > levels[min(len(image.curve), len(levels)) - 1]:

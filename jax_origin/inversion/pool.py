@@ -14,9 +14,17 @@ class Image:
     """An image under way: the lanes that it still has, and the best that each has found."""
 
     def __init__(
-        self, index: int, pixels: np.ndarray, target: Any, points: np.ndarray, restarts: int
+        self,
+        index: int,
+        pixels: np.ndarray,
+        target: Any,
+        points: np.ndarray,
+        *,
+        restarts: int,
+        accept: float | None,
     ) -> None:
         self.index = index
+        self.accept = accept  # The image is done at this distance.
         self.pixels = pixels
         self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
         self.latents = points

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin.attribution import attribute, calibrate
+from jax_origin.attribution import attribute
 from jax_origin.audit import RecordWriter, RunError, attribute_files, begin_run, read_records
+from jax_origin.calibrating import calibrate
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.generators import FunctionGenerator, sample_latents
 from jax_origin.images import as_uint8, find_images

@@ -9,9 +9,9 @@ import optax
 import pytest
 from flax import nnx
 
-from jax_origin.attribution import belonging_images
 from jax_origin.distance import l2
 from jax_origin.generators import DCGAN, VAE, FunctionGenerator
+from jax_origin.scoring import belonging_images
 from jax_origin.zoo import load_generator
 
 torch = pytest.importorskip("torch")

@@ -1,43 +1,120 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from jax_origin.calibration import RULES, p_over_conditions, q_over_groups
+from jax_origin.calibration import (
+    AS_MADE,
+    RULES,
+    Calibration,
+    ForeignGroup,
+    accepting_score,
+    compared_with,
+    decide,
+    decide_arrays,
+    edited_group,
+    origin_of,
+    q_over_groups,
+)
 
-OWN = {"clean": np.linspace(0, 1, 99), "jpeg": np.linspace(2, 3, 49)}
+OWN = np.linspace(0, 1, 99)
+JPEG = np.linspace(2, 3, 49)
+
+
+def calibrated(own, conditions, foreign=(), **method):
+    """A calibration of these scores."""
+    plain = {
+        **{"name": "origin", "inversion": {}, "score": "loss", "rule": "conformal"},
+        **{"decision": "two_errors", "alpha": 0.01, "beta": 0.01, "floor": 0.0, "reference": None},
+    }
+    return Calibration(
+        generator={
+            **{"name": "small", "fingerprint": "0" * 64, "latent_shape": [3]},
+            "image_shape": [8, 8, 3],
+        },
+        method={**plain, **method},
+        belonging=own,
+        conditions=dict(conditions),
+        foreign={name: ForeignGroup(scores, len(scores)) for name, scores in dict(foreign).items()},
+        seed=None,
+        keys={},
+        packages={},
+        platform="cpu",
+    )
 
 
 def test_p_is_that_of_the_condition_that_fits_best():
-    fit = p_over_conditions([0.5, 1.5, 2.51, 9.0], OWN)
-    assert fit.p == pytest.approx([1.0, 1.0, 0.5, 0.02])
-    assert fit.which == ["jpeg", "jpeg", "jpeg", "jpeg"]
-    alone = p_over_conditions([0.499, 1.5], {"clean": OWN["clean"]})
-    assert alone.p == pytest.approx([0.51, 0.01])
-    assert alone.which == ["clean", "clean"]
+    both = calibrated(OWN, {"jpeg-75": JPEG})
+    found = decide([0.5, 1.5, 2.51, 9.0], both)
+    assert [d.p for d in found] == pytest.approx([1.0, 1.0, 0.5, 0.02])
+    assert [d.condition for d in found] == ["jpeg-75"] * 4
+    alone = decide([0.499, 1.5], both, conditions=[AS_MADE])
+    assert [d.p for d in alone] == pytest.approx([0.51, 0.01])
+    assert [d.condition for d in alone] == [AS_MADE] * 2
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_and_its_floor_are_used_in_every_condition(rule):
     scores = np.linspace(0, 4, 50)
-    fit = p_over_conditions(scores, OWN, rule=rule, floor=0.4)
+    both = calibrated(OWN, {"jpeg-75": JPEG}, rule=rule, floor=0.4)
     each = [
-        RULES[rule](np.maximum(own, 0.4)).p_value(np.maximum(scores, 0.4)) for own in OWN.values()
+        RULES[rule](np.maximum(own, 0.4)).p_value(np.maximum(scores, 0.4)) for own in (OWN, JPEG)
     ]
-    assert fit.p.tolist() == np.maximum(*each).tolist()
-    confident = p_over_conditions(scores, OWN, confidence=0.95)
-    assert (confident.p >= p_over_conditions(scores, OWN).p).all()
+    assert decide_arrays(scores, both).p.tolist() == np.maximum(*each).tolist()
 
 
 def test_no_condition_is_excluded_more_often_than_alpha():
     rng, alpha, draws = np.random.default_rng(0), 0.05, 1000
-    laws = {"clean": (0.0, 1.0), "jpeg": (1.0, 0.5), "resized": (1.0, 2.0)}
+    laws = {AS_MADE: (5.0, 1.0), "jpeg-75": (6.0, 0.5), "resize-0.5": (6.0, 2.0)}
     excluded = dict.fromkeys(laws, 0)
     for _ in range(draws):
-        own = {name: rng.normal(*law, size=39) for name, law in laws.items()}
+        own = {name: np.abs(rng.normal(*law, size=39)) for name, law in laws.items()}
+        made = calibrated(own.pop(AS_MADE), own)
         for name, law in laws.items():
-            excluded[name] += p_over_conditions([rng.normal(*law)], own).p[0] <= alpha
+            excluded[name] += decide([rng.normal(*law)], made, alpha=alpha)[0].p <= alpha
     assert max(excluded.values()) / draws <= 0.05 + 0.021
     # And the condition that lies highest loses nothing to the others.
-    assert excluded["resized"] / draws > 0.025
+    assert excluded["resize-0.5"] / draws > 0.025
+
+
+def test_an_image_is_compared_with_its_likes_alone():
+    # A foreign group comes far nearer after the edit, and the own images lie far higher.
+    foreign = {
+        "photos": np.linspace(5, 6, 99),
+        edited_group("photos", "jpeg-75"): np.linspace(2.9, 6, 99),
+    }
+    made = calibrated(OWN, {"jpeg-75": JPEG}, foreign, alpha=0.05, beta=0.05)
+
+    def verdicts(**options):
+        return [(d.verdict, d.reason) for d in decide([0.5, 4.0], made, **options)]
+
+    assert verdicts() == [("belongs", None), ("foreign", None)]
+    assert verdicts(conditions=["jpeg-75"]) == [("belongs", None), ("foreign", None)]
+    assert verdicts(conditions=[AS_MADE]) == [("belongs", None), ("undecided", "fits neither")]
+    as_made, jpeg, every = (
+        accepting_score(made, conditions=names) for names in ([AS_MADE], ["jpeg-75"], None)
+    )
+    assert as_made == OWN[-5] and 2.9 < jpeg <= JPEG[-1] and every == jpeg
+    for names, highest in (([AS_MADE], as_made), (["jpeg-75"], jpeg)):
+        at, over = decide([highest, np.nextafter(highest, 9)], made, conditions=names)
+        assert (at.verdict, over.verdict != "belongs") == ("belongs", True)
+
+
+def test_what_is_compared():
+    foreign = {"photos": OWN, edited_group("photos", "jpeg-75"): JPEG, "cats after dark": OWN}
+    made = calibrated(OWN, {"jpeg-75": JPEG}, foreign)
+    assert list(compared_with(made).foreign) == list(foreign)
+    assert list(compared_with(made, [AS_MADE]).foreign) == ["photos", "cats after dark"]
+    jpeg = compared_with(made, ["jpeg-75", "jpeg-75"])
+    assert list(jpeg.belonging) == ["jpeg-75"] and list(jpeg.foreign) == ["photos after jpeg-75"]
+    # Groups that were not edited are better than none.
+    plain = dataclasses.replace(made, foreign={"photos": made.foreign["photos"]})
+    assert list(compared_with(plain, ["jpeg-75"]).foreign) == ["photos"]
+    assert origin_of(edited_group("photos", "jpeg-75")) == "photos"
+    with pytest.raises(ValueError, match=r"has no condition 'jpeg-50'; it has as made, jpeg-75"):
+        compared_with(made, ["jpeg-50"])
+    with pytest.raises(ValueError, match="at least one"):
+        compared_with(made, [])
 
 
 def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
@@ -59,12 +136,8 @@ def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: p_over_conditions([1.0], {}), "give scores of at least one condition"),
         (lambda: q_over_groups([1.0], {}), "give scores of at least one condition"),
         (lambda: q_over_groups([1.0], {"a": []}), "foreign group 'a' has no scores"),
-        (lambda: p_over_conditions([1.0], OWN, rule="best"), "unknown rule 'best'; choose from"),
-        (lambda: p_over_conditions([1.0], OWN, rule="t", confidence=0.9), "has no option"),
-        (lambda: p_over_conditions([np.nan], OWN), "scores hold 1 NaN"),
     ],
 )
 def test_wrong_input_is_named(build, message):

@@ -110,9 +110,13 @@ def test_too_few_calibration_images_are_named():
 
 
 def test_a_reason_of_another_kind_is_repeated():
-    decision = Decision(0.5, 0.01, "undecided", "drift: unlike what was calibrated")
-    text = explain(decision, calibrated({"photographs": PHOTOS}))
-    assert "The verdict is undecided: drift: unlike what was calibrated." in text
+    calibration = calibrated({"photographs": PHOTOS})
+    text = explain(Decision(0.5, 0.01, "undecided", "too wide a gap"), calibration)
+    assert "The verdict is undecided: too wide a gap." in text
+    text = explain(
+        Decision(0.5, 0.01, "undecided", "drift: lossy WebP; calibrated: ..."), calibration
+    )
+    assert "no image that was calibrated is stored as this one is (drift: lossy WebP" in text
 
 
 @pytest.mark.parametrize(("score", "verdict"), [(0.05, "made it"), (0.5, "did not make it")])

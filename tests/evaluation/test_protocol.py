@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import jax_origin.attribution
+import jax_origin.calibrating
 from jax_origin import Calibration, CalibrationError, FunctionGenerator, ImageError, calibrate
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evaluation import score_cache
@@ -383,7 +383,7 @@ def test_test_images_are_fresh(monkeypatch):
         calibrated.extend(pixels.tobytes() for pixels in images)
         return np.zeros(len(images))
 
-    monkeypatch.setattr(jax_origin.attribution, "score_images", no_inversion)
+    monkeypatch.setattr(jax_origin.calibrating, "score_images", no_inversion)
     for seed in range(3):
         calibrate(generators["a"], method=ORIGIN, num_belonging=5, key=jax.random.key(seed))
     tested = [generated_images(generators, 5, seed=seed)["a"] for seed in range(3)]
