@@ -37,6 +37,7 @@ def name_candidates(
     beta: float = 0.01,
     indistinguishable: Sequence[Sequence[str]] = (),
     least_p: ArrayLike | None = None,
+    least_q: ArrayLike | None = None,
 ) -> list[Naming]:
     """Names the candidate that made each image, "none of these", or neither.
 
@@ -61,6 +62,9 @@ def name_candidates(
       least_p: [K], the least p-value of each candidate's rule, such as 1 / (N + 1): a candidate
         that can never be excluded at alpha is never named, nor keeps "several fit" from being said.
         None means that all can be excluded.
+      least_q: [K], the least q of each candidate, such as 1 / (M + 1) for its smallest foreign
+        group: one that can never be attributed at beta is undecided for that reason. None means
+        that all can be attributed.
 
     Returns:
       A naming for each image, in order.
@@ -81,9 +85,12 @@ def name_candidates(
     excludable = np.ones(len(names), bool)
     if least_p is not None:
         excludable = _table([np.asarray(least_p)], "least_p", len(names))[0] <= alpha
+    few = np.zeros(len(names), bool)
+    if least_q is not None:
+        few = _table([np.asarray(least_q)], "least_q", len(names))[0] > beta
     fits = (ps > alpha) | ~excludable
     return [
-        _named(fit, attributable, names, groups, excludable)
+        _named(fit, attributable, names, groups, excludable, few)
         for fit, attributable in zip(fits, qs <= beta, strict=True)
     ]
 
@@ -94,20 +101,27 @@ def _named(
     names: list[str],
     groups: dict[str, tuple[str, ...]],
     excludable: NDArray[np.bool_],
+    few: NDArray[np.bool_],
 ) -> Naming:
-    fitting = tuple(name for name, fit in zip(names, fits, strict=True) if fit)
+    fitting = _chosen(names, fits)
     if not fitting:
         return Naming("none", (), (), None)
     if not excludable[fits].all():
-        few = [name for name, able in zip(names, excludable, strict=True) if not able]
-        return Naming("undecided", (), fitting, f"{TOO_FEW}: {', '.join(few)} can exclude nothing")
+        unable = ", ".join(_chosen(names, ~excludable))
+        return Naming("undecided", (), fitting, f"{TOO_FEW}: {unable} can exclude nothing")
     group = groups[fitting[0]]
     if any(name not in group for name in fitting):
         return Naming("undecided", (), fitting, f"{SEVERAL_FIT}: {', '.join(fitting)}")
     if not attributable[fits].all():
-        return Naming("undecided", (), fitting, FITS_BOTH)
-    reason = f"indistinguishable: {', '.join(group)}" if len(group) > 1 else None
-    return Naming("named", group, fitting, reason)
+        held_back = ", ".join(_chosen(names, fits & few))
+        reason = f"{TOO_FEW}: {held_back} can attribute nothing" if held_back else FITS_BOTH
+        return Naming("undecided", (), fitting, reason)
+    together = f"indistinguishable: {', '.join(group)}" if len(group) > 1 else None
+    return Naming("named", group, fitting, together)
+
+
+def _chosen(names: list[str], which: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(name for name, chosen in zip(names, which, strict=True) if chosen)
 
 
 def _groups(names: list[str], groups: Sequence[Sequence[str]]) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ generator made the image, and it holds for that group alone, or for the mixture 
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,11 +15,48 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from jax_origin.calibration.calibration import AS_MADE, Calibration
 from jax_origin.calibration.discoveries import require_full_scores
 from jax_origin.calibration.foreign import ForeignGroup
 from jax_origin.calibration.likelihood_ratio import LR_MODELS, RatioModel, finite_scores
 
 _Array = NDArray[np.float64]
+
+
+def scores_under(
+    calibration: Calibration, condition: str
+) -> tuple[_Array, dict[str, ForeignGroup]]:
+    """The scores that a ratio compares: belonging and foreign images that met the same condition.
+
+    Args:
+      calibration: the calibration.
+      condition: "as made", or an edit that it has.
+
+    Returns:
+      Belonging scores [N], and the foreign groups that were edited alike, by their names without
+      the edit; all clamped at the calibration's floor. Without belonging scores of that condition,
+      or foreign ones, there is nothing to compare: an empty array, or no groups.
+    """
+    own = calibration.belonging_by_condition.get(condition, np.zeros(0))
+    foreign = {}
+    for name, group in calibration.foreign.items():
+        origin, edit = origin_and_condition(name, calibration)
+        if edit == condition:
+            foreign[origin] = replace(group, scores=np.maximum(group.scores, calibration.floor))
+    return np.maximum(own, calibration.floor), foreign
+
+
+def origin_and_condition(group: str, calibration: Calibration) -> tuple[str, str]:
+    """A foreign group's name without the edit that its images met, and this condition's name.
+
+    Args:
+      group: the name of a foreign group, such as "photos" or "photos after jpeg-75".
+      calibration: the calibration that has it; it says which edits there are.
+    """
+    for edit in calibration.conditions:
+        if group.endswith(f" after {edit}"):
+            return group.removesuffix(f" after {edit}"), edit
+    return group, AS_MADE
 
 
 def log10_lr_by_group(
@@ -48,12 +86,8 @@ def log10_lr_by_group(
       ValueError: upper bounds, no group, no such model, or scores that the model refuses.
     """
     require_full_scores(score_kinds)
-    if not foreign:
-        raise ValueError("there is no foreign group to weigh belonging against")
-    build = _model(model)
-    return {
-        name: build(belonging, group, **options).log10_lr(scores) for name, group in foreign.items()
-    }
+    models = _fitted(belonging, foreign, model, options)
+    return {name: fitted.log10_lr(scores) for name, fitted in models.items()}
 
 
 def pooled_log10_lr(
@@ -85,6 +119,62 @@ def pooled_log10_lr(
     ratios = np.stack([np.asarray(by_group[name], np.float64) for name in mixture])
     inverse = special.logsumexp(-ratios * math.log(10), b=shares[:, None], axis=0)
     return np.asarray(-inverse / math.log(10))
+
+
+class LeastRatio(NamedTuple):
+    """The least log10 likelihood ratio of each of N scores over the foreign groups.
+
+    Attributes:
+      log10_lr: [N].
+      against: the group that gives it, for each score; the first in order where several do.
+      low: the least ratio that the counts of this group support, [N].
+      high: the largest one, [N].
+      by_group: the ratio against each group, [N] by name.
+    """
+
+    log10_lr: NDArray[np.float64]
+    against: list[str]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    by_group: dict[str, NDArray[np.float64]]
+
+
+def least_log10_lr(
+    scores: ArrayLike,
+    belonging: ArrayLike,
+    foreign: Mapping[str, ForeignGroup],
+    *,
+    model: str = "pav",
+    score_kinds: Iterable[str] = (),
+    **options: Any,
+) -> LeastRatio:
+    """The ratio of each score against the foreign group that speaks most for another origin.
+
+    The ratio against a mixture of the groups, whatever their shares, is no less: it is a mean of
+    theirs (`pooled_log10_lr`).
+
+    Args:
+      scores: [N], of new images: full scores, finite.
+      belonging: scores of images known to belong, [M].
+      foreign: foreign groups by name, at least one.
+      model: a name in `LR_MODELS`.
+      score_kinds: the records' score_kind, where at hand: upper bounds are refused.
+      **options: the model's.
+
+    Returns:
+      The least ratio of each score, against which group, and that group's limits.
+
+    Raises:
+      ValueError: as `log10_lr_by_group` does.
+    """
+    require_full_scores(score_kinds)
+    models = _fitted(belonging, foreign, model, options)
+    by_group = {name: fitted.log10_lr(scores) for name, fitted in models.items()}
+    ratios = np.stack(list(by_group.values()))
+    limits = np.array([fitted.limits for fitted in models.values()])
+    names, which = list(models), ratios.argmin(axis=0)
+    against = [names[i] for i in which]
+    return LeastRatio(ratios.min(axis=0), against, limits[which, 0], limits[which, 1], by_group)
 
 
 class Ratios(NamedTuple):
@@ -192,6 +282,18 @@ def _against_all(
     """Returns the ratio against all groups, mixed in equal shares."""
     by_group = log10_lr_by_group(scores, belonging, foreign, model=model, **options)
     return pooled_log10_lr(by_group, dict.fromkeys(foreign, 1.0 / len(foreign)))
+
+
+def _fitted(
+    belonging: ArrayLike,
+    foreign: Mapping[str, ForeignGroup],
+    model: str,
+    options: Mapping[str, Any],
+) -> dict[str, RatioModel]:
+    if not foreign:
+        raise ValueError("there is no foreign group to weigh belonging against")
+    build = _model(model)
+    return {name: build(belonging, group, **options) for name, group in foreign.items()}
 
 
 def _model(name: str) -> Callable[..., RatioModel]:

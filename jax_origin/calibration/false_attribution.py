@@ -149,10 +149,11 @@ def false_attribution_limits(
 
     The threshold must have been fixed before these scores were seen: groups that a choice used
     (`ForeignGroup.used_for`) are counted, and get no limit. The groups that a calibration decides
-    with are such: q sets the accepting score by them, so they are to be marked. The limit of the
-    worst group is the largest of the groups' own, because that of the group which is truly worst
-    holds with the confidence asked for, whichever it is; counts of different groups are never
-    pooled, which would let many easy negatives hide a few hard ones.
+    with are such: q sets the accepting score by them, so they are to be marked, and `limits_of_q`
+    has what can be said of them. The limit of the worst group is the largest of the groups' own,
+    because that of the group which is truly worst holds with the confidence asked for, whichever it
+    is; counts of different groups are never pooled, which would let many easy negatives hide a few
+    hard ones.
 
     Args:
       foreign: foreign groups by name, at least one.
@@ -168,18 +169,45 @@ def false_attribution_limits(
     _check(foreign, confidence)
     if np.isnan(accepting):
         raise ValueError("accepting must be a score; got nan")
-    unused = sum(not group.used_for for group in foreign.values())
-    joint = 1.0 - (1.0 - confidence) / max(unused, 1)
-    groups = {}
+    counts = {name: group.num_false(accepting) for name, group in foreign.items()}
+    return _limited(foreign, counts, confidence)
+
+
+def limits_of_q(
+    foreign: Mapping[str, ForeignGroup], *, beta: float, confidence: float = 0.95
+) -> FalseAttribution:
+    """Limits on how often a foreign image is attributed where q <= beta, by the groups q is of.
+
+    With M scores of a group, q <= beta asks that at most k = beta (M + 1) - 1 of them are as low as
+    the image's: the score lies under the group's (k + 1)-th smallest. So the rate of such a group
+    follows Beta(k + 1, M - k) over calibrations, for continuous scores, and its upper quantile is
+    the Clopper-Pearson limit for k of M (Wilks, Ann. Math. Stat. 1941). It holds although the very
+    groups decide, because the rank k was fixed before their scores were seen. Where several scores
+    are of one source, k of the sources are counted at the most, and the rate is of sources. A rule
+    that also asks for a large p attributes less.
+
+    Args:
+      foreign: foreign groups by name, at least one. Those that some other choice has used, of a
+        recipe or of a threshold, get no limit.
+      beta: the rate that q is held to, in (0, 1).
+      confidence: of each limit, in (0, 1).
+
+    Returns:
+      As `false_attribution_limits`, `false` being how many sources may lie as low as an attributed
+      image. A group too small for beta attributes nothing, and its limit is 0.
+
+    Raises:
+      ValueError: no groups; beta or confidence outside (0, 1).
+    """
+    _check(foreign, confidence)
+    check_rate(beta, "beta")
+    counts = {}
     for name, group in foreign.items():
-        false, num = group.num_false(accepting), group.independent
-        limit = joint_limit = None
-        if not group.used_for:
-            limit = upper_limit(false, num, confidence=confidence)
-            joint_limit = upper_limit(false, num, confidence=joint)
-        groups[name] = GroupLimit(false, num, limit, joint_limit, group.used_for)
-    limits = [group.limit for group in groups.values() if group.limit is not None]
-    return FalseAttribution(groups, max(limits, default=None), confidence)
+        num = group.scores.size
+        # By the divisions that q uses.
+        steps = np.arange(1, num + 2) / (num + 1.0)
+        counts[name] = int(np.searchsorted(steps, beta, side="right")) - 1
+    return _limited(foreign, counts, confidence)
 
 
 def upper_limit(false: int, num: int, *, confidence: float = 0.95) -> float:
@@ -230,6 +258,27 @@ def negatives_needed(rate: float, *, false: int = 0, confidence: float = 0.95) -
         enough = middle > false and upper_limit(false, middle, confidence=confidence) <= rate
         low, high = (low, middle) if enough else (middle + 1, high)
     return high
+
+
+def _limited(
+    foreign: Mapping[str, ForeignGroup], counts: Mapping[str, int], confidence: float
+) -> FalseAttribution:
+    """Returns each group's limit for its count; -1 is one of which nothing is ever attributed."""
+    unused = sum(not group.used_for for group in foreign.values())
+    joint = 1.0 - (1.0 - confidence) / max(unused, 1)
+    groups = {}
+    for name, group in foreign.items():
+        num = group.independent
+        false = min(counts[name], num)
+        limit = joint_limit = None
+        if not group.used_for:
+            limit, joint_limit = (
+                0.0 if false < 0 else upper_limit(false, num, confidence=level)
+                for level in (confidence, joint)
+            )
+        groups[name] = GroupLimit(max(false, 0), num, limit, joint_limit, group.used_for)
+    limits = [group.limit for group in groups.values() if group.limit is not None]
+    return FalseAttribution(groups, max(limits, default=None), confidence)
 
 
 def _limits(false: NDArray[np.int_], num: int, confidence: float) -> NDArray[np.float64]:

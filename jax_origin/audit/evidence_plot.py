@@ -1,0 +1,82 @@
+"""A picture of how good a candidate's likelihood ratios are. Needs Matplotlib."""
+
+import logging
+import os
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jax_origin.audit.evidence_tables import cross_fitted_ratios
+from jax_origin.calibration import Calibration, Ratios, pav_points, tippett
+from jax_origin.files import atomic_write
+
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, title: str) -> bool:
+    """Draws a Tippett plot and a PAV plot for each condition, a colour for each foreign group.
+
+    The ratios are those of the calibration's own scores, cross-fitted. A Tippett plot shows how
+    often belonging (solid) and foreign images (dashed) have a ratio of at least that: the further
+    apart, the better, and at 0 each curve shows how many mislead. A PAV plot shows the ratios
+    beside what the best rising recalibration makes of them: well calibrated ones lie on the
+    diagonal; triangles at the edge are infinite.
+
+    Args:
+      calibration: The candidate's.
+      path: The PNG to write.
+      title: What stands over it.
+
+    Returns:
+      Whether there was anything to draw; without it no file is written.
+
+    Raises:
+      OSError: If the file cannot be written.
+    """
+    drawn = {
+        condition: ratios
+        for condition in calibration.belonging_by_condition
+        if (ratios := cross_fitted_ratios(calibration, condition))
+    }
+    if not drawn:
+        return False
+    figure = Figure(figsize=(10, 3.6 * len(drawn)), layout="constrained")
+    grid = figure.subplots(len(drawn), 2, squeeze=False)
+    groups = list(dict.fromkeys(name for ratios in drawn.values() for name in ratios))
+    colours = matplotlib.color_sequences["tab10"]
+    for (left, right), (condition, ratios) in zip(grid, drawn.items(), strict=True):
+        for name, of_group in ratios.items():
+            colour = colours[groups.index(name) % len(colours)]
+            _draw_tippett(left, of_group, name, colour)
+            _draw_pav(right, of_group, name, colour)
+        left.axvline(0, color="0.6", linewidth=0.8)
+        left.set(title=f"Tippett, {condition}", xlabel="log10 ratio", ylabel="share at least that")
+        right.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
+        right.set(title=f"PAV, {condition}", xlabel="log10 ratio", ylabel="recalibrated")
+        for axis in (left, right):
+            axis.legend(fontsize=7)
+    figure.suptitle(title)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=100, metadata={"Software": None})
+    return True
+
+
+def _draw_tippett(axis: Axes, ratios: Ratios, name: str, colour: object) -> None:
+    points = tippett(*ratios)
+    for share, kind, style in ((points.belonging, "own", "-"), (points.foreign, name, "--")):
+        label = f"own against {name}" if kind == "own" else name
+        # Above the largest ratio the share is nought.
+        ends = np.append(points.log10_lr, points.log10_lr[-1]), np.append(share, 0.0)
+        axis.step(*ends, style, where="pre", color=colour, label=label)
+
+
+def _draw_pav(axis: Axes, ratios: Ratios, name: str, colour: object) -> None:
+    before, after = pav_points(*ratios)
+    finite = np.isfinite(after)
+    axis.plot(before[finite], after[finite], "o-", ms=3, lw=1, color=colour, label=name)
+    reach = 1.1 * max(1.0, np.abs(before).max())
+    for sign, marker in ((1, "^"), (-1, "v")):
+        ends = before[after == sign * np.inf]
+        axis.plot(ends, np.full(ends.size, sign * reach), marker, ms=5, color=colour)

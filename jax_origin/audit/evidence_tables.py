@@ -1,0 +1,118 @@
+"""What calibrations say of themselves: the cost of their ratios, and limits on attributions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from jax_origin.audit.table import table
+from jax_origin.calibration import (
+    AS_MADE,
+    Calibration,
+    ForeignGroup,
+    Ratios,
+    cllr,
+    cllr_interval,
+    cross_fitted,
+    leave_one_group_out,
+    limits_of_q,
+    origin_and_condition,
+    scores_under,
+)
+
+_MOST_FOLDS = 10
+
+
+def cost_table(calibrations: Mapping[str, Calibration]) -> str:
+    """Cllr of each candidate against each foreign group, for each condition; cross-fitted.
+
+    Args:
+      calibrations: By candidate.
+
+    Returns:
+      A Markdown table, and under it why a cell is empty.
+    """
+    columns = dict.fromkeys(name for c in calibrations.values() for name in c.conditions)
+    rows, reasons = [], dict[str, None]()
+    for candidate, calibration in calibrations.items():
+        unknown = _left_out(calibration)
+        groups = {name for c in (AS_MADE, *columns) for name in scores_under(calibration, c)[1]}
+        for group in sorted(groups):
+            cells = []
+            for condition in (AS_MADE, *columns):
+                belonging, foreign = scores_under(calibration, condition)
+                try:
+                    cells.append(_cost(belonging, foreign.get(group)))
+                except ValueError as error:
+                    reasons[f"{group}: {error}."] = None
+                    cells.append("-")
+            rows.append([candidate, group, *cells, unknown.get(group, "-")])
+    lines = table(["candidate", "against", AS_MADE, *columns, "group left out"], rows)
+    return "\n".join([lines, *(f"\n{reason}" for reason in reasons)])
+
+
+def attribution_table(calibrations: Mapping[str, Calibration], *, beta: float) -> str:
+    """Limits on how often images of each foreign group are attributed; see `limits_of_q`.
+
+    Args:
+      calibrations: By candidate, each with foreign groups.
+      beta: The rate that q is held to.
+
+    Returns:
+      A Markdown table; a line for each group, and several where its edits have different limits.
+    """
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for candidate, calibration in calibrations.items():
+        limits = limits_of_q(calibration.foreign, beta=beta)
+        for name, group in limits.groups.items():
+            if group.limit is None or group.joint_limit is None:
+                cells = (f"none: used for {', '.join(group.used_for)}", "-")
+            else:
+                worst = " (worst)" if group.limit == limits.worst else ""
+                cells = (f"{_percent(group.limit)}{worst}", _percent(group.joint_limit))
+            origin, condition = origin_and_condition(name, calibration)
+            row = (candidate, origin, str(group.independent), *cells)
+            rows.setdefault(row, []).append(condition)
+    head = ["candidate", "foreign group", "sources", "limit", "all at once", "conditions"]
+    return table(head, [[*row, ", ".join(conditions)] for row, conditions in rows.items()])
+
+
+def cross_fitted_ratios(calibration: Calibration, condition: str) -> dict[str, Ratios]:
+    """The ratios of a calibration's own scores under one condition, by foreign group.
+
+    Groups are left out whose ratios cannot be cross-fitted: too few sources, or which score is of
+    which source is not known.
+    """
+    belonging, foreign = scores_under(calibration, condition)
+    found = {}
+    for name, group in foreign.items():
+        try:
+            found[name] = cross_fitted(belonging, group, folds=_folds(belonging, group))
+        except ValueError:
+            continue
+    return found
+
+
+def _folds(belonging: np.ndarray, group: ForeignGroup) -> int:
+    return min(_MOST_FOLDS, belonging.size, group.independent)
+
+
+def _cost(belonging: np.ndarray, group: ForeignGroup | None) -> str:
+    if group is None:
+        return "-"
+    ratios = cross_fitted(belonging, group, folds=_folds(belonging, group))
+    found = cllr_interval(*ratios, sources=group.source_index())
+    return f"{found.value.cllr:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _left_out(calibration: Calibration) -> dict[str, str]:
+    """Cllr of each group as made, by ratios against the others alone."""
+    belonging, foreign = scores_under(calibration, AS_MADE)
+    try:
+        found = leave_one_group_out(belonging, foreign, folds=min(_MOST_FOLDS, belonging.size))
+    except ValueError:  # One group alone, or too few images: the column stays empty.
+        return {}
+    return {name: f"{cllr(*ratios).cllr:.3f}" for name, ratios in found.items()}
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g}%"

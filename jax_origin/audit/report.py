@@ -1,0 +1,271 @@
+"""An audit's findings as tables, and as a report in plain words."""
+
+import pathlib
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from jax_origin.audit.candidates import Candidate
+from jax_origin.audit.evidence_tables import attribution_table, cost_table
+from jax_origin.audit.findings import Findings
+from jax_origin.audit.table import table
+from jax_origin.calibration import Calibration, Naming, discovery_power
+
+_NONE, _UNDECIDED, _ERROR = "none of these", "undecided", "error"
+_PROCEDURES = {"bh": "Benjamini and Hochberg", "by": "Benjamini and Yekutieli"}
+
+
+def findings_table(findings: Findings, *, most: int = 100) -> str:
+    """One line for each image: who made it, the candidates that it fits, file, and reason if any.
+
+    Args:
+      findings: What was found.
+      most: How many lines at the most; the rest is counted.
+    """
+    rows = []
+    for i, naming in enumerate(findings.naming[:most]):
+        short = str(pathlib.PurePath(*pathlib.PurePath(findings.paths[i]).parts[-2:]))
+        if naming is None:
+            remark = next(e for c in findings.results.values() if (e := c.error[i]) is not None)
+        else:
+            remark = naming.reason or ""
+        rows.append([_outcome(naming), short, remark])
+    lines = table(["made by", "image", "reason"], rows)
+    left = len(findings.paths) - len(rows)
+    return lines + (f"\n... and {left} more" if left else "")
+
+
+def folder_table(findings: Findings) -> str:
+    """How many images of each folder got which outcome."""
+    folders: dict[str, Counter[str]] = {}
+    for path, naming in zip(findings.paths, findings.naming, strict=True):
+        folder = pathlib.PurePath(path).parent.name
+        folders.setdefault(folder, Counter())[_outcome(naming)] += 1
+    columns = dict.fromkeys([*_groups(findings).values(), _NONE, _UNDECIDED, _ERROR])
+    rows = [[name, *(str(counts[c]) for c in columns)] for name, counts in folders.items()]
+    return table(["folder", *columns], rows)
+
+
+def truth_line(findings: Findings) -> str:
+    """Counts right and wrong findings where a folder's name says who made its images.
+
+    Images of a folder that is called like a candidate are that candidate's, all others nobody's.
+    """
+    right = wrong = 0
+    groups = _groups(findings)
+    for path, naming in zip(findings.paths, findings.naming, strict=True):
+        truth, found = groups.get(pathlib.PurePath(path).parent.name, _NONE), _outcome(naming)
+        right += found == truth
+        wrong += found not in (truth, _UNDECIDED, _ERROR)
+    rest = len(findings.paths) - right - wrong
+    return f"right {right}, wrong {wrong}, undecided or not read {rest}"
+
+
+def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
+    """The findings in plain words, as Markdown.
+
+    Args:
+      findings: What was found.
+      candidates: The candidates, with the calibrations that decided.
+
+    Returns:
+      The report: what was found, what the numbers refer to, what stands when all images are counted
+      as tests, how good the ratios are, how often foreign images are attributed, and what none of
+      this covers.
+    """
+    calibrations = {candidate.name: candidate.calibration for candidate in candidates}
+    num, left_out = len(findings.paths), int((~findings.examined).sum())
+    reasons = Counter(n.reason for n in findings.naming if n and n.verdict == "undecided")
+    sections = [
+        "# Findings",
+        _words(
+            f"{num:,} images were held against {len(candidates)} "
+            f"{'candidate' if len(candidates) == 1 else 'candidates'}: which of them made each, or "
+            "none? `findings.jsonl` has a line for each image."
+        ),
+        folder_table(findings),
+    ]
+    if reasons:
+        listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
+        sections.append(_words(f"Undecided because: {listed}."))
+    if left_out:
+        sections.append(_words(f"{left_out:,} images could not be examined; their lines say why."))
+    sections += [
+        "## What the words and numbers mean",
+        _meaning(findings, {c.method["rule"] for c in calibrations.values()}),
+        "## Candidates",
+        _candidate_table(candidates),
+        _words(_told_apart(findings)),
+        "## Many images at once",
+        _many(findings, calibrations),
+        "## How good the likelihood ratios are",
+        _words(
+            "Cllr is the cost of the ratios in bits: 0 is perfect, 1 says nothing, more "
+            "misleads. It is counted on the calibrations' own scores, each weighed by ratios "
+            "fitted without it (ten folds), against one foreign group at a time; in brackets a "
+            "95% bootstrap interval, which cannot know of misleading scores where the sample "
+            "has none. The last column leaves the group out and asks what ratios against the "
+            "others, in equal shares, would have said of it: it describes this calibration, and "
+            "promises nothing of other origins."
+        ),
+        cost_table(calibrations),
+        "## How often a foreign image is attributed",
+        _words(
+            f"An image is attributed to a candidate where q is at most {findings.beta:g}. Of "
+            "fresh images of a group the share so attributed is, with 95% confidence, at most "
+            "the limit; `all at once` is the limit at which those of all groups of a candidate "
+            "hold together. Sources are independent ones: crops of one photograph are one. A "
+            "group that some choice used, of a recipe or a threshold, has no limit."
+        ),
+        attribution_table(calibrations, beta=findings.beta),
+        "## What this does not cover",
+        _not_covered(candidates),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _groups(findings: Findings) -> dict[str, str]:
+    """What an image is said to be made by, for each candidate: itself, or its group."""
+    labels = {name: name for name in findings.candidates}
+    for group in findings.indistinguishable:
+        labels |= dict.fromkeys(group, " or ".join(group))
+    return labels
+
+
+def _outcome(naming: Naming | None) -> str:
+    if naming is None:
+        return _ERROR
+    named = " or ".join(naming.named)
+    return named if naming.verdict == "named" else _NONE if naming.verdict == "none" else _UNDECIDED
+
+
+def _meaning(findings: Findings, rules: set[str]) -> str:
+    alpha, beta, num = findings.alpha, findings.beta, len(findings.candidates)
+    unsure = ", ".join(sorted(rules - {"conformal"}))
+    points = [
+        "**p** of a candidate says how well an image fits the images known to be its own. It is "
+        f"excluded where p is at most {alpha:g}: at most {_percent(alpha)} of its own images "
+        "are, on average over calibrations, if they are fresh, made with the settings "
+        "calibrated, and met no edit but those calibrated."
+        + (f" The {unsure} rule asks for that rate, and does not promise it." if unsure else ""),
+        "**q** says how well an image fits the foreign group of the candidate's calibration "
+        f"that it fits best. It is attributed only where q is at most {beta:g}: of images of "
+        f"each of those groups at most {_percent(beta)} are, on average over calibrations. q "
+        "speaks of these groups and of no others.",
+        "A candidate is **named** if it is the only one that is not excluded, and the image is "
+        "attributed to it. **None of these**: all are excluded. **Undecided** is everything "
+        "else; an undecided image is not called foreign.",
+        "An image that a candidate made is called none of these, or given another's name, with "
+        f"a probability of at most {_percent(alpha)}, however many candidates there are. An "
+        "image of a calibrated foreign group is given a name with a probability of at most "
+        f"{_percent(min(1, num * beta))} ({num} x {_percent(beta)}).",
+        "**log10_lr** is a likelihood ratio: how much more probable is such a score for an "
+        "image of the candidate's own than for one of a foreign group? 2 means a hundred times. "
+        "It is weighed by images that met the condition which the image fits best, against the "
+        "foreign group (`against`) for which it is the least: against any mixture of these "
+        "groups it is no less. `log10_lr_limits` are the least and the largest that so few "
+        "images can support. It is not the probability that the candidate made the image.",
+    ]
+    return "\n".join(_point(point) for point in points)
+
+
+def _candidate_table(candidates: Sequence[Candidate]) -> str:
+    rows = []
+    for candidate in candidates:
+        own = candidate.calibration
+        rows.append(
+            [
+                candidate.name,
+                own.generator["fingerprint"][:12],
+                own.digest[:12],
+                own.method["name"],
+                str(own.belonging.size),
+                ", ".join(own.belonging_by_condition),
+                ", ".join(candidate.origins),
+            ]
+        )
+    head = ["candidate", "fingerprint", "calibration", "method", "own images", "conditions"]
+    return table([*head, "foreign groups"], rows)
+
+
+def _told_apart(findings: Findings) -> str:
+    if not findings.indistinguishable:
+        return (
+            "None of the candidates were found to be indistinguishable: no two have one "
+            "fingerprint, and no two were shown to accept each other's images as their own."
+        )
+    listed = "; ".join(", ".join(group) for group in findings.indistinguishable)
+    return (
+        f"These cannot be told apart, and are named together: {listed}. They have one fingerprint, "
+        "or accept each other's images as their own; images of one are not counted as foreign to "
+        "another."
+    )
+
+
+def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
+    known, names = findings.examined, findings.candidates
+    num_tests = int(known.sum()) * len(names)
+    if not num_tests:
+        return "No image was examined."
+    rows, rate = [], findings.rate
+    for k, name in enumerate(names):
+        p, q = findings.results[name].p[known], findings.results[name].q[known]
+        counts = (
+            (p <= findings.alpha).sum(),
+            findings.excluded[:, k].sum(),
+            (q <= findings.beta).sum(),
+            findings.attributed[:, k].sum(),
+        )
+        rows.append([name, *(f"{count:,}" for count in counts)])
+    head = ["candidate", f"p at most {findings.alpha:g}", "exclusions that stand"]
+    head += [f"q at most {findings.beta:g}", "attributions that stand"]
+    own = min(s.size for c in calibrations.values() for s in c.belonging_by_condition.values())
+    foreign = min(g.scores.size for c in calibrations.values() for g in c.foreign.values())
+    power = [
+        f"{what}: {discovery_power(n, num_tests=num_tests, rate=rate, method=procedure).note}."
+        for what, n, procedure in (
+            ("exclusions", own, findings.excluded_by),
+            ("attributions", foreign, findings.attributed_by),
+        )
+    ]
+    procedures = dict.fromkeys([findings.excluded_by, findings.attributed_by])
+    by = ", and for attributions that ".join(f"of {_PROCEDURES[name]}" for name in procedures)
+    intro = (
+        f"The rates above are of one image. Over all {num_tests:,} tests (images x candidates) "
+        f"those exclusions, or attributions, stand of which at most {_percent(rate)} "
+        f"are false on average, by the procedure {by}. That the others do not stand does not speak "
+        "against them one by one: what so few calibration images can show among so many tests is "
+        "limited."
+    )
+    parts = [_words(intro), table(head, rows), "\n".join(_point(line) for line in power)]
+    return "\n\n".join(parts)
+
+
+def _not_covered(candidates: Sequence[Candidate]) -> str:
+    edits = dict.fromkeys(edit for c in candidates for edit in c.calibration.conditions)
+    names = {candidate.name for candidate in candidates}
+    origins = dict.fromkeys(o for c in candidates for o in c.origins if o not in names)
+    points = [
+        "Origins that are neither a candidate nor a calibrated foreign group"
+        + (f" ({', '.join(origins)})" if origins else "")
+        + ": nothing here bounds how often their images are given a name.",
+        "Images that met an edit which was not calibrated"
+        + (f" (calibrated: {', '.join(edits)})" if edits else "")
+        + ", or were made with other settings: p, and so `none of these`, does not hold for them.",
+        "Images that a calibration or a training set used, near copies of one another, and images "
+        "that were chosen by what was found of them.",
+        "How probable it is that a finding is right: that also depends on what was known before.",
+    ]
+    return "\n".join(_point(point) for point in points)
+
+
+def _point(text: str) -> str:
+    return textwrap.indent(_words(text, 98), "  ").replace("  ", "- ", 1)
+
+
+def _words(text: str, width: int = 100) -> str:
+    return textwrap.fill(text, width=width)
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g}%"

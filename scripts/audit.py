@@ -1,0 +1,205 @@
+"""Which of these models made each image, or none? Findings for several candidates, many images.
+
+python scripts/audit.py                                        a demonstration on the zoo
+python scripts/audit.py --images=DIR --out=DIR                 your images, the zoo's generators
+python scripts/audit.py --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION --images=DIR
+
+Each candidate's records lie in a folder of its own under --out, one line an image. Run again after
+a kill, the same command goes on with the images that have none; with another candidate it runs that
+one alone. With --distributed several processes share the images, as in attribute.py.
+"""
+
+import importlib.util
+import pathlib
+
+import jax
+import tqdm
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from jax_origin.audit import (
+    Candidate,
+    RecordError,
+    RecordWriter,
+    RunError,
+    attribute_files,
+    begin_run,
+    combine,
+    findings_report,
+    findings_table,
+    folder_table,
+    open_candidates,
+    read_all_records,
+    read_results,
+    records_name,
+    tell_apart,
+    truth_line,
+    write_findings,
+)
+from jax_origin.calibration import CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.files import atomic_write
+from jax_origin.images import ImageError, find_images, save_png
+from jax_origin.methods import Method
+from jax_origin.runtime import (
+    ClusterError,
+    join_processes,
+    keep_compiled_programs,
+    own_share,
+    wait_for_all,
+)
+from jax_origin.zoo import demonstration_images, load_generator, zoo_names
+
+_CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", str(_CONFIGS / "audit.py"), "All settings; the flags below override them."
+)
+_CANDIDATES = flags.DEFINE_multi_string(
+    "candidate", [], "Zoo name or directory, or DIR=CALIBRATION; repeatable. None: all of the zoo."
+)
+_OVERRIDES = [
+    flags.DEFINE_string("images", None, "Folder, glob or single file; none: a demonstration."),
+    flags.DEFINE_float("alpha", None, "Rate of false exclusion, for each candidate."),
+    flags.DEFINE_float("beta", None, "Rate of false attribution, for each candidate."),
+    flags.DEFINE_float("fdr", None, "False discovery rate over all images and candidates."),
+    flags.DEFINE_bool("resize", None, "Resize images of another size, and say so."),
+    flags.DEFINE_string("out", None, "Folder for findings.jsonl, findings.md and the records."),
+    flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
+]
+_PLOTS = flags.DEFINE_bool("plots", False, "Draw Tippett and PAV plots; needs Matplotlib.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.", 1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this one is.", 0)
+_ERRORS = (CalibrationError, CheckpointError, ClusterError, ImageError, RecordError, RunError)
+
+
+def main(argv: list[str]) -> None:
+    """Reads the flags, runs, and prints."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
+    config = _CONFIG.value
+    for flag in _OVERRIDES:
+        if flag.value is not None:
+            config[flag.name] = flag.value
+    if _CANDIDATES.value:
+        config.candidates = tuple(_CANDIDATES.value)
+    try:
+        keep_compiled_programs(config.cache)
+        if _DISTRIBUTED.value:
+            join_processes(
+                coordinator=_COORDINATOR.value,
+                num_processes=_NUM_PROCESSES.value,
+                process_id=_PROCESS_ID.value,
+            )
+        run(config, plots=_PLOTS.value)
+    except _ERRORS as error:
+        raise SystemExit(f"audit: {error}") from None
+
+
+def run(config: ConfigDict, *, plots: bool = False) -> None:
+    """Examines the images that the config names, or the demonstration's, under each candidate."""
+    for name in ("alpha", "beta", "fdr"):
+        if not 0 < config[name] < 1:
+            raise RunError(f"--{name}={config[name]}: must lie strictly between 0 and 1")
+    if config.fdr_procedure not in (None, "bh", "by"):
+        raise RunError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
+    if plots and importlib.util.find_spec("matplotlib") is None:
+        raise RunError("--plots: Matplotlib is not installed (pip install matplotlib)")
+    out = pathlib.Path(config.out)
+    opened = open_candidates(config.candidates or zoo_names(), resize=config.resize)
+    candidates, indistinguishable = tell_apart(opened)
+    own = [candidate.source for candidate in candidates]
+    if config.images is None and not {*own} <= {*zoo_names()}:
+        raise ImageError("--images", "say which images the candidates are to be tried on")
+    where = str(out / "images") if config.images is None else config.images
+    paths = [] if config.images is None else find_images(where)
+    for candidate in candidates:
+        begin_run(
+            out / candidate.folder,
+            {
+                "generator": candidate.calibration.generator["fingerprint"],
+                "calibration": candidate.calibration.digest,
+                **{name: config[name] for name in ("images", "alpha", "beta", "resize", "seed")},
+            },
+        )
+    key = jax.random.key(config.seed)
+    if config.images is None:
+        if jax.process_index() == 0:
+            key_of_images = jax.random.fold_in(key, 3)
+            examples = demonstration_images(own[0], own=12, others=12, key=key_of_images)
+            for group, images in examples.items():
+                for i, pixels in enumerate(images):
+                    save_png(f"{where}/{group}/{i:03d}.png", pixels)
+        wait_for_all("images")
+        paths = find_images(where)
+    for candidate in candidates:
+        _examine(paths, candidate, config, key=key)
+    if jax.process_index() > 0:
+        return
+    findings = combine(
+        paths,
+        {c.name: read_results(out / c.folder, paths) for c in candidates},
+        {c.name: c.calibration for c in candidates},
+        alpha=config.alpha,
+        beta=config.beta,
+        indistinguishable=indistinguishable,
+        rate=config.fdr,
+        procedure=config.fdr_procedure,
+    )
+    write_findings(out / "findings.jsonl", findings)
+    with atomic_write(out / "findings.md") as temporary:
+        pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
+    print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
+    if config.images is None:
+        print(truth_line(findings))
+    print(f"\nfindings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+    if plots:
+        _draw(candidates, out)
+
+
+def _examine(paths: list[str], candidate: Candidate, config: ConfigDict, *, key: jax.Array) -> None:
+    """Gives each image that has none its record under the candidate."""
+    folder = pathlib.Path(config.out) / candidate.folder
+    # What any process wrote in an earlier run is done; all have read it before one writes.
+    done = read_all_records(folder)
+    wait_for_all(f"resume {candidate.name}")
+    waiting = own_share([path for path in paths if path not in done])
+    method = Method.from_dict(candidate.calibration.method)
+    evaluations = method.inversion.evaluations(candidate.calibration.generator["latent_shape"])
+    total = len(waiting) * evaluations
+    with (
+        RecordWriter(folder / records_name(jax.process_index(), jax.process_count())) as writer,
+        tqdm.tqdm(total=total, unit="evaluation", desc=candidate.name) as bar,
+    ):
+        outcomes = attribute_files(
+            waiting,
+            load_generator(candidate.source),
+            candidate.calibration,
+            key=key,
+            writer=writer,
+            alpha=config.alpha,
+            beta=config.beta,
+            resize=config.resize,
+            full_scores=True,
+            progress=bar.update,
+        )
+        for outcome in outcomes:
+            if outcome.image is None:
+                bar.update(evaluations)
+    wait_for_all(f"records {candidate.name}")
+
+
+def _draw(candidates: list[Candidate], out: pathlib.Path) -> None:
+    from jax_origin.audit.evidence_plot import draw_evidence
+
+    for candidate in candidates:
+        path = out / candidate.folder / "evidence.png"
+        if draw_evidence(candidate.calibration, path, title=candidate.name):
+            print(f"plots: {path}")
+        else:
+            print(f"plots: none for {candidate.name}: too few images to cross-fit ratios")
+
+
+if __name__ == "__main__":
+    app.run(main)

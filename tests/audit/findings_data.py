@@ -1,0 +1,72 @@
+"""Calibrations and records of made-up candidates, whose scores are known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jax_origin.calibration import Calibration, ForeignGroup
+
+NUM = 100
+NAMES = ("a", "b")
+
+
+def made_up(name: str, foreign: dict[str, ForeignGroup] | None = None, **changes) -> Calibration:
+    """Own scores from 1e-3 to 1e-2, after jpeg-75 ten times these; foreign ones from 1 on."""
+    own = np.linspace(1e-3, 1e-2, NUM)
+    other = next(other for other in NAMES if other != name)
+    if foreign is None:
+        foreign = {
+            group: ForeignGroup(np.linspace(low, 10 * low, NUM), NUM)
+            for group, low in {
+                other: 1.0,
+                "photos": 2.0,
+                f"{other} after jpeg-75": 3.0,
+                "photos after jpeg-75": 4.0,
+            }.items()
+        }
+    settings = {
+        "generator": {
+            "name": name,
+            "fingerprint": f"fingerprint of {name}",
+            "latent_shape": [2],
+            "image_shape": [8, 8, 3],
+        },
+        "method": {
+            "name": "made up",
+            "inversion": {},
+            "score": "loss",
+            "rule": "conformal",
+            "decision": "two_errors",
+            "alpha": 0.01,
+            "beta": 0.01,
+            "floor": 1e-6,
+            "reference": None,
+        },
+        "belonging": own,
+        "conditions": {"jpeg-75": 10 * own},
+        "foreign": foreign,
+        "seed": 0,
+        "keys": {},
+        "packages": {},
+        "platform": "none",
+    }
+    return Calibration(**{**settings, **changes})
+
+
+def record(path: str, p: float | None, q: float | None, score: float | None, **changes) -> dict:
+    found = {"condition": "as made", "score_kind": "full", "sha256": f"sha of {path}"}
+    found |= {"stored": "pixels", "note": None, "error": None}
+    return {"path": path, "p": p, "q": q, "score": score, **found, **changes}
+
+
+def unread(path: str, error: str) -> dict:
+    nothing = dict.fromkeys(("condition", "score_kind", "sha256", "stored"))
+    return record(path, None, None, None, **nothing, error=error)
+
+
+def write_records(folder: Path, records: list[dict]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "verdicts.jsonl").write_text(lines)
+    return folder

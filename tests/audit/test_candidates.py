@@ -1,0 +1,109 @@
+"""Who the candidates are, and which of them cannot be told apart."""
+
+import jax
+import numpy as np
+import pytest
+
+from jax_origin.attribution import calibrate
+from jax_origin.audit import Candidate, RunError, open_candidates, tell_apart
+from jax_origin.calibration import CalibrationError, ForeignGroup
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.generators import save_generator
+
+from .findings_data import NUM, made_up
+
+
+def candidate(name: str, **changes) -> Candidate:
+    return Candidate(name, f"somewhere/{name}", made_up(name, **changes))
+
+
+def alike(name: str, other: str) -> dict[str, ForeignGroup]:
+    """Foreign groups of a candidate that scores the other's images as its own."""
+    same, far = np.linspace(1e-3, 1e-2, NUM), np.linspace(1, 2, NUM)
+    groups = {other: same, f"{other} after jpeg-75": same, "photos": far}
+    return {group: ForeignGroup(scores, NUM) for group, scores in groups.items()}
+
+
+def test_the_zoo_is_opened_by_name():
+    names = ["vae-cifar10", "dcgan-cifar10"]
+    found = open_candidates(names)
+    assert [c.name for c in found] == names == [c.folder for c in found]
+    assert found[0].origins == ["dcgan-cifar10", "dcgan-cifar10-b", "photographs"]
+    same, groups = tell_apart(found)
+    assert (same, groups) == (found, [])
+
+
+def test_a_directory_comes_with_its_calibration(tmp_path, generator, calibration):
+    save_generator(tmp_path / "mine", generator, dtype=np.float32, card={"name": "../../mine"})
+    calibration.save(tmp_path / "cal.json")
+    entry = f"{tmp_path}/mine={tmp_path}/cal.json"
+    (found,) = open_candidates([entry])
+    assert found.name == "../../mine" and found.source == f"{tmp_path}/mine"
+    assert found.folder == "mine"  # Its records stay where they should be.
+    with pytest.raises(RunError, match="two candidates are called 'mine'"):
+        open_candidates([entry, entry])
+    with pytest.raises(RunError, match=r"different sizes \(mine 8x8, vae-cifar10 32x32\): give"):
+        open_candidates([entry, "vae-cifar10"])
+    assert len(open_candidates([entry, "vae-cifar10"], resize=True)) == 2
+    with pytest.raises(CheckpointError, match="the zoo ships no calibration"):
+        open_candidates([f"{tmp_path}/mine"])
+    with pytest.raises(CalibrationError, match="was made for generator"):
+        open_candidates([f"vae-cifar10={tmp_path}/cal.json"])
+
+
+@pytest.mark.parametrize("entry", ["", "=cal.json", "vae-cifar10="])
+def test_half_an_entry_is_refused(entry):
+    with pytest.raises(RunError, match="write NAME, or DIR=CALIBRATION"):
+        open_candidates([entry])
+
+
+def test_no_candidate_is_refused():
+    with pytest.raises(RunError, match="name at least one"):
+        open_candidates([])
+
+
+def test_candidates_that_accept_each_others_images_are_not_foreign_to_each_other():
+    pair = [candidate("a", foreign=alike("a", "b")), candidate("b", foreign=alike("b", "a"))]
+    told, groups = tell_apart(pair)
+    assert groups == [("a", "b")]
+    assert [list(c.calibration.foreign) for c in told] == [["photos"], ["photos"]]
+    # Agreement has to go both ways.
+    told, groups = tell_apart([pair[0], candidate("b")])
+    assert groups == [] and told[0] is pair[0]
+    # Crops of one source are no evidence of it.
+    crops = {name: ForeignGroup(g.scores, 5) for name, g in alike("a", "b").items()}
+    assert tell_apart([candidate("a", foreign=crops), pair[1]])[1] == []
+
+
+def test_one_fingerprint_is_one_group():
+    same = made_up("a").generator
+    twin = candidate("b", generator={**same, "name": "b"})
+    told, groups = tell_apart([candidate("a"), twin])
+    assert groups == [("a", "b")]
+    assert told[0].origins == ["photos"]
+
+
+def test_a_candidate_needs_foreign_images_that_are_not_its_twins():
+    foreign = {name: g for name, g in alike("a", "b").items() if name != "photos"}
+    with pytest.raises(
+        RunError, match="'a' is calibrated with no foreign images, or with none but"
+    ):
+        tell_apart([candidate("a", foreign=foreign), candidate("b", foreign=alike("b", "a"))])
+    with pytest.raises(RunError, match="calibrate it with --foreign"):
+        tell_apart([candidate("a", foreign={})])
+
+
+def test_a_grey_generator_is_refused(tmp_path, method):
+    from flax import nnx
+
+    from jax_origin.generators import DCGAN
+    from jax_origin.zoo import load_generator
+
+    grey = DCGAN(image_size=8, width=4, latent_dim=6, channels=1, rngs=nnx.Rngs(2))
+    save_generator(tmp_path / "grey", grey)
+    made = calibrate(
+        load_generator(tmp_path / "grey"), method=method, num_belonging=2, key=jax.random.key(0)
+    )
+    made.save(tmp_path / "cal.json")
+    with pytest.raises(RunError, match="'grey' makes images of 1 channels"):
+        open_candidates([f"{tmp_path}/grey={tmp_path}/cal.json"])
