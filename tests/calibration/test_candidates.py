@@ -49,6 +49,15 @@ def test_a_candidate_that_can_exclude_nothing_is_never_named():
     assert named([0.01, 0.03, 0.01], [0.01] * 3, **least).verdict == "undecided"
 
 
+def test_a_candidate_that_can_attribute_nothing_says_so():
+    least = {"least_q": [0.01, 0.2, 0.01]}
+    naming = named([0.01, 0.5, 0.01], [0.01, 0.2, 0.01], **least)
+    assert naming == Naming("undecided", (), ("b",), f"{TOO_FEW}: b can attribute nothing")
+    # It is no other candidate's fault.
+    assert named([0.5, 0.01, 0.01], [0.2, 0.2, 0.01], **least).reason == FITS_BOTH
+    assert named([0.5, 0.01, 0.01], [0.01, 0.2, 0.01], **least).named == ("a",)
+
+
 def test_wrong_names_and_none_of_these_are_kept_to_their_rates():
     rng, draws, num, alpha, beta = np.random.default_rng(0), 500, 99, 0.05, 0.05
     # Scores under a, b and c of images of a, b, c and of something else.

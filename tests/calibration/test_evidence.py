@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jax_origin.calibration import (
+    AS_MADE,
     LR_MODELS,
+    Calibration,
     CalibrationError,
     ForeignGroup,
     LogisticRatio,
@@ -16,10 +18,13 @@ from jax_origin.calibration import (
     cllr_interval,
     cross_fitted,
     empirical_bounds,
+    least_log10_lr,
     leave_one_group_out,
     log10_lr_by_group,
+    origin_and_condition,
     pav_points,
     pooled_log10_lr,
+    scores_under,
     tippett,
 )
 
@@ -263,3 +268,66 @@ def test_the_points_of_the_plots():
     ratios, recalibrated = pav_points([1.0, 2.0, 2.0], [-1.0, 1.0])
     assert ratios.tolist() == [-1, 1, 2]
     assert recalibrated == pytest.approx([-math.inf, math.log10((1 / 3) / (1 / 2)), math.inf])
+
+
+def test_the_least_ratio_is_that_of_the_group_named_and_under_any_mixture():
+    groups = {"near": group(np.linspace(0.05, 2, 100)), "few": group(np.linspace(1, 2, 10))}
+    scores = [0.001, 0.06, 5.0]
+    found = least_log10_lr(scores, BELONGING, groups)
+    by_group = log10_lr_by_group(scores, BELONGING, groups)
+    for name, ratios in by_group.items():
+        assert found.by_group[name].tolist() == ratios.tolist()
+    assert found.log10_lr.tolist() == np.min(list(by_group.values()), axis=0).tolist()
+    assert found.against == ["few", "few", "near"]
+    for i, name in enumerate(found.against):
+        assert (found.low[i], found.high[i]) == PavRatio(BELONGING, groups[name]).limits
+    for share in (0.0, 0.3, 1.0):
+        pooled = pooled_log10_lr(by_group, {"near": share, "few": 1 - share})
+        assert (found.log10_lr <= pooled + 1e-12).all()
+    with pytest.raises(ValueError, match="no foreign group"):
+        least_log10_lr(scores, BELONGING, {})
+    with pytest.raises(ValueError, match="upper bounds"):
+        least_log10_lr(scores, BELONGING, groups, score_kinds=["upper_bound"])
+
+
+def test_scores_under_a_condition_are_those_edited_alike():
+    names = ("photos", "photos after jpeg-75", "views after sunset")
+    calibration = Calibration(
+        generator={
+            "name": "g",
+            "fingerprint": "f",
+            "latent_shape": [1],
+            "image_shape": [8, 8, 3],
+        },
+        method={
+            "name": "m",
+            "inversion": {},
+            "score": "loss",
+            "rule": "conformal",
+            "decision": "two_errors",
+            "alpha": 0.1,
+            "beta": 0.1,
+            "floor": 0.02,
+            "reference": None,
+        },
+        belonging=[0.01, 0.03],
+        conditions={"jpeg-75": [0.04], "jpeg-50": [0.05]},
+        foreign={name: group([0.01, i + 1.0]) for i, name in enumerate(names)},
+        seed=None,
+        keys={},
+        packages={},
+        platform="none",
+    )
+    own, foreign = scores_under(calibration, AS_MADE)
+    assert own.tolist() == [0.02, 0.03]
+    assert {name: g.scores.tolist() for name, g in foreign.items()} == {
+        "photos": [0.02, 1.0],
+        "views after sunset": [0.02, 3.0],
+    }
+    own, foreign = scores_under(calibration, "jpeg-75")
+    assert own.tolist() == [0.04]
+    assert {name: g.scores.tolist() for name, g in foreign.items()} == {"photos": [0.02, 2.0]}
+    assert scores_under(calibration, "jpeg-50")[1] == {}
+    assert scores_under(calibration, "blur")[0].size == 0
+    assert origin_and_condition(names[1], calibration) == ("photos", "jpeg-75")
+    assert origin_and_condition(names[2], calibration) == (names[2], AS_MADE)

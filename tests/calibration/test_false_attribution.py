@@ -10,6 +10,7 @@ from jax_origin.calibration import (
     TooFewNegatives,
     attribution_threshold,
     false_attribution_limits,
+    limits_of_q,
     negatives_needed,
     upper_limit,
 )
@@ -149,6 +150,45 @@ def test_reported_limits_cover_the_true_rates_as_often_as_promised(true_rates):
         over += any(limit < rate for limit, rate in zip(limits, true_rates, strict=True))
     assert under / draws < 0.05 + 0.027
     assert over / draws < 0.05 + 0.027
+
+
+def test_limits_of_q_are_those_of_the_ranks_it_allows():
+    groups = {
+        "hundred": group(np.arange(100.0)),
+        "many": group(np.arange(999.0)),
+        "few": group(np.arange(50.0)),
+        "crops": group(np.arange(100.0), 7),
+        "browsed": group(np.arange(100.0), used_for=["recipe"]),
+    }
+    found = limits_of_q(groups, beta=0.01)
+    # q <= 0.01 needs a score under all of 100, under all but 9 of 999, and no score of 50 does it.
+    assert {name: g.false for name, g in found.groups.items()} == {
+        **dict.fromkeys(("hundred", "few", "crops", "browsed"), 0),
+        "many": 9,
+    }
+    limits = {name: g.limit for name, g in found.groups.items()}
+    assert limits == {
+        "hundred": upper_limit(0, 100),
+        "many": upper_limit(9, 999),
+        "few": 0.0,
+        "crops": upper_limit(0, 7),
+        "browsed": None,
+    }
+    assert found.worst == limits["crops"]
+    joint = found.groups["hundred"].joint_limit
+    assert joint == pytest.approx(upper_limit(0, 100, confidence=1 - 0.05 / 4))
+    assert limits_of_q({"crops": groups["crops"]}, beta=0.5).worst == 1.0
+
+
+@pytest.mark.parametrize(("num", "beta"), [(100, 0.01), (199, 0.05)])
+def test_limits_of_q_hold_although_the_same_groups_decide(num, beta):
+    rng, draws, over = np.random.default_rng(0), 2000, 0
+    (limit,) = (g.limit for g in limits_of_q({"a": group(np.ones(num))}, beta=beta).groups.values())
+    allowed = round(beta * (num + 1)) - 1
+    for _ in range(draws):
+        # Uniform scores: the rate of a score strictly under the bound is the bound itself.
+        over += np.sort(rng.uniform(size=num))[allowed] > limit
+    assert over / draws == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / draws))
 
 
 @pytest.mark.parametrize(
