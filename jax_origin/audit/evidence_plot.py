@@ -48,8 +48,10 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     colours = matplotlib.color_sequences["tab10"]
     for (left, right), (condition, ratios) in zip(grid, drawn.items(), strict=True):
         for name, of_group in ratios.items():
-            colour = colours[groups.index(name) % len(colours)]
-            _draw_tippett(left, of_group, name, colour)
+            place = groups.index(name)
+            colour = colours[place % len(colours)]
+            # Curves that coincide are told apart by their width.
+            _draw_tippett(left, of_group, name, colour, width=max(1.0, 4.0 - 1.5 * place))
             _draw_pav(right, of_group, name, colour)
         left.axvline(0, color="0.6", linewidth=0.8)
         left.set(title=f"Tippett, {condition}", xlabel="log10 ratio", ylabel="share at least that")
@@ -63,13 +65,13 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     return True
 
 
-def _draw_tippett(axis: Axes, ratios: Ratios, name: str, colour: object) -> None:
+def _draw_tippett(axis: Axes, ratios: Ratios, name: str, colour: object, *, width: float) -> None:
     points = tippett(*ratios)
     for share, kind, style in ((points.belonging, "own", "-"), (points.foreign, name, "--")):
         label = f"own against {name}" if kind == "own" else name
         # Above the largest ratio the share is nought.
         ends = np.append(points.log10_lr, points.log10_lr[-1]), np.append(share, 0.0)
-        axis.step(*ends, style, where="pre", color=colour, label=label)
+        axis.step(*ends, style, where="pre", color=colour, label=label, linewidth=width)
 
 
 def _draw_pav(axis: Axes, ratios: Ratios, name: str, colour: object) -> None:
