@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jax_origin.attribution import calibrate
+from jax_origin.calibrating import calibrate
 from jax_origin.generators import save_generator
 from jax_origin.images import save_png
 from jax_origin.scoring import belonging_images

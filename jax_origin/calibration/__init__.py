@@ -16,7 +16,7 @@ from jax_origin.calibration.conditions import (
     Fit,
     compared_with,
     edited_group,
-    origin_of,
+    origin_and_condition,
     q_over_groups,
 )
 from jax_origin.calibration.decision import (
@@ -48,7 +48,6 @@ from jax_origin.calibration.evidence import (
     least_log10_lr,
     leave_one_group_out,
     log10_lr_by_group,
-    origin_and_condition,
     pooled_log10_lr,
     scores_under,
 )
@@ -162,7 +161,6 @@ __all__ = [
     "name_candidates",
     "negatives_needed",
     "origin_and_condition",
-    "origin_of",
     "pav_points",
     "pooled_log10_lr",
     "q_over_groups",

@@ -43,9 +43,15 @@ def edited_group(group: str, edit: str) -> str:
     return f"{group}{_AFTER}{edit}"
 
 
-def origin_of(group: str) -> str:
-    """What a foreign group is called before any edit."""
-    return group.partition(_AFTER)[0]
+def origin_and_condition(group: str, calibration: Calibration) -> tuple[str, str]:
+    """A foreign group's name without the edit that its images met, and this condition's name.
+
+    Args:
+      group: the name of a foreign group, such as "photos" or "photos after jpeg-75".
+      calibration: the calibration that has it; it says which edits there are.
+    """
+    origin, _, edit = group.rpartition(_AFTER)
+    return (origin, edit) if edit in calibration.conditions else (group, AS_MADE)
 
 
 def compared_with(calibration: Calibration, conditions: Iterable[str] | None = None) -> Compared:
@@ -76,7 +82,7 @@ def compared_with(calibration: Calibration, conditions: Iterable[str] | None = N
     foreign = {
         group: scores
         for group, scores in calibration.foreign.items()
-        if _condition(group, calibration) in names
+        if origin_and_condition(group, calibration)[1] in names
     }
     return Compared({name: belonging[name] for name in names}, foreign or calibration.foreign)
 
@@ -126,8 +132,3 @@ def best_fit(found: Mapping[Any, NDArray[np.float64]]) -> Fit:
     keys, values = list(found), np.stack(list(found.values()))
     best = values.argmax(axis=0)
     return Fit(values.max(axis=0), [keys[i] for i in best])
-
-
-def _condition(group: str, calibration: Calibration) -> str:
-    edit = group.partition(_AFTER)[2]
-    return edit if edit in calibration.conditions else AS_MADE

@@ -34,8 +34,8 @@ class Decision(NamedTuple):
         group. Attributing on q controls false attribution. None without foreign groups.
       verdict: belongs, foreign or undecided.
       reason: why it is undecided, or what is not known of a verdict; None where nothing is to add.
-      condition: of those that the calibration has, the one whose belonging scores it fits best:
-        "as made", or an edit.
+      condition: of the conditions compared, the one with the lowest belonging scores that it fits
+        at alpha, "as made" or an edit; if it fits none, the one with the largest p.
     """
 
     p: float
@@ -218,6 +218,11 @@ def _decided(
     foreign = {name: np.maximum(group.scores, floor) for name, group in groups.items()}
     rules = _rules(calibration, belonging)
     p, fitting = best_fit({name: rule.p_value(clamped) for name, rule in rules.items()})
+    # Of several that it fits, the one whose own images score lowest says most of it.
+    lowest_first = sorted(rules, key=lambda name: float(np.median(belonging[name])))
+    for name in reversed(lowest_first):
+        fit = clamped <= rules[name].threshold(alpha)
+        fitting = [name if now else before for now, before in zip(fit, fitting, strict=True)]
     # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
     accepting = max(rule.threshold(alpha) for rule in rules.values())
     fits = clamped <= accepting

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.calibration import Calibration
+from jax_origin.calibration.conditions import origin_and_condition
 from jax_origin.calibration.discoveries import require_full_scores
 from jax_origin.calibration.foreign import ForeignGroup
 from jax_origin.calibration.likelihood_ratio import LR_MODELS, RatioModel, finite_scores
@@ -44,19 +45,6 @@ def scores_under(
         if edit == condition:
             foreign[origin] = replace(group, scores=np.maximum(group.scores, calibration.floor))
     return np.maximum(own, calibration.floor), foreign
-
-
-def origin_and_condition(group: str, calibration: Calibration) -> tuple[str, str]:
-    """A foreign group's name without the edit that its images met, and this condition's name.
-
-    Args:
-      group: the name of a foreign group, such as "photos" or "photos after jpeg-75".
-      calibration: the calibration that has it; it says which edits there are.
-    """
-    for edit in calibration.conditions:
-        if group.endswith(f" after {edit}"):
-            return group.removesuffix(f" after {edit}"), edit
-    return group, AS_MADE
 
 
 def log10_lr_by_group(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from jax_origin.calibration.calibration import Calibration
-from jax_origin.calibration.conditions import origin_of
+from jax_origin.calibration.conditions import origin_and_condition
 from jax_origin.calibration.decision import DRIFT, FITS_BOTH, FITS_NEITHER, Decision
 from jax_origin.calibration.false_attribution import FalseAttribution
 from jax_origin.calibration.rule import check_rate
@@ -80,19 +80,19 @@ def _found_of_own(p: float, calibration: Calibration) -> str:
 
 
 def _found_of_foreign(q: float, calibration: Calibration) -> str:
-    groups = calibration.foreign
+    groups, origins = calibration.foreign, _origins(calibration)
     sizes = {group.scores.size for group in groups.values()}
     if len(sizes) > 1:
         return (
-            f"In the foreign group that comes nearest (of {_origins(groups)}), about {_percent(q)} "
+            f"In the foreign group that comes nearest (of {origins}), about {_percent(q)} "
             "score as low as this one or lower, this one counted in."
         )
     (num,) = sizes
     count = round(q * (num + 1)) - 1
     if len(groups) == 1:
-        where = f"Of {num:,} foreign images ({_origins(groups)})"
+        where = f"Of {num:,} foreign images ({origins})"
     else:
-        where = f"In the foreign group that comes nearest ({num:,} images; of {_origins(groups)})"
+        where = f"In the foreign group that comes nearest ({num:,} images; of {origins})"
     return f"{where}, {_count(count)} as low as this one or lower."
 
 
@@ -172,17 +172,19 @@ def _checked(limits: FalseAttribution) -> str:
 def _not_covered(decision: Decision, calibration: Calibration) -> str:
     groups = calibration.foreign
     other = (
-        f"other origins than {_origins(groups)}" if groups and decision.verdict != "foreign" else ""
+        f"other origins than {_origins(calibration)}"
+        if groups and decision.verdict != "foreign"
+        else ""
     )
     edits = f"edits of {calibration.generator['name']}'s images that were not calibrated"
     left = f"{edits}, or {other}" if other else edits
     return f"This does not cover {left}, and is not the probability that the verdict is right."
 
 
-def _origins(groups: Iterable[str]) -> str:
-    """The groups, those of one origin under different edits named once."""
-    groups = list(groups)
-    origins = dict.fromkeys(map(origin_of, groups))
+def _origins(calibration: Calibration) -> str:
+    """The foreign groups, those of one origin under different edits named once."""
+    groups = calibration.foreign
+    origins = dict.fromkeys(origin_and_condition(name, calibration)[0] for name in groups)
     edited = len(origins) < len(groups)
     return _listed(origins) + (", as they are and edited likewise" if edited else "")
 

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jax_origin.attribution import calibrate
 from jax_origin.audit import Candidate, RunError, open_candidates, tell_apart
+from jax_origin.calibrating import calibrate
 from jax_origin.calibration import CalibrationError, ForeignGroup
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import save_generator

@@ -13,7 +13,7 @@ from jax_origin.calibration import (
     decide,
     decide_arrays,
     edited_group,
-    origin_of,
+    origin_and_condition,
     q_over_groups,
 )
 
@@ -47,7 +47,8 @@ def test_p_is_that_of_the_condition_that_fits_best():
     both = calibrated(OWN, {"jpeg-75": JPEG})
     found = decide([0.5, 1.5, 2.51, 9.0], both)
     assert [d.p for d in found] == pytest.approx([1.0, 1.0, 0.5, 0.02])
-    assert [d.condition for d in found] == ["jpeg-75"] * 4
+    # The first fits both, and lies among the images as made; the last fits neither.
+    assert [d.condition for d in found] == [AS_MADE, "jpeg-75", "jpeg-75", "jpeg-75"]
     alone = decide([0.499, 1.5], both, conditions=[AS_MADE])
     assert [d.p for d in alone] == pytest.approx([0.51, 0.01])
     assert [d.condition for d in alone] == [AS_MADE] * 2
@@ -110,7 +111,9 @@ def test_what_is_compared():
     # Groups that were not edited are better than none.
     plain = dataclasses.replace(made, foreign={"photos": made.foreign["photos"]})
     assert list(compared_with(plain, ["jpeg-75"]).foreign) == ["photos"]
-    assert origin_of(edited_group("photos", "jpeg-75")) == "photos"
+    edited = edited_group("photos", "jpeg-75")
+    assert origin_and_condition(edited, made) == ("photos", "jpeg-75")
+    assert origin_and_condition("cats after dark", made) == ("cats after dark", AS_MADE)
     with pytest.raises(ValueError, match=r"has no condition 'jpeg-50'; it has as made, jpeg-75"):
         compared_with(made, ["jpeg-50"])
     with pytest.raises(ValueError, match="at least one"):
