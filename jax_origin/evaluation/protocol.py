@@ -32,6 +32,10 @@ LOSS_LEVELS = {"loss_under_1e-4": 1e-4, "loss_under_1e-5": 1e-5}
 """The summary tells the share of belonging images that were inverted to a loss under these."""
 
 
+MIXED = "|"
+"""Between edits: a mixed folder, in which each image has met the next one of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One inspected generator under one method, and the test images that it is judged on.
@@ -123,7 +127,7 @@ def comparisons(
       sets: Other foreign images by name.
       limit: How many images of each group are used, the first ones; None for all.
       edits: What is done to the images of all groups, belonging and foreign alike, by name; see
-        `jax_origin.images.EDITS`.
+        `jax_origin.images.EDITS`. Of names joined by `MIXED` each image meets the next one.
 
     Returns:
       The comparisons, in the calibrations' order; of each first all edits.
@@ -351,8 +355,12 @@ def _bytes(images: Images | list[Stored]) -> bytes:
 def _edited(images: Images, edit: str) -> Images | list[Stored]:
     if edit == "clean":
         return images  # They need not be RGB.
+    kinds = edit.split(MIXED)
     try:
-        return stored_images(images, edit)
+        if len(kinds) == 1:
+            return stored_images(images, edit)
+        each = (stored_images(images[i : i + 1], kinds[i % len(kinds)]) for i in range(len(images)))
+        return [image for (image,) in each]
     except ValueError as error:
         raise ProtocolError(str(error)) from None
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jax_origin.evaluation.protocol import MIXED
+
 
 def result_table(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The rows and the summary as tables to read, rates in percent.
@@ -51,11 +53,17 @@ _SUMMARY: _Columns = (
 )
 
 
+def _shown(value: Any, form: str) -> str:
+    if form == "s" and MIXED in value:
+        return f"mixed, {len(value.split(MIXED))} kinds"
+    return format(value, form)
+
+
 def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> str:
     if all(row.get("edit", "clean") == "clean" for row in rows):
         columns = tuple(column for column in columns if column != _EDIT)
     cells = [[heading for _, heading, _ in columns]]
-    cells += [[format(row[field], form) for field, _, form in columns] for row in rows]
+    cells += [[_shown(row[field], form) for field, _, form in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for line in cells:

@@ -451,6 +451,22 @@ def test_edits_have_a_column_where_there_are_any(tmp_path):
     assert result_table(clean).split()[:3] == ["inspected", "method", "foreign"]
 
 
+def test_a_mixed_folder_is_decided_file_by_file(tmp_path):
+    kinds = ("clean", "jpeg-75", "webp-80")
+    mixed = "|".join(kinds)
+    (both,) = two_generators_compared(methods=(ORIGIN,), num=5, edits=(mixed,))[:1]
+    stored = [image.kind + (image.note or "") for image in both.belonging]
+    assert stored == ["pixels", "jpeg", "pixelslossy WebP", "pixels", "jpeg"]
+    for i, kind in enumerate(kinds):
+        (alone,) = two_generators_compared(methods=(ORIGIN,), num=5, edits=(kind,))[:1]
+        pixels = [getattr(image, "pixels", image) for image in alone.belonging]
+        np.testing.assert_array_equal(both.belonging[i].pixels, pixels[i])
+    result = evaluate([both], cache=tmp_path, seed=0)
+    # The calibration knows images as made alone: two files of five are such.
+    assert result["summary"][0]["undecided_belonging"] == pytest.approx(0.6)
+    assert "mixed, 3 kinds" in result_table(result)
+
+
 def test_grey_images_are_evaluated_but_not_edited():
     generators = {
         name: FunctionGenerator(
