@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jax_origin.audit.record import RecordError, read_all_records
 from jax_origin.calibration import (
+    DRIFT,
     Calibration,
     Naming,
     attributions,
@@ -36,6 +37,7 @@ class Results(NamedTuple):
       sha256: Of each file; None where it was not decoded.
       stored: What each file was taken for.
       note: What was done to each image before it was inverted; None if nothing was.
+      drift: What the calibration has no images like; None where it has.
       error: Why an image was not examined; None where it was.
     """
 
@@ -46,6 +48,7 @@ class Results(NamedTuple):
     sha256: list[str | None]
     stored: list[str | None]
     note: list[str | None]
+    drift: list[str | None]
     error: list[str | None]
 
 
@@ -105,6 +108,11 @@ class Findings(NamedTuple):
         """Which images every candidate was asked about, [N]."""
         return np.array([naming is not None for naming in self.naming], bool)
 
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Those of them that every candidate's calibration has images like, [N]."""
+        return self.examined & _all_none(result.drift for result in self.results.values())
+
 
 def read_results(folder: str | os.PathLike[str], paths: Sequence[str]) -> Results:
     """Reads what a finished run wrote of one candidate.
@@ -133,8 +141,13 @@ def read_results(folder: str | os.PathLike[str], paths: Sequence[str]) -> Result
     p, q, score = (
         np.array([record[name] for record in kept], np.float64) for name in ("p", "q", "score")
     )
-    texts = ("condition", "sha256", "stored", "note", "error")
-    return Results(p, q, score, *([record[name] for record in kept] for name in texts))
+    columns = {
+        name: [record[name] for record in kept]
+        for name in ("condition", "sha256", "stored", "note", "reason", "error")
+    }
+    reasons = columns.pop("reason")
+    drift = [text if text and text.startswith(DRIFT) else None for text in reasons]
+    return Results(p, q, score, **columns, drift=drift)
 
 
 def combine(
@@ -150,7 +163,8 @@ def combine(
 ) -> Findings:
     """Decides for each image which candidate made it, from what each candidate's run recorded.
 
-    Images that one of the candidates could not be asked about are left out of every decision.
+    Images that one of the candidates could not be asked about are left out of every decision; an
+    image that one of the calibrations has none like is undecided.
 
     Args:
       paths: N files.
@@ -171,9 +185,9 @@ def combine(
     """
     names = list(results)
     columns = [results[name] for name in names]
-    errors = zip(*(c.error for c in columns), strict=True)
-    examined = np.array([not any(of_image) for of_image in errors], bool)
-    p, q = (np.stack([getattr(c, name)[examined] for c in columns], 1) for name in ("p", "q"))
+    examined = _all_none(c.error for c in columns)
+    tested = examined & _all_none(c.drift for c in columns)
+    p, q = (np.stack([getattr(c, name)[tested] for c in columns], 1) for name in ("p", "q"))
     # The least p and q that a calibration can give: those of a score above all others, and below.
     extremes = [decide([np.inf, 0.0], calibrations[n], alpha=alpha, beta=beta) for n in names]
     named = iter(
@@ -194,15 +208,19 @@ def combine(
     excluded_by = procedure or ("by" if several or num_conditions > 1 else "bh")
     attributed_by = procedure or ("by" if several or num_groups > 1 else "bh")
     excluded, attributed = (np.zeros((len(paths), len(names)), bool) for _ in range(2))
-    excluded[examined] = exclusions(p, rate=rate, method=excluded_by)
-    attributed[examined] = attributions(q, num_groups=num_groups, rate=rate, method=attributed_by)
+    excluded[tested] = exclusions(p, rate=rate, method=excluded_by)
+    attributed[tested] = attributions(q, num_groups=num_groups, rate=rate, method=attributed_by)
+    naming: list[Naming | None] = [None] * len(paths)
+    for i in np.flatnonzero(examined):
+        drift = _merged({name: results[name].drift[i] for name in names})
+        naming[i] = Naming("undecided", (), (), drift) if drift else next(named)
     return Findings(
         paths=paths,
         candidates=names,
         indistinguishable=list(indistinguishable),
         results=dict(results),
         evidence={name: weigh(results[name], calibrations[name]) for name in names},
-        naming=[next(named) if known else None for known in examined],
+        naming=naming,
         excluded=excluded,
         attributed=attributed,
         alpha=alpha,
@@ -230,7 +248,8 @@ def weigh(results: Results, calibration: Calibration) -> Evidence:
     log10_lr, low, high = (np.full(num, np.nan) for _ in range(3))
     against: list[str | None] = [None] * num
     by_group: dict[str, NDArray[np.float64]] = {}
-    conditions = np.array([condition or "" for condition in results.condition])
+    known = zip(results.condition, results.drift, strict=True)
+    conditions = np.array(["" if drift else condition or "" for condition, drift in known])
     for condition in calibration.belonging_by_condition:
         (here,) = np.nonzero(conditions == condition)
         belonging, foreign = scores_under(calibration, condition)
@@ -255,7 +274,7 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
     it), log10_lr_limits (what that group's counts support), log10_lr_by_group, excluded and
     attributed (whether that survives the control of the false discovery rate), and error.
     """
-    columns = findings.results
+    columns, tested = findings.results, findings.tested
     for i, (path, naming) in enumerate(zip(findings.paths, findings.naming, strict=True)):
         merged = {
             field: _merged({name: getattr(c, field)[i] for name, c in columns.items()})
@@ -269,7 +288,8 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
             "fitting": [] if naming is None else list(naming.fitting),
             "reason": naming and naming.reason,
             "candidates": {
-                name: _of_candidate(findings, k, i) for k, name in enumerate(findings.candidates)
+                name: _of_candidate(findings, k, i, tested=bool(tested[i]))
+                for k, name in enumerate(findings.candidates)
             },
             **merged,
         }
@@ -286,10 +306,9 @@ def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
-def _of_candidate(findings: Findings, k: int, i: int) -> dict[str, Any]:
+def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[str, Any]:
     name = findings.candidates[k]
     result, evidence = findings.results[name], findings.evidence[name]
-    known = findings.naming[i] is not None
     weighed = evidence.against[i] is not None
     return {
         "p": _number(result.p[i]),
@@ -304,10 +323,15 @@ def _of_candidate(findings: Findings, k: int, i: int) -> dict[str, Any]:
             for group, ratios in evidence.by_group.items()
             if not np.isnan(ratios[i])
         },
-        "excluded": bool(findings.excluded[i, k]) if known else None,
-        "attributed": bool(findings.attributed[i, k]) if known else None,
+        "excluded": bool(findings.excluded[i, k]) if tested else None,
+        "attributed": bool(findings.attributed[i, k]) if tested else None,
         "error": result.error[i],
     }
+
+
+def _all_none(columns: Iterable[Sequence[str | None]]) -> NDArray[np.bool_]:
+    """Which images no candidate says anything of, [N]."""
+    return np.array([not any(of_image) for of_image in zip(*columns, strict=True)], bool)
 
 
 def _number(value: float) -> float | None:

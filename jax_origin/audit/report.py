@@ -203,7 +203,7 @@ def _told_apart(findings: Findings) -> str:
 
 
 def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
-    known, names = findings.examined, findings.candidates
+    known, names = findings.tested, findings.candidates
     num_tests = int(known.sum()) * len(names)
     if not num_tests:
         return "No image was examined."

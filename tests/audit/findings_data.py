@@ -56,12 +56,12 @@ def made_up(name: str, foreign: dict[str, ForeignGroup] | None = None, **changes
 
 def record(path: str, p: float | None, q: float | None, score: float | None, **changes) -> dict:
     found = {"condition": "as made", "score_kind": "full", "sha256": f"sha of {path}"}
-    found |= {"stored": "pixels", "note": None, "error": None}
+    found |= {"stored": "pixels", "note": None, "reason": None, "error": None}
     return {"path": path, "p": p, "q": q, "score": score, **found, **changes}
 
 
 def unread(path: str, error: str) -> dict:
-    nothing = dict.fromkeys(("condition", "score_kind", "sha256", "stored"))
+    nothing = dict.fromkeys(("condition", "score_kind", "sha256", "stored", "reason"))
     return record(path, None, None, None, **nothing, error=error)
 
 

@@ -79,6 +79,20 @@ def test_an_image_that_one_candidate_could_not_be_asked_about_has_no_verdict(res
     assert half["candidates"]["a"]["p"] == 0.5 and half["candidates"]["a"]["excluded"] is None
 
 
+def test_an_image_like_none_that_one_calibration_has_is_undecided(results, tmp_path):
+    drift = "drift: lossy WebP; calibrated: as made, jpeg-75"
+    results["b"].drift[0] = drift
+    found = lines(combine(PATHS, results, CALIBRATIONS, **RATES), tmp_path)
+    odd = found["own/of_a.png"]
+    assert (odd["verdict"], odd["named"], odd["reason"]) == ("undecided", [], f"b: {drift}")
+    assert odd["candidates"]["b"]["log10_lr"] is None
+    assert odd["candidates"]["a"]["excluded"] is odd["candidates"]["b"]["attributed"] is None
+    # The others get what they got without it.
+    assert (
+        found["own/of_b.png"]["named"] == ["b"] and found["other/nobody.png"]["verdict"] == "none"
+    )
+
+
 def test_ratios_compare_with_what_met_the_same_condition(results, tmp_path):
     results["a"].condition[0] = "jpeg-75"
     results["a"].score[:2] = 0.05, 1e-9
