@@ -18,7 +18,7 @@ from ml_collections import config_flags
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import KINDS, save_generator
 from jax_origin.images import ImageError, load_images, save_png
-from jax_origin.training import TASKS, TrainingError, train
+from jax_origin.training import TASKS, ConsistencyTask, TrainingError, train
 from jax_origin.training.loop import sample_grid
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Which generator, on which images.")
@@ -52,6 +52,9 @@ def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         shape = nnx.eval_shape(lambda: cls(**options, rngs=nnx.Rngs(0))).image_shape
     except (TypeError, ValueError) as error:
         raise TrainingError(f"wrong generator or task_options: {error}") from None
+    task_card = {"name": config.task, **config.task_options.to_dict()}
+    if isinstance(task, ConsistencyTask):
+        task_card["teacher"] = task.teacher  # what it is, not where it lay
     images = load_images(config.data)[config.start : config.stop]
     if images.shape[1:] != shape:
         found, wanted = ("x".join(map(str, size)) for size in (images.shape[1:], shape))
@@ -82,7 +85,7 @@ def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         "steps": config.steps,
         "batch_size": config.batch_size,
         "seed": config.seed,
-        "task": {"name": config.task, **config.task_options.to_dict()},
+        "task": task_card,
     }
     save_generator(workdir / "generator", generator, card=card)
     save_png(workdir / "generator" / "samples.png", sample_grid(generator, jax.random.key(0)))

@@ -165,24 +165,29 @@ class Consistency(Generator):
                 x = 2 * clip_straight_through(x / 2 + 0.5) - 1
         return clip_straight_through(x / 2 + 0.5)
 
-    def denoise(self, x: jax.Array, sigma: float, labels: jax.Array | None = None) -> jax.Array:
+    def denoise(
+        self, x: jax.Array, sigma: float | jax.Array, labels: jax.Array | None = None
+    ) -> jax.Array:
         """One evaluation of the consistency function.
 
         Args:
           x: An image in [-1, 1] with noise of deviation sigma, float [N, H, W, C].
-          sigma: The noise level.
+          sigma: The noise level of all images, or of each, float32 [N].
           labels: As `UNet` takes them.
 
         Returns:
           The image, float32 [N, H, W, C], not clipped.
         """
-        total = np.sqrt(sigma**2 + self.sigma_data**2)
-        above = sigma - self.sigma_min
+        xp = jnp if isinstance(sigma, jax.Array) else np
+        level = xp.reshape(sigma, (-1, 1, 1, 1))
+        total = xp.sqrt(level**2 + self.sigma_data**2)
+        above = level - self.sigma_min
         skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
         out = above * self.sigma_data / total
-        times = jnp.full(x.shape[0], 250 * np.log(sigma + 1e-44), jnp.float32)
-        predicted = self.unet(x * np.float32(1 / total), times, labels)
-        return np.float32(out) * predicted + np.float32(skip) * x
+        times = xp.float32(250 * xp.log(level + 1e-44)).reshape(-1)
+        scaled = x * xp.float32(1 / total)
+        predicted = self.unet(scaled, jnp.broadcast_to(times, (x.shape[0],)), labels)
+        return xp.float32(out) * predicted + xp.float32(skip) * x
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:

@@ -97,7 +97,7 @@ class DDIM(Generator):
         bound = schedule.clip_sample_range
 
         def step(x: jax.Array, at: Steps) -> jax.Array:
-            image, noise = self._estimate(x, at)
+            image, noise = self.estimate(x, at.times, at.signal, at.noise)
             if schedule.clip_sample:
                 image = (2 * clip_straight_through(image / (2 * bound) + 0.5) - 1) * bound
                 if schedule.use_clipped_model_output:
@@ -118,7 +118,7 @@ class DDIM(Generator):
         def undo(x: jax.Array, at: Steps) -> jax.Array:
             guess = x
             for _ in range(self.inversion_iterations):
-                noise = self._estimate(guess, at)[1]
+                noise = self.estimate(guess, at.times, at.signal, at.noise)[1]
                 image = (x - at.next_noise * noise) / at.next_signal
                 guess = at.signal * image + at.noise * noise
             return guess
@@ -126,16 +126,28 @@ class DDIM(Generator):
         steps = Steps(*(part[::-1] for part in self.schedule.steps(self.num_steps)))
         return self._run(undo, images.astype(jnp.float32) * 2 - 1, steps)
 
-    def _estimate(self, x: jax.Array, at: Steps) -> tuple[jax.Array, jax.Array]:
-        """The image and the noise of which the network says that x is the mixture."""
+    def estimate(
+        self, x: jax.Array, times: jax.Array, signal: jax.Array, noise: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The image and the noise of which the network says that x is the mixture.
+
+        Args:
+          x: ``signal * image + noise * noise``, images in [-1, 1]; float32 [N, H, W, C].
+          times: What the network is told, for all images, or float32 [N].
+          signal: Square root of the share of signal in x, for all, or [N, 1, 1, 1].
+          noise: Square root of the share of noise in x, likewise.
+
+        Returns:
+          The image and the noise, float32 [N, H, W, C], not clipped.
+        """
         count = x.shape[0]
         labels = None if self.label is None else jnp.full(count, self.label)
-        predicted = self.unet(x, jnp.full(count, at.times), labels)[..., : x.shape[-1]]
+        predicted = self.unet(x, jnp.broadcast_to(times, (count,)), labels)[..., : x.shape[-1]]
         if self.schedule.prediction_type == "epsilon":
-            return (x - at.noise * predicted) / at.signal, predicted
+            return (x - noise * predicted) / signal, predicted
         if self.schedule.prediction_type == "sample":
-            return predicted, (x - at.signal * predicted) / at.noise
-        return at.signal * x - at.noise * predicted, at.signal * predicted + at.noise * x
+            return predicted, (x - signal * predicted) / noise
+        return signal * x - noise * predicted, signal * predicted + noise * x
 
     def _run(
         self, step: Callable[[jax.Array, Steps], jax.Array], x: jax.Array, steps: Steps

@@ -1,11 +1,26 @@
 """Training loops for the generators that this project publishes."""
 
+from jax_origin.training.consistency import ConsistencyTask
 from jax_origin.training.diffusion import DiffusionTask
 from jax_origin.training.gan import GanTask
 from jax_origin.training.loop import Task, TrainingError, train
 from jax_origin.training.vae import VaeTask
 
-TASKS = {"diffusion": DiffusionTask, "gan": GanTask, "vae": VaeTask}
+TASKS = {
+    "consistency": ConsistencyTask,
+    "diffusion": DiffusionTask,
+    "gan": GanTask,
+    "vae": VaeTask,
+}
 """How a generator is trained, by the name that a config gives."""
 
-__all__ = ["TASKS", "DiffusionTask", "GanTask", "Task", "TrainingError", "VaeTask", "train"]
+__all__ = [
+    "TASKS",
+    "ConsistencyTask",
+    "DiffusionTask",
+    "GanTask",
+    "Task",
+    "TrainingError",
+    "VaeTask",
+    "train",
+]

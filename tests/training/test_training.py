@@ -341,7 +341,10 @@ def test_the_script_trains_on_a_folder_of_pngs(tmp_path):
             {"data": "{folder}", "generator.image_size": 16},
             "{folder}: images are 8x8x3, the generator makes 16x16x3",
         ),
-        ({"data": "{folder}", "task": "gna"}, "unknown task 'gna'; known: diffusion, gan, vae"),
+        (
+            {"data": "{folder}", "task": "gna"},
+            "unknown task 'gna'; known: consistency, diffusion, gan, vae",
+        ),
     ],
 )
 def test_what_a_user_got_wrong_is_one_line_and_a_failure(tmp_path, overrides, message):
