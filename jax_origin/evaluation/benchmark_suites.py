@@ -22,6 +22,7 @@ from jax_origin.evaluation.benchmark_engine import (
     peak_memory_per_lane,
     share_of_matmul_peak,
 )
+from jax_origin.evaluation.benchmark_families import FAMILIES, family_overheads
 from jax_origin.evaluation.benchmark_peers import PUBLISHED_STEPS, Peer, peer_rows
 from jax_origin.evaluation.benchmark_recovery import limited, recovery_rows, start_of
 from jax_origin.generators import Generator
@@ -69,7 +70,9 @@ def timing_suite(
     subject = _subject(name, generators, sizes, calibrations, photographs)
     yield compile_seconds(subject)
     for each, generator in generators.items():
-        yield engine_overhead(each, generator, pairs=sizes.pairs)
+        if generator.kind not in FAMILIES:
+            yield engine_overhead(each, generator, pairs=sizes.pairs)
+    yield from family_overheads(pairs=sizes.pairs)
     yield from peak_memory_per_lane(subject)
     yield early_accept_saving(subject, sizes.mixed)
     if peer := make_peer(generators[name]):

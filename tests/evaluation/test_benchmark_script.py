@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from jax_origin.calibrating import ForeignImages, calibrate
-from jax_origin.generators import DCGAN, save_generator
+from jax_origin.generators import DCGAN, KINDS, save_generator
 from jax_origin.inversion import Descent, InversionConfig, StartTraining, learn_start
 from jax_origin.methods import Method
 from jax_origin.zoo import load_generator
@@ -74,11 +74,13 @@ def test_the_cpu_suite_runs_without_torch(folder):
     found = json.loads((folder / "cpu.json").read_text())
     assert found["machine"]["usable_cpus"] >= 1 and found["versions"]["torch"] is None
     assert [row["name"] for row in found["rows"]] == [
-        *("compile_seconds", "engine_overhead", "engine_overhead"),
+        *("compile_seconds", *["engine_overhead"] * 6),  # of two generators, and four families
         *("peak_memory_per_lane", "peak_memory_per_lane", "early_accept_saving"),
         *("cost_against_work", "lane_occupancy"),
     ]
     assert all(row.keys() >= FIELDS and row["ratio"] > 0 for row in found["rows"])
+    timed = [row["case"].split(",")[0] for row in found["rows"] if row["name"] == "engine_overhead"]
+    assert sorted(timed) == sorted({*KINDS, "tiny", "other"} - {"dcgan", "vae"})
     assert found["rows"][0]["ratio"] > 1 and found["rows"][0]["compile_seconds"] > 0
     (left_out,) = found["left_out"]
     assert left_out.startswith("tiny: vs_ronan_recipe, vs_batched_torch, ")

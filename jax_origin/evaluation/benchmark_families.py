@@ -1,0 +1,48 @@
+"""The engine's overhead on the families whose zoo members are too slow to time, or missing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from flax import nnx
+
+from jax_origin.evaluation.benchmark import Row
+from jax_origin.evaluation.benchmark_engine import engine_overhead
+from jax_origin.generators import KINDS
+
+_LANES = 4
+_UNET = {
+    "widths": (8, 16, 16),
+    "blocks": 1,
+    "attention": (2,),
+    "scale_shift": True,
+    "norm_groups": 4,
+    "middle_norm_groups": 4,
+}
+_SMALL: dict[str, dict[str, Any]] = {
+    "stylegan2_ada": {"widths": (64, 64, 32, 32), "z_dim": 64, "w_dim": 64, "mapping_layers": 2},
+    "ddim": {"unet": _UNET, "num_steps": 2},
+    "consistency": {"unet": _UNET},
+    "vae_resnet18": {"latent_dim": 64, "width": 16},
+}
+FAMILIES = frozenset(_SMALL)
+"""Kinds of which one small generator stands for all."""
+
+
+def family_overheads(*, pairs: int) -> Iterator[Row]:
+    """`engine_overhead` of one small generator of each family, at 32 px, with random weights.
+
+    A step costs what it does with trained weights: the same arithmetic on other numbers.
+
+    Args:
+      pairs: Chunks that are timed, each beside as many bare gradients.
+
+    Yields:
+      Rows of 4 lanes.
+    """
+    for kind, config in _SMALL.items():
+        make: Any = KINDS[kind]
+        generator = make(image_size=32, **config, rngs=nnx.Rngs(jax.random.key(0)))
+        generator.eval()
+        case = f"{kind}, 32 px, random weights"
+        yield engine_overhead(case, generator, pairs=pairs, lanes=_LANES)
