@@ -4,18 +4,22 @@ python scripts/convert_checkpoint.py --source=FILE --kind=stylegan2_ada --out=DI
 python scripts/convert_checkpoint.py --source=hf://google/ddpm-cifar10-32 --kind=ddim --out=DIR \
     --config='{"num_steps": 20}' --verify
 
-Prints what became of each array; --verify reads the file with PyTorch too, and compares.
+Prints what became of each array. --verify reads the checkpoint with PyTorch too, and compares: of a
+folder of diffusers, what its U-Net and ours make of the same noise; of a file, the arrays. A file
+holds no network to run, but those that its arrays are renamed for: the tests compare ours with
+PyTorch's on arrays of the same names.
 """
 
 import json
 import os
 from typing import Any
 
+import jax
 import numpy as np
 from absl import app, flags
 
-from jax_origin.checkpoints import CheckpointError, read_checkpoint
-from jax_origin.generators import KINDS
+from jax_origin.checkpoints import Checkpoint, CheckpointError, hub, read_checkpoint
+from jax_origin.generators import KINDS, open_generator
 from jax_origin.generators.storage import WEIGHTS, convert_checkpoint
 
 _SOURCE = flags.DEFINE_string("source", None, "The checkpoint.", required=True)
@@ -25,7 +29,10 @@ _CONFIG = flags.DEFINE_string("config", "{}", "Arguments of the architecture, as
 _DTYPE = flags.DEFINE_enum(
     "dtype", None, ["float16", "float32"], "What weights are rounded to; left as they are without."
 )
-_VERIFY = flags.DEFINE_bool("verify", False, "Compare the arrays with those that PyTorch reads.")
+_VERIFY = flags.DEFINE_bool("verify", False, "Compare with what PyTorch reads.")
+
+# Of the outputs' deviation. Float32 sums in another order leave about 1e-5 in a deep network.
+_TOLERANCE = 1e-3
 
 
 def main(argv: list[str]) -> None:
@@ -47,8 +54,11 @@ def main(argv: list[str]) -> None:
 def _convert(config: dict[str, Any]) -> None:
     source = _SOURCE.value
     checkpoint = read_checkpoint(source)
-    # Before the work: what is asked for cannot be done with every file.
-    theirs = _torch_arrays(source) if _VERIFY.value else {}
+    # Before the work: what is asked for cannot be done with every checkpoint.
+    path = hub.fetch(source, root=None) if source.startswith(hub.PREFIX) else source
+    folder = os.path.isdir(path)
+    network = _diffusers_unet(path, checkpoint) if _VERIFY.value and folder else None
+    theirs = _torch_arrays(path) if _VERIFY.value and not folder else {}
     name = os.path.splitext(os.path.basename(source.rstrip("/")))[0]
     reference = convert_checkpoint(
         source,
@@ -66,12 +76,55 @@ def _convert(config: dict[str, Any]) -> None:
     for array_name, array in theirs.items():
         if not np.array_equal(checkpoint.arrays[array_name], array):
             raise CheckpointError(f"{source}: {array_name} is not what PyTorch reads")
-    if _VERIFY.value:
+    if network is not None:
+        generator = open_generator(source, kind=_KIND.value, config=config)
+        error = _difference(generator, network)
+        print(f"verified: the U-Net's outputs are PyTorch's, to {error:.1e} of their deviation")
+    elif _VERIFY.value:
         print(f"verified: {len(theirs)} arrays equal those that PyTorch reads")
     size = os.path.getsize(os.path.join(_OUT.value, WEIGHTS))
     print(
         f"wrote {_OUT.value}: {len(reference.arrays)} arrays, {numbers:,} numbers, {size:,} bytes"
     )
+
+
+def _diffusers_unet(path: str, checkpoint: Checkpoint) -> Any:
+    """The U-Net of a folder, as diffusers reads it."""
+    try:
+        import diffusers
+        import torch
+    except ImportError:
+        raise CheckpointError(
+            "--verify of a folder needs PyTorch and diffusers: pip install torch diffusers"
+        ) from None
+    part = "unet" if "unet" in (checkpoint.config or {}) else None
+    try:
+        network = diffusers.UNet2DModel.from_pretrained(
+            path, subfolder=part, local_files_only=True, low_cpu_mem_usage=False
+        )
+    except Exception as error:  # It raises whatever the folder makes it raise.
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"--verify: diffusers cannot read {path}: {reason}") from None
+    return network.to(torch.float32).eval()
+
+
+def _difference(generator: Any, network: Any) -> float:
+    """The largest difference between two U-Nets' outputs, over the deviation of theirs."""
+    import torch
+
+    shape = (2, *generator.image_shape)
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    times, labels = np.array([10, 700], np.float32), np.zeros(2, np.int32)
+    named = {} if generator.label is None else {"class_labels": torch.tensor(labels).long()}
+    ours = jax.jit(lambda x: generator.unet(x, times, labels))(noise)
+    with torch.no_grad():
+        channels_first = torch.tensor(noise.transpose(0, 3, 1, 2))
+        made = network(channels_first, torch.tensor(times), **named).sample
+    theirs = made.numpy().transpose(0, 2, 3, 1)
+    error = float(np.abs(np.asarray(ours) - theirs).max() / theirs.std())
+    if not error <= _TOLERANCE:
+        raise CheckpointError(f"the U-Net's outputs are not PyTorch's: off by {error:.1e}")
+    return error
 
 
 def _torch_arrays(source: str) -> dict[str, np.ndarray]:

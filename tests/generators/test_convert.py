@@ -12,6 +12,8 @@ from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import fingerprint, open_generator
 from jax_origin.generators.storage import convert_checkpoint
 
+from .diffusers_unet import CIFAR10, reference_unet
+
 REPOSITORY = Path(__file__).parents[2]
 LATENTS = jax.random.normal(jax.random.key(0), (3, 5))
 
@@ -113,3 +115,22 @@ def test_the_script_prints_what_became_of_each_array(tmp_path):
     )
     assert wrong.returncode == 1
     assert "no VAE" in wrong.stderr and len(wrong.stderr.splitlines()[-1]) < 300
+
+
+@pytest.mark.slow
+def test_verify_compares_a_folders_outputs(tmp_path):
+    network, _ = reference_unet(pytest.importorskip("torch"), CIFAR10)
+    network.save_pretrained(tmp_path / "model")
+    network.save_pretrained(tmp_path / "pipeline" / "unet")
+
+    def convert(source, *more):
+        command = [sys.executable, "scripts/convert_checkpoint.py", "--kind=ddim", "--verify"]
+        command += [f"--source={tmp_path / source}", f"--out={tmp_path / 'ours'}", *more]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+    done = convert("pipeline")
+    assert done.returncode == 0, done.stderr
+    assert "verified: the U-Net's outputs are PyTorch's, to " in done.stdout
+    wrong = convert("model", '--config={"unet": {"flip_sin_to_cos": true}}')
+    assert wrong.returncode == 1
+    assert "the U-Net's outputs are not PyTorch's: off by" in wrong.stderr.splitlines()[-1]
