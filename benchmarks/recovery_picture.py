@@ -1,6 +1,6 @@
 """The picture of a recovery sweep: each recipe's shares against its cost, and the front.
 
-python benchmarks/recovery_picture.py benchmarks/recovery.json benchmarks/recovery.png
+python benchmarks/recovery_picture.py FILE.json FILE.png
 """
 
 import json

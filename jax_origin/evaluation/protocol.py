@@ -4,12 +4,12 @@ Both may be edited, alike, before they are scored. `comparisons` says what is co
 `evaluate` scores, decides and measures. The test images come from `jax_origin.evaluation.sampling`.
 """
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,25 +18,34 @@ from numpy.typing import NDArray
 
 from jax_origin.attribution import check_calibration, decide_alike, likeness
 from jax_origin.calibration import Calibration
-from jax_origin.checkpoints import CheckpointError
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
 from jax_origin.evaluation.score_cache import GroupScores, cached_scores
 from jax_origin.generators import GeneratorLike, fingerprint
 from jax_origin.images import Stored, stored_images
 from jax_origin.methods import Method
+from jax_origin.score import SCORES
 from jax_origin.scoring import learned_starts
-from jax_origin.zoo import calibration_path
 
 LOSS_LEVELS = {"loss_under_1e-4": 1e-4, "loss_under_1e-5": 1e-5}
 """The summary tells the share of belonging images that were inverted to a loss under these."""
 
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+"""What is told of a group's scores."""
+
+OTHERS: dict[str, Callable[[GeneratorLike, GeneratorLike], bool]] = {
+    "all": lambda inspected, other: True,
+    "none": lambda inspected, other: False,
+    "same_architecture": lambda inspected, other: type(inspected) is type(other),
+    "other_architectures": lambda inspected, other: type(inspected) is not type(other),
+}
+"""Which other generators' images are foreign groups; an architecture is a class."""
 
 MIXED = "|"
 """Between edits: a mixed folder, in which each image has met the next one of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One inspected generator under one method, and the test images that it is judged on.
 
@@ -48,6 +57,7 @@ class Comparison:
       belonging: The generator's own images, uint8 [N, H, W, C], or N of them as files store them.
       foreign: Images of others by group, likewise; at least one group.
       edit: What was done to all of them, by its name in `jax_origin.images.EDITS`.
+      reference: The reference generator, where the score is the ratio of losses.
     """
 
     inspected: str
@@ -57,6 +67,7 @@ class Comparison:
     belonging: Images | list[Stored]
     foreign: Mapping[str, Images | list[Stored]]
     edit: str = "clean"
+    reference: GeneratorLike | None = None
 
     @property
     def groups(self) -> dict[str, Images | list[Stored]]:
@@ -66,46 +77,9 @@ class Comparison:
     @property
     def evaluations(self) -> int:
         """Gradient evaluations that all its images take at the most."""
-        each = self.method.inversion.evaluations(self.generator.latent_shape)
+        models = [model for model in (self.generator, self.reference) if model is not None]
+        each = sum(self.method.inversion.evaluations(model.latent_shape) for model in models)
         return each * sum(map(len, self.groups.values()))
-
-
-def load_calibrations(
-    inspected: Sequence[str], methods: Sequence[str], *, pattern: str = ""
-) -> dict[tuple[str, str], Calibration]:
-    """A calibration for each inspected generator and each method.
-
-    Args:
-      inspected: The generators' names.
-      methods: The methods' names.
-      pattern: A path in which {inspected} and {method} stand for the names; empty for the
-        calibrations that the zoo ships.
-
-    Returns:
-      Calibrations by (inspected, method).
-
-    Raises:
-      ProtocolError: If there are no names, or the zoo ships no such calibration.
-      CalibrationError: If there is no such file, or it is no calibration.
-    """
-    if not inspected:
-        raise ProtocolError("the zoo has no generators, and config.inspected names none")
-    if not methods:
-        raise ProtocolError("no methods to evaluate: --config.methods=\"('origin',)\"")
-    calibrations = {}
-    for name in inspected:
-        for method in methods:
-            path: str | os.PathLike[str]
-            path = pattern.replace("{inspected}", name).replace("{method}", method)
-            try:
-                path = path or calibration_path(name, method)
-            except CheckpointError:
-                raise ProtocolError(
-                    f"the zoo ships no calibration of method {method!r} for {name!r}: make one "
-                    "with scripts/calibrate.py, and name it in config.calibrations"
-                ) from None
-            calibrations[name, method] = Calibration.load(path)
-    return calibrations
 
 
 def comparisons(
@@ -116,6 +90,9 @@ def comparisons(
     sets: Mapping[str, Images],
     limit: int | None = None,
     edits: Sequence[str] = ("clean",),
+    others: str = "all",
+    belonging: Mapping[str, Images] | None = None,
+    reference: GeneratorLike | None = None,
 ) -> list[Comparison]:
     """What is compared with what: a generator with all others, and all sets, of its image shape.
 
@@ -128,17 +105,23 @@ def comparisons(
       limit: How many images of each group are used, the first ones; None for all.
       edits: What is done to the images of all groups, belonging and foreign alike, by name; see
         `jax_origin.images.EDITS`. Of names joined by `MIXED` each image meets the next one.
+      others: A name in `OTHERS`.
+      belonging: The inspected generators' own images by name; those generated without it.
+      reference: The reference generator, for calibrations that were made with one.
 
     Returns:
       The comparisons, in the calibrations' order; of each first all edits.
 
     Raises:
       ProtocolError: If a set has a generator's name, if no inspected generator makes images of its
-        shape, if nothing foreign has an inspected generator's, or if there is no such edit, none at
-        all, or images cannot be edited so.
-      CalibrationError: If a calibration is for another generator or another method, was made with a
-        reference generator, or has a method that this version does not know.
+        shape, if nothing foreign has an inspected generator's, if there is no such word for others,
+        or if there is no such edit, none at all, or images cannot be edited so.
+      CalibrationError: If a calibration is for another generator, another method or another
+        reference, or has a method that this version does not know.
     """
+    if others not in OTHERS:
+        raise ProtocolError(f"others={others!r}: choose from {', '.join(OTHERS)}")
+    belonging = generated if belonging is None else belonging
     for name in sorted(set(sets) & set(generators)):
         raise ProtocolError(f"set {name!r} has the name of a generator: choose another")
     shapes = {inspected: tuple(generators[inspected].image_shape) for inspected, _ in calibrations}
@@ -152,17 +135,20 @@ def comparisons(
         raise ProtocolError("no edits to evaluate under: --config.edits=\"('clean',)\"")
     compared = []
     for (inspected, method), calibration in calibrations.items():
-        check_calibration(calibration, generators[inspected])
+        divides = reference if calibration.method["score"] == "reference_ratio" else None
+        check_calibration(calibration, generators[inspected], reference=divides)
         calibration.require(method_name=method)
         foreign = {
             name: images[:limit]
             for name, images in {**generated, **sets}.items()
-            if name != inspected and images.shape[1:] == shapes[inspected]
+            if name != inspected
+            and images.shape[1:] == shapes[inspected]
+            and (name in sets or OTHERS[others](generators[inspected], generators[name]))
         }
         if not foreign:
             raise ProtocolError(
-                f"nothing to compare {inspected!r} with: no other generator and no set has images "
-                f"of {shapes[inspected]} (H, W, C)"
+                f"nothing to compare {inspected!r} with: of the generators ({others!r} of the "
+                f"others) and sets none has images of {shapes[inspected]} (H, W, C)"
             )
         compared += [
             Comparison(
@@ -170,9 +156,10 @@ def comparisons(
                 method=Method.from_dict(calibration.method),
                 generator=generators[inspected],
                 calibration=calibration,
-                belonging=_edited(generated[inspected][:limit], edit),
+                belonging=_edited(belonging[inspected][:limit], edit),
                 foreign={name: _edited(images, edit) for name, images in foreign.items()},
                 edit=edit,
+                reference=divides,
             )
             for edit in dict.fromkeys(edits)
         ]
@@ -203,22 +190,66 @@ def evaluate(
       ProtocolError: If the seed is too small.
       RecordError: If the cache cannot be used.
     """
-    key = starting_key(seed)
     rows, summary = [], []
     for comparison in compared:
-        scores = cached_scores(
-            comparison.generator,
-            comparison.method,
-            comparison.groups,
-            folder=cache,
-            key=key,
-            starts=learned_starts(comparison.calibration),
-            progress=progress,
-        )
+        scores = comparison_scores(comparison, cache=cache, seed=seed, progress=progress)
         own = comparison_rows(comparison, scores)
         rows += own
         summary.append(comparison_summary(comparison, scores, own))
     return {"rows": rows, "summary": summary}
+
+
+def comparison_scores(
+    comparison: Comparison,
+    *,
+    cache: str | os.PathLike[str],
+    seed: int,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, GroupScores]:
+    """Scores the images of all groups of a comparison.
+
+    A ratio is made of two losses, each of which is cached by itself: it costs what the inversions
+    under the reference do, where the losses are known.
+
+    Args:
+      comparison: What is compared.
+      cache: As `evaluate` takes it, and the other arguments.
+      seed: For starting points.
+      progress: Called with the number of gradient evaluations done since its last call.
+
+    Returns:
+      The scores by group, images in order.
+
+    Raises:
+      RecordError: If the cache cannot be used.
+    """
+    starts = learned_starts(comparison.calibration)
+    method = dataclasses.replace(comparison.method, score="loss")
+
+    def losses(model: GeneratorLike, role: str) -> dict[str, GroupScores]:
+        return cached_scores(
+            model,
+            method,
+            comparison.groups,
+            folder=cache,
+            key=starting_key(seed),
+            starts={"generator": starts[role]} if role in starts else {},
+            progress=progress,
+        )
+
+    ours = losses(comparison.generator, "generator")
+    if comparison.reference is None:
+        return ours
+    theirs = losses(comparison.reference, "reference")
+    divide = SCORES[comparison.method.score]
+    return {
+        group: GroupScores(
+            score=np.nan_to_num(divide(own.score, theirs[group].score), nan=np.inf, posinf=np.inf),
+            loss=own.loss,
+            steps=own.steps + theirs[group].steps,
+        )
+        for group, own in ours.items()
+    }
 
 
 def comparison_rows(
@@ -233,7 +264,8 @@ def comparison_rows(
     Returns:
       For each foreign group: inspected, group, method, edit, n (its number of images); tpr, fpr,
       undecided_belonging, undecided_foreign and accuracy, of the verdicts that the calibration
-      gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone.
+      gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone; score_quantiles
+      of the group's scores, at `QUANTILES` (None where infinite).
     """
     own = scores[comparison.inspected].score
     own_verdicts = _verdicts(comparison, comparison.belonging, own)
@@ -251,6 +283,7 @@ def comparison_rows(
                 **decision_rates(own_verdicts, verdicts),
                 "auc": auc(own, foreign),
                 "tpr_at_1_fpr": tpr_at_fpr(own, foreign, fpr=0.01),
+                "score_quantiles": _quantiles(foreign),
             }
         )
     return rows
@@ -269,7 +302,8 @@ def comparison_summary(
     Returns:
       inspected, method, edit, n (number of belonging images), tpr, undecided_belonging; worst_fpr,
       mean_fpr, smallest_tpr_at_1_fpr and smallest_auc over the groups; loss_under_1e-4 and
-      loss_under_1e-5, shares of the belonging images; mean_steps, gradient evaluations an image.
+      loss_under_1e-5, shares of the belonging images; mean_steps, gradient evaluations an image;
+      score_quantiles of the belonging images' scores.
     """
     own = scores[comparison.inspected]
     fprs = [row["fpr"] for row in rows]
@@ -287,6 +321,7 @@ def comparison_summary(
         "smallest_auc": min(row["auc"] for row in rows),
         **{name: float(np.mean(own.loss < level)) for name, level in LOSS_LEVELS.items()},
         "mean_steps": float(steps.mean()),
+        "score_quantiles": _quantiles(own.score),
     }
 
 
@@ -297,9 +332,9 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
       compared: What was compared.
 
     Returns:
-      machine, versions, generators (fingerprint by name), calibrations (digest, file's name and the
-      foreign groups that it knew) and images (number and SHA-256 by group; "group, edit" where they
-      were edited).
+      machine, versions, generators (fingerprint by name), methods (settings by name), calibrations
+      (digest, file's name, the foreign groups that it knew and the reference's fingerprint) and
+      images (number and SHA-256 by group; "group, edit" where they were edited).
     """
     groups = {
         name if each.edit == "clean" else f"{name}, {each.edit}": images
@@ -319,6 +354,7 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
             **{name: importlib.metadata.version(name) for name in _PACKAGES},
         },
         "generators": {each.inspected: fingerprint(each.generator) for each in calibrated.values()},
+        "methods": {each.method.name: each.method.to_dict() for each in compared},
         "calibrations": [
             {
                 "inspected": each.inspected,
@@ -326,6 +362,7 @@ def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
                 "digest": each.calibration.digest,
                 "file": os.path.basename(each.calibration.path),
                 "foreign": list(each.calibration.foreign),
+                "reference": each.calibration.method["reference"],
             }
             for each in calibrated.values()
         ],
@@ -344,6 +381,11 @@ def _verdicts(
         decide_alike(score, likeness(image, calibration), calibration).verdict
         for image, score in zip(images, scores, strict=True)
     ]
+
+
+def _quantiles(scores: NDArray[np.float64]) -> list[float | None]:
+    found = np.quantile(scores, QUANTILES, method="inverted_cdf")
+    return [float(f"{score:.4g}") if np.isfinite(score) else None for score in found]
 
 
 def _bytes(images: Images | list[Stored]) -> bytes:

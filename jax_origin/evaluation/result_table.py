@@ -1,4 +1,4 @@
-"""The measures of an evaluation as tables to read."""
+"""The measures of an evaluation as tables to read, in Markdown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,23 +9,50 @@ from jax_origin.evaluation.protocol import MIXED
 def result_table(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The rows and the summary as tables to read, rates in percent.
 
-    A column of edits stands in them where images were edited.
+    A column of edits stands in them where images were edited. A table of calibration sizes follows
+    where there are any.
 
     Args:
-      result: As `jax_origin.evaluation.protocol.evaluate` returns it.
+      result: As `jax_origin.evaluation.protocol.evaluate` returns it; its ``sizes``, if any, are
+        rows of `jax_origin.evaluation.calibration_size`, with inspected and method.
 
     Returns:
-      Two tables, with an empty line between them.
+      Tables in Markdown, columns aligned, with an empty line between them.
     """
-    return "\n\n".join(
-        _table(result[part], columns) for part, columns in (("rows", _ROWS), ("summary", _SUMMARY))
-    )
+    parts = (("rows", _ROWS), ("summary", _SUMMARY), ("sizes", _SIZES))
+    return "\n\n".join(_table(result[part], columns) for part, columns in parts if part in result)
+
+
+def markdown_table(cells: Sequence[Sequence[str]], *, right: Sequence[bool] | None = None) -> str:
+    """Cells as a table in Markdown that is aligned as plain text, too.
+
+    Args:
+      cells: The heading's, then each row's, as many in each.
+      right: Which columns are set flush right; without it all but the first.
+
+    Returns:
+      The table's lines.
+    """
+    right = [i > 0 for i in range(len(cells[0]))] if right is None else right
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    flush = list(zip(widths, right, strict=True))
+
+    def line(row: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if end else cell.ljust(width)
+            for cell, (width, end) in zip(row, flush, strict=True)
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * (width - 1) + (":" if end else "-") for width, end in flush]
+    return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
 # Field, heading, and how a value is shown.
 _Columns = tuple[tuple[str, str, str], ...]
 _EDIT = ("edit", "edit", "s")
-_NAMES: _Columns = (("inspected", "inspected", "s"), ("method", "method", "s"), _EDIT)
+_METHOD: _Columns = (("inspected", "inspected", "s"), ("method", "method", "s"))
+_NAMES: _Columns = (*_METHOD, _EDIT)
 _ROWS: _Columns = (
     *_NAMES,
     ("group", "foreign group", "s"),
@@ -51,9 +78,25 @@ _SUMMARY: _Columns = (
     ("loss_under_1e-5", "loss < 1e-5", ".1%"),
     ("mean_steps", "steps an image", ".0f"),
 )
+_SIZES: _Columns = (
+    *_METHOD,
+    ("rule", "rule", "s"),
+    ("num", "N", "d"),
+    ("alpha", "alpha", "g"),
+    ("tpr", "TPR", ".1%"),
+    ("tpr_low", "5%", ".1%"),
+    ("tpr_high", "95%", ".1%"),
+    ("fpr", "worst FPR", ".1%"),
+    ("fpr_low", "5%", ".1%"),
+    ("fpr_high", "95%", ".1%"),
+    ("group", "of", "s"),
+    ("excluded_if_normal", "excluded, if normal", ".2%"),
+)
 
 
 def _shown(value: Any, form: str) -> str:
+    if value is None:
+        return "-"
     if form == "s" and MIXED in value:
         return f"mixed, {len(value.split(MIXED))} kinds"
     return format(value, form)
@@ -64,12 +107,4 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> str:
         columns = tuple(column for column in columns if column != _EDIT)
     cells = [[heading for _, heading, _ in columns]]
     cells += [[_shown(row[field], form) for field, _, form in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for line in cells:
-        padded = [
-            f"{cell:<{width}}" if form == "s" else f"{cell:>{width}}"
-            for cell, width, (_, _, form) in zip(line, widths, columns, strict=True)
-        ]
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
+    return markdown_table(cells, right=[form != "s" for _, _, form in columns])

@@ -118,7 +118,7 @@ def _known_as(image: NDArray[np.uint8] | Stored) -> str:
 def _file_name(
     generator: GeneratorLike, method: Method, key: jax.Array, starts: Mapping[str, LearnedStart]
 ) -> str:
-    # The rule, alpha, beta and floor come after the scores: one file serves all of them.
+    # Rule, alpha, beta, floor and the method's name say nothing of scores: one file serves all.
     settings = {
         "generator": fingerprint(generator),
         "inversion": method.inversion.to_dict(),
@@ -130,7 +130,7 @@ def _file_name(
     }
     text = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    words = re.sub(r"[^\w.-]+", "_", f"{generator_name(generator)}-{method.name}")
+    words = re.sub(r"[^\w.-]+", "_", generator_name(generator))
     return f"{words}-{digest[:32]}.jsonl"
 
 

@@ -1,12 +1,13 @@
 """Images of known origin, made on the spot: for the zoo's calibrations and its demonstration."""
 
 import zlib
+from collections.abc import Mapping
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.generators import Generator, sample_latents
+from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.images import as_uint8, photograph_crops
 from jax_origin.zoo.load import load_generator, zoo_names
 
@@ -15,19 +16,26 @@ PHOTOGRAPHS = "photographs"
 
 
 def standard_foreign(
-    name: str, num: int, *, key: jax.Array
+    name: str,
+    num: int,
+    *,
+    key: jax.Array,
+    generators: Mapping[str, GeneratorLike] | None = None,
 ) -> dict[str, tuple[NDArray[np.uint8], int]]:
-    """Foreign groups for a zoo generator: all others of its image size, and photographs.
+    """Foreign groups for a generator: all others of its image shape, and photographs.
 
     Args:
-      name: The inspected generator's name in the zoo.
+      name: The inspected generator's name.
       num: Images a group.
       key: A JAX key.
+      generators: Generators by name, the inspected one among them; those of the zoo without it.
 
     Returns:
       Group name to (uint8 [num, H, W, C], number of independent sources).
     """
-    return _groups(name, num, key=key, part="calibration")
+    if generators is None:
+        generators = _zoo()
+    return _groups(name, num, key=key, part="calibration", generators=generators)
 
 
 def demonstration_images(
@@ -46,26 +54,36 @@ def demonstration_images(
     Returns:
       Group name to uint8 images [N, H, W, C]; the generator's own come first, under its name.
     """
-    groups = _groups(name, others, key=key, part="demonstration")
+    generators = _zoo()
+    groups = _groups(name, others, key=key, part="demonstration", generators=generators)
     foreign = {group: images for group, (images, _) in groups.items()}
-    return {name: _samples(load_generator(name), name, own, key), **foreign}
+    return {name: _samples(generators[name], name, own, key), **foreign}
+
+
+def _zoo() -> dict[str, GeneratorLike]:
+    return {name: load_generator(name) for name in zoo_names()}
 
 
 def _groups(
-    name: str, num: int, *, key: jax.Array, part: str
+    name: str,
+    num: int,
+    *,
+    key: jax.Array,
+    part: str,
+    generators: Mapping[str, GeneratorLike],
 ) -> dict[str, tuple[NDArray[np.uint8], int]]:
-    shape = load_generator(name).image_shape
+    shape = tuple(generators[name].image_shape)
     groups = {}
-    for other in zoo_names():
-        generator = load_generator(other)
-        if other != name and generator.image_shape == shape:
+    for other, generator in generators.items():
+        if other != name and tuple(generator.image_shape) == shape:
             groups[other] = (_samples(generator, other, num, key), num)
-    seed = int(jax.random.key_data(key)[-1])
-    crops, sources = photograph_crops(num, shape[:2], seed=seed, part=part)
-    groups[PHOTOGRAPHS] = (crops, len(set(sources)))
+    if shape[2] == 3:
+        seed = int(jax.random.key_data(key)[-1])
+        crops, sources = photograph_crops(num, (shape[0], shape[1]), seed=seed, part=part)
+        groups[PHOTOGRAPHS] = (crops, len(set(sources)))
     return groups
 
 
-def _samples(generator: Generator, name: str, num: int, key: jax.Array) -> NDArray[np.uint8]:
+def _samples(generator: GeneratorLike, name: str, num: int, key: jax.Array) -> NDArray[np.uint8]:
     own = jax.random.fold_in(key, zlib.crc32(name.encode()))
     return as_uint8(generator(sample_latents(generator, own, num)))

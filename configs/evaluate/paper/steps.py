@@ -1,0 +1,40 @@
+"""Steps and learning rate of RONAN's recipe and of `origin`.
+
+python scripts/evaluate.py --config=configs/evaluate/paper/steps.py --out=FILE.json
+"""
+
+import dataclasses
+
+import ml_collections
+
+from jax_origin import METHODS, Method
+from jax_origin.evaluation.settings import evaluation_config, without_sets
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = without_sets(evaluation_config())
+    config.title = "Steps and learning rate"
+    config.inspected = ("dcgan-cifar10", "vae-cifar10")
+    config.num_images = 50
+    config.methods = (
+        *(_changed("ronan", 0, "steps", steps) for steps in (100, 200, 500, 1000)),
+        "ronan",  # 1,500 steps at 0.1
+        *(_changed("ronan", 0, "learning_rate", rate) for rate in (0.01, 0.03, 0.3)),
+        *(_changed("origin", 0, "steps", steps) for steps in (1, 5, 20, 50)),
+        "origin",  # 10 steps at 0.1, then at most 10 of Gauss-Newton
+        *(_changed("origin", 0, "learning_rate", rate) for rate in (0.01, 0.03, 0.3)),
+        *(_changed("origin", -1, "steps", steps) for steps in (1, 3, 5)),
+    )
+    config.picture = "cost"
+    return config
+
+
+def _changed(name: str, place: int, field: str, value: float) -> Method:
+    """The method, with one field of one of its stages changed; its name says so."""
+    method = METHODS[name]
+    stages = list(method.inversion.stages)
+    stages[place] = dataclasses.replace(stages[place], **{field: value})
+    inversion = dataclasses.replace(method.inversion, stages=tuple(stages))
+    what = f"{stages[place].solver} {field.replace('_', ' ')} {value}"
+    return dataclasses.replace(method, name=f"{name}, {what}", inversion=inversion)
