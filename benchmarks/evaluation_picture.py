@@ -57,10 +57,11 @@ def _scores(result: _Result) -> Figure:
     groups = [
         [row for row in result["rows"] if _comparison(row) == _comparison(each)] for each in summary
     ]
-    columns = min(_COLUMNS, len(summary))
+    each = len(summary) // len({row["inspected"] for row in summary})
+    columns = each if 1 < each <= _COLUMNS else min(_COLUMNS, len(summary))
     lines = -(-len(summary) // columns)
     size = (1 + 4.5 * columns, 1 + lines * (0.9 + 0.3 * max(map(len, groups))))
-    figure, grid = pyplot.subplots(lines, columns, figsize=size, squeeze=False, sharex=True)
+    figure, grid = pyplot.subplots(lines, columns, figsize=size, squeeze=False, sharex="col")
     for axis in grid.flat[len(summary) :]:
         axis.axis("off")
     for axis, own, foreign in zip(grid.flat, summary, groups, strict=False):
@@ -70,7 +71,7 @@ def _scores(result: _Result) -> Figure:
         what = [own["inspected"], own["method"], own["edit"]]
         axis.set_title(", ".join(what[: 2 if own["edit"] == "clean" else 3]), fontsize=9)
         axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.invert_yaxis()
+        axis.set_ylim(len(names) - 0.5, -0.5)
         axis.set_xscale("log")
         axis.grid(axis="x", alpha=0.3)
         axis.tick_params(axis="x", labelbottom=True, labelsize=8)

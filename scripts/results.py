@@ -1,0 +1,37 @@
+"""Writes README's results anew from the files in benchmarks/results/.
+
+python scripts/results.py
+"""
+
+import pathlib
+
+from absl import app, flags
+
+from jax_origin.evaluation.results_section import ResultsError, results_section, with_results
+from jax_origin.files import atomic_write
+
+_ROOT = pathlib.Path(__file__).parent.parent
+_RESULTS = flags.DEFINE_string(
+    "results", str(_ROOT / "benchmarks/results"), "The folder that holds the files."
+)
+_README = flags.DEFINE_string("readme", str(_ROOT / "README.md"), "The text that is changed.")
+
+
+def main(argv: list[str]) -> None:
+    """Makes the section, puts it in its place, and says so."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
+    try:
+        before = pathlib.Path(_README.value).read_text(encoding="utf-8")
+        text = with_results(before, results_section(_RESULTS.value))
+        with atomic_write(_README.value) as path:
+            pathlib.Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SystemExit(f"results: {_README.value}: {error.strerror}") from None
+    except ResultsError as error:
+        raise SystemExit(f"results: {error}") from None
+    print(f"{_README.value}: {'as it was' if text == before else 'rewritten'}")
+
+
+if __name__ == "__main__":
+    app.run(main)
