@@ -1,4 +1,4 @@
-"""The picture of an evaluation: scores by group, rates by cost, or rates by calibration size.
+"""The picture of an evaluation: scores by group, rates by method, or rates by calibration size.
 
 python benchmarks/evaluation_picture.py FILE.json FILE.png
 """
@@ -92,33 +92,39 @@ def _spread(axis: Axes, place: int, quantiles: Sequence[float | None], color: st
     axis.plot([at[0.5]], [place], "o", color=color, markersize=4)
 
 
-def _cost(result: _Result) -> Figure:
-    """Each method as a point: gradient evaluations an image against what they separate."""
+def _methods(result: _Result) -> Figure:
+    """Each method as a line: what it separates, and its gradient evaluations an image."""
     names = list(dict.fromkeys(row["inspected"] for row in result["summary"]))
-    size = (12, 0.5 + 4.5 * len(names))
-    figure, grid = pyplot.subplots(len(names), 2, figsize=size, squeeze=False)
+    methods = list(dict.fromkeys(row["method"] for row in result["summary"]))
+    size = (12, 1 + len(names) * (1 + 0.25 * len(methods)))
+    figure, grid = pyplot.subplots(len(names), 2, figsize=size, squeeze=False, sharey="row")
     for name, (left, right) in zip(names, grid, strict=True):
         rows = [row for row in result["summary"] if row["inspected"] == name]
+        places = range(len(rows))
+        for field, (label, marker) in _SHARES.items():
+            shares = [row[field] for row in rows]
+            left.plot(shares, places, marker, label=label, alpha=0.8, fillstyle="none")
+        left.set(title=name, xlabel="share", xlim=(-0.03, 1.03))
+        left.set_yticks(places, [row["method"] for row in rows], fontsize=8)
+        left.set_ylim(len(rows) - 0.5, -0.5)
+        left.legend(fontsize=8, loc="center")
         costs = [row["mean_steps"] for row in rows]
-        for axis, fields in (
-            (left, {"smallest_tpr_at_1_fpr": "least TPR at 1% FPR", "tpr": "TPR"}),
-            (right, {"worst_fpr": "worst FPR", "loss_under_1e-5": "own with a loss < 1e-5"}),
-        ):
-            for (field, label), marker in zip(fields.items(), "ox", strict=True):
-                axis.plot(costs, [row[field] for row in rows], marker, label=label, alpha=0.8)
-            axis.set(title=name, xscale="log", ylim=(-0.03, 1.05))
-            axis.xaxis.set_minor_formatter(ticker.NullFormatter())
-            axis.margins(x=0.15)
-            axis.grid(alpha=0.3)
-            axis.legend(fontsize=8)
-        for row in rows:
-            point = (row["mean_steps"], row["smallest_tpr_at_1_fpr"])
-            shift = {"xytext": (0, -5), "textcoords": "offset points"}
-            turned = {"rotation": -60, "ha": "left", "va": "top", "rotation_mode": "anchor"}
-            left.annotate(row["method"], point, fontsize=6, **shift, **turned)
-    for axis in grid[-1]:
-        axis.set_xlabel("gradient evaluations an image, all groups together")
+        right.barh(places, costs, height=0.5, color="0.7")
+        for place, cost in zip(places, costs, strict=True):
+            right.annotate(f" {cost:,.0f}", (cost, place), fontsize=7, va="center")
+        right.set(title=name, xlabel="gradient evaluations an image, all groups", xscale="log")
+        right.margins(x=0.1)
+        for axis in (left, right):
+            axis.grid(axis="both", alpha=0.3)
     return figure
+
+
+_SHARES = {
+    "tpr": ("TPR", "o"),
+    "smallest_tpr_at_1_fpr": ("least TPR at 1% FPR", "s"),
+    "worst_fpr": ("worst FPR", "x"),
+    "loss_under_1e-5": ("own with a loss < 1e-5", "+"),
+}
 
 
 def _sizes(result: _Result) -> Figure:
@@ -166,7 +172,7 @@ def _comparison(row: _Result) -> tuple[str, str, str]:
     return row["inspected"], row["method"], row["edit"]
 
 
-_PICTURES = {"scores": _scores, "cost": _cost, "sizes": _sizes}
+_PICTURES = {"scores": _scores, "methods": _methods, "sizes": _sizes}
 
 
 def main(arguments: list[str]) -> None:

@@ -39,7 +39,7 @@ def evaluation_config() -> ml_collections.ConfigDict:
     # p alone does then; empty: nothing of it. See jax_origin.evaluation.calibration_size.
     config.calibration_sizes = ()
     config.alphas = (0.01, 0.05, 0.1)  # rates of false exclusion asked for there
-    config.picture = "scores"  # or "cost", or "sizes": see benchmarks/evaluation_picture.py
+    config.picture = "scores"  # or "methods", or "sizes": see benchmarks/evaluation_picture.py
     config.seed = 0  # test images and starting points, apart from any calibration's
     config.cache = "~/.cache/jax_origin"  # learned starts, compiled programs; "": none are kept
     return config

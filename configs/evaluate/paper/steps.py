@@ -26,7 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
         *(_changed("origin", 0, "learning_rate", rate) for rate in (0.01, 0.03, 0.3)),
         *(_changed("origin", -1, "steps", steps) for steps in (1, 3, 5)),
     )
-    config.picture = "cost"
+    config.picture = "methods"
     return config
 
 

@@ -1,0 +1,125 @@
+"""README's results are what the committed files say."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jax_origin.evaluation.results_section import (
+    BEGIN,
+    END,
+    ResultsError,
+    results_section,
+    with_results,
+)
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks/results"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the committed files."""
+    shutil.copytree(RESULTS, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def table_row(section, *names):
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines()]
+    (row,) = [row for row in rows if row[: len(names)] == list(names)]
+    return row[len(names) :]
+
+
+def test_readme_is_what_the_script_makes_of_the_committed_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = with_results(readme, results_section(RESULTS))
+    assert readme == made, "run python scripts/results.py"
+
+
+def test_committed_files_are_small():
+    assert all(path.stat().st_size < 200_000 for path in RESULTS.rglob("*.json"))
+    pictures = [*RESULTS.rglob("*.png"), *RESULTS.rglob("*.md")]
+    assert all(path.with_suffix(".json").exists() for path in pictures)
+
+
+def test_other_figures_give_another_section(folder):
+    def worse(content):
+        content["summary"][0] |= {"tpr": 0.125, "worst_fpr": 0.5, "mean_steps": 1234.5}
+        rows = [
+            row for row in content["rows"] if row["inspected"] == content["summary"][0]["inspected"]
+        ]
+        rows[-1]["undecided_foreign"] = 0.75
+
+    for path in sorted(folder.glob("cifar10*.json"))[1:]:
+        path.unlink()
+    (file,) = folder.glob("cifar10*.json")
+    change(file, worse)
+    first = json.loads(file.read_text())["summary"][0]
+    row = table_row(results_section(folder), first["inspected"], first["method"])
+    assert (row[0], row[1], row[4], row[6]) == ("12.5%", "50%", "75%", "1,234")
+
+
+def test_of_stored_images_the_worst_is_shown(folder):
+    def worse(content):
+        inspected = content["summary"][0]["inspected"]
+        for row in content["summary"]:
+            if (row["inspected"], row["edit"]) == (inspected, "jpeg-90-444"):
+                row |= {"tpr": 0.25, "worst_fpr": 0.625}
+
+    change(folder / "storage.json", worse)
+    lines = results_section(folder).splitlines()
+    heading = next(i for i, line in enumerate(lines) if "JPEG 90" in line)
+    column = [cell.strip() for cell in lines[heading].split("|")].index("JPEG 90")
+    shown = [lines[heading + i].split("|")[column].strip() for i in (2, 3)]
+    assert shown == ["25%", "62.5%"]
+
+
+def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
+    assert "paper" not in results_section(folder).replace("published", "")
+    evaluation = json.loads((folder / "storage.json").read_text())
+    evaluation["config"]["title"] = "Belonging images against photographs"
+    for row in evaluation["summary"]:
+        row |= {"tpr": 0.875, "worst_fpr": 0.25}
+    evaluation["summary"][0] |= {"tpr": 0.5, "worst_fpr": 0.375}
+    (folder / "paper").mkdir()
+    (folder / "paper/real.json").write_text(json.dumps(evaluation))
+    assert results_section(folder).splitlines()[-1] == (
+        "- [Belonging images against photographs](benchmarks/results/paper/real.md): origin TPR "
+        "50% or more, FPR 37.5% or less ([picture](benchmarks/results/paper/real.png))"
+    )
+
+
+def test_what_cannot_be_shown_is_named(folder):
+    (folder / "storage.json").unlink()
+    with pytest.raises(ResultsError, match=r"storage.json: cannot be read \(No such file"):
+        results_section(folder)
+    (folder / "storage.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"storage.json: lacks 'summary'"):
+        results_section(folder)
+    shutil.copy(RESULTS / "cifar10.json", folder / "cifar10-again.json")
+    with pytest.raises(ResultsError, match="hold one generator and method twice"):
+        results_section(folder)
+    with pytest.raises(ResultsError, match="must hold the lines"):
+        with_results(f"{END}\n{BEGIN}\n", "results")
+
+
+def test_the_script_changes_what_is_between_the_lines_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"Before.\n{BEGIN}\nOld.\n{END}\nAfter.\n")
+    command = [sys.executable, str(ROOT / "scripts/results.py"), f"--readme={readme}"]
+    for words in ("rewritten", "as it was"):
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout == f"{readme}: {words}\n"
+    before, _, rest = readme.read_text().partition(f"{BEGIN}\n")
+    made, _, after = rest.partition(f"{END}\n")
+    assert (before, after) == ("Before.\n", "After.\n")
+    assert made == f"\n{results_section(RESULTS)}\n\n"
