@@ -5,7 +5,8 @@ python scripts/evaluate.py --config=configs/evaluate/paper/steps.py --out=FILE.j
 
 FILE.md holds the tables, FILE.png the picture (pip install matplotlib). Scores, and calibrations
 that had to be made, are kept in FILE.json.cache/ as they are made: run again after a kill, the same
-command goes on from there.
+command goes on from there. With --cache=DIR several evaluations share what they have in common, one
+after the other.
 """
 
 import dataclasses
@@ -54,6 +55,9 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
 _DATA = flags.DEFINE_string("data", ".", "Folder of the sets that the config names.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)
+_CACHE = flags.DEFINE_string(
+    "cache", None, "Folder of scores; one that several evaluations share. FILE.json.cache without."
+)
 _LIMIT = flags.DEFINE_integer("limit", None, "Use only so many images of each group.", 1)
 _LIMIT_STEPS = flags.DEFINE_integer(
     "limit_steps", None, "No stage of any method is longer than this: for trying it out.", 1
@@ -76,7 +80,7 @@ def run(config: ConfigDict, *, out: str) -> None:
     """Evaluates as the config says, and writes the files."""
     if os.path.isdir(out):
         raise ProtocolError(f"{out} is a folder: --out names the JSON file to write")
-    cache, seed = f"{out}.cache", config.seed
+    cache, seed = _CACHE.value or f"{out}.cache", config.seed
     generators, inspected = _generators(config)
     methods = _methods(config)
     reference = _reference(config, generators, methods)

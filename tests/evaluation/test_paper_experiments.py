@@ -222,6 +222,11 @@ def test_a_calibration_that_was_made_is_found_again(evaluate, tmp_path):
     again = evaluate("training_data")
     assert [path.stat().st_mtime_ns for path in made] == before
     assert again == first
+    # Another evaluation may share the folder: what is known there is neither made nor scored again.
+    known = sorted((path, path.stat().st_size) for path in made[0].parent.iterdir())
+    shared = evaluate("training_data", f"--cache={made[0].parent}", out="other")
+    assert shared["rows"] == first["rows"] and not (tmp_path / "other.json.cache").exists()
+    assert sorted((path, path.stat().st_size) for path in made[0].parent.iterdir()) == known
 
 
 def test_a_shipped_calibration_is_used_for_the_method_it_was_made_with(evaluate):
