@@ -145,9 +145,9 @@ def _generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], list[str]
         if name in generators:
             raise ProtocolError(f"config.generators: {name!r} is a name of the zoo: choose another")
         generators[name] = load_generator(name)
-    inspected = list(config.inspected or own or zoo_names())
+    inspected = list(config.inspected or own or zoo_names("origin"))
     if not inspected:
-        raise ProtocolError("the zoo has no generators, and config.inspected names none")
+        raise ProtocolError("the zoo has no calibrated generators: config.inspected names them")
     for name in inspected:
         if name not in generators:
             generators[name] = load_generator(name)
@@ -205,10 +205,11 @@ def _calibration(
                 cache=config.cache or None,
                 progress=bar.update,
             )
+    held_out = {*zoo_names()} - {name, *zoo_names("origin")}  # As scripts/calibrate.py has it.
     missing = MissingCalibration(
         inspected=name,
         method=method,
-        generators=generators,
+        generators={n: g for n, g in generators.items() if n not in held_out},
         num=config.num_calibration,
         seed=config.seed,
         reference=reference if method.score == "reference_ratio" else None,

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jax_origin.attribution import ForeignImages, calibrate
+from jax_origin.calibrating import ForeignImages, calibrate
 from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import GeneratorLike, fingerprint

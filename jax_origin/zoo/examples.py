@@ -28,13 +28,14 @@ def standard_foreign(
       name: The inspected generator's name.
       num: Images a group.
       key: A JAX key.
-      generators: Generators by name, the inspected one among them; those of the zoo without it.
+      generators: Generators by name, the inspected one among them. Those of the zoo without it that
+        it ships calibrations of: the others are origins that no calibration knows.
 
     Returns:
       Group name to (uint8 [num, H, W, C], number of independent sources).
     """
     if generators is None:
-        generators = _zoo()
+        generators = _zoo(name)
     return _groups(name, num, key=key, part="calibration", generators=generators)
 
 
@@ -54,14 +55,16 @@ def demonstration_images(
     Returns:
       Group name to uint8 images [N, H, W, C]; the generator's own come first, under its name.
     """
-    generators = _zoo()
+    generators = _zoo(name)
     groups = _groups(name, others, key=key, part="demonstration", generators=generators)
     foreign = {group: images for group, (images, _) in groups.items()}
     return {name: _samples(generators[name], name, own, key), **foreign}
 
 
-def _zoo() -> dict[str, GeneratorLike]:
-    return {name: load_generator(name) for name in zoo_names()}
+def _zoo(name: str) -> dict[str, GeneratorLike]:
+    """The zoo's generators that it ships calibrations of, and this one."""
+    names = sorted({name, *zoo_names("origin")})
+    return {name: load_generator(name) for name in names}
 
 
 def _groups(

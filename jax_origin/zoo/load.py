@@ -14,9 +14,14 @@ ZOO = pathlib.Path(__file__).parent
 """The folder with a directory for each generator."""
 
 
-def zoo_names() -> list[str]:
-    """The zoo's generators, sorted."""
-    return sorted(card.parent.name for card in ZOO.glob(f"*/{CARD}"))
+def zoo_names(method: str | None = None) -> list[str]:
+    """The zoo's generators, sorted.
+
+    Args:
+      method: Leaves out those that the zoo ships no calibration of, for this method.
+    """
+    names = sorted(card.parent.name for card in ZOO.glob(f"*/{CARD}"))
+    return [name for name in names if method is None or _calibration(name, method).exists()]
 
 
 def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
@@ -25,8 +30,8 @@ def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
     Raises:
       CheckpointError: If it ships none.
     """
-    path = ZOO / name / f"calibration-{method}.json"
-    if name not in zoo_names() or not path.exists():
+    path = _calibration(name, method)
+    if name not in zoo_names(method):
         raise CheckpointError(
             f"the zoo ships no calibration of method {method!r} for {name!r}: make one with "
             "scripts/calibrate.py and pass it with --calibration"
@@ -74,3 +79,7 @@ def load_generator(
     named = path.name if path.is_dir() else path.stem
     generator.name = read_card(path).get("name", named) if ours else named
     return generator
+
+
+def _calibration(name: str, method: str) -> pathlib.Path:
+    return ZOO / name / f"calibration-{method}.json"
