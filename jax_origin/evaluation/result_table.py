@@ -48,6 +48,12 @@ def markdown_table(cells: Sequence[Sequence[str]], *, right: Sequence[bool] | No
     return "\n".join([line(cells[0]), line(rule), *map(line, cells[1:])])
 
 
+def edit_in_words(edit: str) -> str:
+    """An edit's name; of a mixture, how many kinds of files it has."""
+    kinds = len(edit.split(MIXED))
+    return edit if kinds == 1 else f"mixed, {kinds} kinds"
+
+
 # Field, heading, and how a value is shown.
 _Columns = tuple[tuple[str, str, str], ...]
 _EDIT = ("edit", "edit", "s")
@@ -97,9 +103,7 @@ _SIZES: _Columns = (
 def _shown(value: Any, form: str) -> str:
     if value is None:
         return "-"
-    if form == "s" and MIXED in value:
-        return f"mixed, {len(value.split(MIXED))} kinds"
-    return format(value, form)
+    return edit_in_words(value) if form == "s" else format(value, form)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: _Columns) -> str:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jax_origin.evaluation.result_table import markdown_table
+from jax_origin.evaluation.result_table import edit_in_words, markdown_table
 
 BEGIN = "<!-- Made by scripts/results.py from benchmarks/results/: do not edit by hand. -->"
 END = "<!-- The end of what scripts/results.py makes. -->"
@@ -47,7 +47,8 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
 
     Args:
       folder: Holds cifar10*.json, storage.json (`scripts/evaluate.py`), recovery.json and cpu.json
-        (`scripts/benchmark.py`); evaluations under paper/ are listed, too.
+        (`scripts/benchmark.py`); edits.json, hard.json and mixed.json, and evaluations under paper/
+        are shown where there are any.
       link: The folder as the text links to it.
 
     Returns:
@@ -63,6 +64,9 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         _shown([folder / "recovery.json"], functools.partial(_recovery, link=link)),
         _shown([folder / "cpu.json"], _speed),
     ]
+    edited = [path for name in _EDITED if (path := folder / f"{name}.json").exists()]
+    if edited:
+        parts.insert(2, _shown(edited, _edits))
     papers = [
         _shown([path], functools.partial(_experiment, link=f"{link}/paper/{path.stem}"))
         for path in sorted(folder.glob("paper/*.json"))
@@ -147,6 +151,29 @@ def _storage(files: Sequence[Row]) -> str:
     return f"{_wrapped(what)}\n\n{_names_once(cells, 3)}"
 
 
+def _edits(files: Sequence[Row]) -> str:
+    cells = [["inspected", "method", "edit", "n", "TPR", "undecided own", "FPR", "TPR at 1% FPR"]]
+    summary = [row for file in files for row in file["summary"]]
+    order = list(dict.fromkeys(_key(row) for row in summary))
+    for row in sorted(summary, key=lambda row: order.index(_key(row))):
+        cells.append(
+            [
+                *_key(row),
+                edit_in_words(row["edit"]),
+                str(row["n"]),
+                *(_percent(row[field]) for field in ("tpr", "undecided_belonging", "worst_fpr")),
+                _percent(row["smallest_tpr_at_1_fpr"]),
+            ]
+        )
+    what = (
+        "**Edits.** `--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
+        "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
+        "foreign images edited alike, the worst of the groups. An own image that is neither "
+        "attributed nor undecided is called foreign."
+    )
+    return f"{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
+
+
 def _recovery(files: Sequence[Row], link: str) -> str:
     (file,) = files
     rows = [row for row in file["rows"] if row["name"] == "recovery"]
@@ -196,6 +223,7 @@ def _speed(files: Sequence[Row]) -> str:
     return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1, 5))}"
 
 
+_EDITED = ("edits", "mixed", "hard")
 _FIGURES = {
     "vs_ronan_recipe": "speed-up over the published recipe, one image at a time",
     "vs_batched_torch": "speed-up over it in batches",

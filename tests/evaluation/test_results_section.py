@@ -98,6 +98,18 @@ def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
     )
 
 
+def test_edits_are_shown_where_there_are_any(folder):
+    for name in ("edits", "mixed", "hard"):
+        (folder / f"{name}.json").unlink(missing_ok=True)
+    assert "**Edits.**" not in results_section(folder)
+    evaluation = json.loads((folder / "storage.json").read_text())
+    first = evaluation["summary"][0] | {"edit": "clean|jpeg-75|webp-80", "tpr": 0.875}
+    evaluation["summary"] = [first | {"undecided_belonging": 0.0625, "worst_fpr": 0.25}]
+    (folder / "mixed.json").write_text(json.dumps(evaluation))
+    row = table_row(results_section(folder), first["inspected"], first["method"], "mixed, 3 kinds")
+    assert row[1:4] == ["87.5%", "6.2%", "25%"]
+
+
 def test_what_cannot_be_shown_is_named(folder):
     (folder / "storage.json").unlink()
     with pytest.raises(ResultsError, match=r"storage.json: cannot be read \(No such file"):
