@@ -48,7 +48,7 @@ METHOD = jo.Method(
     floor=2e-6,
     alpha=0.1,
     beta=0.1,
-    conditions=("jpeg-75",),
+    conditions=("jpeg-75", "jpeg-50"),
 )
 NOISE = RNG.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
 
@@ -76,8 +76,9 @@ def verdicts(images, calibration, **options):
 
 
 def test_belonging_and_foreign_images_are_scored_after_each_edit(calibration, tmp_path):
-    assert list(calibration.conditions) == ["jpeg-75"]
-    assert list(calibration.foreign) == ["noise", "noise after jpeg-75"]
+    edits = ["jpeg-75", "jpeg-50"]
+    assert list(calibration.conditions) == edits
+    assert list(calibration.foreign) == ["noise", *(f"noise after {edit}" for edit in edits)]
     assert all(len(scores) == 20 for scores in calibration.belonging_by_condition.values())
     calibration.save(tmp_path / "c.json")
     assert jo.Calibration.load(tmp_path / "c.json") == calibration
@@ -110,7 +111,7 @@ def test_a_file_on_disk_is_read_with_its_set(calibration, tmp_path):
     assert stored.kind == "jpeg" and stored.note is None
     np.testing.assert_array_equal(stored.pixels, decoded.pixels)
     (verdict,) = verdicts([stored], calibration)
-    assert (verdict.verdict, verdict.condition) == ("belongs", verdict.condition)
+    assert (verdict.verdict, verdict.condition) == ("belongs", "jpeg-50")
     assert verdict.score < 1e-4 < verdict.loss
 
 

@@ -15,12 +15,15 @@ from jax_origin.scoring import belonging_images, learned_starts
 from jax_origin.zoo import ZOO, calibration_path, load_generator, standard_foreign, zoo_names
 
 NAMES = zoo_names()
+CALIBRATED = zoo_names("origin")
 
 
 def test_members_and_sizes():
     sizes = [path.stat().st_size for path in ZOO.glob("*/*.safetensors")]
-    assert len(sizes) == 2 * len(NAMES)  # weights, and the learned start
-    assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} <= set(NAMES)
+    assert len(sizes) == len(NAMES) + len(CALIBRATED)  # weights, and learned starts
+    assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} == set(CALIBRATED)
+    assert {"ddim-cifar10", *CALIBRATED} <= set(NAMES)
+    assert zoo_names("ronan") == CALIBRATED
     assert max(sizes) <= 3_000_000
     assert sum(sizes) <= 30_000_000
 
@@ -34,12 +37,12 @@ def test_card_and_samples(name):
     assert card["weights_sha256"] == hash_file(ZOO / name / "weights.safetensors")
     assert (ZOO / name / "samples.png").exists()
     generator = load_generator(name)
-    samples = np.asarray(generator(sample_latents(generator, jax.random.key(0), 8)))
+    samples = np.asarray(jax.jit(generator)(sample_latents(generator, jax.random.key(0), 8)))
     assert samples.shape == (8, *generator.image_shape)
     assert samples.std(axis=0).mean() > 0.05
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CALIBRATED)
 @pytest.mark.parametrize("method", METHODS)
 def test_calibration_is_for_these_weights(name, method):
     calibration = Calibration.load(calibration_path(name, method))
@@ -48,7 +51,7 @@ def test_calibration_is_for_these_weights(name, method):
     assert Method.from_dict(calibration.method) == METHODS[method]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CALIBRATED)
 def test_calibration_derived_again(name):
     calibration = Calibration.load(calibration_path(name))
     generator = load_generator(name)
