@@ -7,6 +7,8 @@ None of these is calibrated: the table tells what is left of an own image's evid
 
 import ml_collections
 
+from jax_origin.evaluation.settings import evaluation_config
+
 EDITS = (
     "crop-1+jpeg-75",  # cropped, then stored
     "resize-0.75+jpeg-75",  # halved in area and back, then stored
@@ -17,20 +19,9 @@ EDITS = (
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """Every field can be overridden on the command line."""
-    config = ml_collections.ConfigDict()
-    config.methods = ("origin",)  # names in jax_origin.METHODS
-    config.inspected = ()  # names of generators; empty: all of the zoo
-    config.calibrations = ""  # path with {inspected} and {method} in it; empty: the zoo's own
-    config.num_images = 100  # belonging images, and images of each foreign group
-    config.edits = EDITS  # names as in jax_origin.images.EDITS
-    config.seed = 0  # test images and starting points, apart from any calibration's
-    config.cache = "~/.cache/jax_origin"  # folder of compiled programs; "": none are kept
-    # Foreign images besides the other generators': name to file or folder inside --data (npz with
-    # x, or with jpeg and offsets; or a folder of images); an empty one is left out. All three are
-    # JPEG files already, before they are edited.
-    config.sets = ml_collections.ConfigDict()
-    config.sets["cifar10-test"] = "cifar10_test_10k_jpegbytes.npz"  # photographs, not trained on
-    config.sets["cifake"] = "cifake_sd14_fake_10k_jpegbytes.npz"  # made by Stable Diffusion 1.4
-    config.sets["tiny-imagenet"] = "tinyimagenet32_val_10k_jpegbytes.npz"  # other photographs
+    """The defaults of `evaluation_config`, and what this evaluation changes."""
+    config = evaluation_config()
+    config.title = "Generators of the zoo, after chains of edits"
+    config.methods = ("origin",)
+    config.edits = EDITS
     return config

@@ -2,7 +2,7 @@
 
 python scripts/evaluate.py --config=configs/evaluate/storage.py --data=DIR --out=FILE.json
 
-Five qualities, chroma at half and at full resolution; calibrations know three of the ten.
+Five qualities, chroma at half and at full resolution; calibrations know four of the ten.
 """
 
 import ml_collections
