@@ -9,7 +9,6 @@ command goes on from there. With --cache=DIR several evaluations share what they
 after the other.
 """
 
-import dataclasses
 import importlib
 import importlib.util
 import json
@@ -26,9 +25,15 @@ from ml_collections import ConfigDict, config_flags
 from jax_origin.audit import RecordError
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
-from jax_origin.evaluation.benchmark_recovery import limited, start_of
+from jax_origin.evaluation.benchmark_recovery import start_of
 from jax_origin.evaluation.calibration_size import calibration_size_rows
 from jax_origin.evaluation.calibrations import MissingCalibration, find_calibration
+from jax_origin.evaluation.chosen import (
+    chosen_generators,
+    chosen_methods,
+    chosen_reference,
+    chosen_sets,
+)
 from jax_origin.evaluation.protocol import (
     Comparison,
     circumstances,
@@ -37,19 +42,14 @@ from jax_origin.evaluation.protocol import (
     evaluate,
 )
 from jax_origin.evaluation.result_table import result_table
-from jax_origin.evaluation.sampling import (
-    Images,
-    ProtocolError,
-    chosen_images,
-    generated_images,
-)
+from jax_origin.evaluation.sampling import ProtocolError, generated_images
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import ImageError, photograph_crops
+from jax_origin.images import ImageError
 from jax_origin.inversion import StartTraining
-from jax_origin.methods import METHODS, Method, get_method
+from jax_origin.methods import METHODS, Method
 from jax_origin.runtime import keep_compiled_programs
-from jax_origin.zoo import load_generator, zoo_names
+from jax_origin.zoo import zoo_names
 
 _ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
@@ -81,10 +81,11 @@ def run(config: ConfigDict, *, out: str) -> None:
     if os.path.isdir(out):
         raise ProtocolError(f"{out} is a folder: --out names the JSON file to write")
     cache, seed = _CACHE.value or f"{out}.cache", config.seed
-    generators, inspected = _generators(config)
-    methods = _methods(config)
-    reference = _reference(config, generators, methods)
-    sets = dict(_sets(config, [generators[name].image_shape for name in inspected]))
+    generators, inspected = chosen_generators(config)
+    methods = chosen_methods(config, limit_steps=_LIMIT_STEPS.value)
+    reference = chosen_reference(config, generators, methods)
+    shapes = [generators[name].image_shape for name in inspected]
+    sets = dict(chosen_sets(config, shapes, data=_DATA.value))
     generated = generated_images(generators, config.num_images, seed=seed)
     own = {name: generators[name] for name in inspected}
     compared = comparisons(
@@ -127,60 +128,6 @@ def run(config: ConfigDict, *, out: str) -> None:
     print(f"\n{tables}\n\nwrote {out}, {stem}.md{f', {stem}.png' if drawn else ''}")
 
 
-def _generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], list[str]]:
-    """All generators by name, and the names of those that are inspected."""
-    generators: dict[str, GeneratorLike] = {}
-    for entry in config.generators:
-        options = dict(entry)
-        try:
-            name, source = options.pop("name"), options.pop("source")
-            generators[name] = load_generator(source, **options)
-        except (KeyError, TypeError):
-            raise ProtocolError(
-                f"config.generators: {entry!r} must hold name and source, and may hold kind and "
-                "config"
-            ) from None
-    own = list(generators)
-    for name in zoo_names():
-        if name in generators:
-            raise ProtocolError(f"config.generators: {name!r} is a name of the zoo: choose another")
-        generators[name] = load_generator(name)
-    inspected = list(config.inspected or own or zoo_names("origin"))
-    if not inspected:
-        raise ProtocolError("the zoo has no calibrated generators: config.inspected names them")
-    for name in inspected:
-        if name not in generators:
-            generators[name] = load_generator(name)
-    return generators, inspected
-
-
-def _methods(config: ConfigDict) -> list[Method]:
-    try:
-        methods = [get_method(method) for method in config.methods]
-    except ValueError as error:
-        raise ProtocolError(f"config.methods: {error}") from None
-    if not methods:
-        raise ProtocolError("no methods to evaluate: --config.methods=\"('origin',)\"")
-    if len({method.name for method in methods}) < len(methods):
-        raise ProtocolError("config.methods: two methods have one name")
-    return [
-        dataclasses.replace(method, inversion=limited(method.inversion, _LIMIT_STEPS.value))
-        for method in methods
-    ]
-
-
-def _reference(
-    config: ConfigDict, generators: dict[str, GeneratorLike], methods: list[Method]
-) -> GeneratorLike | None:
-    if all(method.score != "reference_ratio" for method in methods):
-        return None
-    if config.reference not in generators:
-        raise ProtocolError(
-            f"config.reference={config.reference!r}: choose from {', '.join(generators)}"
-        )
-    return generators[config.reference]
-
-
 def _calibration(
     config: ConfigDict,
     generators: dict[str, GeneratorLike],
@@ -218,18 +165,6 @@ def _calibration(
     words = f"calibration, {name}, {method.name}"
     with tqdm.tqdm(total=missing.evaluations, desc=words, unit_scale=True) as bar:
         return missing.make(folder, progress=bar.update)
-
-
-def _sets(config: ConfigDict, shapes: list[tuple[int, ...]]) -> Iterator[tuple[str, Images]]:
-    num, seed = config.num_images, config.seed
-    for name, file in config.sets.items():
-        if file:
-            path = os.path.join(_DATA.value, file)
-            yield name, chosen_images(path, num, name=name, seed=seed)
-    sizes = {(shape[0], shape[1]) for shape in shapes if shape[2] == 3}
-    for size in sorted(sizes) if config.photographs else []:
-        crops, _ = photograph_crops(num, size, seed=seed, part="demonstration")
-        yield "photographs" if len(sizes) == 1 else f"photographs, {size[0]}x{size[1]}", crops
 
 
 def _size_rows(config: ConfigDict, comparison: Comparison, cache: str) -> Iterator[dict[str, Any]]:
