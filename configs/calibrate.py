@@ -14,8 +14,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.kind = config_dict.placeholder(str)  # which architecture a .safetensors file holds
     config.method = "origin"  # a name in jax_origin.METHODS
     config.reference = config_dict.placeholder(str)  # reference generator: score by loss ratio
-    config.num_belonging = 100  # images of the generator's own
-    config.num_foreign = 100  # images of each foreign group, at the most
+    # Images of the generator's own, and of each foreign group at the most; None: the method's own.
+    config.num_belonging = config_dict.placeholder(int)
+    config.num_foreign = config_dict.placeholder(int)
     # Edits to calibrate under besides images as made, names as in jax_origin.images.EDITS, such as
     # "('jpeg-90', 'webp-80')"; None: the method's own, "()": none.
     config.conditions = config_dict.placeholder(tuple)

@@ -40,7 +40,7 @@ def calibrate(
     generator: GeneratorLike,
     *,
     method: str | Method = "origin",
-    num_belonging: int = 100,
+    num_belonging: int | None = None,
     foreign: Mapping[str, Any] | None = None,
     conditions: Sequence[str] | None = None,
     reference: GeneratorLike | None = None,
@@ -55,8 +55,9 @@ def calibrate(
     Args:
       generator: The generator to inspect.
       method: A name in `jax_origin.methods.METHODS`, or a `Method`.
-      num_belonging: How many images the generator makes; each is rounded to 8 bits, as a file
-        would hold it. Excluding at rate alpha needs at least 1/alpha - 1.
+      num_belonging: How many images the generator makes, the method's `num_images` without it;
+        each is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
+        1/alpha - 1.
       foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
         Attributing with a false rate of beta needs at least 1/beta - 1 in each group.
       conditions: Edits that images may have met since they were made, by their names in
@@ -82,6 +83,7 @@ def calibrate(
         reference makes images of another shape, or futility is asked for beside it.
     """
     method = get_method(method)
+    num_belonging = method.num_images if num_belonging is None else num_belonging
     if num_belonging < 1:
         raise CalibrationError(f"num_belonging must be at least 1, not {num_belonging}")
     if reference is not None:

@@ -25,6 +25,9 @@ class Method:
       floor: Scores are clamped from below here: differences near the loss floor of 8-bit images
         carry no evidence.
       conditions: Edits under which it is calibrated besides images as made.
+      num_images: Images of each group that it is calibrated with, unless another number is asked
+        for. At a rate of 0.01 a hundred is the least; then the single lowest foreign score, and the
+        single highest belonging one, decide. Of two hundred the second does.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Method:
     beta: float | None = 0.01
     floor: float = 1e-5
     conditions: tuple[str, ...] = ()
+    num_images: int = 100
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
@@ -81,6 +85,7 @@ METHODS = {
         ),
         floor=2e-6,
         conditions=("resize-0.75", "webp-80", "jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
+        num_images=200,
     ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
     # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.

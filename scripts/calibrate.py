@@ -63,17 +63,20 @@ def main(argv: list[str]) -> None:
 def run(config: ConfigDict, foreign: list[str]) -> None:
     """Makes the calibration that the config describes."""
     try:
-        get_method(config.method)
+        method = get_method(config.method)
     except ValueError as error:
         raise CalibrationError(str(error)) from None
+    num_own, num_foreign = (
+        method.num_images if num is None else num
+        for num in (config.num_belonging, config.num_foreign)
+    )
     generator = load_generator(config.generator, kind=config.kind)
-    method = get_method(config.method)
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
     size = generator.image_shape[:2]
     groups: dict[str, ForeignImages] = {}
-    if config.num_belonging < 1:
-        raise CalibrationError(f"num_belonging must be at least 1, not {config.num_belonging}")
+    if num_own < 1:
+        raise CalibrationError(f"num_belonging must be at least 1, not {num_own}")
     channels = generator.image_shape[2]
     if foreign and channels != 3:
         raise CalibrationError(
@@ -88,12 +91,11 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
             raise CalibrationError(f"--foreign={entry}: there is a group {name!r} already")
         images = load_images(where, size=size)
         order = jax.random.permutation(jax.random.fold_in(key, 2), len(images))
-        chosen = images[order[: config.num_foreign]]
+        chosen = images[order[:num_foreign]]
         groups[name] = ForeignImages(chosen, len(chosen))
     if not foreign and config.generator in zoo_names() and method.beta is not None:
-        standard = standard_foreign(
-            config.generator, config.num_foreign, key=jax.random.fold_in(key, 2)
-        )
+        key_of_images = jax.random.fold_in(key, 2)
+        standard = standard_foreign(config.generator, num_foreign, key=key_of_images)
         groups = {name: ForeignImages(*group) for name, group in standard.items()}
     out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
     try:  # Now, not when the work is done.
@@ -101,7 +103,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     conditions = method.conditions if config.conditions is None else tuple(config.conditions)
-    images = config.num_belonging + sum(len(group.images) for group in groups.values())
+    images = num_own + sum(len(group.images) for group in groups.values())
     images *= 1 + len(set(conditions) - {"clean"})
     models = 1 if reference is None else 2
     learned = None
@@ -120,7 +122,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
         calibration = calibrate(
             generator,
             method=method,
-            num_belonging=config.num_belonging,
+            num_belonging=num_own,
             foreign=groups,
             conditions=config.conditions,
             reference=reference,

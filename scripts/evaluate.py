@@ -157,7 +157,7 @@ def _calibration(
         inspected=name,
         method=method,
         generators={n: g for n, g in generators.items() if n not in held_out},
-        num=config.num_calibration,
+        num=config.num_calibration or method.num_images,
         seed=config.seed,
         reference=reference if method.score == "reference_ratio" else None,
         learned=learned,

@@ -203,6 +203,13 @@ def test_the_same_key_gives_the_same_calibration_and_another_key_another(generat
     assert not np.array_equal(make(4).belonging, first.belonging)
 
 
+def test_a_method_says_how_many_images_it_is_calibrated_with(generator, method):
+    few = dataclasses.replace(method, num_images=7)
+    assert len(calibrate(generator, method=few, key=KEY).belonging) == 7
+    assert len(calibrate(generator, method=few, num_belonging=5, key=KEY).belonging) == 5
+    assert METHODS["origin"].num_images == 200 and METHODS["ronan"].num_images == 100
+
+
 def test_belonging_images_are_8_bit_and_of_fresh_latents(generator):
     images = belonging_images(generator, 103, key=KEY)  # more than are made at once
     assert images.dtype == np.uint8 and images.shape == (103, 8, 8, 3)

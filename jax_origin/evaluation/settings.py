@@ -32,7 +32,8 @@ def evaluation_config() -> ml_collections.ConfigDict:
     # A path with {inspected} and {method} in it. Empty: the zoo's own; where it has none, one is
     # made as scripts/calibrate.py does, and kept beside the scores.
     config.calibrations = ""
-    config.num_calibration = 100  # images of each group of a calibration that is made
+    # Images of each group of a calibration that is made; None: the method's own number.
+    config.num_calibration = config_dict.placeholder(int)
     # A generator, by its name: methods with the score "reference_ratio" divide by its losses.
     config.reference = config_dict.placeholder(str)
     # Numbers of belonging scores to calibrate with, drawn from those of the belonging images: what

@@ -47,7 +47,7 @@ def test_card_and_samples(name):
 def test_calibration_is_for_these_weights(name, method):
     calibration = Calibration.load(calibration_path(name, method))
     calibration.require(fingerprint=fingerprint(load_generator(name)), method_name=method)
-    assert len(calibration.belonging) == 100
+    assert len(calibration.belonging) == METHODS[method].num_images
     assert Method.from_dict(calibration.method) == METHODS[method]
 
 
@@ -56,10 +56,11 @@ def test_calibration_derived_again(name):
     calibration = Calibration.load(calibration_path(name))
     generator = load_generator(name)
     key = jax.random.key(calibration.seed)
-    groups = {"belonging": belonging_images(generator, 100, key=jax.random.fold_in(key, 0))}
+    num = METHODS["origin"].num_images
+    groups = {"belonging": belonging_images(generator, num, key=jax.random.fold_in(key, 0))}
     wanted = {"belonging": calibration.belonging}
     for group, (images, independent) in standard_foreign(
-        name, 100, key=jax.random.fold_in(key, 2)
+        name, num, key=jax.random.fold_in(key, 2)
     ).items():
         assert calibration.foreign[group].independent == independent
         groups[group], wanted[group] = images, calibration.foreign[group].scores
