@@ -148,7 +148,20 @@ def _storage(files: Sequence[Row]) -> str:
         "all stored alike, chroma at half and at full resolution; the worst of both, and of the "
         "groups."
     )
-    return f"{_wrapped(what)}\n\n{_names_once(cells, 3)}"
+    parts = [_wrapped(what), _names_once(cells, 3)]
+    unsure = dict.fromkeys(
+        f"{row['inspected']} as {_stored_as(row['edit'])}"
+        for row in summary
+        if row["undecided_belonging"] > 0.5
+    )
+    if unsure:
+        parts.append(
+            _wrapped(
+                f"Most own images of {', '.join(unsure)} are undecided, not turned away: so many "
+                "calibrated foreign images fit sets as wide that nothing can be attributed at beta."
+            )
+        )
+    return "\n\n".join(parts)
 
 
 def _edits(files: Sequence[Row]) -> str:

@@ -82,6 +82,15 @@ def test_of_stored_images_the_worst_is_shown(folder):
     shown = [lines[heading + i].split("|")[column].strip() for i in (2, 3)]
     assert shown == ["25%", "62.5%"]
 
+    def undecided(content):
+        for row in content["summary"]:
+            unsure = (row["inspected"], row["edit"]) == ("vae-cifar10", "jpeg-75")
+            row["undecided_belonging"] = 0.75 if unsure else 0.25
+
+    change(folder / "storage.json", undecided)
+    told = " ".join(results_section(folder).split())
+    assert "Most own images of vae-cifar10 as JPEG 75 are undecided, not turned away" in told
+
 
 def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
     assert "paper" not in results_section(folder).replace("published", "")
