@@ -81,7 +81,7 @@ def run(suite: str, *, out: str, limit: int | None) -> None:
         keep_compiled_programs(_CONFIG.value.cache)
     else:  # Programs read back from disk would pass for compiled ones.
         jax.config.update("jax_enable_compilation_cache", False)
-    loaded = [load_generator(name) for name in _GENERATORS.value or zoo_names("origin")]
+    loaded = [load_generator(name) for name in _GENERATORS.value or zoo_names(calibrated="origin")]
     generators = {generator.name: generator for generator in loaded}
     began = time.perf_counter()
     rows: list[Row] = []

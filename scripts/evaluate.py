@@ -152,7 +152,10 @@ def _calibration(
                 cache=config.cache or None,
                 progress=bar.update,
             )
-    held_out = {*zoo_names()} - {name, *zoo_names("origin")}  # As scripts/calibrate.py has it.
+    held_out = {*zoo_names()} - {
+        name,
+        *zoo_names(calibrated="origin"),
+    }  # As scripts/calibrate.py has it.
     missing = MissingCalibration(
         inspected=name,
         method=method,

@@ -41,7 +41,7 @@ def chosen_generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], lis
         if name in generators:
             raise ProtocolError(f"config.generators: {name!r} is a name of the zoo: choose another")
         generators[name] = load_generator(name)
-    inspected = list(config.inspected or own or zoo_names("origin"))
+    inspected = list(config.inspected or own or zoo_names(calibrated="origin"))
     if not inspected:
         raise ProtocolError("the zoo has no calibrated generators: config.inspected names them")
     for name in inspected:

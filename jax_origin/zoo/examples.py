@@ -63,7 +63,7 @@ def demonstration_images(
 
 def _zoo(name: str) -> dict[str, GeneratorLike]:
     """The zoo's generators that it ships calibrations of, and this one."""
-    names = sorted({name, *zoo_names("origin")})
+    names = sorted({name, *zoo_names(calibrated="origin")})
     return {name: load_generator(name) for name in names}
 
 

@@ -14,14 +14,16 @@ ZOO = pathlib.Path(__file__).parent
 """The folder with a directory for each generator."""
 
 
-def zoo_names(method: str | None = None) -> list[str]:
+def zoo_names(*, calibrated: str | None = None) -> list[str]:
     """The zoo's generators, sorted.
 
     Args:
-      method: Leaves out those that the zoo ships no calibration of, for this method.
+      calibrated: A method: those that the zoo ships no calibration of for it are left out.
     """
     names = sorted(card.parent.name for card in ZOO.glob(f"*/{CARD}"))
-    return [name for name in names if method is None or _calibration(name, method).exists()]
+    if calibrated is None:
+        return names
+    return [name for name in names if _calibration(name, calibrated).exists()]
 
 
 def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
@@ -31,7 +33,7 @@ def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
       CheckpointError: If it ships none.
     """
     path = _calibration(name, method)
-    if name not in zoo_names(method):
+    if name not in zoo_names(calibrated=method):
         raise CheckpointError(
             f"the zoo ships no calibration of method {method!r} for {name!r}: make one with "
             "scripts/calibrate.py and pass it with --calibration"

@@ -15,7 +15,7 @@ from jax_origin.scoring import belonging_images, learned_starts
 from jax_origin.zoo import ZOO, calibration_path, load_generator, standard_foreign, zoo_names
 
 NAMES = zoo_names()
-CALIBRATED = zoo_names("origin")
+CALIBRATED = zoo_names(calibrated="origin")
 
 
 def test_members_and_sizes():
@@ -23,7 +23,7 @@ def test_members_and_sizes():
     assert len(sizes) == len(NAMES) + len(CALIBRATED)  # weights, and learned starts
     assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} == set(CALIBRATED)
     assert {"ddim-cifar10", *CALIBRATED} <= set(NAMES)
-    assert zoo_names("ronan") == CALIBRATED
+    assert zoo_names(calibrated="ronan") == CALIBRATED
     assert max(sizes) <= 3_000_000
     assert sum(sizes) <= 30_000_000
 
