@@ -107,9 +107,8 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
     if plots and importlib.util.find_spec("matplotlib") is None:
         raise RunError("--plots: Matplotlib is not installed (pip install matplotlib)")
     out = pathlib.Path(config.out)
-    opened = open_candidates(
-        config.candidates or zoo_names(calibrated="origin"), resize=config.resize
-    )
+    sources = config.candidates or zoo_names(calibrated="origin")
+    opened = open_candidates(sources, resize=config.resize)
     candidates, indistinguishable = tell_apart(opened)
     own = [candidate.source for candidate in candidates]
     if config.images is None and not {*own} <= {*zoo_names()}:

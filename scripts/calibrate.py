@@ -103,8 +103,8 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     conditions = method.conditions if config.conditions is None else tuple(config.conditions)
-    images = num_own + sum(len(group.images) for group in groups.values())
-    images *= 1 + len(set(conditions) - {"clean"})
+    num_images = num_own + sum(len(group.images) for group in groups.values())
+    num_images *= 1 + len(set(conditions) - {"clean"})
     models = 1 if reference is None else 2
     learned = None
     if method.inversion.start == "learned":
@@ -118,7 +118,7 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
                 progress=bar.update,
             )
     evaluations = method.inversion.evaluations(generator.latent_shape)
-    with tqdm.tqdm(total=images * evaluations * models, unit="evaluation") as bar:
+    with tqdm.tqdm(total=num_images * evaluations * models, unit="evaluation") as bar:
         calibration = calibrate(
             generator,
             method=method,

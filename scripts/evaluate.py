@@ -152,10 +152,8 @@ def _calibration(
                 cache=config.cache or None,
                 progress=bar.update,
             )
-    held_out = {*zoo_names()} - {
-        name,
-        *zoo_names(calibrated="origin"),
-    }  # As scripts/calibrate.py has it.
+    # As scripts/calibrate.py has it.
+    held_out = {*zoo_names()} - {name, *zoo_names(calibrated="origin")}
     missing = MissingCalibration(
         inspected=name,
         method=method,
