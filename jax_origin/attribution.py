@@ -20,8 +20,9 @@ from jax_origin.calibration import (
     compared_with,
     decide,
 )
+from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_images, edits_alike
+from jax_origin.images import Stored, as_images, edits_alike, stored_pixels
 from jax_origin.inversion import Statistics
 from jax_origin.methods import Method
 from jax_origin.scoring import Progress, learned_starts, score_stream
@@ -178,6 +179,7 @@ def attribute_stream(
     # A wrong alpha or beta is refused now, not when all images have been inverted.
     decide([], calibration, alpha=alpha, beta=beta)
     starts = learned_starts(calibration)
+    to_stored = method.inversion.distance in TO_STORED
     early = not full_scores and method.score == "loss" and method.inversion.distance in _RANKED
     if max_false_attribution is not None:
         try:
@@ -206,6 +208,8 @@ def attribute_stream(
 
     def arriving() -> Iterator[Any]:
         for index, image in enumerate(images):
+            if to_stored and not isinstance(image, Stored):
+                (image,) = stored_pixels(image[None])
             under_way[index] = likeness(image, calibration)
             yield image
 
@@ -277,9 +281,10 @@ def likeness(image: Any, calibration: Calibration) -> Likeness:
     """
     if calibration.method["decision"] == "published":
         return Likeness(None, None)
-    stored = image if isinstance(image, Stored) else Stored("pixels", np.asarray(image))
+    stored = image if isinstance(image, Stored) else stored_pixels(image[None])[0]
     names = {"clean": AS_MADE} | {edit: edit for edit in calibration.conditions}
-    edits, unlike = edits_alike(stored, names)
+    resized = not calibration.method.get("looks_resized", False)
+    edits, unlike = edits_alike(stored, names, resized=resized)
     return Likeness(tuple(names[edit] for edit in edits) or None, unlike)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, CalibrationError, ForeignGroup, edited_group
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_float, as_uint8, stored_images
+from jax_origin.images import Stored, as_float, as_uint8, stored_images, stored_pixels
 from jax_origin.inversion import LearnedStart, invert, learn_start
 from jax_origin.methods import Method, get_method
 from jax_origin.scoring import ROLES, Progress, belonging_images, score_images
@@ -21,6 +21,7 @@ from jax_origin.scoring import ROLES, Progress, belonging_images, score_images
 _IMAGES, _STARTS, ENCODER_TAG, _CURVES = 0, 1, 4, 5
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
+_LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -167,6 +168,7 @@ def calibrate(
         method={
             **method.to_dict(),
             "reference": fingerprint(reference) if reference is not None else None,
+            "looks_resized": _look_resized(belonging),
         },
         belonging=own,
         conditions=by_condition,
@@ -186,6 +188,12 @@ def calibrate(
             for name, array in start.arrays().items()
         },
     )
+
+
+def _look_resized(belonging: NDArray[np.uint8]) -> bool:
+    """Whether a generator's images look as if they had been resized: it may end in a resize."""
+    shares = [len(image.resizings) > 0 for image in stored_pixels(belonging)]
+    return bool(np.mean(shares) > _LOOK_RESIZED)
 
 
 def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:

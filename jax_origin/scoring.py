@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, generator_name, sample_latents
-from jax_origin.images import as_float, as_images, as_uint8
+from jax_origin.images import Stored, as_float, as_images, as_uint8, stored_pixels
 from jax_origin.inversion import (
     Accept,
     Engine,
@@ -89,9 +89,10 @@ def score_stream(
       ValueError: If an image is no such array, or the score needs a reference and has none.
     """
     score = SCORES[method.score]
+    to_stored = method.inversion.distance in TO_STORED
 
     def lost(found: Inversion) -> np.ndarray:
-        return found.distance if method.inversion.distance in TO_STORED else found.loss
+        return found.distance if to_stored else found.loss
 
     engines = [
         Engine(
@@ -108,16 +109,49 @@ def score_stream(
         if model is not None
     ]
     if reference is None:
-        for index, found in engines[0].run(images):
+        for index, found in _invert_each(engines[0], images, to_stored):
             yield index, float(score(lost(found))), found
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
-        ours, theirs = (dict(engine.run(batch)) for engine in engines)
+        ours, theirs = (dict(_invert_each(engine, batch, to_stored)) for engine in engines)
         for i in range(len(batch)):
             yield count + i, float(score(lost(ours[i]), lost(theirs[i]))), ours[i]
         count += len(batch)
+
+
+def _invert_each(
+    engine: Engine, images: Iterable[Any], to_stored: bool
+) -> Iterator[tuple[int, Inversion]]:
+    """Inverts images, each into all sets that it may be in; the nearest counts.
+
+    Its evaluations are those of all of them.
+    """
+    if not to_stored:
+        yield from engine.run(images)
+        return
+    owners: dict[int, int] = {}  # by the place of a reading
+    under_way: dict[int, tuple[int, list[Inversion]]] = {}  # how many readings, and those found
+
+    def readings() -> Iterator[Stored]:
+        place = itertools.count()
+        for index, image in enumerate(images):
+            stored = image if isinstance(image, Stored) else stored_pixels(image[None])[0]
+            sets = stored.readings()
+            under_way[index] = (len(sets), [])
+            for reading in sets:
+                owners[next(place)] = index
+                yield reading
+
+    for place, one in engine.run(readings()):
+        index = owners.pop(place)
+        wanted, found = under_way[index]
+        found.append(one)
+        if len(found) == wanted:
+            del under_way[index]
+            nearest = min(found, key=lambda each: float(each.distance))
+            yield index, nearest._replace(steps=np.sum([each.steps for each in found]))
 
 
 def score_images(

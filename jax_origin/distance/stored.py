@@ -67,6 +67,7 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     Returns:
       [N, 3, R, C] in grey levels, in the places of ``targets.levels``.
     """
+    images = _resized(images, targets)
     red, green, blue = jnp.moveaxis(jnp.broadcast_to(255 * images, (*images.shape[:3], 3)), 3, 0)
     # Written out: as a product of matrices it takes longer than all that follows.
     colour = targets.colour[..., None, None]
@@ -80,6 +81,16 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
         "npux,npvy,npixjy->npiujv", targets.rows, targets.columns, tiles, precision="highest"
     )
     return made.reshape(planes.shape)
+
+
+def _resized(images: jax.Array, targets: StoredArrays) -> jax.Array:
+    """Images after their files' way to another size and back, if they went one."""
+    rows, columns = targets.resize_rows, targets.resize_columns
+    made = jnp.einsum("nij,njwc->niwc", rows, images, precision="highest")
+    made = jnp.einsum("nkw,niwc->nikc", columns, made, precision="highest")
+    # What goes past black or white is cut off; its slope stays.
+    made += jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
+    return jnp.where(targets.resized[:, None, None, None], made, images)
 
 
 def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:

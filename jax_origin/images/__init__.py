@@ -16,6 +16,7 @@ from jax_origin.images.errors import ImageError
 from jax_origin.images.load import find_images, load_images
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.images.png import save_png
+from jax_origin.images.resizing import Resizing, find_resizings
 from jax_origin.images.stored import (
     Stored,
     StoredArrays,
@@ -34,6 +35,7 @@ __all__ = [
     "DecodedImage",
     "EditStep",
     "ImageError",
+    "Resizing",
     "Stored",
     "StoredArrays",
     "as_float",
@@ -45,6 +47,7 @@ __all__ = [
     "edit_images",
     "edits_alike",
     "find_images",
+    "find_resizings",
     "load_images",
     "map_ahead",
     "parse_edit",

@@ -11,6 +11,7 @@ from jax_origin.images.edits import EditStep, parse_edit, stored_images
 from jax_origin.images.stored import LOSSY_WEBP, Stored
 
 _FORMATS = ("jpeg", "webp")
+_RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
 _SAME = 0.01  # Tables whose steps differ by less than a hundredth, on average, are the same.
 
 
@@ -31,11 +32,13 @@ class _Table(NamedTuple):
     averaged: tuple[int, int]  # of the image's rows and columns, for one sample of chroma
 
 
-def edits_alike(stored: Stored, edits: Iterable[str]) -> Alike:
+def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -> Alike:
     """Chooses the edits whose images are stored as this one is.
 
-    A lossless file comes from edits that do not end in a lossy format; a lossy WebP from those
-    that end in one. A JPEG comes from those that end in one with the same quantisation tables; if
+    A lossless file comes from edits that do not end in a lossy format: one that was resized (see
+    `jax_origin.images.find_resizings`) from those that resize, by the smallest change among those
+    that lose as much as it did; any other from the rest. A lossy WebP comes from those that end in
+    one. A JPEG comes from those that end in one with the same quantisation tables; if
     there are none, it lies between the next finer and the next coarser. The set of a finer file is
     the smaller, so one that is finer than all is compared with the finest: foreign images are no
     nearer to it. One that is coarser than all is unlike any.
@@ -44,6 +47,8 @@ def edits_alike(stored: Stored, edits: Iterable[str]) -> Alike:
       stored: the image.
       edits: names as in `jax_origin.images.EDITS`, "clean" among them for images as made; a name
         that is no edit is kept for all files.
+      resized: whether an image that shows that it was resized is compared apart. It must not be
+        where images look so that were not, as those of a generator may that ends in a resize.
 
     Returns:
       The edits, in order.
@@ -64,15 +69,50 @@ def edits_alike(stored: Stored, edits: Iterable[str]) -> Alike:
         known = {name: step for name, step in steps.items() if step and step.family == "jpeg"}
         chosen, differs = _of_jpeg(stored, known)
         unlike = unlike or differs
-    elif stored.note is None or stored.note == LOSSY_WEBP:
-        wanted = None if stored.note is None else "webp"
-        chosen = [name for name, step in steps.items() if _format(step) == wanted]
+    elif stored.note == LOSSY_WEBP:
+        chosen = [name for name, step in steps.items() if _format(step) == "webp"]
         if not chosen:
-            unlike = unlike or stored.note or "lossless"
+            unlike = unlike or stored.note
+    elif stored.note is None:
+        lossless = {name: step for name, step in steps.items() if _format(step) is None}
+        chosen, differs = _of_lossless(stored, lossless) if resized else ([*lossless], None)
+        unlike = unlike or differs
     else:
         chosen, unlike = [], unlike or stored.note
     kept = {*chosen, *others}
     return Alike(tuple(name for name in (*steps, *others) if name in kept), unlike)
+
+
+def _of_lossless(stored: Stored, edits: dict[str, EditStep | None]) -> tuple[list[str], str | None]:
+    """The edits that resize as much, or those that do not; and what differs."""
+    side = min(stored.pixels.shape[:2])
+    kept = {name: _share_kept(step, side) for name, step in edits.items()}
+    if (share := _smallest_share(stored)) is None:
+        chosen = [name for name, left in kept.items() if left is None]
+        return chosen, None if chosen else "lossless"
+    known = [left for left in kept.values() if left is not None and left <= share + _SAME]
+    if not known:
+        height, width = stored.resizings[0].size
+        return [], f"resized to {height}x{width} and back"
+    return [name for name, left in kept.items() if left == max(known)], None
+
+
+def _share_kept(step: EditStep | None, side: int) -> float | None:
+    """What an edit leaves of a side before it is brought back to its length; None if all of it."""
+    if step is None or step.family not in _RESIZING:
+        return None
+    left = round(side * step.amount) if step.family == "resize" else side - 2 * step.amount
+    return left / side if left < side else None
+
+
+def _smallest_share(stored: Stored) -> float | None:
+    """What a way to its size left of an image's side; None if all of it."""
+    shares = [
+        between / side
+        for way in stored.resizings
+        for between, side in zip(way.size, stored.pixels.shape[:2], strict=True)
+    ]
+    return min(shares) if shares and min(shares) < 1 else None
 
 
 def _of_jpeg(stored: Stored, edits: dict[str, EditStep]) -> tuple[list[str], str | None]:

@@ -18,6 +18,7 @@ from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import DecodedImage, decode_bytes, exif_orientation, read_file
 from jax_origin.images.errors import ImageError
 from jax_origin.images.jpeg import JpegFile, read_jpeg
+from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
 
 _LOSSLESS_TIFF = (
     "raw",
@@ -42,6 +43,8 @@ _YCBCR = np.array(
     np.float32,
 )
 _COLOURS = {"rgb": np.eye(3, dtype=np.float32), "ycbcr": _YCBCR, "grey": _YCBCR}
+# Grey levels that rounding before the last resize may add, in units of an encoder's own rounding.
+_RESIZED_ROUNDING = 0.5
 # What a squared error in each component means for the mean over red, green and blue: a third each,
 # or the mean square of the inverse matrix's columns, 1, 1.09 and 0.82, which is taken for 1.
 _WEIGHTS = {"rgb": 1 / 3, "ycbcr": 1.0, "grey": 1.0}
@@ -50,7 +53,9 @@ _WEIGHTS = {"rgb": 1 / 3, "ycbcr": 1.0, "grey": 1.0}
 class StoredArrays(NamedTuple):
     """A stored image as arrays, of shapes that depend on the image's size alone.
 
-    Of an image of grey levels 0 to 255 the three components ``colour @ pixel - offset`` are taken.
+    An image is brought the file's way to another size and back first: it becomes
+    ``resize_rows @ image @ resize_columns.T``, if it is `resized` at all.
+    Then, of grey levels 0 to 255, the three components ``colour @ pixel - offset`` are taken.
     Each tile of 16x16 of a component is transformed by ``rows @ tile @ columns.T``: four DCTs of
     blocks of 8x8; one of the averages of pairs of pixels; two; or nothing at all. The image is in
     the set if each number is within ``steps / 2`` of ``levels * steps``, or as much nearer to it as
@@ -68,7 +73,11 @@ class StoredArrays(NamedTuple):
       column_weights: float32 [3, C].
       averaged: bool [3], whether rows are averaged in pairs: below the last row, the last average
         is repeated then, instead of the row.
-      rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms, else 0.
+      rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms; less where
+        the image was resized after it had been rounded; else 0.
+      resized: bool [].
+      resize_rows: float32 [H, H].
+      resize_columns: float32 [W, W].
     """
 
     levels: Any
@@ -81,6 +90,9 @@ class StoredArrays(NamedTuple):
     column_weights: Any
     averaged: Any
     rounded: Any
+    resized: Any
+    resize_rows: Any
+    resize_columns: Any
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,9 @@ class Stored:
       tables: uint16 [8, 8], their quantisation steps.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
       note: why a file that has another set is taken for its pixels; None if it is not.
+      resizings: the ways by which the image may have come to its size, for `readings`; none where
+        nothing speaks for any.
+      resizing: the way by which the set takes it to have come; None for the image as it is.
     """
 
     kind: str
@@ -106,11 +121,23 @@ class Stored:
     tables: tuple[np.ndarray, ...] = ()
     averaged: tuple[tuple[int, int], ...] = ()
     note: str | None = None
+    resizings: tuple[Resizing, ...] = ()
+    resizing: Resizing | None = None
+
+    def readings(self) -> "list[Stored]":
+        """The sets that the image may be in: as it is, and by each way to its size."""
+        return [self, *(replace(self, resizing=way) for way in self.resizings)]
 
     def to_arrays(self) -> StoredArrays:
         """The set as arrays, for one image; `stack_stored` makes them for several."""
         height, width = (-(-side // 16) * 16 for side in self.pixels.shape[:2])
         jpeg = self.kind == "jpeg"
+        size = self.pixels.shape[:2]
+        resize_rows, resize_columns = (
+            self.resizing.matrices(size)
+            if self.resizing
+            else (np.eye(side, dtype=np.float32) for side in size)
+        )
         arrays = StoredArrays(
             levels=np.zeros((3, height, width), np.int16),
             steps=np.ones((3, 8, 8), np.float32),
@@ -121,7 +148,10 @@ class Stored:
             row_weights=np.zeros((3, height), np.float32),
             column_weights=np.zeros((3, width), np.float32),
             averaged=np.zeros(3, bool),
-            rounded=np.float32(jpeg),
+            rounded=np.float32(jpeg or _RESIZED_ROUNDING * bool(self.resizing)),
+            resized=np.bool_(self.resizing is not None),
+            resize_rows=resize_rows,
+            resize_columns=resize_columns,
         )
         pixels = self.pixels.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
         for i, plane in enumerate(self.coefficients or pixels):
@@ -164,7 +194,7 @@ def stored_pixels(images: Any) -> list[Stored]:
     if pixels.shape[3] not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
     colour = "grey" if pixels.shape[3] == 1 else "rgb"
-    return [Stored("pixels", image, colour) for image in pixels]
+    return [Stored("pixels", x, colour, resizings=find_resizings(x)) for x in pixels]
 
 
 def decode_stored(
@@ -194,9 +224,10 @@ def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
 def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     """The set of images that an encoder would have stored as these bytes.
 
-    Boxes in pixels come from lossless files of 8 bits, grey ones included, boxes of coefficients
-    from JPEG files of one or three components, averaged over no more than two rows and columns.
-    Any other file is taken for its decoded pixels, and `note` says why.
+    Boxes in pixels come from lossless files of 8 bits, grey ones included; beside them stand the
+    ways by which the image may have come to its size, before it was stored or on reading. Boxes of
+    coefficients come from JPEG files of one or three components, averaged over no more than two
+    rows and columns. Any other file is taken for its decoded pixels, and `note` says why.
 
     Args:
       data: the bytes of the file.
@@ -208,16 +239,20 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     pixels = decoded.pixels
     with Image.open(io.BytesIO(data)) as image:
         size, mode, form = (image.height, image.width), image.mode, image.format
-        info, upright = image.info, exif_orientation(image) == 1
+        info, orientation = image.info, exif_orientation(image)
+    if orientation > 4:  # Turned by a quarter.
+        size = size[::-1]
     taken = Stored("pixels", pixels)
     profile = info.get("icc_profile") or b""
-    if size != pixels.shape[:2] and upright:
-        return replace(taken, note=f"resized from {size[0]}x{size[1]} after decoding")
+    read_at_another_size = size != pixels.shape[:2]
+    resized_note = f"resized from {size[0]}x{size[1]} after decoding"
     if profile and b"sRGB" not in profile.replace(b"\0", b""):
         return replace(taken, note="colour profile other than sRGB")
     if form in ("JPEG", "MPO"):
-        if not upright:
+        if orientation != 1:
             return replace(taken, note="JPEG turned by its EXIF orientation")
+        if read_at_another_size:
+            return replace(taken, note=resized_note)
         try:
             return _from_jpeg(read_jpeg(data, path=decoded.path), pixels)
         except ImageError as error:
@@ -225,10 +260,11 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and not _has_chunk(data, b"VP8L"):
-        return replace(taken, note=LOSSY_WEBP)
+        return replace(taken, note=resized_note if read_at_another_size else LOSSY_WEBP)
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
         return replace(taken, note="lossy TIFF")
-    return replace(taken, colour="grey" if mode in ("L", "LA") else "rgb")
+    ways = read_resizings(size) if read_at_another_size else find_resizings(pixels)
+    return replace(taken, colour="grey" if mode in ("L", "LA") else "rgb", resizings=ways)
 
 
 def _from_jpeg(file: JpegFile, pixels: np.ndarray) -> Stored:

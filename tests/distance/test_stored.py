@@ -18,6 +18,7 @@ from jax_origin.images import (
     photograph_crops,
     stack_stored,
     stored_image,
+    stored_images,
     stored_pixels,
 )
 
@@ -91,6 +92,8 @@ def test_rows_averaged_alone_are_predicted():
             columns=turned.rows,
             row_weights=turned.column_weights,
             column_weights=turned.row_weights,
+            resize_rows=turned.resize_columns,
+            resize_columns=turned.resize_rows,
         )
         assert hits_and_misses(upright, targets)[0] > 0.96
 
@@ -159,3 +162,30 @@ def test_gradients_lead_into_the_set_and_end_there(distance):
     point, step = jnp.asarray(start), 1e-2 * downhill / jnp.abs(downhill).max()
     slope = jnp.sum(distance(point + step, targets) - distance(point - step, targets)) / 2
     np.testing.assert_allclose(slope, -jnp.sum(step * downhill), rtol=0.05)
+
+
+@pytest.mark.parametrize("edit", ["resize-0.75", "resize-0.5-bicubic", "crop-2"])
+def test_the_way_to_another_size_is_gone_before_comparing(edit):
+    made = images("generated")
+    files = stored_images(np.rint(255 * made).astype(np.uint8), edit)
+    plain = stored_l2(made, stack_stored([file.to_arrays() for file in files]))
+    assert plain.min() > 1e-5
+    for i, file in enumerate(files):
+        distances = [
+            float(stored_l2(made[i : i + 1], stack_stored([reading.to_arrays()]))[0])
+            for reading in file.readings()
+        ]
+        assert min(distances) < 1e-6
+
+
+def test_ways_share_a_batch_with_files_that_went_none():
+    made = images("generated")[:2]
+    pixels = np.rint(255 * made).astype(np.uint8)
+    (plain,) = stored_images(pixels[:1], "clean")
+    *_, way = stored_images(pixels[1:], "crop-2")[0].readings()
+    both = stored_l2(made, stack_stored([plain.to_arrays(), way.to_arrays()]))
+    alone = stored_l2(made[:1], stack_stored([plain.to_arrays()]))
+    assert both[0] == alone[0] == 0
+    assert both[1] < 1e-6
+    gradient = jax.grad(lambda x: stored_l1(x, stack_stored([way.to_arrays()])).sum())(made[:1])
+    assert not np.any(gradient[:, :2]) and np.any(gradient[:, 2:-2])  # What was cut off is free.

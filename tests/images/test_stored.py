@@ -79,7 +79,7 @@ def test_a_jpeg_file_is_a_box_around_its_coefficients(mode, options, colour, ave
         ("JPEG", {"exif": TURNED}, "EXIF orientation"),
         ("JPEG", {"icc_profile": LAB}, "colour profile other than sRGB"),
         ("JPEG", {"size": (16, 16)}, "resized from 24x20"),
-        ("PNG", {"size": (16, 16)}, "resized from 24x20"),
+        ("WEBP", {"size": (16, 16)}, "resized from 24x20"),
         ("WEBP", {}, "lossy WebP"),
         ("WEBP", {"exif": TURNED}, "lossy WebP"),
         ("TIFF", {"compression": "jpeg"}, "lossy TIFF"),

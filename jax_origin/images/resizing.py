@@ -1,0 +1,164 @@
+"""How an image was resized before it was stored: found in its pixels, and as a map.
+
+An image that a filter brought to its size lies, but for the rounding of grey levels, in a subspace:
+what the filter makes of so many pixels fewer. Of the usual sizes and filters the right one leaves
+no more than that rounding outside of it, and most others leave much more.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
+_READING = "bicubic"  # what `decode_image` brings files of another size to the one wanted with
+_FACTORS = (0.4, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+_MARGINS = (1, 2, 3, 4)  # pixels that are often cut off on each side
+_MOST_CUT = 1 / 8  # of a side, on each side
+_ROUNDING = 0.45  # grey levels: rounding, resizing and rounding again leaves 0.36 to 0.44
+_TIE = 0.03  # grey levels: filters as near to the best one cannot be told apart
+_LINES = 64  # rows, or columns, that are looked at
+_LENGTH = 192  # pixels of each
+_SMALLEST = 16  # pixels: shorter sides have too few numbers outside of any subspace
+
+
+class Resizing(NamedTuple):
+    """A way of an image to another size, and from there to the size that it has.
+
+    Attributes:
+      size: (h, w), the size in between.
+      there: The filter that it was brought to that size with, "lanczos", "bicubic" or "bilinear";
+        None where its middle was cut out.
+      back: The filter that it was brought back with.
+    """
+
+    size: tuple[int, int]
+    there: str | None
+    back: str
+
+    def matrices(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the way does to images of (H, W): rows [H, H] and columns [W, W].
+
+        An image X becomes ``rows @ X @ columns.T``, channel by channel, but for rounding.
+        """
+        rows, columns = (
+            _way(full, between, self.there, self.back)
+            for full, between in zip(size, self.size, strict=True)
+        )
+        return rows, columns
+
+
+def find_resizings(pixels: NDArray[np.uint8]) -> tuple[Resizing, ...]:
+    """The ways by which an image may have come to its size.
+
+    Looked for are lossless images that were resized and back, or cut to their middle and resized
+    back, by one of three filters (Pillow's; their way up is that of most libraries), both sides by
+    the same factor. Whether an image of the size in between was resized to it, which is taken to be
+    by the same filter, or cut out is not in its pixels: both are given where both may be. So are
+    filters that cannot be told apart.
+
+    Args:
+      pixels: uint8 [H, W, C].
+
+    Returns:
+      The ways; none where nothing speaks for one, and of images so smooth that all sizes would do.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < _SMALLEST:
+        return ()
+    ways = _ways(height, width)
+    rows = pixels[:: -(-height // _LINES)].transpose(1, 0, 2).reshape(width, -1)
+    columns = pixels[:, :: -(-width // _LINES)].reshape(height, -1)
+    left = np.maximum(
+        _outside(columns, tuple((h, back) for (h, _), back in ways)),
+        _outside(rows, tuple((w, back) for (_, w), back in ways)),
+    )
+    fitting = {way: rest for way, rest in zip(ways, left, strict=True) if rest < _ROUNDING}
+    if not fitting or 2 * len(fitting) > len(ways):
+        return ()
+    # Of those that leave rounding alone, the size that explains most by it.
+    size = min(size for size, _ in fitting)
+    of_size = {back: rest for (found, back), rest in fitting.items() if found == size}
+    filters = [back for back, rest in of_size.items() if rest < min(of_size.values()) + _TIE]
+    cut = height - size[0]
+    middle = cut == width - size[1] and cut % 2 == 0 and cut <= 2 * _MOST_CUT * min(height, width)
+    return tuple(
+        Resizing(size, there, back)
+        for back in filters
+        for there in ((back, None) if middle else (back,))
+    )
+
+
+def read_resizings(size: tuple[int, int]) -> tuple[Resizing, ...]:
+    """The ways of an image that was resized to a file's size, and brought back when it was read.
+
+    Which filter had brought it to the file's size is not known.
+    """
+    return tuple(Resizing(size, there, _READING) for there in _FILTERS)
+
+
+@functools.lru_cache(maxsize=64)
+def _ways(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
+    """Sizes in between, and filters back, that are looked for."""
+    sizes = [(round(height * factor), round(width * factor)) for factor in _FACTORS]
+    sizes += [(height - 2 * margin, width - 2 * margin) for margin in _MARGINS]
+    kept = [(h, w) for h, w in dict.fromkeys(sizes) if h < height and w < width]
+    return [(size, back) for size in kept for back in _FILTERS]
+
+
+def _outside(lines: NDArray[np.uint8], ways: tuple[tuple[int, str], ...]) -> NDArray[np.float64]:
+    """What of lines [side, N] is in no image of each way, grey levels: the median of the lines.
+
+    Where white or black was reached it was cut off, and spoils its line: hence the median.
+    """
+    side = len(lines)
+    basis, starts = _complements(side, ways)
+    middle = _middle(side)
+    left = basis @ lines[middle].astype(np.float32)
+    squares = np.add.reduceat(left**2, starts, axis=0)
+    counts = np.diff([*starts, len(basis)])[:, None]
+    return np.median(np.sqrt(squares / counts), axis=1)
+
+
+def _middle(side: int) -> slice:
+    first = max(0, side - _LENGTH) // 2
+    return slice(first, first + min(side, _LENGTH))
+
+
+@functools.lru_cache(maxsize=16)
+def _complements(
+    side: int, ways: tuple[tuple[int, str], ...]
+) -> tuple[NDArray[np.float32], list[int]]:
+    """Orthonormal rows of which the images of each way hold nothing; where each way's begin."""
+    parts = []
+    for size, back in ways:
+        images = _resample(size, side, back)[_middle(side)]
+        images = images[:, np.any(images, axis=0)]
+        basis, _ = np.linalg.qr(images, mode="complete")
+        # Fewer rows than columns: nothing is outside, and nothing would speak for this way.
+        parts.append(basis[:, images.shape[1] :].T if images.shape[1] < len(basis) else basis)
+    starts = np.cumsum([0, *map(len, parts[:-1])])
+    return np.concatenate(parts).astype(np.float32), starts.tolist()
+
+
+@functools.lru_cache(maxsize=256)
+def _way(full: int, between: int, there: str | None, back: str) -> NDArray[np.float32]:
+    if there is None:
+        margin = (full - between) // 2
+        into = np.eye(full)[margin : margin + between]
+    else:
+        into = _resample(full, between, there)
+    return (_resample(between, full, back) @ into).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def _resample(size: int, wanted: int, name: str) -> NDArray[np.float64]:
+    """A filter as Pillow applies it to a line of `size` pixels, [wanted, size]."""
+    lines = Image.fromarray(np.eye(size, dtype=np.float32))
+    return np.asarray(lines.resize((wanted, size), _FILTERS[name])).T.astype(np.float64)

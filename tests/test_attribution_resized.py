@@ -1,0 +1,129 @@
+"""Own images are found again after they were resized or cut, and compared with their like."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jax_origin as jo
+from jax_origin.attribution import likeness
+from jax_origin.calibration import AS_MADE
+from jax_origin.images import decode_stored, find_resizings, stored_images, stored_pixels
+from jax_origin.inversion import Descent, InversionConfig, invert
+from jax_origin.scoring import belonging_images, score_stream
+
+KEY = jax.random.key(3)
+RNG = np.random.default_rng(0)
+SHAPE = (20, 24, 3)
+WAVES = RNG.normal(0, 0.2, (10, *SHAPE)).astype(np.float32)
+
+
+def picture(waves, latents):
+    return jax.nn.sigmoid(jax.numpy.einsum("ni,ihwc->nhwc", latents, waves))
+
+
+MINE = jo.FunctionGenerator(picture, WAVES, latent_shape=(10,), image_shape=SHAPE)
+METHOD = jo.Method(
+    name="quick",
+    inversion=InversionConfig(
+        start="scaled",
+        restarts=1,
+        scales=(0.05,),
+        stages=(
+            Descent(steps=10, objective="stored_l1", learning_rate=0.2),
+            Descent(steps=12, solver="gauss_newton", tolerance=0.05),
+        ),
+        distance="stored",
+        floor=2e-6,
+        lane_block=16,
+    ),
+    floor=2e-6,
+    alpha=0.1,
+    beta=0.1,
+    conditions=("resize-0.75",),
+)
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    foreign = {"noise": RNG.integers(0, 256, (20, *SHAPE), dtype=np.uint8)}
+    return jo.calibrate(MINE, method=METHOD, num_belonging=20, foreign=foreign, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def own():
+    return belonging_images(MINE, 4, key=jax.random.key(8))
+
+
+def verdicts(images, calibration):
+    found = jo.attribute(images, MINE, calibration, key=KEY)
+    return [(verdict.verdict, verdict.condition) for verdict in found]
+
+
+def test_own_images_belong_as_made_resized_and_cut(calibration, own):
+    noise = RNG.normal(128, 25, (4, *SHAPE)).astype(np.uint8)
+    for edit, condition in (
+        ("clean", AS_MADE),
+        ("resize-0.75", "resize-0.75"),
+        ("resize-0.9-bicubic", "resize-0.75"),
+        ("crop-1", "resize-0.75"),
+        ("crop-2", "resize-0.75"),
+    ):
+        assert verdicts(stored_images(own, edit), calibration) == [("belongs", condition)] * 4
+        for verdict, compared in verdicts(stored_images(noise, edit), calibration):
+            assert verdict != "belongs" and compared == condition
+
+
+def test_arrays_and_files_are_looked_at_alike(calibration, own, tmp_path):
+    (stored,) = stored_images(own[:1], "crop-2")
+    assert verdicts(stored.pixels[None], calibration) == verdicts([stored], calibration)
+    Image.fromarray(stored.pixels).save(tmp_path / "cut.png")
+    _, read = decode_stored(tmp_path / "cut.png")
+    assert verdicts([read], calibration) == [("belongs", "resize-0.75")]
+
+
+def test_a_file_of_another_size_is_found_again(calibration, own, tmp_path):
+    image = Image.fromarray(own[0])
+    image.resize((20, 17), Image.Resampling.LANCZOS).save(tmp_path / "small.png")
+    image.resize((48, 40), Image.Resampling.LANCZOS).save(tmp_path / "large.png")
+    files = [
+        decode_stored(tmp_path / f"{name}.png", size=SHAPE[:2], resize=True)[1]
+        for name in ("small", "large")
+    ]
+    assert verdicts(files, calibration) == [("belongs", "resize-0.75"), ("belongs", AS_MADE)]
+
+
+def test_further_resized_than_any_calibrated_is_drift(calibration, own):
+    (found,) = jo.attribute(stored_images(own[:1], "resize-0.5"), MINE, calibration, key=KEY)
+    assert found.verdict == "undecided"
+    assert found.reason.startswith("drift: resized to 10x12 and back; calibrated: as made")
+
+
+def test_the_nearest_of_the_readings_counts(own):
+    (stored,) = stored_images(own[:1], "crop-2")
+    # An image that was resized is read by all ways, and as it is as well.
+    apart = invert(MINE, stored.readings(), METHOD.inversion, key=KEY).distance
+    assert len(apart) == len(stored.resizings) + 1 >= 3
+    ((index, score, found),) = score_stream(MINE, [stored], METHOD, key=KEY)
+    assert index == 0
+    assert score == float(min(apart)) < 2e-6 < 1e-4 < max(apart)
+    ((_, _, one),) = score_stream(MINE, stored_pixels(own[:1]), METHOD, key=KEY)
+    assert found.steps > one.steps
+
+
+def test_a_generator_whose_images_look_resized_is_not_compared_by_it():
+    small = jax.random.normal(jax.random.key(0), (10, 10, 12, 3))
+
+    def resized(small, latents):
+        made = jax.nn.sigmoid(jax.numpy.einsum("ni,ihwc->nhwc", latents, small))
+        return jax.image.resize(made, (len(latents), *SHAPE), "bilinear")
+
+    generator = jo.FunctionGenerator(resized, small, latent_shape=(10,), image_shape=SHAPE)
+    own = belonging_images(generator, 4, key=jax.random.key(8))
+    assert all(map(find_resizings, own))
+    foreign = {"noise": RNG.integers(0, 256, (20, *SHAPE), dtype=np.uint8)}
+    calibration = jo.calibrate(generator, method=METHOD, num_belonging=20, foreign=foreign, key=KEY)
+    assert calibration.method["looks_resized"]
+    assert likeness(own[0], calibration) == ((AS_MADE, "resize-0.75"), None)
+    found = jo.attribute(own, generator, calibration, key=KEY)
+    assert [verdict.verdict for verdict in found] == ["belongs"] * 4
