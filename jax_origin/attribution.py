@@ -22,7 +22,7 @@ from jax_origin.calibration import (
 )
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_images, edits_alike, stored_pixels
+from jax_origin.images import Stored, as_images, edits_alike, short_digest, stored_pixels
 from jax_origin.inversion import Statistics
 from jax_origin.methods import Method
 from jax_origin.scoring import Progress, learned_starts, score_stream
@@ -141,7 +141,8 @@ def attribute_stream(
     """Decides for any number of images, each as soon as it can be.
 
     An image is compared with belonging and foreign images of the conditions that would have left
-    such a file as its own; see `likeness`. Where none would, it is undecided.
+    such a file as its own; see `likeness`. Where none would, or where the calibration was made of
+    this very image, it is undecided.
 
     An image that is sure to belong is not inverted any further: the lowest loss only falls, so its
     verdict is that of the full run, and its ``score_kind`` is "upper_bound". That holds where the
@@ -262,7 +263,7 @@ class Likeness(NamedTuple):
 
     Attributes:
       conditions: Those of a calibration that would have left such a file; None for all.
-      unlike: What none of them accounts for, in words; None if nothing is.
+      unlike: What sets it apart from fresh images of all of them, in words; None if nothing does.
     """
 
     conditions: tuple[str, ...] | None
@@ -272,8 +273,9 @@ class Likeness(NamedTuple):
 def likeness(image: Any, calibration: Calibration) -> Likeness:
     """The conditions of a calibration that would have left such a file as an image's.
 
-    An image that came as an array is taken for a lossless file. The published decision knows no
-    conditions: all files are alike to it. See `jax_origin.images.edits_alike` for the rest.
+    An image that came as an array is taken for a lossless file. One that a foreign group was made
+    of is unlike fresh ones: its q proves nothing. The published decision knows no conditions, and
+    has no q: all files are alike to it. See `jax_origin.images.edits_alike` for the rest.
 
     Args:
       image: [H, W, C], or `jax_origin.images.Stored`.
@@ -285,6 +287,12 @@ def likeness(image: Any, calibration: Calibration) -> Likeness:
     names = {"clean": AS_MADE} | {edit: edit for edit in calibration.conditions}
     resized = not calibration.method.get("looks_resized", False)
     edits, unlike = edits_alike(stored, names, resized=resized)
+    if unlike is not None:
+        unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
+    if calibration.foreign_digests:
+        group = calibration.foreign_digests.get(short_digest(stored.pixels))
+        if group is not None:
+            unlike = f"the calibration's foreign group {group!r} was made of this very image"
     return Likeness(tuple(names[edit] for edit in edits) or None, unlike)
 
 
@@ -304,9 +312,7 @@ def decide_alike(
     (decision,) = decide([score], calibration, alpha=alpha, beta=beta, conditions=like.conditions)
     if like.unlike is None:
         return decision
-    calibrated = ", ".join(calibration.belonging_by_condition)
-    reason = f"{DRIFT}: {like.unlike}; calibrated: {calibrated}"
-    return decision._replace(verdict="undecided", reason=reason)
+    return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
 
 
 def check_calibration(

@@ -2,16 +2,24 @@
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from jax_origin.calibration import Calibration, CalibrationError, ForeignGroup, edited_group
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_float, as_uint8, stored_images, stored_pixels
+from jax_origin.images import (
+    Stored,
+    as_float,
+    as_uint8,
+    short_digest,
+    stored_images,
+    stored_pixels,
+)
 from jax_origin.inversion import LearnedStart, invert, learn_start
 from jax_origin.methods import Method, get_method
 from jax_origin.scoring import ROLES, Progress, belonging_images, score_images
@@ -26,15 +34,31 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 class ForeignImages(NamedTuple):
-    """Foreign images of which several come from one source.
+    """Foreign images, and what is known of them.
 
     Attributes:
       images: uint8 or float [M, H, W, C].
-      independent: Number of independent sources: crops of one photograph are one.
+      independent: Number of independent sources, where only that is known: crops of one photograph
+        are one. All images without it.
+      sources: Which source each image comes from, M names or numbers, where that is known: limits
+        on false attribution then count exactly, and ratios can be cross-fitted.
+      used_for: The choices that these images took part in, such as "recipe" or "threshold": no
+        limit is given on images that a choice has looked at.
     """
 
     images: Any
+    independent: int | None = None
+    sources: Sequence[Hashable] | None = None
+    used_for: Sequence[str] = ()
+
+
+class _Group(NamedTuple):
+    """A foreign group that is to be scored: [M, H, W, C], and what `ForeignGroup` takes."""
+
+    images: NDArray[np.float32]
     independent: int
+    sources: NDArray[np.int64] | None
+    used_for: Sequence[str]
 
 
 def calibrate(
@@ -60,7 +84,8 @@ def calibrate(
         each is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
         1/alpha - 1.
       foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
-        Attributing with a false rate of beta needs at least 1/beta - 1 in each group.
+        Attributing with a false rate of beta needs at least 1/beta - 1 in each group. Images of a
+        group that are equal to the pixel are of one source, and so are all sources that share one.
       conditions: Edits that images may have met since they were made, by their names in
         `jax_origin.images.EDITS`; those of the method without it. Belonging and foreign images are
         calibrated as they are and after each; an edited foreign group counts as another group. An
@@ -81,7 +106,8 @@ def calibrate(
     Raises:
       ValueError: If a group's images are no images of the generator's shape.
       CalibrationError: If scores are not finite, or too few for the method's rule; if the
-        reference makes images of another shape, or futility is asked for beside it.
+        reference makes images of another shape, or futility is asked for beside it; if a group's
+        sources are not one for each image.
     """
     method = get_method(method)
     num_belonging = method.num_images if num_belonging is None else num_belonging
@@ -107,12 +133,7 @@ def calibrate(
     conditions = [edit for edit in dict.fromkeys(conditions) if edit != "clean"]
     for edit in conditions:  # A wrong name is refused now, not when the images have been scored.
         _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
-    groups: dict[str, tuple[Any, int]] = {}
-    for name, images in (foreign or {}).items():
-        independent = len(images)
-        if isinstance(images, ForeignImages):
-            images, independent = images
-        groups[name] = (_fitting(images, generator, name), independent)
+    groups = {name: _group(given, generator, name) for name, given in (foreign or {}).items()}
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     belonging = belonging_images(generator, num_belonging, key=image_key)
     learners = [generator] if reference is None else [generator, reference]
@@ -152,12 +173,14 @@ def calibrate(
         edit: scores(_edited(belonging, edit), f"belonging, {edit}") for edit in conditions
     }
     foreign_groups = {}
-    for name, (images, independent) in groups.items():
-        foreign_groups[name] = ForeignGroup(scores(images, name), independent)
+    for name, group in groups.items():
+        pixels = as_uint8(group.images)
+        foreign_groups[name] = _scored(group, scores(group.images, name), pixels)
         for edit in conditions:
-            group = edited_group(name, edit)
-            edited = _edited(as_uint8(images), edit)
-            foreign_groups[group] = ForeignGroup(scores(edited, group), independent)
+            edited = _edited(pixels, edit)
+            found = scores(edited, edited_group(name, edit))
+            shown = (image.pixels for image in edited)
+            foreign_groups[edited_group(name, edit)] = _scored(group, found, shown)
     return Calibration(
         generator={
             "name": generator_name(generator),
@@ -201,6 +224,52 @@ def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:
         return stored_images(images, edit)
     except ValueError as error:
         raise CalibrationError(f"condition: {error}") from None
+
+
+def _group(given: Any, generator: GeneratorLike, name: str) -> _Group:
+    """A foreign group's images as floats of the generator's shape, and their sources."""
+    known = given if isinstance(given, ForeignImages) else ForeignImages(given)
+    images = _fitting(known.images, generator, name)
+    same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
+    num, independent = len(images), known.independent
+    if known.sources is None and independent is not None:
+        if not 1 <= independent <= num:
+            raise CalibrationError(
+                f"foreign group {name!r}: independent must be a whole number from 1 to {num}, the "
+                f"number of images; got {independent!r}"
+            )
+        return _Group(images, min(independent, int(same.max()) + 1), None, known.used_for)
+    sources = np.arange(num) if known.sources is None else _numbered(known.sources)
+    if sources.shape != same.shape or independent is not None:
+        raise CalibrationError(
+            f"foreign group {name!r}: sources must name one for each of the {num} images, and "
+            "independent, their number, be left out"
+        )
+    # Sources and different images are the nodes, the images at hand the edges between them.
+    edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
+    joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
+    independent = int(joined.max()) + 1
+    return _Group(images, independent, None if independent == num else joined, known.used_for)
+
+
+def _scored(
+    group: _Group, scores: NDArray[np.float64], shown: Iterable[NDArray[np.uint8]]
+) -> ForeignGroup:
+    """The group with scores of its images, edited or not; `shown` are their pixels."""
+    return ForeignGroup(
+        scores,
+        group.independent,
+        sources=group.sources,
+        used_for=tuple(group.used_for),
+        digests=tuple(map(short_digest, shown)),
+    )
+
+
+def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Each name's number, from 0 in the order in which they first occur."""
+    names = list(names)
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], np.int64)
 
 
 def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate
-from jax_origin.calibration import CalibrationError
+from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.images import ImageError, load_images
 from jax_origin.inversion import StartTraining, learn_start
@@ -29,6 +29,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _FOREIGN = flags.DEFINE_multi_string(
     "foreign", [], "A foreign group, name=DIR (or an npz of images); repeatable."
+)
+_USED_FOR = flags.DEFINE_multi_string(
+    "used_for",
+    [],
+    "A choice that the foreign images took part in (a recipe, a threshold), as group=WORD, or WORD "
+    "for all groups: they get no limit on false attribution; repeatable.",
 )
 _OVERRIDES = [
     flags.DEFINE_string("generator", None, "Zoo name, directory, or .safetensors file."),
@@ -55,12 +61,12 @@ def main(argv: list[str]) -> None:
             config[flag.name] = flag.value
     keep_compiled_programs(config.cache)
     try:
-        run(config, _FOREIGN.value)
+        run(config, _FOREIGN.value, _USED_FOR.value)
     except (CalibrationError, CheckpointError, ImageError) as error:
         raise SystemExit(f"calibrate: {error}") from None
 
 
-def run(config: ConfigDict, foreign: list[str]) -> None:
+def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
     """Makes the calibration that the config describes."""
     try:
         method = get_method(config.method)
@@ -92,11 +98,20 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
         images = load_images(where, size=size)
         order = jax.random.permutation(jax.random.fold_in(key, 2), len(images))
         chosen = images[order[:num_foreign]]
-        groups[name] = ForeignImages(chosen, len(chosen))
+        groups[name] = ForeignImages(chosen)
     if not foreign and config.generator in zoo_names() and method.beta is not None:
         key_of_images = jax.random.fold_in(key, 2)
         standard = standard_foreign(config.generator, num_foreign, key=key_of_images)
-        groups = {name: ForeignImages(*group) for name, group in standard.items()}
+        groups = {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
+    for entry in used_for:
+        named, given, word = entry.rpartition("=")
+        if not word or not groups or (given and named not in groups):
+            raise CalibrationError(
+                f"--used_for={entry}: write WORD, or GROUP=WORD with a group of "
+                f"{', '.join(groups) or 'those that there are (none)'}"
+            )
+        for name in [named] if given else groups:
+            groups[name] = groups[name]._replace(used_for=(*groups[name].used_for, word))
     out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
     try:  # Now, not when the work is done.
         pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +151,12 @@ def run(config: ConfigDict, foreign: list[str]) -> None:
     for name, scores in calibration.belonging_by_condition.items():
         print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
     for name, group in calibration.foreign.items():
-        print(f"{name}: {len(group.scores)} scores, {_range(group.scores)}")
+        num, sources = len(group.scores), group.independent
+        of = "" if sources == num else f", of {sources} independent sources"
+        print(f"{name}: {num} scores, {_range(group.scores)}{of}")
+    shared = shared_images({name: calibration.foreign[name] for name in groups})
+    for (one, other), num in shared.items():
+        print(f"{one} and {other} hold {num} images in common")
     print(f"wrote {out}")
 
 

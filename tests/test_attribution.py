@@ -20,7 +20,7 @@ from jax_origin import (
 )
 from jax_origin.attribution import attribute, attribute_stream, check_calibration
 from jax_origin.calibrating import ForeignImages, calibrate
-from jax_origin.calibration import accepting_score, decide
+from jax_origin.calibration import accepting_score, attribution_threshold, decide
 from jax_origin.generators import fingerprint
 from jax_origin.scoring import belonging_images, learned_starts, score_images, score_stream
 
@@ -393,6 +393,54 @@ def test_more_independent_sources_than_images_are_refused(generator, method, noi
     groups = {"noise": ForeignImages(noise[:3], 4)}
     with pytest.raises(CalibrationError, match="from 1 to 3"):
         calibrate(generator, method=method, num_belonging=1, foreign=groups, key=KEY)
+
+
+def grouped(generator, method, images, **known):
+    """The foreign group that a calibration makes of images, as they are and edited."""
+    method = dataclasses.replace(method, conditions=("jpeg-75",))
+    group = ForeignImages(images, **known)
+    calibration = calibrate(
+        generator, method=method, num_belonging=1, foreign={"photos": group}, key=KEY
+    )
+    return [calibration.foreign[name] for name in ("photos", "photos after jpeg-75")]
+
+
+def test_sources_and_choices_are_carried_to_all_edits(generator, method, noise):
+    names = ["sea", "town", "sea", "wood", "town", "sea"]
+    for group in grouped(generator, method, noise[:6], sources=names, used_for=["recipe"]):
+        assert group.independent == 3 and group.used_for == ("recipe",)
+        assert group.sources.tolist() == [0, 1, 0, 2, 1, 0]
+        assert group.counting_scores().size == 3
+        with pytest.raises(ValueError, match="was used for recipe"):
+            attribution_threshold({"photos": group}, rate=0.9)
+
+
+@pytest.mark.parametrize(
+    ("order", "known", "sources"),
+    [
+        ([0, 1, 2, 3], {}, None),
+        ([0, 1, 0, 2], {}, [0, 1, 0, 2]),
+        ([0, 1, 0, 2], {"sources": [7, 7, 8, 9]}, [0, 0, 0, 1]),
+        ([0, 1, 1, 0], {"sources": "abcd"}, [0, 1, 1, 0]),
+    ],
+)
+def test_equal_images_are_of_one_source(generator, method, noise, order, known, sources):
+    group, edited = grouped(generator, method, noise[order], **known)
+    assert group.scores.size == 4 and len(set(group.digests)) == len(set(order))
+    assert group.independent == edited.independent == (len(set(sources)) if sources else 4)
+    for each in (group, edited):
+        assert (each.sources is None) if sources is None else (each.sources.tolist() == sources)
+
+
+def test_a_number_of_sources_counts_no_image_twice(generator, method, noise):
+    group, _ = grouped(generator, method, noise[[0, 1, 0, 1]], independent=3)
+    assert (group.independent, group.sources) == (2, None)
+
+
+@pytest.mark.parametrize("known", [{"sources": [1, 2]}, {"sources": [1, 2, 3], "independent": 3}])
+def test_sources_that_do_not_fit_the_images_are_refused(generator, method, noise, known):
+    with pytest.raises(CalibrationError, match="'photos': sources must name one for each of the 3"):
+        grouped(generator, method, noise[:3], **known)
 
 
 def test_ronan_s_bound_is_the_published_one(generator, method, own):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jax_origin import Descent, InversionConfig, Method, attribute, calibrate
 from jax_origin.attribution import decide_alike, likeness
-from jax_origin.calibration import AS_MADE
+from jax_origin.calibration import AS_MADE, Calibration
 from jax_origin.images import decode_bytes, stored_image, stored_images
 from jax_origin.scoring import belonging_images
 
@@ -111,3 +111,31 @@ def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_sto
     assert likeness(jpeg, published) == (None, None)
     found = decide_alike(1.0, likeness(jpeg, published), published, alpha=0.05)
     assert found.verdict == "foreign"
+
+
+def test_an_image_that_the_calibration_was_made_of_is_undecided(
+    tmp_path, generator, under_storage, noise
+):
+    under_storage.save(tmp_path / "calibration.json")
+    loaded = Calibration.load(tmp_path / "calibration.json")
+    fresh = 255 - noise[:1]
+    for edit, group in (("clean", "noise"), ("jpeg-90", "noise after jpeg-90")):
+        images = [*stored_images(noise[7:8], edit), *stored_images(fresh, edit)]
+        known, other = attribute(images, generator, loaded, key=KEY, alpha=0.05, beta=0.05)
+        assert (known.verdict, known.score_kind) == ("undecided", "full")
+        assert known.reason == (
+            f"drift: the calibration's foreign group {group!r} was made of this very image"
+        )
+        assert other.verdict == "foreign"
+    (as_floats,) = attribute(noise[7:8] / np.float32(255), generator, loaded, key=KEY)
+    assert as_floats.reason.startswith("drift: the calibration's foreign group 'noise'")
+
+
+def test_a_calibration_without_digests_knows_no_image(generator, under_storage, noise):
+    old = {
+        name: dataclasses.replace(group, digests=())
+        for name, group in under_storage.foreign.items()
+    }
+    without = dataclasses.replace(under_storage, foreign=old)
+    assert "digests" not in old["noise"].to_json()
+    assert verdicts(noise[7:8], generator, without) == [("foreign", AS_MADE)]

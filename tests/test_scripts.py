@@ -70,7 +70,7 @@ def folder(tmp_path_factory) -> Path:
 
 CALIBRATE = [
     *("calibrate.py", "--generator=tiny", "--num_belonging=20", "--foreign", "photos=photos"),
-    *("--method=origin", "--seed=4", "--config.cache=cache"),
+    *("--method=origin", "--seed=4", "--config.cache=cache", "--used_for=photos=recipe"),
 ]
 
 
@@ -110,6 +110,7 @@ def test_calibrate_writes_a_calibration(folder, calibrated):
         name: len(group.scores) for name, group in calibration.foreign.items()
     } == dict.fromkeys(("photos", *(f"photos after {edit}" for edit in edits)), 20)
     assert calibration.belonging.max() < 1e-3 < calibration.foreign["photos"].scores.min()
+    assert {group.used_for for group in calibration.foreign.values()} == {("recipe",)}
     # The encoder that its descents start from lies beside it.
     assert set(calibration.start) == {"generator", "sha256"}
     assert (folder / "made/calibration.start.safetensors").stat().st_size > 100_000
@@ -326,6 +327,10 @@ MISTAKES = {
     "unknown generator to calibrate": (
         ["calibrate.py", "--generator=stylegan9", "--out=refused"],
         "calibrate: stylegan9: no such generator; the zoo has ",
+    ),
+    "choice that a foreign group took part in which there is not": (
+        ["calibrate.py", GENERATOR, "--foreign=a=photos", "--used_for=b=recipe", "--out=refused"],
+        "calibrate: --used_for=b=recipe: write WORD, or GROUP=WORD with a group of a",
     ),
     "foreign named twice": (
         ["calibrate.py", GENERATOR, "--foreign=a=photos", "--foreign=a=photos", "--out=refused"],

@@ -67,6 +67,7 @@ from jax_origin.calibration.false_attribution import (
 )
 from jax_origin.calibration.foreign import (
     ForeignGroup,
+    shared_images,
 )
 from jax_origin.calibration.indistinguishable import (
     Comparison,
@@ -167,6 +168,7 @@ __all__ = [
     "require_full_scores",
     "scores_needed",
     "scores_under",
+    "shared_images",
     "start_path",
     "tippett",
     "upper_limit",

@@ -1,5 +1,6 @@
 """A calibration: the scores of images of known origin, and what they were computed with."""
 
+import functools
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration.errors import CalibrationError
-from jax_origin.calibration.foreign import ForeignGroup, sound_scores
+from jax_origin.calibration.foreign import ForeignGroup, is_number, listed_scores, sound_scores
 from jax_origin.calibration.rule import RULES, build_rule
 from jax_origin.checkpoints import CheckpointError, read_safetensors, write_safetensors
 from jax_origin.files import atomic_write
@@ -136,6 +137,11 @@ class Calibration:
         """The rule's options by name; none unless the method has them."""
         return dict(self.method.get("rule_options", {}))
 
+    @functools.cached_property
+    def foreign_digests(self) -> dict[str, str]:
+        """The images that the foreign groups are known to be made of: digest to group's name."""
+        return {digest: name for name, group in self.foreign.items() for digest in group.digests}
+
     @property
     def digest(self) -> str:
         """SHA-256 of the calibration's canonical JSON (sorted, without spaces), in hex."""
@@ -206,7 +212,7 @@ class Calibration:
                     f"has unknown fields: {', '.join(map(repr, unknown))}; {_REMEDY}"
                 )
             fields = {name: content[name] for name in _FILE_FIELDS}
-            fields["belonging"] = _listed_scores(content["belonging"], "belonging scores")
+            fields["belonging"] = listed_scores(content["belonging"], "belonging scores")
             fields["foreign"] = _listed_groups(content["foreign"])
             fields["conditions"] = _listed_conditions(content["conditions"])
             if fields["start"] is not None:
@@ -257,7 +263,7 @@ class Calibration:
         content |= {name: getattr(self, name) for name in _FILE_FIELDS}
         content["belonging"] = self.belonging.tolist()
         content["conditions"] = {name: s.tolist() for name, s in self.conditions.items()}
-        content["foreign"] = {name: _plain_group(group) for name, group in self.foreign.items()}
+        content["foreign"] = {name: group.to_json() for name, group in self.foreign.items()}
         return content
 
 
@@ -302,10 +308,6 @@ def _is_int(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
-    return _is_int(value) or isinstance(value, float)
-
-
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -315,7 +317,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _is_rate(value: Any) -> bool:
-    return _is_number(value) and 0 < value < 1
+    return is_number(value) and 0 < value < 1
 
 
 # Each field's test, and what the field must be in words.
@@ -335,7 +337,7 @@ _METHOD_FIELDS: _Fields = {
     "decision": (lambda v: v in DECISIONS, f"one of {', '.join(DECISIONS)}"),
     "alpha": (_is_rate, "between 0 and 1"),
     "beta": (lambda v: v is None or _is_rate(v), "between 0 and 1, or null"),
-    "floor": (lambda v: _is_number(v) and v >= 0, "a number, 0 or more"),
+    "floor": (lambda v: is_number(v) and v >= 0, "a number, 0 or more"),
     "reference": (lambda v: v is None or _is_text(v), "a fingerprint or null"),
 }
 _PLAIN_FIELDS: _Fields = {
@@ -368,42 +370,13 @@ def _plain_json(value: Any, name: str) -> dict[str, Any]:
     return copied
 
 
-def _listed_scores(values: Any, name: str) -> NDArray[np.float64]:
-    if not isinstance(values, list) or not all(_is_number(value) for value in values):
-        raise CalibrationError(f"{name} must be a list of numbers")
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        raise CalibrationError(f"{name} hold a number too large to be a score") from None
-
-
-def _plain_group(group: ForeignGroup) -> dict[str, Any]:
-    """Returns a group as plain JSON; what it does not have is left out, as in older files."""
-    plain: dict[str, Any] = {"independent": group.independent, "scores": group.scores.tolist()}
-    if group.sources is not None:
-        plain["sources"] = group.sources.tolist()
-    if group.used_for:
-        plain["used_for"] = list(group.used_for)
-    return plain
-
-
 def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
     if not isinstance(groups, dict):
         raise CalibrationError("foreign must hold foreign groups by name")
     read = {}
     for name, group in groups.items():
-        needed = {"scores", "independent"}
-        if not isinstance(group, dict) or not needed <= set(group) <= needed | _OPTIONAL:
-            raise CalibrationError(
-                f"foreign group {name!r} must hold scores and independent, and may hold "
-                f"{' and '.join(sorted(_OPTIONAL))}"
-            )
         try:
-            scores = _listed_scores(group["scores"], "foreign scores")
-            optional = {field: group[field] for field in _OPTIONAL & set(group)}
-            if not all(isinstance(value, list) for value in optional.values()):
-                raise CalibrationError("sources and used_for must be lists")
-            read[name] = ForeignGroup(scores, group["independent"], **optional)
+            read[name] = ForeignGroup.from_json(group)
         except CalibrationError as error:
             raise CalibrationError(f"foreign group {name!r}: {error}") from None
     return read
@@ -413,10 +386,7 @@ def _listed_conditions(conditions: Any) -> dict[str, NDArray[np.float64]]:
     if not isinstance(conditions, dict):
         raise CalibrationError("conditions must hold belonging scores by edit")
     named = {name: f"belonging scores after {name!r}" for name in conditions}
-    return {name: _listed_scores(conditions[name], words) for name, words in named.items()}
-
-
-_OPTIONAL = {"sources", "used_for"}
+    return {name: listed_scores(conditions[name], words) for name, words in named.items()}
 
 
 def _read_json(where: str) -> Any:

@@ -109,7 +109,7 @@ def _verdict(
                 "image of its own would, or one of an origin that was not calibrated"
             )
         elif reason and reason.startswith(DRIFT):
-            why = f"no image that was calibrated is stored as this one is ({reason})"
+            why = f"what was calibrated says nothing of an image like this one ({reason})"
         else:
             why = reason or "no reason was given"
         return [f"The verdict is undecided: {why}.", "An undecided image is not called foreign."]

@@ -1,6 +1,8 @@
 """A group of foreign scores: where they come from, how many count, and what they were used for."""
 
 import dataclasses
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as short_repr
 from typing import Any
@@ -24,12 +26,15 @@ class ForeignGroup:
         different values as `independent`; None where only their number is known.
       used_for: the choices that these scores took part in, in words of the caller's ("threshold",
         "recipe"). A bound on false attribution holds only on scores that no choice used.
+      digests: a short digest of each image's pixels, M words of text, by which an image is known
+        that the group was made of; none where they were not recorded.
     """
 
     scores: NDArray[np.float64]
     independent: int
     sources: NDArray[np.int64] | None = field(default=None, kw_only=True)
     used_for: tuple[str, ...] = field(default=(), kw_only=True)
+    digests: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores", sound_scores(self.scores, "foreign scores"))
@@ -47,6 +52,48 @@ class ForeignGroup:
                 f"used_for must hold words, one for each choice; got {short_repr(words)}"
             )
         object.__setattr__(self, "used_for", tuple(sorted(set(words))))
+        digests: Any = self.digests
+        if isinstance(digests, str) or not all(
+            isinstance(word, str) and word.split() == [word] for word in digests
+        ):
+            raise CalibrationError("digests must hold a word for each foreign score")
+        if digests and len(digests) != self.scores.size:
+            raise CalibrationError(
+                f"digests are of {len(digests)} images, scores of {self.scores.size}"
+            )
+        object.__setattr__(self, "digests", tuple(digests))
+
+    @classmethod
+    def from_json(cls, plain: Any) -> "ForeignGroup":
+        """Reads a group from what `to_json` gave.
+
+        Raises:
+          CalibrationError: it is no such group.
+        """
+        needed = {"scores", "independent"}
+        if not isinstance(plain, dict) or not needed <= set(plain) <= needed | _OPTIONAL:
+            raise CalibrationError(
+                f"must hold scores and independent, and may hold {', '.join(sorted(_OPTIONAL))}"
+            )
+        optional = {name: plain[name] for name in _OPTIONAL & set(plain)}
+        if not all(isinstance(optional.get(name, []), list) for name in ("sources", "used_for")):
+            raise CalibrationError("sources and used_for must be lists")
+        if not isinstance(optional.get("digests", ""), str):
+            raise CalibrationError("digests must be text")
+        optional["digests"] = optional.get("digests", "").split()
+        scores = listed_scores(plain["scores"], "foreign scores")
+        return cls(scores, plain["independent"], **optional)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the group as plain JSON; what it does not have is left out."""
+        plain: dict[str, Any] = {"independent": self.independent, "scores": self.scores.tolist()}
+        if self.sources is not None:
+            plain["sources"] = self.sources.tolist()
+        if self.used_for:
+            plain["used_for"] = list(self.used_for)
+        if self.digests:
+            plain["digests"] = " ".join(self.digests)  # a list of them would be twice as long
+        return plain
 
     def marked(self, choice: str) -> "ForeignGroup":
         """Returns the group with one more choice that its scores took part in."""
@@ -96,6 +143,7 @@ class ForeignGroup:
             int(np.unique(index).size),
             sources=index,
             used_for=self.used_for,
+            digests=tuple(itertools.compress(self.digests, chosen)),
         )
 
     def num_false(self, accepting: float) -> int:
@@ -113,7 +161,8 @@ class ForeignGroup:
 
     def _content(self) -> tuple[object, ...]:
         sources = None if self.sources is None else self.sources.tobytes()
-        return self.independent, (self.scores + 0.0).tobytes(), sources, self.used_for
+        scores = (self.scores + 0.0).tobytes()
+        return self.independent, scores, sources, self.used_for, self.digests
 
     def _sound_sources(self, sources: ArrayLike) -> NDArray[np.int64]:
         array = np.array(sources)
@@ -130,6 +179,20 @@ class ForeignGroup:
         array = array.astype(np.int64)
         array.flags.writeable = False
         return array
+
+
+def shared_images(foreign: Mapping[str, ForeignGroup]) -> dict[tuple[str, str], int]:
+    """How many images two foreign groups hold in common, as far as their digests are known.
+
+    The limits of such groups hold, each by itself and all at once; but what is found of one of them
+    says little about the other.
+
+    Returns:
+      The number by the names of each pair that has any.
+    """
+    pairs = itertools.combinations(foreign, 2)
+    common = {(a, b): {*foreign[a].digests} & {*foreign[b].digests} for a, b in pairs}
+    return {pair: len(images) for pair, images in common.items() if images}
 
 
 def sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -159,3 +222,25 @@ def sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
             )
     array.flags.writeable = False
     return array
+
+
+def listed_scores(values: Any, name: str) -> NDArray[np.float64]:
+    """Returns scores from plain JSON, float64 [N]; see `sound_scores` for what is checked later.
+
+    Raises:
+      CalibrationError: they are no list of numbers, or one is too large for a float.
+    """
+    if not isinstance(values, list) or not all(is_number(value) for value in values):
+        raise CalibrationError(f"{name} must be a list of numbers")
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise CalibrationError(f"{name} hold a number too large to be a score") from None
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from JSON is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_OPTIONAL = {"sources", "used_for", "digests"}

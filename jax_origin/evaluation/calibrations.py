@@ -82,7 +82,7 @@ class MissingCalibration:
             return {}
         key = jax.random.fold_in(jax.random.key(self.seed), _FOREIGN)
         groups = standard_foreign(self.inspected, self.num, key=key, generators=self.generators)
-        return {name: ForeignImages(*group) for name, group in groups.items()}
+        return {name: ForeignImages(images, sources=s) for name, (images, s) in groups.items()}
 
     @property
     def evaluations(self) -> int:

@@ -2,7 +2,7 @@
 
 from jax_origin.images.ahead import map_ahead
 from jax_origin.images.alike import Alike, edits_alike
-from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256
+from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256, short_digest
 from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
 from jax_origin.images.edits import (
     DEFAULT_CONDITIONS,
@@ -54,6 +54,7 @@ __all__ = [
     "photograph_crops",
     "pixels_sha256",
     "save_png",
+    "short_digest",
     "stack_stored",
     "stored_image",
     "stored_images",

@@ -1,7 +1,7 @@
 """Images of known origin, made on the spot: for the zoo's calibrations and its demonstration."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -21,7 +21,7 @@ def standard_foreign(
     *,
     key: jax.Array,
     generators: Mapping[str, GeneratorLike] | None = None,
-) -> dict[str, tuple[NDArray[np.uint8], int]]:
+) -> dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]:
     """Foreign groups for a generator: all others of its image shape, and photographs.
 
     Args:
@@ -32,7 +32,8 @@ def standard_foreign(
         it ships calibrations of: the others are origins that no calibration knows.
 
     Returns:
-      Group name to (uint8 [num, H, W, C], number of independent sources).
+      Group name to (uint8 [num, H, W, C], the source of each image): a photograph's name, or a
+      number for each image that a generator made.
     """
     if generators is None:
         generators = _zoo(name)
@@ -74,16 +75,16 @@ def _groups(
     key: jax.Array,
     part: str,
     generators: Mapping[str, GeneratorLike],
-) -> dict[str, tuple[NDArray[np.uint8], int]]:
+) -> dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]:
     shape = tuple(generators[name].image_shape)
-    groups = {}
+    groups: dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]] = {}
     for other, generator in generators.items():
         if other != name and tuple(generator.image_shape) == shape:
-            groups[other] = (_samples(generator, other, num, key), num)
+            groups[other] = (_samples(generator, other, num, key), range(num))
     if shape[2] == 3:
         seed = int(jax.random.key_data(key)[-1])
         crops, sources = photograph_crops(num, (shape[0], shape[1]), seed=seed, part=part)
-        groups[PHOTOGRAPHS] = (crops, len(set(sources)))
+        groups[PHOTOGRAPHS] = (crops, sources)
     return groups
 
 

@@ -256,7 +256,10 @@ def test_weights_that_are_not_those_of_the_digest_are_refused():
 
 
 def test_sources_marks_and_the_rules_options_are_kept_and_older_files_lack_them(tmp_path):
-    group = ForeignGroup([0.7, 0.9, 0.8], 2, sources=[4, 4, 9], used_for=("threshold",))
+    digests = ("0a", "0b", "0c")
+    group = ForeignGroup(
+        [0.7, 0.9, 0.8], 2, sources=[4, 4, 9], used_for=("threshold",), digests=digests
+    )
     options = method(rule_options={"confidence": 0.95})
     saved = calibrated(foreign={"photos": group}, **options)
     saved.save(tmp_path / "a.json")
@@ -264,6 +267,7 @@ def test_sources_marks_and_the_rules_options_are_kept_and_older_files_lack_them(
     assert loaded == saved and loaded.digest == saved.digest
     assert loaded.foreign["photos"] == group
     assert loaded.foreign["photos"].sources.tolist() == [4, 4, 9]
+    assert loaded.foreign_digests == dict.fromkeys(digests, "photos")
     assert loaded.rule_options == {"confidence": 0.95}
     assert saved != calibrated(foreign={"photos": group.marked("recipe")}, **options)
     calibrated().save(tmp_path / "b.json")
@@ -352,7 +356,7 @@ def test_independent_sources_are_counted_among_the_scores(independent):
         (lambda c: c.update(belonging=[-1]), "belonging scores hold 1 negative"),
         (lambda c: c.update(belonging=[]), "there are no belonging scores"),
         (lambda c: c.update(foreign=[]), "foreign must hold foreign groups"),
-        (lambda c: c["foreign"].update(vae=[1]), "foreign group 'vae' must hold scores and"),
+        (lambda c: c["foreign"].update(vae=[1]), "foreign group 'vae': must hold scores and"),
         (
             lambda c: c["foreign"]["photos"].update(scores=[-1, 1]),
             "foreign group 'photos': foreign scores hold 1 negative",
@@ -370,8 +374,16 @@ def test_independent_sources_are_counted_among_the_scores(independent):
             "foreign group 'photos': sources and used_for must be lists",
         ),
         (
+            lambda c: c["foreign"]["photos"].update(digests="0a 0b 0c"),
+            "foreign group 'photos': digests are of 3 images, scores of 2",
+        ),
+        (
+            lambda c: c["foreign"]["photos"].update(digests=["0a", "0b"]),
+            "foreign group 'photos': digests must be text",
+        ),
+        (
             lambda c: c["foreign"]["photos"].update(weight=1),
-            "may hold sources and used_for",
+            "may hold digests, sources, used_for",
         ),
         (lambda c: c["method"].pop("floor"), "method lacks floor"),
         (lambda c: c["method"].update(alpha="x\ny" * 1000), "method.alpha must be between"),

@@ -116,7 +116,7 @@ def test_a_reason_of_another_kind_is_repeated():
     text = explain(
         Decision(0.5, 0.01, "undecided", "drift: lossy WebP; calibrated: ..."), calibration
     )
-    assert "no image that was calibrated is stored as this one is (drift: lossy WebP" in text
+    assert "calibrated says nothing of an image like this one (drift: lossy WebP" in text
 
 
 @pytest.mark.parametrize(("score", "verdict"), [(0.05, "made it"), (0.5, "did not make it")])

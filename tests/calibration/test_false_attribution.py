@@ -12,6 +12,7 @@ from jax_origin.calibration import (
     false_attribution_limits,
     limits_of_q,
     negatives_needed,
+    shared_images,
     upper_limit,
 )
 
@@ -220,8 +221,21 @@ def test_wrong_input_is_named(build, message):
         ({"sources": [3, 3]}, "sources name 1 different sources, independent says 2"),
         ({"used_for": "threshold"}, "used_for must hold words"),
         ({"used_for": [""]}, "used_for must hold words"),
+        ({"digests": "0a"}, "digests must hold a word for each"),
+        ({"digests": ["0a", "0 b"]}, "digests must hold a word for each"),
+        ({"digests": ["0a"]}, "digests are of 1 images, scores of 2"),
     ],
 )
 def test_unsound_groups_are_refused(options, message):
     with pytest.raises(CalibrationError, match=message):
         group([0.1, 0.2], **options)
+
+
+def test_images_that_two_groups_have_in_common_are_counted():
+    groups = {
+        "a": group([1, 2, 3], digests=["x", "y", "z"]),
+        "b": group([1, 2, 3], digests=["z", "w", "x"]),
+        "c": group([1], digests=["q"]),
+        "old": group([1]),
+    }
+    assert shared_images(groups) == {("a", "b"): 2}

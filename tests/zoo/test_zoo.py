@@ -59,10 +59,10 @@ def test_calibration_derived_again(name):
     num = METHODS["origin"].num_images
     groups = {"belonging": belonging_images(generator, num, key=jax.random.fold_in(key, 0))}
     wanted = {"belonging": calibration.belonging}
-    for group, (images, independent) in standard_foreign(
+    for group, (images, sources) in standard_foreign(
         name, num, key=jax.random.fold_in(key, 2)
     ).items():
-        assert calibration.foreign[group].independent == independent
+        assert calibration.foreign[group].independent == len(set(sources))
         groups[group], wanted[group] = images, calibration.foreign[group].scores
     # Three images of a group need no block of 64 lanes; a small one takes a fifth of the time.
     inversion = dataclasses.replace(Method.from_dict(calibration.method).inversion, lane_block=4)
