@@ -1,6 +1,6 @@
 """Like with like: which of a calibration's scores an image is compared with, and the best fit."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,25 +110,35 @@ def q_over_groups(
     Raises:
       ValueError: no group, or scores that are not numbers.
     """
-    clamped = np.maximum(as_scores(scores, "scores"), floor)
-    found: dict[Hashable, NDArray[np.float64]] = {}
+    lows = {}
     for key, group in foreign.items():
-        lows = np.sort(np.maximum(as_scores(group, "foreign scores"), floor))
-        if not lows.size:
+        lows[key] = np.sort(np.maximum(as_scores(group, "foreign scores"), floor))
+        if not lows[key].size:
             raise ValueError(f"foreign group {key!r} has no scores")
-        at_or_below = np.searchsorted(lows, clamped, side="right").astype(np.float64)
-        found[key] = (1.0 + at_or_below) / (lows.size + 1.0)
-    return best_fit(found)
-
-
-def best_fit(found: Mapping[Any, NDArray[np.float64]]) -> Fit:
-    """The largest of several p-values [N], and what it was found for.
-
-    Raises:
-      ValueError: there are none.
-    """
-    if not found:
+    if not lows:
         raise ValueError("there is nothing to compare with: give scores of at least one condition")
-    keys, values = list(found), np.stack(list(found.values()))
-    best = values.argmax(axis=0)
-    return Fit(values.max(axis=0), [keys[i] for i in best])
+    # q changes at foreign scores alone: it is found at these, and looked up for any number of
+    # scores. Those under all foreign scores come first.
+    steps = np.concatenate([[-np.inf], np.unique(np.concatenate(list(lows.values())))])
+    ranks = [(1.0 + np.searchsorted(s, steps, side="right"), s.size + 1.0) for s in lows.values()]
+    q, best = largest([np.asarray(rank / num, np.float64) for rank, num in ranks])
+    clamped = np.maximum(as_scores(scores, "scores"), floor)
+    place = np.searchsorted(steps, clamped, side="right") - 1
+    keys = list(lows)
+    which = np.empty(steps.size, object)
+    for i, index in enumerate(best):
+        which[i] = keys[index]
+    return Fit(q[place], which[place].tolist())
+
+
+def largest(values: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The largest of several arrays [N], at least one, and which of them has it, the first if many.
+
+    Returns:
+      float64 [N], and whole numbers [N].
+    """
+    most, which = values[0].copy(), np.zeros(values[0].shape, np.intp)
+    for index, array in enumerate(values[1:], start=1):
+        larger = array > most
+        most[larger], which[larger] = array[larger], index
+    return most, which

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
-from jax_origin.calibration.conditions import best_fit, compared_with, q_over_groups
+from jax_origin.calibration.conditions import compared_with, largest, q_over_groups
 from jax_origin.calibration.rule import (
     Rule,
     as_scores,
@@ -114,7 +114,7 @@ def decide(
     """
     p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
     qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
-    rows = zip(p.tolist(), qs, codes.tolist(), fitting, strict=True)
+    rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
     return [
         Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
         for p, q, code, condition in rows
@@ -147,7 +147,7 @@ def decide_arrays(
     p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
     verdicts = np.array([verdict for verdict, _ in outcomes])
     reasons = np.array([reason for _, reason in outcomes], dtype=object)
-    return Decisions(p, q, verdicts[codes], reasons[codes], np.array(fitting, dtype=str))
+    return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
 
 
 def accepting_score(
@@ -207,7 +207,7 @@ def _decided(
     NDArray[np.float64] | None,
     NDArray[np.int_],
     list[_Outcome],
-    list[str],
+    NDArray[np.str_],
 ]:
     """Returns p, q, each image's outcome as an index into those that can occur, and conditions."""
     alpha, beta = _rates(calibration, alpha, beta)
@@ -217,12 +217,12 @@ def _decided(
     belonging, groups = compared_with(calibration, conditions)
     foreign = {name: np.maximum(group.scores, floor) for name, group in groups.items()}
     rules = _rules(calibration, belonging)
-    p, fitting = best_fit({name: rule.p_value(clamped) for name, rule in rules.items()})
+    names = list(rules)
+    p, fitting = largest([rule.p_value(clamped) for rule in rules.values()])
     # Of several that it fits, the one whose own images score lowest says most of it.
-    lowest_first = sorted(rules, key=lambda name: float(np.median(belonging[name])))
+    lowest_first = sorted(names, key=lambda name: float(np.median(belonging[name])))
     for name in reversed(lowest_first):
-        fit = clamped <= rules[name].threshold(alpha)
-        fitting = [name if now else before for now, before in zip(fit, fitting, strict=True)]
+        fitting[clamped <= rules[name].threshold(alpha)] = names.index(name)
     # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
     accepting = max(rule.threshold(alpha) for rule in rules.values())
     fits = clamped <= accepting
@@ -238,7 +238,7 @@ def _decided(
         if beta is None:
             raise ValueError("beta is not in the calibration's method: give beta")
         codes, outcomes = _on_both(clamped, fits, foreign, beta, short_of_belonging)
-    return p, q, codes, outcomes, fitting
+    return p, q, codes, outcomes, np.array(names)[fitting]
 
 
 def _rules(

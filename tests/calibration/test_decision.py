@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import time
 
@@ -17,6 +18,7 @@ from jax_origin.calibration import (
     accepting_score,
     decide,
     decide_arrays,
+    edited_group,
 )
 
 
@@ -307,7 +309,12 @@ def test_arrays_say_what_single_decisions_say(rule, foreign):
 
 
 def test_a_million_scores_are_decided_in_under_two_seconds():
-    calibration = calibrated(BELONGING, {"photos": PHOTOS, "vae": PHOTOS})
+    edits = ("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30", "webp-80", "resize-0.75")
+    edited = [edited_group(name, edit) for name in ("photos", "vae", "dcgan") for edit in edits]
+    calibration = dataclasses.replace(
+        calibrated(BELONGING, dict.fromkeys(["photos", "vae", "dcgan", *edited], PHOTOS)),
+        conditions=dict.fromkeys(edits, BELONGING),
+    )
     scores = np.random.default_rng(0).random(1_000_000)
     start = time.process_time()  # Of this process: other work on the machine does not count.
     decisions = decide_arrays(scores, calibration)
