@@ -84,7 +84,15 @@ METHODS = {
             floor=2e-6,
         ),
         floor=2e-6,
-        conditions=("resize-0.75", "webp-80", "jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
+        conditions=(
+            "resize-0.75",
+            "resize-0.5",
+            "webp-80",
+            "jpeg-90",
+            "jpeg-75",
+            "jpeg-50",
+            "jpeg-30",
+        ),
         num_images=200,
     ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
