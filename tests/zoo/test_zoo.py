@@ -22,7 +22,7 @@ def test_members_and_sizes():
     sizes = [path.stat().st_size for path in ZOO.glob("*/*.safetensors")]
     assert len(sizes) == len(NAMES) + len(CALIBRATED)  # weights, and learned starts
     assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} == set(CALIBRATED)
-    assert {"ddim-cifar10", *CALIBRATED} <= set(NAMES)
+    assert {"ddim-cifar10", "consistency-cifar10", *CALIBRATED} == set(NAMES)
     assert zoo_names(calibrated="ronan") == CALIBRATED
     assert max(sizes) <= 3_000_000
     assert sum(sizes) <= 30_000_000
