@@ -11,7 +11,12 @@ TPR and FPR are those of the calibrations named here. One edit, or a chain of tw
 import ml_collections
 
 from jax_origin.evaluation.settings import evaluation_config
-from jax_origin.images import DEFAULT_CONDITIONS
+
+EDITS = (
+    *("clean", "jpeg-90", "jpeg-75", "webp-80"),
+    *("resize-0.75", "resize-0.5", "resize-0.9-bicubic"),  # the last one is not calibrated
+    *("crop-1", "crop-3"),  # nor are these
+)
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -19,5 +24,5 @@ def get_config() -> ml_collections.ConfigDict:
     config = evaluation_config()
     config.title = "All images edited alike"
     config.methods = ("origin",)
-    config.edits = DEFAULT_CONDITIONS
+    config.edits = EDITS
     return config

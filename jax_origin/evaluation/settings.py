@@ -41,7 +41,9 @@ def evaluation_config() -> ml_collections.ConfigDict:
     config.calibration_sizes = ()
     config.alphas = (0.01, 0.05, 0.1)  # rates of false exclusion asked for there
     config.picture = "scores"  # or "methods", or "sizes": see benchmarks/evaluation_picture.py
-    config.seed = 0  # test images and starting points, apart from any calibration's
+    # Test images and starting points, apart from any calibration's. The recipe was chosen with the
+    # images of seeds 0 and 1 in sight; those of 2 were first looked at when it was settled.
+    config.seed = 2
     config.cache = "~/.cache/jax_origin"  # learned starts, compiled programs; "": none are kept
     return config
 
