@@ -5,7 +5,6 @@ from jax_origin.images.alike import Alike, edits_alike
 from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256, short_digest
 from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
 from jax_origin.images.edits import (
-    DEFAULT_CONDITIONS,
     EDITS,
     EditStep,
     edit_images,
@@ -28,7 +27,6 @@ from jax_origin.images.stored import (
 )
 
 __all__ = [
-    "DEFAULT_CONDITIONS",
     "EDITS",
     "SUFFIXES",
     "Alike",

@@ -19,18 +19,6 @@ from jax_origin.images.arrays import pixels_sha256
 from jax_origin.images.decode import decode_bytes
 from jax_origin.images.stored import Stored, stored_image, stored_pixels
 
-DEFAULT_CONDITIONS = (
-    "clean",
-    "jpeg-95",
-    "jpeg-90",
-    "jpeg-75",
-    "jpeg-50",
-    "webp-80",
-    "resize-0.75",
-    "crop-1",
-)
-"""Edits that images often meet."""
-
 
 class EditStep(NamedTuple):
     """One step of an edit.
