@@ -41,6 +41,8 @@ from jax_origin.evaluation.protocol import (
     comparisons,
     evaluate,
 )
+from jax_origin.evaluation.ratio_costs import ratio_cost_rows
+from jax_origin.evaluation.resplits import resplit_rows
 from jax_origin.evaluation.result_table import result_table
 from jax_origin.evaluation.sampling import ProtocolError, generated_images
 from jax_origin.files import atomic_write
@@ -106,10 +108,10 @@ def run(config: ConfigDict, *, out: str) -> None:
     evaluations = sum(comparison.evaluations for comparison in compared)
     with tqdm.tqdm(total=evaluations, unit="evaluation", unit_scale=True) as bar:
         result = evaluate(compared, cache=cache, seed=seed, progress=bar.update)
-    if config.calibration_sizes:
-        result["sizes"] = [
-            row for comparison in compared for row in _size_rows(config, comparison, cache)
-        ]
+    parts = ["sizes"] if config.calibration_sizes else []
+    parts += ["resplits", "ratio_costs"] if config.resplits else []
+    for part in parts:
+        result[part] = [row for each in compared for row in _rows(part, config, each, cache)]
     settings = {**config.to_dict(), "methods": [method.name for method in methods]}
     written = {
         "seed": seed,
@@ -168,17 +170,31 @@ def _calibration(
         return missing.make(folder, progress=bar.update)
 
 
-def _size_rows(config: ConfigDict, comparison: Comparison, cache: str) -> Iterator[dict[str, Any]]:
+def _rows(
+    part: str, config: ConfigDict, comparison: Comparison, cache: str
+) -> Iterator[dict[str, Any]]:
+    """What is found from a comparison's scores alone, for one more table."""
     scores = comparison_scores(comparison, cache=cache, seed=config.seed)
-    for row in calibration_size_rows(
-        scores[comparison.inspected].score,
-        {group: scores[group].score for group in comparison.foreign},
-        nums=config.calibration_sizes,
-        alphas=config.alphas,
-        floor=comparison.method.floor,
-        seed=config.seed,
-    ):
-        yield {"inspected": comparison.inspected, "method": comparison.method.name, **row}
+    own = scores[comparison.inspected].score
+    foreign = {group: scores[group].score for group in comparison.foreign}
+    seed, floor = config.seed, comparison.method.floor
+    if part == "sizes":
+        nums, alphas = config.calibration_sizes, config.alphas
+        rows = calibration_size_rows(own, foreign, nums=nums, alphas=alphas, floor=floor, seed=seed)
+    elif part == "resplits":
+        rows = resplit_rows(
+            comparison.calibration,
+            own,
+            foreign,
+            resplits=config.resplits,
+            rate=config.resplit_rate,
+            seed=seed,
+        )
+    else:
+        rows = ratio_cost_rows(own, foreign, floor=floor, seed=seed)
+    names = {"inspected": comparison.inspected, "method": comparison.method.name}
+    for row in rows:
+        yield {**names, "edit": comparison.edit, **row}
 
 
 def _draw(result: dict[str, Any], path: str) -> bool:

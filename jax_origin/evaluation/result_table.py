@@ -4,22 +4,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jax_origin.evaluation.protocol import MIXED
+from jax_origin.evaluation.ratio_costs import SHARES
 
 
 def result_table(result: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """The rows and the summary as tables to read, rates in percent.
 
-    A column of edits stands in them where images were edited. A table of calibration sizes follows
-    where there are any.
+    A column of edits stands in them where images were edited. Tables of calibration sizes, of
+    random halves and of the cost of likelihood ratios follow where there are any.
 
     Args:
-      result: As `jax_origin.evaluation.protocol.evaluate` returns it; its ``sizes``, if any, are
-        rows of `jax_origin.evaluation.calibration_size`, with inspected and method.
+      result: As `jax_origin.evaluation.protocol.evaluate` returns it; its ``sizes``, ``resplits``
+        and ``ratio_costs``, if any, are rows of the modules `calibration_size`, `resplits` and
+        `ratio_costs`, with inspected and method.
 
     Returns:
       Tables in Markdown, columns aligned, with an empty line between them.
     """
-    parts = (("rows", _ROWS), ("summary", _SUMMARY), ("sizes", _SIZES))
+    parts = (
+        *(("rows", _ROWS), ("summary", _SUMMARY), ("sizes", _SIZES)),
+        *(("resplits", _RESPLITS), ("ratio_costs", _RATIO_COSTS)),
+    )
     return "\n\n".join(_table(result[part], columns) for part, columns in parts if part in result)
 
 
@@ -97,6 +102,37 @@ _SIZES: _Columns = (
     ("fpr_high", "95%", ".1%"),
     ("group", "of", "s"),
     ("excluded_if_normal", "excluded, if normal", ".2%"),
+)
+_RESPLITS: _Columns = (
+    *_NAMES,
+    ("group", "group", "s"),
+    ("n", "n", "d"),
+    ("m", "m", "d"),
+    ("belongs", "attributed", ".1%"),
+    ("belongs_low", "2.5%", ".1%"),
+    ("belongs_high", "97.5%", ".1%"),
+    ("ranked", "p or q <= rate", ".1%"),
+    ("limit_low", "2.5% by law", ".1%"),
+    ("limit_high", "97.5% by law", ".1%"),
+    ("inside", "inside", ".1%"),
+    ("kept", "errors within", ".1%"),
+    ("held_out", "attributed, left out", ".1%"),
+    ("held_out_low", "2.5%", ".1%"),
+    ("held_out_high", "97.5%", ".1%"),
+)
+_RATIO_COSTS: _Columns = (
+    *_NAMES,
+    ("group", "against", "s"),
+    ("n", "n", "d"),
+    ("m", "m", "d"),
+    ("cllr", "Cllr", ".4f"),
+    ("cllr_low", "2.5%", ".4f"),
+    ("cllr_high", "97.5%", ".4f"),
+    ("discrimination", "discrimination", ".4f"),
+    ("calibration", "calibration", ".4f"),
+    ("left_out", "left out", ".4f"),
+    *((f"unrecovered_{share:g}", f"{share:.0%} lost", ".4f") for share in SHARES),
+    ("tolerated", "tolerated", ".2%"),
 )
 
 

@@ -229,6 +229,20 @@ def test_a_calibration_that_was_made_is_found_again(evaluate, tmp_path):
     assert sorted((path, path.stat().st_size) for path in made[0].parent.iterdir()) == known
 
 
+def test_random_halves_and_the_cost_of_ratios(evaluate, tmp_path):
+    names = ("cifake", "cifar10-test", "tiny-imagenet")
+    none = " ".join(f"'--config.sets[\"{name}\"]='" for name in names)
+    rates = "--config.num_images=20 --config.resplits=3 --config.resplit_rate=0.2"
+    result = evaluate("../evidence", f"{none} {rates} {RONAN}")
+    for part, first in (("resplits", [None]), ("ratio_costs", [])):
+        rows = [row for row in result[part] if row["inspected"] == ALL[0]]
+        assert [row["group"] for row in rows] == [*first, *ALL[1:]]
+        assert {(row["method"], row["edit"], row["n"]) for row in rows} == {
+            ("ronan", "clean", 20 if part == "ratio_costs" else 10)
+        }
+    check_files(result, tmp_path)
+
+
 def test_a_shipped_calibration_is_used_for_the_method_it_was_made_with(evaluate):
     result = evaluate("training_data", f"--limit_steps={max_steps()}")
     by_method = {each["method"]: each["file"] for each in result["calibrations"]}
