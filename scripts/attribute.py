@@ -28,28 +28,24 @@ from jax_origin.audit import (
     attribute_files,
     begin_run,
     count_table,
+    demonstration_files,
     explanations,
+    own_files,
     plan_table,
     read_all_records,
-    records_name,
     statistics_line,
     verdict_table,
     write_contact_sheet,
 )
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command, define_processes, overridden
 from jax_origin.images import ImageError, as_uint8, decode_image, find_images, save_png
 from jax_origin.inversion import Engine, Statistics
 from jax_origin.methods import Method
-from jax_origin.runtime import (
-    ClusterError,
-    join_processes,
-    keep_compiled_programs,
-    own_share,
-    wait_for_all,
-)
+from jax_origin.runtime import ClusterError, keep_compiled_programs, wait_for_all
 from jax_origin.scoring import learned_starts
-from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
+from jax_origin.zoo import calibration_path, load_generator, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 _CONFIG = config_flags.DEFINE_config_file(
@@ -73,32 +69,17 @@ _OVERRIDES = [
 _EXPLAIN = flags.DEFINE_bool("explain", False, "Print each verdict in plain words as well.")
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Say what it would take, and stop.")
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a trace of the run.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.", 1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this one is.", 0)
+_join_processes = define_processes()
 _ERRORS = (CalibrationError, CheckpointError, ClusterError, ImageError, RecordError, RunError)
 
 
-def main(argv: list[str]) -> None:
+@command("attribute", *_ERRORS)
+def main() -> None:
     """Reads the flags, runs, and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
-    config = _CONFIG.value
-    for flag in _OVERRIDES:
-        if flag.value is not None:
-            config[flag.name] = flag.value
-    try:
-        keep_compiled_programs(config.cache)
-        if _DISTRIBUTED.value:
-            join_processes(
-                coordinator=_COORDINATOR.value,
-                num_processes=_NUM_PROCESSES.value,
-                process_id=_PROCESS_ID.value,
-            )
-        run(config, dry_run=_DRY_RUN.value, profile=_PROFILE.value)
-    except _ERRORS as error:
-        raise SystemExit(f"attribute: {error}") from None
+    config = overridden(_CONFIG.value, _OVERRIDES)
+    keep_compiled_programs(config.cache)
+    _join_processes()
+    run(config, dry_run=_DRY_RUN.value, profile=_PROFILE.value)
 
 
 def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None) -> None:
@@ -149,24 +130,14 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
         },
     )
     if where is None:
-        where = str(workdir / "images")
-        if jax.process_index() == 0:
-            examples = demonstration_images(generator.name, key=jax.random.fold_in(key, 3))
-            for group, images in examples.items():
-                for i, pixels in enumerate(images):
-                    save_png(f"{where}/{group}/{i:03d}.png", pixels)
-        wait_for_all("images")
-        paths = find_images(where)
+        paths = demonstration_files(workdir / "images", generator.name, key=key)
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
     statistics = Statistics()
-    # What any process wrote in an earlier run is done; all have read it before one writes.
-    done = read_all_records(workdir)
-    wait_for_all("resume")
-    waiting = own_share([path for path in paths if path not in done])
+    waiting, records_path = own_files(paths, workdir)
     evaluations = method.inversion.evaluations(generator.latent_shape)
     evaluations *= 1 if reference is None else 2
     with (
-        RecordWriter(workdir / records_name(jax.process_index(), jax.process_count())) as writer,
+        RecordWriter(records_path) as writer,
         jax.profiler.trace(profile) if profile else contextlib.nullcontext(),
         tqdm.tqdm(total=len(waiting) * evaluations, unit="evaluation") as bar,
     ):
@@ -203,7 +174,7 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
         size = generator.image_shape[:2]
         rows = [_sheet_row(records[i], size, _reconstruction(workdir, i)) for i in shown.values()]
         write_contact_sheet(sheet, rows, title=f"{generator.name}, {method.name}")
-        print(f"\nverdicts: {writer.path}\npictures: {sheet}")
+        print(f"\nverdicts: {records_path}\npictures: {sheet}")
     if statistics.images:
         print(statistics_line(statistics))
 

@@ -25,30 +25,25 @@ from jax_origin.audit import (
     attribute_files,
     begin_run,
     combine,
+    demonstration_files,
     findings_report,
     findings_table,
     folder_table,
     open_candidates,
-    read_all_records,
+    own_files,
     read_results,
-    records_name,
     tell_apart,
     truth_line,
     write_findings,
 )
 from jax_origin.calibration import CalibrationError
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command, define_processes, overridden
 from jax_origin.files import atomic_write
-from jax_origin.images import ImageError, find_images, save_png
+from jax_origin.images import ImageError, find_images
 from jax_origin.methods import Method
-from jax_origin.runtime import (
-    ClusterError,
-    join_processes,
-    keep_compiled_programs,
-    own_share,
-    wait_for_all,
-)
-from jax_origin.zoo import demonstration_images, load_generator, zoo_names
+from jax_origin.runtime import ClusterError, keep_compiled_programs, wait_for_all
+from jax_origin.zoo import load_generator, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 _CONFIG = config_flags.DEFINE_config_file(
@@ -67,34 +62,19 @@ _OVERRIDES = [
     flags.DEFINE_integer("seed", None, "For starting points and the demonstration's images."),
 ]
 _PLOTS = flags.DEFINE_bool("plots", False, "Draw Tippett and PAV plots; needs Matplotlib.")
-_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Be one of several processes.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0.")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "How many processes there are.", 1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this one is.", 0)
+_join_processes = define_processes()
 _ERRORS = (CalibrationError, CheckpointError, ClusterError, ImageError, RecordError, RunError)
 
 
-def main(argv: list[str]) -> None:
+@command("audit", *_ERRORS)
+def main() -> None:
     """Reads the flags, runs, and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
-    config = _CONFIG.value
-    for flag in _OVERRIDES:
-        if flag.value is not None:
-            config[flag.name] = flag.value
+    config = overridden(_CONFIG.value, _OVERRIDES)
     if _CANDIDATES.value:
         config.candidates = tuple(_CANDIDATES.value)
-    try:
-        keep_compiled_programs(config.cache)
-        if _DISTRIBUTED.value:
-            join_processes(
-                coordinator=_COORDINATOR.value,
-                num_processes=_NUM_PROCESSES.value,
-                process_id=_PROCESS_ID.value,
-            )
-        run(config, plots=_PLOTS.value)
-    except _ERRORS as error:
-        raise SystemExit(f"audit: {error}") from None
+    keep_compiled_programs(config.cache)
+    _join_processes()
+    run(config, plots=_PLOTS.value)
 
 
 def run(config: ConfigDict, *, plots: bool = False) -> None:
@@ -113,8 +93,7 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
     own = [candidate.source for candidate in candidates]
     if config.images is None and not {*own} <= {*zoo_names()}:
         raise ImageError("--images", "say which images the candidates are to be tried on")
-    where = str(out / "images") if config.images is None else config.images
-    paths = [] if config.images is None else find_images(where)
+    paths = [] if config.images is None else find_images(config.images)
     for candidate in candidates:
         begin_run(
             out / candidate.folder,
@@ -126,14 +105,7 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
         )
     key = jax.random.key(config.seed)
     if config.images is None:
-        if jax.process_index() == 0:
-            key_of_images = jax.random.fold_in(key, 3)
-            examples = demonstration_images(own[0], own=12, others=12, key=key_of_images)
-            for group, images in examples.items():
-                for i, pixels in enumerate(images):
-                    save_png(f"{where}/{group}/{i:03d}.png", pixels)
-        wait_for_all("images")
-        paths = find_images(where)
+        paths = demonstration_files(out / "images", own[0], others=12, key=key)
     for candidate in candidates:
         _examine(paths, candidate, config, key=key)
     if jax.process_index() > 0:
@@ -162,15 +134,12 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
 def _examine(paths: list[str], candidate: Candidate, config: ConfigDict, *, key: jax.Array) -> None:
     """Gives each image that has none its record under the candidate."""
     folder = pathlib.Path(config.out) / candidate.folder
-    # What any process wrote in an earlier run is done; all have read it before one writes.
-    done = read_all_records(folder)
-    wait_for_all(f"resume {candidate.name}")
-    waiting = own_share([path for path in paths if path not in done])
+    waiting, records_path = own_files(paths, folder)
     method = Method.from_dict(candidate.calibration.method)
     evaluations = method.inversion.evaluations(candidate.calibration.generator["latent_shape"])
     total = len(waiting) * evaluations
     with (
-        RecordWriter(folder / records_name(jax.process_index(), jax.process_count())) as writer,
+        RecordWriter(records_path) as writer,
         tqdm.tqdm(total=total, unit="evaluation", desc=candidate.name) as bar,
     ):
         outcomes = attribute_files(

@@ -23,6 +23,7 @@ from ml_collections import config_flags
 
 from jax_origin.calibration import CalibrationError
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command
 from jax_origin.evaluation.benchmark import BenchmarkError, Row, measured_on, row_line
 from jax_origin.evaluation.benchmark_peers import Peer
 from jax_origin.evaluation.benchmark_recovery import mark_choice, recovery_table
@@ -57,18 +58,13 @@ _CALIBRATIONS = flags.DEFINE_string(
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "No more images, steps or repeats than this anywhere: for trying it out.", 1
 )
-_ERRORS = (BenchmarkError, CalibrationError, CheckpointError, ImageError)
 _PEER_ROWS = "vs_ronan_recipe, vs_batched_torch, learned_start_pays_after"
 
 
-def main(argv: list[str]) -> None:
+@command("benchmark", BenchmarkError, CalibrationError, CheckpointError, ImageError)
+def main() -> None:
     """Reads the flags, measures, and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
-    try:
-        run(_SUITE.value, out=_OUT.value, limit=_LIMIT.value)
-    except _ERRORS as error:
-        raise SystemExit(f"benchmark: {error}") from None
+    run(_SUITE.value, out=_OUT.value, limit=_LIMIT.value)
 
 
 def run(suite: str, *, out: str, limit: int | None) -> None:

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict, config_flags
 from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command, overridden
 from jax_origin.images import ImageError, load_images
 from jax_origin.inversion import StartTraining, learn_start
 from jax_origin.methods import get_method
@@ -51,19 +52,12 @@ _OVERRIDES = [
 ]
 
 
-def main(argv: list[str]) -> None:
+@command("calibrate", CalibrationError, CheckpointError, ImageError)
+def main() -> None:
     """Reads the flags, calibrates, and saves."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
-    config = _CONFIG.value
-    for flag in _OVERRIDES:
-        if flag.value is not None:
-            config[flag.name] = flag.value
+    config = overridden(_CONFIG.value, _OVERRIDES)
     keep_compiled_programs(config.cache)
-    try:
-        run(config, _FOREIGN.value, _USED_FOR.value)
-    except (CalibrationError, CheckpointError, ImageError) as error:
-        raise SystemExit(f"calibrate: {error}") from None
+    run(config, _FOREIGN.value, _USED_FOR.value)
 
 
 def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from absl import app, flags
 
 from jax_origin.checkpoints import Checkpoint, CheckpointError, hub, read_checkpoint
+from jax_origin.command import command
 from jax_origin.generators import KINDS, open_generator
 from jax_origin.generators.storage import WEIGHTS, convert_checkpoint
 
@@ -35,20 +36,16 @@ _VERIFY = flags.DEFINE_bool("verify", False, "Compare with what PyTorch reads.")
 _TOLERANCE = 1e-3
 
 
-def main(argv: list[str]) -> None:
+@command("convert_checkpoint", CheckpointError, OSError)
+def main() -> None:
     """Reads the flags, converts, and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
     try:
         config = json.loads(_CONFIG.value)
         if not isinstance(config, dict):
             raise ValueError("not an object")
     except ValueError as error:
-        raise SystemExit(f"convert_checkpoint: --config={_CONFIG.value}: {error}") from None
-    try:
-        _convert(config)
-    except (CheckpointError, OSError) as error:
-        raise SystemExit(f"convert_checkpoint: {error}") from None
+        raise CheckpointError(f"--config={_CONFIG.value}: {error}") from None
+    _convert(config)
 
 
 def _convert(config: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from ml_collections import ConfigDict, config_flags
 from jax_origin.audit import RecordError
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command
 from jax_origin.evaluation.benchmark_recovery import start_of
 from jax_origin.evaluation.calibration_size import calibration_size_rows
 from jax_origin.evaluation.calibrations import MissingCalibration, find_calibration
@@ -64,18 +65,13 @@ _LIMIT = flags.DEFINE_integer("limit", None, "Use only so many images of each gr
 _LIMIT_STEPS = flags.DEFINE_integer(
     "limit_steps", None, "No stage of any method is longer than this: for trying it out.", 1
 )
-_ERRORS = (CalibrationError, CheckpointError, ImageError, ProtocolError, RecordError)
 
 
-def main(argv: list[str]) -> None:
+@command("evaluate", CalibrationError, CheckpointError, ImageError, ProtocolError, RecordError)
+def main() -> None:
     """Reads the flags, evaluates, and prints."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
     keep_compiled_programs(_CONFIG.value.cache)
-    try:
-        run(_CONFIG.value, out=_OUT.value)
-    except _ERRORS as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    run(_CONFIG.value, out=_OUT.value)
 
 
 def run(config: ConfigDict, *, out: str) -> None:

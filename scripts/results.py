@@ -7,6 +7,7 @@ import pathlib
 
 from absl import app, flags
 
+from jax_origin.command import command
 from jax_origin.evaluation.results_section import ResultsError, results_section, with_results
 from jax_origin.files import atomic_write
 
@@ -17,19 +18,16 @@ _RESULTS = flags.DEFINE_string(
 _README = flags.DEFINE_string("readme", str(_ROOT / "README.md"), "The text that is changed.")
 
 
-def main(argv: list[str]) -> None:
+@command("results", ResultsError)
+def main() -> None:
     """Makes the section, puts it in its place, and says so."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
     try:
         before = pathlib.Path(_README.value).read_text(encoding="utf-8")
         text = with_results(before, results_section(_RESULTS.value))
         with atomic_write(_README.value) as path:
             pathlib.Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise SystemExit(f"results: {_README.value}: {error.strerror}") from None
-    except ResultsError as error:
-        raise SystemExit(f"results: {error}") from None
+        raise ResultsError(f"{_README.value}: {error.strerror}") from None
     print(f"{_README.value}: {'as it was' if text == before else 'rewritten'}")
 
 

@@ -6,6 +6,7 @@ python scripts/rule_sizes.py --out=docs/rule_sizes.md
 import tqdm
 from absl import app, flags
 
+from jax_origin.command import command
 from jax_origin.evaluation.rule_sizes import rule_sizes, size_table
 from jax_origin.files import atomic_write
 
@@ -16,18 +17,13 @@ _KDE_DRAWS = flags.DEFINE_integer("kde_draws", 1_000, "The same for the kde rule
 _SEED = flags.DEFINE_integer("seed", 0, "Of the random numbers.", 0)
 
 
-def main(argv: list[str]) -> None:
+@command("rule_sizes", ValueError)
+def main() -> None:
     """Simulates, writes the table and says where."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; is a flag's value missing its '='?")
     entries = rule_sizes(
         alpha=_ALPHA.value, draws=_DRAWS.value, kde_draws=_KDE_DRAWS.value, seed=_SEED.value
     )
-    try:
-        sizes = list(tqdm.tqdm(entries, unit="entry"))
-        text = size_table(sizes, alpha=_ALPHA.value)
-    except ValueError as error:
-        raise SystemExit(f"rule_sizes: {error}") from None
+    text = size_table(list(tqdm.tqdm(entries, unit="entry")), alpha=_ALPHA.value)
     with atomic_write(_OUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
     print(f"wrote {_OUT.value}")

@@ -16,6 +16,7 @@ from flax import nnx
 from ml_collections import config_flags
 
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.command import command
 from jax_origin.generators import KINDS, save_generator
 from jax_origin.images import ImageError, load_images, save_png
 from jax_origin.training import TASKS, ConsistencyTask, TrainingError, train
@@ -27,17 +28,13 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+@command("train_generator", CheckpointError, ImageError, TrainingError)
+def main() -> None:
     """Reads the flags, trains, and saves."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}")
     logging.set_verbosity(logging.WARNING)  # the checkpointer reports each rename at INFO
     config = _CONFIG.value
     workdir = pathlib.Path(_WORKDIR.value or f"runs/train/{config.name}")
-    try:
-        _train(config, workdir)
-    except (CheckpointError, ImageError, TrainingError) as error:
-        raise SystemExit(f"train_generator: {error}") from None
+    _train(config, workdir)
     print(f"wrote {workdir / 'generator'}")
 
 

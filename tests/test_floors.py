@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 # The parts of the package, lowest floor first. A part imports its own floor and those below it.
 FLOORS = (
-    {"files", "images", "distance", "checkpoints", "runtime"},
+    {"files", "images", "distance", "checkpoints", "runtime", "command"},
     {"generators", "zoo"},
     {"inversion", "training"},
     {"score"},

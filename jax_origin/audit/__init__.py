@@ -10,7 +10,14 @@ from jax_origin.audit.findings import (
     read_results,
     write_findings,
 )
-from jax_origin.audit.job import FileVerdict, RunError, attribute_files, begin_run
+from jax_origin.audit.job import (
+    FileVerdict,
+    RunError,
+    attribute_files,
+    begin_run,
+    demonstration_files,
+    own_files,
+)
 from jax_origin.audit.record import (
     RecordError,
     RecordWriter,
@@ -41,11 +48,13 @@ __all__ = [
     "begin_run",
     "combine",
     "count_table",
+    "demonstration_files",
     "explanations",
     "findings_report",
     "findings_table",
     "folder_table",
     "open_candidates",
+    "own_files",
     "plan_table",
     "read_all_records",
     "read_records",

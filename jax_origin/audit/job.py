@@ -10,12 +10,22 @@ from typing import Any
 import jax
 
 from jax_origin.attribution import Verdict, attribute_stream
-from jax_origin.audit.record import RecordWriter
+from jax_origin.audit.record import RecordWriter, read_all_records, records_name
 from jax_origin.calibration import Calibration
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import DecodedImage, ImageError, Stored, decode_stored, map_ahead
+from jax_origin.images import (
+    DecodedImage,
+    ImageError,
+    Stored,
+    decode_stored,
+    find_images,
+    map_ahead,
+    save_png,
+)
 from jax_origin.inversion import Statistics
+from jax_origin.runtime import own_share, wait_for_all
+from jax_origin.zoo import demonstration_images
 
 
 class RunError(ValueError):
@@ -74,6 +84,52 @@ def begin_run(workdir: str | os.PathLike, settings: Mapping[str, Any]) -> None:
     if names:
         changes = ", ".join(f"{n} was {before.get(n)!r}, is {settings.get(n)!r}" for n in names)
         raise RunError(f"{workdir} holds another run ({changes}): choose another workdir")
+
+
+def demonstration_files(
+    folder: str | os.PathLike[str], name: str, *, key: jax.Array, others: int = 8
+) -> list[str]:
+    """Writes images to try a zoo generator on; of several processes, the first one does.
+
+    Args:
+      folder: Where they go, a folder for each group.
+      name: The generator's name in the zoo.
+      key: The run's key.
+      others: How many images of each group but the generator's own.
+
+    Returns:
+      The files.
+    """
+    if jax.process_index() == 0:
+        images_key = jax.random.fold_in(key, 3)
+        for group, images in demonstration_images(name, others=others, key=images_key).items():
+            for i, pixels in enumerate(images):
+                save_png(f"{os.fspath(folder)}/{group}/{i:03d}.png", pixels)
+    wait_for_all("images")
+    return find_images(os.fspath(folder))
+
+
+def own_files(
+    paths: Iterable[str], workdir: str | os.PathLike[str]
+) -> tuple[list[str], pathlib.Path]:
+    """What is left of a run for this process, and where it writes records: call it once a run.
+
+    Args:
+      paths: The run's files.
+      workdir: The run's folder.
+
+    Returns:
+      This process's share of the files that have no record yet, and its file of records.
+
+    Raises:
+      RecordError: If a file of records in the folder cannot be read.
+    """
+    # What any process wrote in an earlier run is done; all have read it before one writes.
+    done = read_all_records(workdir)
+    wait_for_all("resume")
+    waiting = own_share([path for path in paths if path not in done])
+    name = records_name(jax.process_index(), jax.process_count())
+    return waiting, pathlib.Path(workdir) / name
 
 
 def attribute_files(
