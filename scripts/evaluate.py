@@ -35,9 +35,9 @@ from jax_origin.evaluation.chosen import (
     chosen_reference,
     chosen_sets,
 )
+from jax_origin.evaluation.circumstances import circumstances
 from jax_origin.evaluation.protocol import (
     Comparison,
-    circumstances,
     comparison_scores,
     comparisons,
     evaluate,

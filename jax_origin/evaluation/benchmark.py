@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jax_origin.attribution import Verdict, attribute_stream
 from jax_origin.calibration import Calibration
-from jax_origin.evaluation.protocol import circumstances
+from jax_origin.evaluation.circumstances import circumstances
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import load_images, photograph_crops
 from jax_origin.inversion import Statistics

@@ -5,14 +5,10 @@ Both may be edited, alike, before they are scored. `comparisons` says what is co
 """
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import os
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +17,7 @@ from jax_origin.calibration import Calibration
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
 from jax_origin.evaluation.score_cache import GroupScores, cached_scores
-from jax_origin.generators import GeneratorLike, fingerprint
+from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, stored_images
 from jax_origin.methods import Method
 from jax_origin.score import SCORES
@@ -325,54 +321,6 @@ def comparison_summary(
     }
 
 
-def circumstances(compared: Sequence[Comparison]) -> dict[str, Any]:
-    """What the measures depend on besides the settings, as plain JSON.
-
-    Args:
-      compared: What was compared.
-
-    Returns:
-      machine, versions, generators (fingerprint by name), methods (settings by name), calibrations
-      (digest, file's name, the foreign groups that it knew and the reference's fingerprint) and
-      images (number and SHA-256 by group; "group, edit" where they were edited).
-    """
-    groups = {
-        name if each.edit == "clean" else f"{name}, {each.edit}": images
-        for each in compared
-        for name, images in each.groups.items()
-    }
-    calibrated = {(each.inspected, each.method.name): each for each in compared}
-    return {
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "cpus": os.cpu_count(),
-            "backend": jax.default_backend(),
-            "devices": [device.device_kind for device in jax.devices()],
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in _PACKAGES},
-        },
-        "generators": {each.inspected: fingerprint(each.generator) for each in calibrated.values()},
-        "methods": {each.method.name: each.method.to_dict() for each in compared},
-        "calibrations": [
-            {
-                "inspected": each.inspected,
-                "method": each.method.name,
-                "digest": each.calibration.digest,
-                "file": os.path.basename(each.calibration.path),
-                "foreign": list(each.calibration.foreign),
-                "reference": each.calibration.method["reference"],
-            }
-            for each in calibrated.values()
-        ],
-        "images": {
-            name: {"num": len(images), "sha256": hashlib.sha256(_bytes(images)).hexdigest()}
-            for name, images in groups.items()
-        },
-    }
-
-
 def _verdicts(
     comparison: Comparison, images: Images | list[Stored], scores: NDArray[np.float64]
 ) -> list[str]:
@@ -388,12 +336,6 @@ def _quantiles(scores: NDArray[np.float64]) -> list[float | None]:
     return [float(f"{score:.4g}") if np.isfinite(score) else None for score in found]
 
 
-def _bytes(images: Images | list[Stored]) -> bytes:
-    """The pixels, one image after the other."""
-    shown = (image.pixels if isinstance(image, Stored) else image for image in images)
-    return b"".join(pixels.tobytes() for pixels in shown)
-
-
 def _edited(images: Images, edit: str) -> Images | list[Stored]:
     if edit == "clean":
         return images  # They need not be RGB.
@@ -405,6 +347,3 @@ def _edited(images: Images, edit: str) -> Images | list[Stored]:
         return [image for (image,) in each]
     except ValueError as error:
         raise ProtocolError(str(error)) from None
-
-
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pillow")

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,8 @@ import numpy as np
 import optax
 
 from jax_origin.distance import DISTANCES, OBJECTIVES, TO_STORED
-from jax_origin.inversion.solver import SECOND_ORDER, FirstOrder, Solver
+from jax_origin.inversion.least_squares import LEAST_SQUARES
+from jax_origin.inversion.solver import LBFGS, FirstOrder, Solver
 from jax_origin.inversion.start import STARTS
 
 SCHEDULES = {
@@ -19,6 +20,9 @@ SCHEDULES = {
     "cosine": optax.cosine_decay_schedule,
 }
 """How the learning rate goes over the steps of a descent."""
+
+SECOND_ORDER: dict[str, Callable[..., Solver]] = {**LEAST_SQUARES, "lbfgs": LBFGS}
+"""Solvers that are no optax optimiser with a learning rate, by name."""
 
 DRIVERS = ("auto", "host", "scan")
 COMPUTE = ("float32", "bfloat16")
@@ -77,7 +81,7 @@ class Descent:
     @property
     def least_squares(self) -> bool:
         """Whether the solver has no objective but the distance's residual."""
-        return self.solver in ("levenberg_marquardt", "gauss_newton")
+        return self.solver in LEAST_SQUARES
 
     def make_solver(self, distance: str) -> Solver:
         """The solver that these settings name; it tracks the distance of this name."""

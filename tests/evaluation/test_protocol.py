@@ -14,9 +14,9 @@ import jax_origin.calibrating
 from jax_origin import Calibration, CalibrationError, FunctionGenerator, ImageError, calibrate
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evaluation import score_cache
+from jax_origin.evaluation.circumstances import circumstances
 from jax_origin.evaluation.protocol import (
     Comparison,
-    circumstances,
     comparisons,
     evaluate,
 )

@@ -10,8 +10,9 @@ from jax_origin import Descent, FunctionGenerator, InversionConfig, invert
 from jax_origin.distance import DISTANCES
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
-from jax_origin.inversion import solver as solver_module
-from jax_origin.inversion.solver import LBFGS, FirstOrder, GaussNewton, LevenbergMarquardt
+from jax_origin.inversion import least_squares
+from jax_origin.inversion.least_squares import LEAST_SQUARES, GaussNewton, LevenbergMarquardt
+from jax_origin.inversion.solver import LBFGS, FirstOrder
 
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
 KEY = jax.random.key(0)
@@ -27,7 +28,6 @@ MAKE = {
     "levenberg_marquardt": lambda distance="l2": LevenbergMarquardt(distance=distance),
     "gauss_newton": lambda distance="l2": GaussNewton(distance=distance),
 }
-LEAST_SQUARES = ("levenberg_marquardt", "gauss_newton")
 
 
 def linear(latents):
@@ -111,7 +111,7 @@ def test_jacobians_in_groups_give_what_they_give_at_once(monkeypatch):
     of_a_lane = 4 * 5 * 48
     # Six lanes, at most 6, 4, 2 and 1 at once: as many of these as divide them, one at the least.
     for limit in (6 * of_a_lane, 5 * of_a_lane - 1, 2 * of_a_lane, 1):
-        monkeypatch.setattr(solver_module, "JACOBIAN_BYTES", limit)
+        monkeypatch.setattr(least_squares, "JACOBIAN_BYTES", limit)
         together.append(set())
         found[limit] = descend(
             LevenbergMarquardt(distance="l2", updates=2), render, TARGETS, LATENTS, 3

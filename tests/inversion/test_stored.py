@@ -13,7 +13,7 @@ from jax_origin.distance import stored_l2
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8, decode_bytes, stack_stored, stored_image
 from jax_origin.inversion import Engine
-from jax_origin.inversion.solver import SECOND_ORDER
+from jax_origin.inversion.settings import SECOND_ORDER
 
 KEY = jax.random.key(0)
 WAYS = (
