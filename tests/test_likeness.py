@@ -1,4 +1,4 @@
-"""An image is compared with images that are stored as it is, and with no others."""
+"""Files, from calibration to verdict: an image is compared with images stored as it is."""
 
 import dataclasses
 import io
@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin import Descent, InversionConfig, Method, attribute, calibrate
+from jax_origin import (
+    CalibrationError,
+    Descent,
+    InversionConfig,
+    Method,
+    attribute,
+    calibrate,
+)
 from jax_origin.attribution import decide_alike, likeness
+from jax_origin.audit import explanations
 from jax_origin.calibration import AS_MADE, Calibration
-from jax_origin.images import decode_bytes, stored_image, stored_images
+from jax_origin.images import decode_bytes, decode_stored, stored_image, stored_images
 from jax_origin.scoring import belonging_images
 
 KEY = jax.random.key(7)
@@ -52,13 +60,41 @@ def verdicts(images, generator, calibration, **options):
     return [(verdict.verdict, verdict.condition) for verdict in found]
 
 
+def test_own_and_foreign_images_are_scored_as_made_and_after_each_edit(under_storage, tmp_path):
+    edits = ["jpeg-90", "jpeg-50"]
+    assert list(under_storage.conditions) == edits
+    groups = ("noise", "other")
+    edited = [f"{group} after {edit}" for group in groups for edit in edits]
+    assert set(under_storage.foreign) == {*groups, *edited}
+    own = under_storage.belonging_by_condition.values()
+    foreign = (group.scores for group in under_storage.foreign.values())
+    assert all(len(scores) == 60 for scores in (*own, *foreign))
+    under_storage.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json") == under_storage
+
+
+def test_conditions_can_be_others_or_none(generator):
+    def conditions(*edits):
+        made = calibrate(generator, method=STORED, num_belonging=2, conditions=edits, key=KEY)
+        return list(made.conditions)
+
+    assert conditions() == []
+    assert conditions("clean", "resize-0.5") == ["resize-0.5"]
+    with pytest.raises(CalibrationError, match=r"unknown edit 'jpg-75'; did you mean"):
+        conditions("jpg-75")
+
+
 def test_each_file_is_decided_by_its_own_kind(generator, under_storage, own, noise):
     fresh = np.random.default_rng(3).integers(0, 256, noise.shape, dtype=np.uint8)[:5]
-    for edit, condition in (("clean", AS_MADE), ("jpeg-50", "jpeg-50"), ("jpeg-95", "jpeg-90")):
+    for edit, conditions in (
+        *(("clean", {AS_MADE}), ("jpeg-50", {"jpeg-50"})),
+        *(("jpeg-95", {"jpeg-90"}), ("jpeg-60-444", {"jpeg-90", "jpeg-50"})),
+    ):
         mine = verdicts(stored_images(own, edit), generator, under_storage)
-        assert mine == [("belongs", condition)] * 5
         theirs = verdicts(stored_images(fresh, edit), generator, under_storage)
-        assert theirs == [("foreign", condition)] * 5
+        for found, verdict in ((mine, "belongs"), (theirs, "foreign")):
+            assert [each for each, _ in found] == [verdict] * 5, edit
+            assert {condition for _, condition in found} <= conditions
         full = verdicts(stored_images(own, edit), generator, under_storage, full_scores=True)
         assert full == mine
 
@@ -69,6 +105,24 @@ def test_kinds_in_one_call_get_the_verdicts_that_they_get_alone(generator, under
     apart = [attribute([image], generator, under_storage, key=KEY)[0] for image in mixed]
     for a, b in zip(together, apart, strict=True):
         assert (a.verdict, a.p, a.q, a.condition) == (b.verdict, b.p, b.q, b.condition)
+
+
+def test_pixels_alone_cannot_tell_what_the_file_can(generator, under_storage, own):
+    stored = stored_images(own, "jpeg-50")
+    through_file = attribute(stored, generator, under_storage, key=KEY)
+    pixels = np.stack([image.pixels for image in stored])
+    as_pixels = attribute(pixels, generator, under_storage, key=KEY)
+    assert max(v.score for v in through_file) < min(v.score for v in as_pixels)
+
+
+def test_a_file_on_disk_is_read_with_its_set(generator, under_storage, own, tmp_path):
+    Image.fromarray(own[0]).save(tmp_path / "own.jpg", quality=50)
+    decoded, stored = decode_stored(tmp_path / "own.jpg")
+    assert stored.kind == "jpeg" and stored.note is None
+    np.testing.assert_array_equal(stored.pixels, decoded.pixels)
+    (verdict,) = attribute([stored], generator, under_storage, key=KEY, alpha=0.05, beta=0.05)
+    assert (verdict.verdict, verdict.condition) == ("belongs", "jpeg-50")
+    assert verdict.score < 1e-4 < verdict.loss
 
 
 @pytest.mark.parametrize(
@@ -100,6 +154,30 @@ def test_limits_are_those_of_the_kind(generator, under_storage, own):
         [*stored_images(own, "clean"), *stored_images(own, "jpeg-50")], generator, near
     )
     assert found == [("belongs", AS_MADE)] * 5 + [("undecided", "jpeg-50")] * 5
+
+
+def test_a_limit_on_false_attribution_is_kept_or_refused(generator, under_storage, own):
+    # None of 60 supports 4.9% at 95% confidence.
+    kept = verdicts(own, generator, under_storage, max_false_attribution=0.05)
+    assert kept == verdicts(own, generator, under_storage)
+    with pytest.raises(CalibrationError, match=r"39 more of 'noise'"):
+        verdicts(own, generator, under_storage, max_false_attribution=0.03)
+    # Foreign scores as low as its own: nothing can be attributed at such a rate.
+    groups = {
+        name: dataclasses.replace(group, scores=np.zeros(60))
+        for name, group in under_storage.foreign.items()
+    }
+    mixed = dataclasses.replace(under_storage, foreign=groups)
+    found = attribute(own, generator, mixed, key=KEY, beta=0.99, max_false_attribution=0.05)
+    assert "belongs" not in {verdict.verdict for verdict in found}
+
+
+def test_verdicts_are_told_in_plain_words(generator, under_storage, own):
+    (verdict,) = attribute(own[:1], generator, under_storage, key=KEY)
+    record = {**dataclasses.asdict(verdict), "path": "own.png"}
+    text = explanations([record, {"verdict": None}], under_storage).replace("\n", " ")
+    assert "own.png was made by tiny-0" in text
+    assert "as made and after jpeg-90" in text
 
 
 def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_storage, own):

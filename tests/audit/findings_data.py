@@ -1,11 +1,13 @@
 """Calibrations and records of made-up candidates, whose scores are known."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 
 from jax_origin.calibration import Calibration, ForeignGroup
+from tests.calibration.made_up import calibrated
 
 NUM = 100
 NAMES = ("a", "b")
@@ -25,33 +27,8 @@ def made_up(name: str, foreign: dict[str, ForeignGroup] | None = None, **changes
                 "photos after jpeg-75": 4.0,
             }.items()
         }
-    settings = {
-        "generator": {
-            "name": name,
-            "fingerprint": f"fingerprint of {name}",
-            "latent_shape": [2],
-            "image_shape": [8, 8, 3],
-        },
-        "method": {
-            "name": "made up",
-            "inversion": {},
-            "score": "loss",
-            "rule": "conformal",
-            "decision": "two_errors",
-            "alpha": 0.01,
-            "beta": 0.01,
-            "floor": 1e-6,
-            "reference": None,
-        },
-        "belonging": own,
-        "conditions": {"jpeg-75": 10 * own},
-        "foreign": foreign,
-        "seed": 0,
-        "keys": {},
-        "packages": {},
-        "platform": "none",
-    }
-    return Calibration(**{**settings, **changes})
+    made = calibrated(own, foreign, conditions={"jpeg-75": 10 * own}, of=name, floor=1e-6)
+    return dataclasses.replace(made, **changes)
 
 
 def record(path: str, p: float | None, q: float | None, score: float | None, **changes) -> dict:

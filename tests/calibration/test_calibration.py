@@ -18,6 +18,8 @@ from jax_origin.calibration import (
 )
 from jax_origin.checkpoints import read_safetensors, write_safetensors
 
+from .made_up import METHOD
+
 scores = st.lists(st.floats(0, 1e300), min_size=3, max_size=20)
 
 
@@ -29,17 +31,8 @@ def parts(**changes):
             "latent_shape": (4,),
             "image_shape": (8, 8, 3),
         },
-        "method": {
-            "name": "origin",
-            "inversion": {"steps": 100, "learning_rate": 0.1, "starts": [0.05, 0.2]},
-            "score": "loss",
-            "rule": "conformal",
-            "decision": "two_errors",
-            "alpha": 0.01,
-            "beta": 0.01,
-            "floor": 1e-5,
-            "reference": None,
-        },
+        "method": METHOD
+        | {"inversion": {"steps": 100, "learning_rate": 0.1, "starts": [0.05, 0.2]}},
         "belonging": np.array([0.1, 1 / 3, 1e-300, 5e-324]),
         "foreign": {"photos": ForeignGroup(np.array([0.7, 0.9]), independent=1)},
         "seed": 7,

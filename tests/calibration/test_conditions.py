@@ -6,8 +6,6 @@ import pytest
 from jax_origin.calibration import (
     AS_MADE,
     RULES,
-    Calibration,
-    ForeignGroup,
     accepting_score,
     compared_with,
     decide,
@@ -17,34 +15,14 @@ from jax_origin.calibration import (
     q_over_groups,
 )
 
+from .made_up import calibrated
+
 OWN = np.linspace(0, 1, 99)
 JPEG = np.linspace(2, 3, 49)
 
 
-def calibrated(own, conditions, foreign=(), **method):
-    """A calibration of these scores."""
-    plain = {
-        **{"name": "origin", "inversion": {}, "score": "loss", "rule": "conformal"},
-        **{"decision": "two_errors", "alpha": 0.01, "beta": 0.01, "floor": 0.0, "reference": None},
-    }
-    return Calibration(
-        generator={
-            **{"name": "small", "fingerprint": "0" * 64, "latent_shape": [3]},
-            "image_shape": [8, 8, 3],
-        },
-        method={**plain, **method},
-        belonging=own,
-        conditions=dict(conditions),
-        foreign={name: ForeignGroup(scores, len(scores)) for name, scores in dict(foreign).items()},
-        seed=None,
-        keys={},
-        packages={},
-        platform="cpu",
-    )
-
-
 def test_p_is_that_of_the_condition_that_fits_best():
-    both = calibrated(OWN, {"jpeg-75": JPEG})
+    both = calibrated(OWN, conditions={"jpeg-75": JPEG})
     found = decide([0.5, 1.5, 2.51, 9.0], both)
     assert [d.p for d in found] == pytest.approx([1.0, 1.0, 0.5, 0.02])
     # The first fits both, and lies among the images as made; the last fits neither.
@@ -57,7 +35,7 @@ def test_p_is_that_of_the_condition_that_fits_best():
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_and_its_floor_are_used_in_every_condition(rule):
     scores = np.linspace(0, 4, 50)
-    both = calibrated(OWN, {"jpeg-75": JPEG}, rule=rule, floor=0.4)
+    both = calibrated(OWN, conditions={"jpeg-75": JPEG}, rule=rule, floor=0.4)
     each = [
         RULES[rule](np.maximum(own, 0.4)).p_value(np.maximum(scores, 0.4)) for own in (OWN, JPEG)
     ]
@@ -70,7 +48,7 @@ def test_no_condition_is_excluded_more_often_than_alpha():
     excluded = dict.fromkeys(laws, 0)
     for _ in range(draws):
         own = {name: np.abs(rng.normal(*law, size=39)) for name, law in laws.items()}
-        made = calibrated(own.pop(AS_MADE), own)
+        made = calibrated(own.pop(AS_MADE), conditions=own)
         for name, law in laws.items():
             excluded[name] += decide([rng.normal(*law)], made, alpha=alpha)[0].p <= alpha
     assert max(excluded.values()) / draws <= 0.05 + 0.021
@@ -84,7 +62,7 @@ def test_an_image_is_compared_with_its_likes_alone():
         "photos": np.linspace(5, 6, 99),
         edited_group("photos", "jpeg-75"): np.linspace(2.9, 6, 99),
     }
-    made = calibrated(OWN, {"jpeg-75": JPEG}, foreign, alpha=0.05, beta=0.05)
+    made = calibrated(OWN, foreign, conditions={"jpeg-75": JPEG}, alpha=0.05, beta=0.05)
 
     def verdicts(**options):
         return [(d.verdict, d.reason) for d in decide([0.5, 4.0], made, **options)]
@@ -103,7 +81,7 @@ def test_an_image_is_compared_with_its_likes_alone():
 
 def test_what_is_compared():
     foreign = {"photos": OWN, edited_group("photos", "jpeg-75"): JPEG, "cats after dark": OWN}
-    made = calibrated(OWN, {"jpeg-75": JPEG}, foreign)
+    made = calibrated(OWN, foreign, conditions={"jpeg-75": JPEG})
     assert list(compared_with(made).foreign) == list(foreign)
     assert list(compared_with(made, [AS_MADE]).foreign) == ["photos", "cats after dark"]
     jpeg = compared_with(made, ["jpeg-75", "jpeg-75"])

@@ -12,45 +12,14 @@ from jax_origin.calibration import (
     FITS_BOTH,
     FITS_NEITHER,
     RULES,
-    Calibration,
     Decision,
-    ForeignGroup,
     accepting_score,
     decide,
     decide_arrays,
     edited_group,
 )
 
-
-def calibrated(belonging, foreign=None, **method):
-    groups = {k: ForeignGroup(np.asarray(v), len(v)) for k, v in (foreign or {}).items()}
-    defaults = {
-        "name": "origin",
-        "inversion": {"steps": 100},
-        "score": "loss",
-        "rule": "conformal",
-        "decision": "two_errors",
-        "alpha": 0.01,
-        "beta": 0.01,
-        "floor": 1e-5,
-        "reference": None,
-    }
-    return Calibration(
-        generator={
-            "name": "tiny",
-            "fingerprint": "f" * 64,
-            "latent_shape": [4],
-            "image_shape": [8, 8, 3],
-        },
-        method=defaults | method,
-        belonging=np.asarray(belonging),
-        foreign=groups,
-        seed=0,
-        keys={},
-        packages={},
-        platform="cpu",
-    )
-
+from .made_up import calibrated
 
 BELONGING = np.linspace(0.001, 0.1, 100)
 

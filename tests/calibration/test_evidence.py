@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from jax_origin.calibration import (
     AS_MADE,
     LR_MODELS,
-    Calibration,
     CalibrationError,
     ForeignGroup,
     LogisticRatio,
@@ -27,6 +26,8 @@ from jax_origin.calibration import (
     scores_under,
     tippett,
 )
+
+from .made_up import calibrated
 
 
 def group(scores, independent=None, **options):
@@ -292,31 +293,11 @@ def test_the_least_ratio_is_that_of_the_group_named_and_under_any_mixture():
 
 def test_scores_under_a_condition_are_those_edited_alike():
     names = ("photos", "photos after jpeg-75", "views after sunset")
-    calibration = Calibration(
-        generator={
-            "name": "g",
-            "fingerprint": "f",
-            "latent_shape": [1],
-            "image_shape": [8, 8, 3],
-        },
-        method={
-            "name": "m",
-            "inversion": {},
-            "score": "loss",
-            "rule": "conformal",
-            "decision": "two_errors",
-            "alpha": 0.1,
-            "beta": 0.1,
-            "floor": 0.02,
-            "reference": None,
-        },
-        belonging=[0.01, 0.03],
+    calibration = calibrated(
+        [0.01, 0.03],
+        {name: group([0.01, i + 1.0]) for i, name in enumerate(names)},
         conditions={"jpeg-75": [0.04], "jpeg-50": [0.05]},
-        foreign={name: group([0.01, i + 1.0]) for i, name in enumerate(names)},
-        seed=None,
-        keys={},
-        packages={},
-        platform="none",
+        floor=0.02,
     )
     own, foreign = scores_under(calibration, AS_MADE)
     assert own.tolist() == [0.02, 0.03]

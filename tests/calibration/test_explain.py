@@ -6,7 +6,6 @@ import pytest
 from jax_origin.calibration import (
     FITS_BOTH,
     FITS_NEITHER,
-    Calibration,
     Decision,
     ForeignGroup,
     decide,
@@ -14,37 +13,14 @@ from jax_origin.calibration import (
     false_attribution_limits,
 )
 
+from . import made_up
+
 OWN = np.linspace(0.001, 0.1, 100)
 PHOTOS = np.linspace(1, 2, 100)
 
 
 def calibrated(foreign=None, *, belonging=OWN, **method):
-    defaults = {
-        "name": "origin",
-        "inversion": {},
-        "score": "loss",
-        "rule": "conformal",
-        "decision": "two_errors",
-        "alpha": 0.01,
-        "beta": 0.01,
-        "floor": 1e-5,
-        "reference": None,
-    }
-    return Calibration(
-        generator={
-            "name": "dcgan",
-            "fingerprint": "f",
-            "latent_shape": [4],
-            "image_shape": [8, 8, 3],
-        },
-        method=defaults | method,
-        belonging=np.asarray(belonging),
-        foreign={k: ForeignGroup(np.asarray(v), len(v)) for k, v in (foreign or {}).items()},
-        seed=0,
-        keys={},
-        packages={},
-        platform="cpu",
-    )
+    return made_up.calibrated(belonging, foreign, of="dcgan", **method)
 
 
 def told(score, calibration, **options):
