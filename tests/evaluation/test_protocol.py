@@ -631,7 +631,7 @@ def test_the_script_writes_rows_and_prints_them(zoo, tmp_path):
         for group in ("one", "cifar10-test")
     ]
     assert [s["mean_steps"] for s in result["summary"]] == [6.0, 8.0]
-    assert (result["seed"], result["limit"], result["config"]["num_images"]) == (0, 3, 4)
+    assert (result["seed"], result["limit"], result["config"]["num_images"]) == (2, 3, 4)
     calibration = Calibration.load(zoo / "two" / "calibration-ronan.json")
     assert result["calibrations"][0]["digest"] == calibration.digest
     assert result_table(result) in done.stdout
