@@ -47,8 +47,8 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
 
     Args:
       folder: Holds cifar10*.json, storage.json (`scripts/evaluate.py`), recovery.json and cpu.json
-        (`scripts/benchmark.py`); edits.json, hard.json and mixed.json, and evaluations under paper/
-        are shown where there are any.
+        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json and mixed.json, and
+        evaluations under paper/ are shown where there are any.
       link: The folder as the text links to it.
 
     Returns:
@@ -60,12 +60,11 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
     folder = pathlib.Path(folder)
     parts = [
         _shown(sorted(folder.glob("cifar10*.json")) or [folder / "cifar10.json"], _attribution),
-        _shown([folder / "storage.json"], _storage),
+        _shown([folder / "storage.json", *_there(folder, "storage-pixels")], _storage),
         _shown([folder / "recovery.json"], functools.partial(_recovery, link=link)),
         _shown([folder / "cpu.json"], _speed),
     ]
-    edited = [path for name in _EDITED if (path := folder / f"{name}.json").exists()]
-    if edited:
+    if edited := _there(folder, *_EDITED):
         parts.insert(2, _shown(edited, _edits))
     papers = [
         _shown([path], functools.partial(_experiment, link=f"{link}/paper/{path.stem}"))
@@ -123,31 +122,36 @@ def _attribution(files: Sequence[Row]) -> str:
 
 
 def _storage(files: Sequence[Row]) -> str:
-    (file,) = files
+    file, *on_pixels = files
     summary = file["summary"]
     stored = list(dict.fromkeys(_stored_as(row["edit"]) for row in summary))
-    cells = [["inspected", "method", "", *stored]]
-    for name in dict.fromkeys(_key(row) for row in summary):
-        for label, field, worst in (
-            ("TPR", "tpr", min),
-            ("FPR", "worst_fpr", max),
-            ("TPR at 1% FPR", "smallest_tpr_at_1_fpr", min),
-        ):
-            rates = [
-                worst(
-                    row[field]
-                    for row in summary
-                    if _key(row) == name and _stored_as(row["edit"]) == how
-                )
-                for how in stored
-            ]
-            cells.append([*name, label, *map(_percent, rates)])
+    ranked = ("TPR at 1% FPR", "smallest_tpr_at_1_fpr", min)
+    fields = (("TPR", "tpr", min), ("FPR", "worst_fpr", max), ranked)
+    tables = [(summary, fields), *((other["summary"], (ranked,)) for other in on_pixels)]
+    order = list(dict.fromkeys(row["inspected"] for row in summary))
+    lines = []
+    for rows, shown in tables:
+        for name in dict.fromkeys(map(_key, rows)):
+            for label, field, worst in shown:
+                rates = [
+                    _percent(worst(row[field] for row in rows if _stored(row) == (*name, how)))
+                    for how in stored
+                ]
+                lines.append([*name, label, *rates])
+    lines.sort(key=lambda line: order.index(line[0]))
+    cells = [["inspected", "method", "", *stored], *lines]
     what = (
-        "**Stored images.** `--config=configs/evaluate/storage.py "
-        f"--config.num_images={min(row['n'] for row in summary)}`: belonging and foreign images "
+        "**Stored images.** `--config=configs/evaluate/storage.py`: "
+        f"{min(row['n'] for row in summary)} belonging images, and as many of each foreign group, "
         "all stored alike, chroma at half and at full resolution; the worst of both, and of the "
         "groups."
     )
+    if on_pixels:
+        num = min(row["n"] for other in on_pixels for row in other["summary"])
+        what += (
+            f" Beside it the same recipe with distances on pixels (`storage_pixels.py`, {num} "
+            "images of each)."
+        )
     parts = [_wrapped(what), _names_once(cells, 3)]
     unsure = dict.fromkeys(
         f"{row['inspected']} as {_stored_as(row['edit'])}"
@@ -162,6 +166,14 @@ def _storage(files: Sequence[Row]) -> str:
             )
         )
     return "\n\n".join(parts)
+
+
+def _stored(row: Row) -> tuple[str, ...]:
+    return (*_key(row), _stored_as(row["edit"]))
+
+
+def _there(folder: pathlib.Path, *names: str) -> list[pathlib.Path]:
+    return [path for name in names if (path := folder / f"{name}.json").exists()]
 
 
 def _edits(files: Sequence[Row]) -> str:

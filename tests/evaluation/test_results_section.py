@@ -92,6 +92,23 @@ def test_of_stored_images_the_worst_is_shown(folder):
     assert "Most own images of vae-cifar10 as JPEG 75 are undecided, not turned away" in told
 
 
+def test_distances_on_pixels_stand_beside_those_of_files(folder):
+    def on_pixels(content):
+        for row in content["summary"]:
+            row |= {"method": "origin, pixels", "smallest_tpr_at_1_fpr": 0.125, "n": 7}
+
+    shutil.copy(folder / "storage.json", folder / "storage-pixels.json")
+    change(folder / "storage-pixels.json", on_pixels)
+    section = results_section(folder)
+    rows = [line for line in section.splitlines() if "origin, pixels" in line]
+    inspected = {
+        row["inspected"] for row in json.loads((folder / "storage.json").read_text())["summary"]
+    }
+    assert len(rows) == len(inspected)
+    assert all("TPR at 1% FPR" in row and row.count("12.5%") == 6 for row in rows)
+    assert "pixels.py`, 7 images of each)" in " ".join(section.split())
+
+
 def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
     assert "paper" not in results_section(folder).replace("published", "")
     evaluation = json.loads((folder / "storage.json").read_text())
