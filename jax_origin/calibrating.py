@@ -42,14 +42,14 @@ class ForeignImages(NamedTuple):
         are one. All images without it.
       sources: Which source each image comes from, M names or numbers, where that is known: limits
         on false attribution then count exactly, and ratios can be cross-fitted.
-      used_for: The choices that these images took part in, such as "recipe" or "threshold": no
-        limit is given on images that a choice has looked at.
+      used_for: The choice that these images took part in, such as "recipe" or "threshold", or
+        several: no limit is given on images that a choice has looked at.
     """
 
     images: Any
     independent: int | None = None
     sources: Sequence[Hashable] | None = None
-    used_for: Sequence[str] = ()
+    used_for: str | Sequence[str] = ()
 
 
 class _Group(NamedTuple):
@@ -58,7 +58,7 @@ class _Group(NamedTuple):
     images: NDArray[np.float32]
     independent: int
     sources: NDArray[np.int64] | None
-    used_for: Sequence[str]
+    used_for: tuple[str, ...]
 
 
 def calibrate(
@@ -232,13 +232,14 @@ def _group(given: Any, generator: GeneratorLike, name: str) -> _Group:
     images = _fitting(known.images, generator, name)
     same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
     num, independent = len(images), known.independent
+    used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)
     if known.sources is None and independent is not None:
         if not 1 <= independent <= num:
             raise CalibrationError(
                 f"foreign group {name!r}: independent must be a whole number from 1 to {num}, the "
                 f"number of images; got {independent!r}"
             )
-        return _Group(images, min(independent, int(same.max()) + 1), None, known.used_for)
+        return _Group(images, min(independent, int(same.max()) + 1), None, used_for)
     sources = np.arange(num) if known.sources is None else _numbered(known.sources)
     if sources.shape != same.shape or independent is not None:
         raise CalibrationError(
@@ -249,7 +250,7 @@ def _group(given: Any, generator: GeneratorLike, name: str) -> _Group:
     edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
     joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
     independent = int(joined.max()) + 1
-    return _Group(images, independent, None if independent == num else joined, known.used_for)
+    return _Group(images, independent, None if independent == num else joined, used_for)
 
 
 def _scored(
@@ -260,7 +261,7 @@ def _scored(
         scores,
         group.independent,
         sources=group.sources,
-        used_for=tuple(group.used_for),
+        used_for=group.used_for,
         digests=tuple(map(short_digest, shown)),
     )
 

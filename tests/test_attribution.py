@@ -407,7 +407,7 @@ def grouped(generator, method, images, **known):
 
 def test_sources_and_choices_are_carried_to_all_edits(generator, method, noise):
     names = ["sea", "town", "sea", "wood", "town", "sea"]
-    for group in grouped(generator, method, noise[:6], sources=names, used_for=["recipe"]):
+    for group in grouped(generator, method, noise[:6], sources=names, used_for="recipe"):
         assert group.independent == 3 and group.used_for == ("recipe",)
         assert group.sources.tolist() == [0, 1, 0, 2, 1, 0]
         assert group.counting_scores().size == 3
@@ -421,7 +421,7 @@ def test_sources_and_choices_are_carried_to_all_edits(generator, method, noise):
         ([0, 1, 2, 3], {}, None),
         ([0, 1, 0, 2], {}, [0, 1, 0, 2]),
         ([0, 1, 0, 2], {"sources": [7, 7, 8, 9]}, [0, 0, 0, 1]),
-        ([0, 1, 1, 0], {"sources": "abcd"}, [0, 1, 1, 0]),
+        ([0, 1, 1, 0], {"sources": list("abcd")}, [0, 1, 1, 0]),
     ],
 )
 def test_equal_images_are_of_one_source(generator, method, noise, order, known, sources):
