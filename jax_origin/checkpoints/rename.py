@@ -105,6 +105,13 @@ def linear_to_grid(side: int) -> Layout:
     return layout
 
 
+def batch_norm(theirs: str, ours: str) -> list[Rename]:
+    """The lines for one of PyTorch's BatchNorm2d; `theirs` is a pattern, without its last dot."""
+    names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
+    lines = [Rename(rf"{theirs}\.{part}", f"{ours}.{name}") for part, name in names.items()]
+    return [*lines, Rename(rf"{theirs}\.num_batches_tracked", None)]
+
+
 def _parts(entry: LazyArray, layout: Layout | None, count: int) -> list[LazyArray]:
     """The array after its layout, in equal parts of its last axis, none of them read yet."""
     if layout is None and count == 1:

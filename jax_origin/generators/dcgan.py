@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints.rename import CheckpointError, Rename, transposed_conv
+from jax_origin.checkpoints.rename import CheckpointError, Rename, batch_norm, transposed_conv
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import (
     Projection,
@@ -117,15 +117,9 @@ class DCGAN(Generator):
         main = r"(?:module\.)?main"
         table = [Rename(rf"{main}\.{3 * depth}\.weight", "output.kernel", transposed_conv)]
         for i in range(depth):
-            conv, norm = rf"{main}\.{3 * i}", rf"{main}\.{3 * i + 1}"
-            table += [
-                Rename(conv + r"\.weight", f"stages.{i}.conv.kernel", transposed_conv),
-                Rename(norm + r"\.weight", f"stages.{i}.norm.scale"),
-                Rename(norm + r"\.bias", f"stages.{i}.norm.bias"),
-                Rename(norm + r"\.running_mean", f"stages.{i}.norm.mean"),
-                Rename(norm + r"\.running_var", f"stages.{i}.norm.var"),
-                Rename(norm + r"\.num_batches_tracked", None),
-            ]
+            kernel = rf"{main}\.{3 * i}\.weight"
+            table.append(Rename(kernel, f"stages.{i}.conv.kernel", transposed_conv))
+            table += batch_norm(rf"{main}\.{3 * i + 1}", f"stages.{i}.norm")
         return table
 
     @classmethod

@@ -12,6 +12,7 @@ from jax_origin.checkpoints.rename import (
     CheckpointError,
     Layout,
     Rename,
+    batch_norm,
     conv,
     linear_from_grid,
     linear_to_grid,
@@ -140,16 +141,10 @@ class VAE(Generator):
             }
             for (half, place, layer), layout in parts.items():
                 theirs, ours = rf"{half}\.{place}", f"{half}.{i}.{layer}"
-                if layout is not None:
+                if layout is None:
+                    table += batch_norm(theirs, ours)
+                else:
                     table.append(Rename(theirs + r"\.weight", f"{ours}.kernel", layout))
-                    continue
-                table += [
-                    Rename(theirs + r"\.weight", f"{ours}.scale"),
-                    Rename(theirs + r"\.bias", f"{ours}.bias"),
-                    Rename(theirs + r"\.running_mean", f"{ours}.mean"),
-                    Rename(theirs + r"\.running_var", f"{ours}.var"),
-                    Rename(theirs + r"\.num_batches_tracked", None),
-                ]
         return table
 
     @classmethod

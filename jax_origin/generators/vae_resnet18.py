@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints.rename import CheckpointError, Rename, conv, linear, linear_to_grid
+from jax_origin.checkpoints.rename import (
+    CheckpointError,
+    Rename,
+    batch_norm,
+    conv,
+    linear,
+    linear_to_grid,
+)
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
 
@@ -150,13 +157,7 @@ class ResNetVAE(Generator):
         ]
         norms = {layers.format("bn[12]"): r"\1", shortcut.format("1"): r"\1.shortcut.bn"}
         for theirs, ours in norms.items():
-            table += [
-                Rename(theirs + r"\.weight", f"{ours}.scale"),
-                Rename(theirs + r"\.bias", f"{ours}.bias"),
-                Rename(theirs + r"\.running_mean", f"{ours}.mean"),
-                Rename(theirs + r"\.running_var", f"{ours}.var"),
-                Rename(theirs + r"\.num_batches_tracked", None),
-            ]
+            table += batch_norm(theirs, ours)
         return table
 
     @classmethod

@@ -13,6 +13,7 @@ from jax_origin.generators import DDIM, Consistency, Generator, fingerprint, gen
 from jax_origin.generators.consistency import karras_sigmas
 from jax_origin.generators.unet import UNet
 from jax_origin.generators.unet_blocks import time_features
+from jax_origin.training.recipe import adam, averaged, frozen, mirrored
 from jax_origin.zoo import load_generator
 
 
@@ -88,9 +89,7 @@ class ConsistencyTask:
         self._target_decay = target_decay
         self._decay = average_decay
         self._huber = huber
-        warmup = min(200, steps // 10)
-        rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, steps)
-        self._optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+        self._optimizer = adam(learning_rate, steps=steps, max_norm=1.0)
         self.step = jax.jit(self._step, donate_argnums=0)
 
     def init(self, key: jax.Array) -> dict[str, Any]:
@@ -113,9 +112,7 @@ class ConsistencyTask:
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, level_key, noise_key = jax.random.split(key, 3)
         count = images.shape[0]
-        flip = jax.random.bernoulli(flip_key, shape=(count, 1, 1, 1))
-        real = images.astype(jnp.float32) / 127.5 - 1
-        real = jnp.where(flip, real[:, :, ::-1], real)
+        real = mirrored(images.astype(jnp.float32) / 127.5 - 1, flip_key)
         level = jax.random.randint(level_key, (count,), 0, len(self._sigmas) - 1)
         high, low = (jnp.asarray(self._sigmas)[level + i] for i in range(2))
         x = real + high.reshape(-1, 1, 1, 1) * jax.random.normal(noise_key, real.shape)
@@ -131,11 +128,10 @@ class ConsistencyTask:
         updates, optimizer = self._optimizer.update(grads, state["optimizer"])
         params = optax.apply_updates(state["params"], updates)
         done = state["done"] + 1
-        decay = jnp.minimum(self._decay, (1 + done) / (10 + done))
         new = {
             "params": params,
             "target": optax.incremental_update(params, state["target"], 1 - self._target_decay),
-            "average": optax.incremental_update(params, state["average"], 1 - decay),
+            "average": averaged(state["average"], params, done=done, decay=self._decay),
             "teacher": state["teacher"],
             "optimizer": optimizer,
             "done": done,
@@ -160,9 +156,7 @@ class ConsistencyTask:
     def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
         """The generator of the averaged weights."""
         del key
-        generator = nnx.merge(self._graph, jax.tree.map(jnp.copy, state["average"]))
-        generator.eval()
-        return generator
+        return frozen(self._graph, state["average"])
 
 
 def _checked_teacher(teacher: str | DDIM, student: Consistency) -> DDIM:

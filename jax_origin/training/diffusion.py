@@ -9,6 +9,7 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator
+from jax_origin.training.recipe import adam, averaged, frozen, mirrored
 
 
 class DiffusionTask:
@@ -47,9 +48,7 @@ class DiffusionTask:
         self._prediction = abstract.schedule.prediction_type
         self._shares = abstract.schedule.alphas_cumprod()
         self._decay = average_decay
-        warmup = min(200, steps // 10)
-        rate = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, steps)
-        self._optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+        self._optimizer = adam(learning_rate, steps=steps, max_norm=1.0)
         self.step = jax.jit(self._step, donate_argnums=0)
 
     def init(self, key: jax.Array) -> dict[str, Any]:
@@ -67,9 +66,7 @@ class DiffusionTask:
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, time_key, noise_key = jax.random.split(key, 3)
         count = images.shape[0]
-        flip = jax.random.bernoulli(flip_key, shape=(count, 1, 1, 1))
-        real = images.astype(jnp.float32) / 127.5 - 1
-        real = jnp.where(flip, real[:, :, ::-1], real)
+        real = mirrored(images.astype(jnp.float32) / 127.5 - 1, flip_key)
         times = jax.random.randint(time_key, (count,), 0, len(self._shares))
         share = jnp.asarray(self._shares)[times].reshape(count, 1, 1, 1)
         noise = jax.random.normal(noise_key, real.shape)
@@ -89,14 +86,11 @@ class DiffusionTask:
         updates, optimizer = self._optimizer.update(grads, state["optimizer"])
         params = optax.apply_updates(state["params"], updates)
         done = state["done"] + 1
-        decay = jnp.minimum(self._decay, (1 + done) / (10 + done))
-        average = optax.incremental_update(params, state["average"], 1 - decay)
+        average = averaged(state["average"], params, done=done, decay=self._decay)
         new = {"params": params, "average": average, "optimizer": optimizer, "done": done}
         return new, {"loss": value}
 
     def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
         """The generator of the averaged weights."""
         del key
-        generator = nnx.merge(self._graph, jax.tree.map(jnp.copy, state["average"]))
-        generator.eval()
-        return generator
+        return frozen(self._graph, state["average"])

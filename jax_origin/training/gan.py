@@ -11,6 +11,7 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator, sample_latents
+from jax_origin.training.recipe import mirrored
 
 
 class Discriminator(nnx.Module):
@@ -136,9 +137,7 @@ class GanTask:
         self, state: dict[str, Any], images: jax.Array, key: jax.Array
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, latent_key = jax.random.split(key)
-        flip = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
-        real = images.astype(jnp.float32) / 127.5 - 1
-        real = jnp.where(flip, real[:, :, ::-1], real)
+        real = mirrored(images.astype(jnp.float32) / 127.5 - 1, flip_key)
 
         def generate(params: Any, rest: Any) -> tuple[jax.Array, Any]:
             generator = nnx.merge(self._graph, params, rest, copy=True)

@@ -9,6 +9,7 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator
+from jax_origin.training.recipe import adam, frozen, mirrored
 
 
 class VaeTask:
@@ -35,9 +36,7 @@ class VaeTask:
     ):
         self._make = lambda rngs: cls(**config, rngs=rngs)
         self._graph = nnx.split(nnx.eval_shape(lambda: self._make(nnx.Rngs(0))))[0]
-        warmup = min(200, steps // 10)
-        schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, warmup, steps)
-        self._optimizer = optax.adam(schedule)
+        self._optimizer = adam(learning_rate, steps=steps)
         self._beta = beta
         self.step = jax.jit(self._step, donate_argnums=0)
 
@@ -50,9 +49,7 @@ class VaeTask:
         self, state: dict[str, Any], images: jax.Array, key: jax.Array
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, noise_key = jax.random.split(key)
-        flip = jax.random.bernoulli(flip_key, shape=(images.shape[0], 1, 1, 1))
-        real = images.astype(jnp.float32) / 255
-        real = jnp.where(flip, real[:, :, ::-1], real)
+        real = mirrored(images.astype(jnp.float32) / 255, flip_key)
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
             model = nnx.merge(self._graph, params, state["rest"], copy=True)
@@ -78,7 +75,4 @@ class VaeTask:
     def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
         """The model as trained so far."""
         del key
-        copies = jax.tree.map(jnp.copy, (state["params"], state["rest"]))
-        generator = nnx.merge(self._graph, *copies)
-        generator.eval()
-        return generator
+        return frozen(self._graph, state["params"], state["rest"])
