@@ -81,9 +81,9 @@ METHODS = {
                 Descent(steps=10, solver="gauss_newton", tolerance=0.2),
             ),
             distance="stored",
-            floor=2e-6,
+            floor=5e-7,
         ),
-        floor=2e-6,
+        floor=5e-7,
         conditions=(
             "resize-0.75",
             "resize-0.5",
