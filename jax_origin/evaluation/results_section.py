@@ -65,7 +65,7 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         _shown([folder / "cpu.json"], _speed),
     ]
     if edited := _there(folder, *_EDITED):
-        parts.insert(2, _shown(edited, _edits))
+        parts.insert(2, _shown([folder / "storage.json", *edited], _edits))
     papers = [
         _shown([path], functools.partial(_experiment, link=f"{link}/paper/{path.stem}"))
         for path in sorted(folder.glob("paper/*.json"))
@@ -178,7 +178,11 @@ def _there(folder: pathlib.Path, *names: str) -> list[pathlib.Path]:
 
 def _edits(files: Sequence[Row]) -> str:
     cells = [["inspected", "method", "edit", "n", "TPR", "undecided own", "FPR", "TPR at 1% FPR"]]
-    summary = [row for file in files for row in file["summary"]]
+    storage, *edited = files
+    told = {(_key(row), row["edit"]) for row in storage["summary"]}
+    summary = [
+        row for file in edited for row in file["summary"] if (_key(row), row["edit"]) not in told
+    ]
     order = list(dict.fromkeys(_key(row) for row in summary))
     for row in sorted(summary, key=lambda row: order.index(_key(row))):
         cells.append(
@@ -193,8 +197,8 @@ def _edits(files: Sequence[Row]) -> str:
     what = (
         "**Edits.** `--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
         "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
-        "foreign images edited alike, the worst of the groups. An own image that is neither "
-        "attributed nor undecided is called foreign."
+        "foreign images edited alike, the worst of the groups; those of the table above are not "
+        "repeated. An own image that is neither attributed nor undecided is called foreign."
     )
     return f"{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
 

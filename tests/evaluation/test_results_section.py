@@ -134,6 +134,10 @@ def test_edits_are_shown_where_there_are_any(folder):
     (folder / "mixed.json").write_text(json.dumps(evaluation))
     row = table_row(results_section(folder), first["inspected"], first["method"], "mixed, 3 kinds")
     assert row[1:4] == ["87.5%", "6.2%", "25%"]
+    # What the table of stored images tells is not told again.
+    evaluation["summary"].append(first | {"edit": "clean", "undecided_belonging": 0.0625})
+    (folder / "mixed.json").write_text(json.dumps(evaluation))
+    assert "clean" not in results_section(folder)
 
 
 def test_what_cannot_be_shown_is_named(folder):
