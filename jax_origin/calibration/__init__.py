@@ -4,7 +4,6 @@ from jax_origin.calibration.calibration import (
     AS_MADE,
     DECISIONS,
     Calibration,
-    start_path,
 )
 from jax_origin.calibration.candidates import (
     SEVERAL_FIT,
@@ -99,6 +98,7 @@ from jax_origin.calibration.rule import (
     Rule,
     scores_needed,
 )
+from jax_origin.calibration.start_weights import start_path
 
 __all__ = [
     "AS_MADE",

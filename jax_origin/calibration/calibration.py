@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from jax_origin.calibration.errors import CalibrationError
 from jax_origin.calibration.foreign import ForeignGroup, is_number, listed_scores, sound_scores
 from jax_origin.calibration.rule import RULES, build_rule
-from jax_origin.checkpoints import CheckpointError, read_safetensors, write_safetensors
+from jax_origin.calibration.start_weights import read_weights, start_path, weights_sha256
+from jax_origin.checkpoints import write_safetensors
 from jax_origin.files import atomic_write
 
 DECISIONS = ("two_errors", "published")
@@ -96,7 +97,7 @@ class Calibration:
         if self.start is not None:
             plain = {
                 **_plain_json(self.start, "start"),
-                "sha256": _weights_sha256(self.start_weights),
+                "sha256": weights_sha256(self.start_weights),
             }
             if self.start.get("sha256", plain["sha256"]) != plain["sha256"]:
                 raise CalibrationError("the learned start's weights are not those it was made with")
@@ -216,7 +217,7 @@ class Calibration:
             fields["foreign"] = _listed_groups(content["foreign"])
             fields["conditions"] = _listed_conditions(content["conditions"])
             if fields["start"] is not None:
-                fields["start_weights"] = _read_weights(start_path(where))
+                fields["start_weights"] = read_weights(start_path(where))
             return cls(**fields, path=where)
         except CalibrationError as error:
             raise CalibrationError(f"{where}: {error}") from None
@@ -280,28 +281,6 @@ _FILE_FIELDS = (
     "conditions",
     "foreign",
 )
-
-
-def start_path(path: str | os.PathLike[str]) -> str:
-    """Where the weights of a calibration's learned start lie: beside the calibration itself."""
-    return f"{os.path.splitext(os.fspath(path))[0]}.start.safetensors"
-
-
-def _read_weights(path: str) -> dict[str, NDArray[Any]]:
-    try:
-        return read_safetensors(path)
-    except CheckpointError as error:
-        raise CalibrationError(
-            f"its learned start cannot be read ({error}); the two files belong together"
-        ) from None
-
-
-def _weights_sha256(weights: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name, array in sorted(weights.items()):
-        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _is_int(value: Any) -> TypeGuard[int]:

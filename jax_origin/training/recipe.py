@@ -42,8 +42,8 @@ def averaged(average: Any, params: Any, *, done: jax.Array, decay: float) -> Any
       done: How many steps there were, this one included.
       decay: Share of the average that stays; less in the first steps, (1 + done) / (10 + done).
     """
-    kept = jnp.minimum(decay, (1 + done) / (10 + done))
-    return optax.incremental_update(params, average, 1 - kept)
+    share = jnp.minimum(decay, (1 + done) / (10 + done))
+    return optax.incremental_update(params, average, 1 - share)
 
 
 def frozen(graph: nnx.GraphDef, *states: Any) -> Generator:
