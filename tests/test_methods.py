@@ -22,7 +22,7 @@ def test_origin_bounds_both_errors_and_takes_fewer_evaluations_than_ronan():
     origin = get_method("origin")
     assert (origin.rule, origin.decision) == ("conformal", "two_errors")
     assert origin.alpha == origin.beta == 0.01
-    assert (origin.floor, origin.inversion.floor) == (2e-6, 2e-6)
+    assert (origin.floor, origin.inversion.floor) == (5e-7, 5e-7)
     # With the zoo's latents, the largest of which have 128 numbers.
     ronan = get_method("ronan").inversion.evaluations((128,))
     assert ronan == 1500
