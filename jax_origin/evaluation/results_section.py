@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -111,6 +112,14 @@ def _attribution(files: Sequence[Row]) -> str:
         'worst is shown. "Foreign undecided" are foreign images without a verdict, "evaluations" '
         "gradient evaluations an image, all groups together."
     )
+    for file in files[1:]:
+        if file["seed"] != files[0]["seed"]:
+            methods = ", ".join(dict.fromkeys(row["method"] for row in file["summary"]))
+            groups = max(Counter(row["inspected"] for row in file["rows"]).values())
+            what += (
+                f" The rows of {methods} are of other test images (seed {file['seed']} instead of "
+                f"{files[0]['seed']}), against {groups} groups."
+            )
     limit = _percent(-math.expm1(math.log(0.05) / num))
     return "\n\n".join(
         [
