@@ -135,6 +135,7 @@ def attribute_stream(
     reference: GeneratorLike | None = None,
     full_scores: bool = False,
     devices: Sequence[jax.Device] | None = None,
+    blocks: int | None = None,
     statistics: Statistics | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Verdict]:
@@ -163,6 +164,7 @@ def attribute_stream(
       full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
         ratios, multiple testing and rankings need that.
       devices: Devices among which lanes are divided; all of this process without it.
+      blocks: Blocks of lanes on each device at a time; see `jax_origin.invert`.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call.
 
@@ -224,6 +226,7 @@ def attribute_stream(
             starts=starts,
             accept=accept if early else None,
             devices=devices,
+            blocks=blocks,
             statistics=statistics,
             progress=progress,
         ):

@@ -62,6 +62,7 @@ def score_stream(
     starts: Mapping[str, LearnedStart] | None = None,
     accept: Accept = None,
     devices: Sequence[jax.Device] | None = None,
+    blocks: int | None = None,
     statistics: Statistics | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[int, float, Inversion]]:
@@ -78,6 +79,7 @@ def score_stream(
       accept: An image is done as soon as its tracked distance is at this or under it; or what says
         so of each image.
       devices: Devices among which lanes are divided; all of this process without it.
+      blocks: Blocks of lanes on each device at a time; see `jax_origin.invert`.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call.
 
@@ -102,6 +104,7 @@ def score_stream(
             learned=(starts or {}).get(role),
             accept=accept,
             devices=devices,
+            blocks=blocks,
             statistics=statistics,
             progress=progress,
         )

@@ -153,6 +153,7 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             resize=config.resize,
             reference=reference,
             full_scores=config.full_scores,
+            blocks=config.blocks,
             statistics=statistics,
             progress=bar.update,
         ):

@@ -152,6 +152,7 @@ def _examine(paths: list[str], candidate: Candidate, config: ConfigDict, *, key:
             beta=config.beta,
             resize=config.resize,
             full_scores=True,
+            blocks=config.blocks,
             progress=bar.update,
         )
         for outcome in outcomes:

@@ -145,6 +145,7 @@ def attribute_files(
     resize: bool = False,
     reference: GeneratorLike | None = None,
     full_scores: bool = False,
+    blocks: int | None = None,
     statistics: Statistics | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[FileVerdict]:
@@ -167,6 +168,7 @@ def attribute_files(
       resize: Whether an image of another size is resized, which its record then says.
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong.
+      blocks: Blocks of lanes on each device at a time; see `jax_origin.invert`.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call.
 
@@ -209,6 +211,7 @@ def attribute_files(
             max_false_attribution=max_false_attribution,
             reference=reference,
             full_scores=full_scores,
+            blocks=blocks,
             statistics=statistics,
             progress=progress,
         ):

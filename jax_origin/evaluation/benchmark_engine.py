@@ -66,13 +66,14 @@ def engine_overhead(
     devices = jax.local_devices()[:1]
     engine = Engine(generator, config, key=starting_key(), devices=devices)
     targets = belonging_images(generator, lanes, key=jax.random.key(0))
-    pool = engine._pools[0]
+    pool = engine._stages[0][0]
     pool.waiting.extend(engine._enter(list(enumerate(targets))))
     bare = _bare_gradients(generator, targets, chunk)
 
     def step() -> None:
         # No lane ends within these steps, so nothing is yielded.
-        for _ in engine._advance(pool):
+        engine._send(pool)
+        for _ in engine._receive(pool):
             raise AssertionError("a lane ended while it was timed")
 
     step()

@@ -4,14 +4,16 @@ Each stage of a recipe has a pool of lanes, a block of ``lane_block`` on each de
 done gives its place to the next one, without recompiling: images wait in front of each stage, the
 deepest pool that can be filled is advanced, and when no more images come the pools run empty from
 the first stage on. The lanes of one image enter a stage together and are looked at together, so
-what becomes of an image depends on nothing but itself.
+what becomes of an image depends on nothing but itself. Several blocks of a stage may be in flight:
+the device goes on with one while the host looks at another.
 """
 
+import collections
 import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +35,9 @@ from jax_origin.inversion.program import (
 from jax_origin.inversion.result import Inversion, StagePlan, Statistics
 from jax_origin.inversion.settings import InversionConfig
 
+_SHARE_OF_MEMORY = 0.8  # that blocks may take; the rest is for weights, and what comes and goes
+_MOST_BLOCKS = 4  # A device runs one at a time: more hide nothing of the host's work.
+
 Accept = float | Callable[[Any], float | None] | None
 
 
@@ -45,6 +50,7 @@ def invert(
     learned: LearnedStart | None = None,
     accept: Accept = None,
     devices: Sequence[jax.Device] | None = None,
+    blocks: int | None = None,
     statistics: Statistics | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Inversion:
@@ -64,6 +70,8 @@ def invert(
       accept: An image is done as soon as its tracked distance is at this or under it; or what says
         so of each image.
       devices: Devices among which lanes are divided; all of this process without it.
+      blocks: Blocks of lanes on each device at a time; without it as many as its memory holds, up
+        to 4, and 1 where it does not say how much it has. No result depends on it.
       statistics: Is added to.
       progress: Called with the number of gradient evaluations done since its last call; what an
         image that ends early has saved is counted as done.
@@ -85,6 +93,7 @@ def invert(
         learned=learned,
         accept=accept,
         devices=devices,
+        blocks=blocks,
         statistics=statistics,
         progress=progress,
     )
@@ -109,9 +118,12 @@ class Engine:
         learned: LearnedStart | None = None,
         accept: Accept = None,
         devices: Sequence[jax.Device] | None = None,
+        blocks: int | None = None,
         statistics: Statistics | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> None:
+        if blocks is not None and blocks < 1:
+            raise ValueError(f"blocks must be at least 1, not {blocks}")
         self._config = config = config or InversionConfig()
         self._key = key
         self._accept = accept if callable(accept) else lambda image: accept
@@ -120,7 +132,8 @@ class Engine:
         self._statistics = statistics if statistics is not None else Statistics()
         self._progress = progress or (lambda evaluations: None)
         self._spent, self._told = 0.0, 0
-        devices = tuple(devices or jax.local_devices())
+        self._devices = devices = tuple(devices or jax.local_devices())
+        self._blocks = blocks
         self._width = config.lane_block * len(devices)
 
         self._model, self._weights = take_apart(generator, config.compute)
@@ -140,16 +153,16 @@ class Engine:
         on_host = config.driver == "host" or (
             config.driver == "auto" and jax.default_backend() == "cpu"
         )
-        self._pools: list[Pool] = []
+        self._stages: list[list[Pool]] = []  # of each stage, a pool for each block in flight
         checks, latent_size = 0, math.prod(generator.latent_shape)
         self._most = 0.0
         for stage, lanes in zip(config.stages, config.stage_lanes, strict=True):
             programs = stage_programs(
                 self._model, stage, config.distance, stage.chunk(config.chunk), on_host, devices
             )
-            pool = Pool(stage, programs, self._width, lanes, checks)
-            self._pools.append(pool)
-            checks += math.ceil(stage.steps / pool.length)
+            waiting: collections.deque[Image] = collections.deque()
+            self._stages.append([Pool(stage, programs, self._width, lanes, checks, waiting)])
+            checks += math.ceil(stage.steps / programs.length)
             per_step = stage.make_solver(config.distance).evaluations(latent_size)
             self._most += per_step * stage.steps * lanes
 
@@ -169,18 +182,23 @@ class Engine:
         """
         source = enumerate(images)
         more_to_come = True
+        self._add_blocks()
+        in_flight: collections.deque[Pool] = collections.deque()
         while True:
-            pool = next((p for p in reversed(self._pools) if p.load >= self._width), None)
-            if pool is None and more_to_come:
-                batch = list(itertools.islice(source, self._config.lane_block))
-                more_to_come = len(batch) == self._config.lane_block
-                if batch:
-                    self._pools[0].waiting.extend(self._enter(batch))
-                continue
-            pool = pool or next((p for p in self._pools if p.load), None)
-            if pool is None:
+            while len(in_flight) < len(self._stages[0]):
+                if pool := self._ready(in_flight, last=not more_to_come):
+                    self._send(pool)
+                    in_flight.append(pool)
+                elif more_to_come:
+                    batch = list(itertools.islice(source, self._config.lane_block))
+                    more_to_come = len(batch) == self._config.lane_block
+                    if batch:
+                        self._stages[0][0].waiting.extend(self._enter(batch))
+                else:
+                    break
+            if not in_flight:
                 return
-            yield from self._advance(pool)
+            yield from self._receive(in_flight.popleft())
 
     def plan(self, *, repeats: int = 3) -> list[StagePlan]:
         """Compiles each stage's step and times it on lanes that hold nothing.
@@ -191,12 +209,7 @@ class Engine:
         Returns:
           What each stage takes.
         """
-        latent_shape = self._latent_shape
-        latents = np.zeros((self._width, *latent_shape), np.float32)
-        pixels = np.zeros((self._width, *self._image_shape), np.float32)
-        targets = jax.tree.map(
-            lambda *arrays: np.stack(arrays), *self._targets(list(pixels), pixels)
-        )
+        latents, pixels, targets = self._nothing()
 
         def loss(latents: jax.Array) -> jax.Array:
             return jnp.sum(l2(self._model.images(self._weights, latents), jnp.asarray(pixels)))
@@ -204,9 +217,9 @@ class Engine:
         gradient = jax.jit(jax.value_and_grad(loss)).lower(latents).compile()
         flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / self._width
         plans = []
-        for pool in self._pools:
+        for pool, *_ in self._stages:
             solver = pool.stage.make_solver(self._config.distance)
-            per_step = solver.evaluations(math.prod(latent_shape))
+            per_step = solver.evaluations(math.prod(self._latent_shape))
             carry = pool.programs.init(latents, targets)
             compiled = pool.programs.one.lower(self._weights, carry).compile()
             memory = compiled.memory_analysis()
@@ -228,6 +241,46 @@ class Engine:
                 )
             )
         return plans
+
+    def _nothing(self) -> tuple[np.ndarray, np.ndarray, Any]:
+        """Latents, pixels and targets of lanes that hold nothing."""
+        latents = np.zeros((self._width, *self._latent_shape), np.float32)
+        pixels = np.zeros((self._width, *self._image_shape), np.float32)
+        targets = self._targets(list(pixels), pixels)
+        return latents, pixels, jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
+
+    def _add_blocks(self) -> None:
+        """Makes as many pools for each stage as there are to be blocks in flight."""
+        if self._blocks is None:
+            self._blocks = self._blocks_in_memory()
+        for pools in self._stages:
+            pools += [pools[0].another() for _ in range(self._blocks - len(pools))]
+
+    def _blocks_in_memory(self) -> int:
+        """How many blocks the devices hold at a time, by what the compiler says that each takes."""
+        limit = min((d.memory_stats() or {}).get("bytes_limit", 0) for d in self._devices)
+        if not limit:  # A CPU does not say.
+            return 1
+        latents, _, targets = self._nothing()
+        largest = 0
+        for pool, *_ in self._stages:
+            carry = jax.eval_shape(pool.programs.init, latents, targets)
+            memory = pool.programs.one.lower(self._weights, carry).compile().memory_analysis()
+            each = memory.argument_size_in_bytes + memory.output_size_in_bytes
+            largest = max(largest, each + memory.temp_size_in_bytes - memory.alias_size_in_bytes)
+        return max(1, min(_MOST_BLOCKS, int(_SHARE_OF_MEMORY * limit / largest)))
+
+    def _ready(self, in_flight: Collection[Pool], *, last: bool) -> Pool | None:
+        """The pool to advance next: of the deepest stage that can fill one.
+
+        When no more images come (last) and nothing is in flight, one that is not full goes too.
+        """
+        free = [[pool for pool in pools if pool not in in_flight] for pools in self._stages]
+        fullest = [max(pools, key=lambda pool: pool.running) for pools in free if pools]
+        ready = [pool for pool in reversed(fullest) if pool.load >= self._width]
+        if last and not in_flight:
+            ready += [pool for pool in fullest if pool.load]
+        return ready[0] if ready else None
 
     def _enter(self, batch: list[tuple[int, np.ndarray | Stored]]) -> list[Image]:
         images = [image for _, image in batch]
@@ -269,7 +322,7 @@ class Engine:
         ]
         return [image.to_arrays() for image in stored]
 
-    def _advance(self, pool: Pool) -> Iterator[tuple[int, Inversion]]:
+    def _send(self, pool: Pool) -> None:
         statistics = self._statistics
         with statistics.timed("refill"):
             pool.admit()
@@ -277,9 +330,15 @@ class Engine:
             statistics.lane_steps += self._width * pool.length
             statistics.useful_lane_steps += pool.useful_steps
             pool.advance(self._weights)
+
+    def _receive(self, pool: Pool) -> Iterator[tuple[int, Inversion]]:
+        statistics = self._statistics
+        with statistics.timed("device"):
+            pool.wait()
         done = []
         with statistics.timed("host"):
-            following = self._pools[self._pools.index(pool) + 1 :]
+            stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
+            following = [pools[0] for pools in self._stages[stage + 1 :]]
             for image, spent in pool.look():
                 self._spent += spent
                 image.ended = self._ending(image)

@@ -43,7 +43,7 @@ class Image:
 
 
 class Pool:
-    """The lanes of one stage: a block for each device, and the images that wait for a place."""
+    """Lanes of one stage: a block on each device, and the images that wait for a place."""
 
     def __init__(
         self,
@@ -52,8 +52,9 @@ class Pool:
         width: int,
         lanes: int,
         checks_before: int,
+        waiting: collections.deque[Image],
     ) -> None:
-        self.waiting: collections.deque[Image] = collections.deque()
+        self.waiting = waiting  # for this pool or another one of the stage
         self.lanes = lanes
         self.length = programs.length
         self.stage, self.programs = stage, programs
@@ -67,10 +68,26 @@ class Pool:
         self._best: np.ndarray | None = None  # the lanes' latents, when they are asked for
         self._carry: Any = None
 
+    def another(self) -> "Pool":
+        """A pool of the same stage, for which the same images wait."""
+        return Pool(
+            self.stage,
+            self.programs,
+            len(self._count),
+            self.lanes,
+            self._checks_before,
+            self.waiting,
+        )
+
+    @property
+    def running(self) -> int:
+        """Lanes that run."""
+        return len(self._count) - len(self._free)
+
     @property
     def load(self) -> int:
-        """Lanes that run or wait."""
-        return len(self._count) - len(self._free) + self.lanes * len(self.waiting)
+        """Lanes that run, or wait and may enter."""
+        return self.running + self.lanes * len(self.waiting)
 
     @property
     def useful_steps(self) -> int:
@@ -105,10 +122,13 @@ class Pool:
         self._carry = new if self._carry is None else self.programs.mix(mask, new, self._carry)
 
     def advance(self, weights: list[jax.Array]) -> None:
-        """Takes all lanes from one check to the next, and waits for them."""
+        """Sends all lanes on their way to the next check; see `wait`."""
         self._carry = self.programs.advance(weights, self._carry)
-        self._distance, self._best = np.asarray(self._carry.distance), None
         self._count += self.length
+
+    def wait(self) -> None:
+        """Waits until all lanes have come to the check."""
+        self._distance, self._best = np.asarray(self._carry.distance), None
 
     def look(self) -> list[tuple[Image, float]]:
         """Notes down how far each image has come, and takes the lanes that are done out.

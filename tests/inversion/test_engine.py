@@ -519,6 +519,59 @@ def test_a_stage_that_cannot_begin_better_than_the_one_before_ends_by_its_tolera
     assert found.steps.tolist() == [2 * 12 + 2 * 2] * 7
 
 
+@pytest.mark.parametrize("blocks", [2, 3, 7])
+def test_blocks_in_flight_change_no_bit(generator, levels, blocks):
+    images = own_images(generator, 60)
+    config = dataclasses.replace(FALLING, restarts=2, futility=tuple(levels), lane_block=8)
+    one, more = Statistics(), Statistics()
+    alone = invert(generator, images, config, key=KEY, accept=1e-5, blocks=1, statistics=one)
+    found = invert(generator, images, config, key=KEY, accept=1e-5, blocks=blocks, statistics=more)
+    assert same(alone, found)
+    assert more.images == 60 and more.evaluations == one.evaluations
+    # At the end the blocks of a stage run empty one after the other.
+    assert more.occupancy > 0.6
+
+
+def test_several_blocks_are_in_flight_where_images_suffice(generator):
+    sent, most = [], 0
+
+    class Watched(Engine):
+        def _send(self, pool):
+            nonlocal most
+            sent.append(pool)
+            most = max(most, len(sent))
+            super()._send(pool)
+
+        def _receive(self, pool):
+            sent.remove(pool)  # in the order in which they were sent
+            yield from super()._receive(pool)
+
+    config = dataclasses.replace(QUICK, lane_block=8)
+    engine = Watched(generator, config, key=KEY, blocks=3)
+    assert len(list(engine.run(own_images(generator, 50)))) == 50
+    assert most == 3 and not sent
+
+
+class Device:
+    """What the engine asks a device with so much memory."""
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def memory_stats(self):
+        return {"bytes_limit": self.memory} if self.memory else None
+
+
+def test_as_many_blocks_as_memory_holds(generator):
+    engine = Engine(generator, QUICK, key=KEY)
+    (plan, *_) = sorted(engine.plan(repeats=1), key=lambda plan: -plan.bytes)
+    for memory, blocks in ((None, 1), (0.1, 1), (2.6, 2), (1000, 4)):
+        engine._devices = [Device(memory and int(memory * plan.bytes))]
+        assert engine._blocks_in_memory() == blocks, memory
+    with pytest.raises(ValueError, match="blocks must be at least 1, not 0"):
+        Engine(generator, QUICK, key=KEY, blocks=0)
+
+
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_no_place_stays_empty_while_images_wait(generator, restarts):
     images = own_images(generator, 256)
