@@ -25,8 +25,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.workdir = "runs/attribute"  # verdicts.jsonl, contact_sheet.png, run.json
     config.seed = 1  # starting points; the demonstration's images
     config.full_scores = False  # go on inverting images that are sure to belong
-    # Blocks of lanes on each device at a time; None: as many as its memory holds. No verdict depends
-    # on it.
+    # Blocks of lanes on each device at a time; None: as many as its memory holds. No verdict
+    # depends on it.
     config.blocks = config_dict.placeholder(int)
     config.cache = "~/.cache/jax_origin"  # folder of compiled programs; "": none are kept
     config.sheet_images = 60  # how many images the contact sheet shows at the most

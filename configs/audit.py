@@ -21,8 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.resize = False  # resize images of another size, and say so in their records
     config.out = "runs/audit"  # findings.jsonl, findings.md, and a folder for each candidate
     config.seed = 1  # starting points; the demonstration's images
-    # Blocks of lanes on each device at a time; None: as many as its memory holds. No verdict depends
-    # on it.
+    # Blocks of lanes on each device at a time; None: as many as its memory holds. No verdict
+    # depends on it.
     config.blocks = config_dict.placeholder(int)
     config.cache = "~/.cache/jax_origin"  # folder of compiled programs; "": none are kept
     return config
