@@ -113,14 +113,14 @@ def score_stream(
     ]
     if reference is None:
         for index, found in _invert_each(engines[0], images, to_stored):
-            yield index, float(score(lost(found))), found
+            yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
         ours, theirs = (dict(_invert_each(engine, batch, to_stored)) for engine in engines)
         for i in range(len(batch)):
-            yield count + i, float(score(lost(ours[i]), lost(theirs[i]))), ours[i]
+            yield count + i, float(score(lost(ours[i]), lost(theirs[i]), ours[i].latent)), ours[i]
         count += len(batch)
 
 

@@ -220,7 +220,10 @@ def comparison_scores(
       RecordError: If the cache cannot be used.
     """
     starts = learned_starts(comparison.calibration)
-    method = dataclasses.replace(comparison.method, score="loss")
+    # Of a ratio both losses are wanted.
+    method = comparison.method
+    if comparison.reference is not None:
+        method = dataclasses.replace(method, score="loss")
 
     def losses(model: GeneratorLike, role: str) -> dict[str, GroupScores]:
         return cached_scores(

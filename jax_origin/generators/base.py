@@ -35,8 +35,9 @@ class Generator(nnx.Module):
 
     Any ``nnx.Module`` with `latent_shape`, `image_shape` and ``__call__(latents [N,
     *latent_shape]) -> images [N, H, W, C]`` can be inspected, whether or not it derives from this
-    class. Two methods are used where they exist: ``sample_latents(key, num)`` (the prior; standard
-    normal without it) and ``encode(images)``. Those that derive from this class can be saved,
+    class. Three methods are used where they exist: ``sample_latents(key, num)`` (the prior;
+    standard normal without it), ``encode(images)``, and ``undo(images, latents)`` (draws of the
+    latents that lead to images, made from draws of the prior). Those that derive from this class can be saved,
     loaded by kind, and read from a reference checkpoint besides.
     """
 

@@ -12,6 +12,7 @@ from jax_origin.checkpoints import Rename
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.generators.diffusion_schedule import Schedule, Steps
+from jax_origin.generators.undo_step import undo_step
 from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
     UNET_FIELDS,
@@ -20,6 +21,9 @@ from jax_origin.generators.unet_reference import (
     unet_of_openai,
     unet_renames,
 )
+
+_LAST, _OTHERS = 6, 12
+"""Evaluations by which `DDIM.undo` undoes the last step, and each other one."""
 
 
 class DDIM(Generator):
@@ -93,20 +97,52 @@ class DDIM(Generator):
 
     def __call__(self, latents: jax.Array) -> jax.Array:
         """Noise [N, H, W, C] to images [N, H, W, C] in [0, 1]."""
+        steps = self.schedule.steps(self.num_steps)
+        x = self._run(self._step, latents.astype(jnp.float32), steps)
+        return clip_straight_through(x / 2 + 0.5)
+
+    def _step(self, x: jax.Array, at: Steps) -> jax.Array:
         schedule = self.schedule
         bound = schedule.clip_sample_range
+        image, noise = self.estimate(x, at.times, at.signal, at.noise)
+        if schedule.clip_sample:
+            image = (2 * clip_straight_through(image / (2 * bound) + 0.5) - 1) * bound
+            if schedule.use_clipped_model_output:
+                noise = (x - at.signal * image) / at.noise
+        return at.next_signal * image + at.next_noise * noise
 
-        def step(x: jax.Array, at: Steps) -> jax.Array:
-            image, noise = self.estimate(x, at.times, at.signal, at.noise)
-            if schedule.clip_sample:
-                image = (2 * clip_straight_through(image / (2 * bound) + 0.5) - 1) * bound
-                if schedule.use_clipped_model_output:
-                    noise = (x - at.signal * image) / at.noise
-            return at.next_signal * image + at.next_noise * noise
+    def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
+        """Images to noise that leads to them, a draw of it: each step's input found from its output.
 
-        steps = schedule.steps(self.num_steps)
-        x = self._run(step, latents.astype(jnp.float32), steps)
-        return clip_straight_through(x / 2 + 0.5)
+        All steps but the last can be undone exactly, clipping included. The last takes the noise
+        out of its input, most of which no image can tell: it is drawn, and changed only as much as
+        the image asks for in a few iterations (more of them fit the rounding of the image, and
+        spoil the draw). Each step is undone by `undo_step`.
+
+        Args:
+          images: [N, H, W, C] in [0, 1].
+          noise: Standard normal, [N, H, W, C].
+
+        Returns:
+          float32 [N, H, W, C].
+        """
+        steps = self.schedule.steps(self.num_steps)
+        paces = np.where(
+            steps.noise > steps.signal,
+            steps.noise / np.maximum(steps.next_noise, 1e-6),
+            steps.signal / steps.next_signal,
+        )
+
+        def undone(x: jax.Array, guess: jax.Array, at: Steps, pace: Any, num: int) -> jax.Array:
+            return undo_step(lambda x: self._step(x, at), x, guess, pace=pace, iterations=num)
+
+        x = images.astype(jnp.float32) * 2 - 1
+        last = Steps(*(part[-1] for part in steps))
+        x = undone(x, last.signal * x + last.noise * noise, last, paces[-1], _LAST)
+        others = (Steps(*(part[-2::-1] for part in steps)), paces[-2::-1])
+        return jax.lax.scan(
+            lambda x, at: (undone(x, x, *at, _OTHERS), None), x, jax.tree.map(jnp.asarray, others)
+        )[0]
 
     def encode(self, images: jax.Array) -> jax.Array:
         """Images [N, H, W, C] to noise that leads back near them: DDIM inversion.

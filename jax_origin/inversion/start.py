@@ -40,6 +40,14 @@ def starting_points(
     latents = draw(keys)
     if start == "prior":
         return latents
+    if start == "undone":
+        undo = getattr(generator, "undo", None)
+        if undo is None:
+            raise ValueError(
+                f"start='undone': {type(generator).__name__} has no undo(images, noise)"
+            )
+        lanes = latents.reshape(-1, *latents.shape[2:])
+        return undo(jnp.repeat(images, keys.shape[1], axis=0), lanes).reshape(latents.shape)
     factors = jnp.asarray([scales[i % len(scales)] for i in range(keys.shape[1])])
     around = latents * factors.reshape(1, -1, *(1,) * (latents.ndim - 2))
     if start == "scaled":
@@ -59,6 +67,7 @@ STARTS = {
     "prior": "a sample of the prior for each lane, as RONAN starts",
     "scaled": "samples of the prior, drawn in towards its mean at 0",
     "encoder": "around the generator's own encoding of the image",
+    "undone": "draws of the latents that lead to the image, by the generator's own undo",
     "learned": "around the encoding by an encoder that was trained on the generator's own images",
 }
 """Kinds of starting points. From near the prior's mean a descent meets smoother images first, and

@@ -1,0 +1,68 @@
+"""A step of a sampler undone: its input found from its output, by evaluations alone."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+_RIDGE = 1e-6  # of the mean square of the changes: float32 cannot tell more of them apart
+
+
+def undo_step(
+    step: Callable[[jax.Array], jax.Array],
+    output: jax.Array,
+    guess: jax.Array,
+    *,
+    pace: jax.Array | float,
+    iterations: int,
+    memory: int = 5,
+) -> jax.Array:
+    """The x for which ``step(x)`` is nearest to the output, of those that were met on the way.
+
+    The fixed point of ``x + pace * (output - step(x))``, each image for itself, with Anderson
+    acceleration (Anderson, Journal of the ACM 12, 1965; Walker and Ni, SIAM Journal on Numerical
+    Analysis 49, 2011, algorithm AA; for diffusion models Pan et al., "Effective Real Image Editing
+    with Accelerated Iterative Diffusion Inversion", ICCV 2023). Where the step changes nothing, x
+    stays what the guess was.
+
+    Args:
+      step: ``step(x [N, ...]) -> [N, ...]``, of the same shape.
+      output: What it should give.
+      guess: Where x begins.
+      pace: How far x moves for a difference of 1, to begin with.
+      iterations: How often the step is evaluated.
+      memory: Changes of x that are remembered.
+
+    Returns:
+      float32 [N, ...].
+    """
+    count, shape = len(output), output.shape
+    target = output.reshape(count, -1)
+    x = guess.astype(jnp.float32).reshape(count, -1)
+    none = jnp.zeros((memory, *x.shape))
+
+    def residual(x: jax.Array) -> jax.Array:
+        return pace * (target - step(x.reshape(shape)).reshape(count, -1))
+
+    def iterate(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple[jax.Array, ...], None]:
+        x, last_x, last_r, moves, turns, best, least = carry
+        r = residual(x)
+        size = jnp.sum(r**2, axis=1)
+        better = size < least  # Never of NaN.
+        best, least = jnp.where(better[:, None], x, best), jnp.where(better, size, least)
+        moves = jnp.concatenate([moves[1:], (x - last_x)[None]])
+        turns = jnp.concatenate([turns[1:], (r - last_r)[None]])
+        # The remembered moves, combined so that their changes of the residual cancel it best.
+        normal = jnp.sum(turns[:, None] * turns[None], axis=-1).transpose(2, 0, 1)
+        slope = jnp.sum(turns * r[None], axis=-1).T
+        ridge = _RIDGE * jnp.trace(normal, axis1=1, axis2=2) / memory + jnp.finfo(r.dtype).tiny
+        shares = jnp.linalg.solve(
+            normal + ridge[:, None, None] * jnp.eye(memory)[None], slope[..., None]
+        )[..., 0]
+        ahead = x + r - jnp.sum(shares.T[..., None] * (moves + turns), axis=0)
+        return (ahead, x, r, moves, turns, best, least), None
+
+    first = residual(x)
+    start = (x + first, x, first, none, none, x, jnp.sum(first**2, axis=1))
+    carry, _ = jax.lax.scan(iterate, start, length=iterations - 1)
+    return carry[5].reshape(shape)
