@@ -37,8 +37,8 @@ class Generator(nnx.Module):
     *latent_shape]) -> images [N, H, W, C]`` can be inspected, whether or not it derives from this
     class. Three methods are used where they exist: ``sample_latents(key, num)`` (the prior;
     standard normal without it), ``encode(images)``, and ``undo(images, latents)`` (draws of the
-    latents that lead to images, made from draws of the prior). Those that derive from this class can be saved,
-    loaded by kind, and read from a reference checkpoint besides.
+    latents that lead to images, made from draws of the prior). Those that derive from this class
+    can be saved, loaded by kind, and read from a reference checkpoint besides.
     """
 
     kind: ClassVar[str]

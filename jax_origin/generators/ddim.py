@@ -112,7 +112,7 @@ class DDIM(Generator):
         return at.next_signal * image + at.next_noise * noise
 
     def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
-        """Images to noise that leads to them, a draw of it: each step's input found from its output.
+        """Images to a draw of the noise that leads to them: each step's input from its output.
 
         All steps but the last can be undone exactly, clipping included. The last takes the noise
         out of its input, most of which no image can tell: it is drawn, and changed only as much as

@@ -1,0 +1,186 @@
+"""Why a diffusion model resists inversion, and what its latents tell: figures of docs/diffusion.md.
+
+python benchmarks/diffusion.py --photographs=CIFAR10.npz --out=FILE.json --picture=FILE.png
+python benchmarks/diffusion.py --out=FILE.json --picture=FILE.png    # draws FILE.json again
+"""
+
+import argparse
+import json
+import logging
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot
+
+from jax_origin import METHODS, Descent, InversionConfig, invert, load_generator
+from jax_origin.evaluation.metrics import auc, tpr_at_fpr
+from jax_origin.files import atomic_write
+from jax_origin.generators import DDIM, Generator
+from jax_origin.images import load_images
+from jax_origin.score import prior_deviance
+from jax_origin.scoring import belonging_images
+
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+OTHERS = ("dcgan-cifar10", "vae-cifar10", "consistency-cifar10")
+REFERENCE = "vae-cifar10"
+DESCENTS = {
+    "Adam at 0.1 from a sample of the prior": ("prior", 0.1),
+    "Adam at 0.05 from the DDIM inversion": ("encoder", 0.05),
+}
+SCORES = {
+    "loss": "loss",
+    "loss over the loss under vae-cifar10": "ratio",
+    "norm: how far the mean square is from 1": "norm",
+    "whiteness: largest autocorrelation at lag 1": "lag",
+    "deviance from N(0, I)": "deviance",
+    "`latent_prior`: loss + deviance / size": "latent_prior",
+}
+
+
+def groups(
+    inspected: Generator, photographs: str, *, num: int, seed: int
+) -> dict[str, NDArray[np.uint8]]:
+    """Images by group, "own" first: uint8 [num, 32, 32, 3] each."""
+    keys = jax.random.split(jax.random.key(seed), 1 + len(OTHERS))
+    files = load_images(photographs)
+    chosen = np.random.default_rng(seed).permutation(len(files))[:num]
+    made = zip(OTHERS, keys[1:], strict=True)
+    return {
+        "own": belonging_images(inspected, num, key=keys[0]),
+        "photographs": files[np.sort(chosen)],
+        **{name: belonging_images(load_generator(name), num, key=key) for name, key in made},
+    }
+
+
+def curves(
+    inspected: Generator, images: Mapping[str, NDArray[np.uint8]], *, steps: int
+) -> dict[str, dict[str, list[float]]]:
+    """Median lowest loss at each tenth step, by descent and group."""
+    together = np.concatenate(list(images.values()))
+    found = {}
+    for name, (start, rate) in DESCENTS.items():
+        config = InversionConfig(
+            start=start,
+            restarts=1,
+            scales=(0.0,),
+            lane_block=len(together),
+            stages=(Descent(steps=steps, objective="l2", learning_rate=rate),),
+        )
+        curve = invert(inspected, together, config, key=jax.random.key(100)).curve
+        parts = np.split(curve, len(images))
+        found[name] = {
+            group: np.median(part, axis=0).tolist()
+            for group, part in zip(images, parts, strict=True)
+        }
+    return found
+
+
+def measure(inspected: Generator, images: NDArray[np.uint8]) -> dict[str, list[float]]:
+    """Each score of each image, the steps of the sampler undone."""
+    found = invert(inspected, images, METHODS["origin-diffusion"].inversion, key=jax.random.key(7))
+    latent, loss = found.latent.astype(np.float64), found.loss.astype(np.float64)
+    recipe = InversionConfig(restarts=1, scales=(0.2,), stages=(Descent(steps=100),))
+    reference = invert(load_generator(REFERENCE), images, recipe, key=jax.random.key(8)).loss
+    deviance = prior_deviance(latent)
+    made = {
+        "loss": loss,
+        "ratio": loss / reference,
+        "norm": np.abs(np.mean(latent**2, axis=(1, 2, 3)) - 1),
+        "lag": _lag(latent),
+        "deviance": deviance,
+        "latent_prior": loss + deviance / latent[0].size,
+        "mean square": np.mean(latent**2, axis=(1, 2, 3)),
+    }
+    return {name: values.tolist() for name, values in made.items()}
+
+
+def _lag(latents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The larger absolute autocorrelation of neighbours in a row and in a column."""
+    centred = latents - latents.mean(axis=(1, 2), keepdims=True)
+    size = np.mean(centred**2, axis=(1, 2, 3))
+    below = np.mean(centred[:, 1:] * centred[:, :-1], axis=(1, 2, 3))
+    beside = np.mean(centred[:, :, 1:] * centred[:, :, :-1], axis=(1, 2, 3))
+    return np.maximum(np.abs(below), np.abs(beside)) / size
+
+
+def draw(content: Mapping[str, Any], path: str) -> None:
+    """The curves of the losses, and the scores by group."""
+    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6))
+    for axis, (name, by_group) in zip(axes, content["curves"].items(), strict=False):
+        for group, curve in by_group.items():
+            axis.plot(10 * np.arange(1, len(curve) + 1), curve, label=group)
+        axis.set(title=name, yscale="log", xlabel="gradient evaluations", ylabel="median loss")
+        axis.axhline(1 / 12 / 255**2, color="0.6", linestyle=":", label="8-bit floor")
+        axis.legend(fontsize=8)
+    for place, values in enumerate(content["scores"].values()):
+        axes[2].plot(values["latent_prior"], np.full(len(values["loss"]), place), "|", ms=12)
+    labels = list(content["scores"])
+    axes[2].set(title="steps undone: latent_prior", xscale="log", yticks=range(len(labels)))
+    axes[2].set_yticklabels(labels)
+    axes[2].invert_yaxis()
+    for axis in axes:
+        axis.title.set_fontsize(9)
+    figure.tight_layout()
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=80, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+def table(scores: Mapping[str, Mapping[str, list[float]]]) -> str:
+    """AUC, and the share of own images under every foreign one, by score and group."""
+    own, *foreign = scores
+    lines = ["| score | " + " | ".join(foreign) + " |", "| --- |" + " --- |" * len(foreign)]
+    for name, score in SCORES.items():
+        cells = (
+            f"{auc(scores[own][score], scores[group][score]):.2f}, "
+            f"{tpr_at_fpr(scores[own][score], scores[group][score], fpr=0.0):.0%}"
+            for group in foreign
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures, where photographs are given, and draws."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photographs", help="a folder or npz archive of images of 32x32")
+    parser.add_argument("--out", required=True, help="the JSON file to write, or to draw")
+    parser.add_argument("--picture", required=True, help="the PNG file to write")
+    parser.add_argument("--num", type=int, default=20, help="images of each group")
+    parser.add_argument("--num_steps", type=int, default=10, help="steps of the sampler")
+    parser.add_argument("--num_curves", type=int, default=6, help="images behind each curve")
+    parser.add_argument("--seed", type=int, default=1, help="of the scored images")
+    options = parser.parse_args()
+    out = pathlib.Path(options.out)
+    if options.photographs:
+        inspected = load_generator("ddim-cifar10")
+        assert isinstance(inspected, DDIM)
+        inspected.num_steps = options.num_steps
+        images = groups(inspected, options.photographs, num=options.num, seed=options.seed)
+        content: dict[str, Any] = {"options": {**vars(options), "photographs": "", "out": ""}}
+        content["scores"] = {}
+        for group, some in images.items():
+            content["scores"][group] = measure(inspected, some)
+            print(group, flush=True)
+        content["curves"] = {}
+        if options.num_curves:
+            some = groups(inspected, options.photographs, num=options.num_curves, seed=0)
+            two = {group: some[group] for group in ("own", "photographs")}
+            content["curves"] = curves(inspected, two, steps=100)
+        with atomic_write(out) as temporary:
+            pathlib.Path(temporary).write_text(json.dumps(content, indent=1) + "\n")
+    content = json.loads(out.read_text())
+    draw(content, options.picture)
+    print(table(content["scores"]))
+
+
+if __name__ == "__main__":
+    main()
