@@ -5,6 +5,7 @@ python benchmarks/diffusion.py --out=FILE.json --picture=FILE.png    # draws FIL
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import pathlib
@@ -85,7 +86,8 @@ def curves(
 
 def measure(inspected: Generator, images: NDArray[np.uint8]) -> dict[str, list[float]]:
     """Each score of each image, the steps of the sampler undone."""
-    found = invert(inspected, images, METHODS["origin-diffusion"].inversion, key=jax.random.key(7))
+    config = dataclasses.replace(METHODS["origin-diffusion"].inversion, lane_block=len(images))
+    found = invert(inspected, images, config, key=jax.random.key(7))
     latent, loss = found.latent.astype(np.float64), found.loss.astype(np.float64)
     recipe = InversionConfig(restarts=1, scales=(0.2,), stages=(Descent(steps=100),))
     reference = invert(load_generator(REFERENCE), images, recipe, key=jax.random.key(8)).loss

@@ -95,16 +95,6 @@ METHODS = {
         ),
         num_images=200,
     ),
-    # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
-    # the noise that is found is judged. One evaluation of the gradient measures the loss.
-    "origin-diffusion": Method(
-        name="origin-diffusion",
-        inversion=InversionConfig(
-            start="undone", restarts=1, stages=(Descent(steps=1, objective="l2"),)
-        ),
-        score="latent_prior",
-        floor=0.0,
-    ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
     # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.
     "ronan": Method(
@@ -118,6 +108,16 @@ METHODS = {
         decision="published",
         alpha=0.05,
         beta=None,
+        floor=0.0,
+    ),
+    # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
+    # the noise that is found is judged. One evaluation of the gradient measures the loss.
+    "origin-diffusion": Method(
+        name="origin-diffusion",
+        inversion=InversionConfig(
+            start="undone", restarts=1, stages=(Descent(steps=1, objective="l2"),)
+        ),
+        score="latent_prior",
         floor=0.0,
     ),
 }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_origin.score import SCORES, loss_score, reference_ratio
+from jax_origin.score import SCORES, latent_prior, loss_score, prior_deviance, reference_ratio
 
 
 def test_the_loss_is_its_own_score():
@@ -34,6 +34,79 @@ def test_the_ratio_needs_a_reference():
         reference_ratio([0.1])
 
 
-def test_every_score_takes_both_losses():
+def test_every_score_takes_losses_and_latents():
     for score in SCORES.values():
-        assert score(np.ones(3), np.ones(3)).shape == (3,)
+        assert score(np.ones(3), np.ones(3), np.ones((3, 8, 8, 3))).shape == (3,)
+
+
+def draws(count=100, shape=(16, 16, 3), seed=0):
+    return np.random.default_rng(seed).normal(size=(count, *shape))
+
+
+def blurred(latents):
+    for axis in (1, 2):
+        latents = (latents + 0.5 * np.roll(latents, 1, axis=axis)) / np.sqrt(1.25)
+    return latents
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: 1.25 * z,
+        lambda z: 0.8 * z,
+        blurred,
+        lambda z: (z + 0.3 * z[..., ::-1]) / np.sqrt(1.09),
+        lambda z: z + 0.5,
+    ],
+    ids=["long", "short", "coloured", "dependent channels", "shifted"],
+)
+def test_a_latent_unlike_the_prior_deviates_more_than_every_draw(change):
+    assert prior_deviance(change(draws(10, seed=1))).min() > prior_deviance(draws()).max()
+
+
+def test_draws_deviate_as_the_counts_of_moments_say():
+    # Of Wilks: half a chi-square with C (C + 1) / 2 degrees of freedom a band, here three bands.
+    found = prior_deviance(draws(400))
+    np.testing.assert_allclose(found.mean(), 3 * 3, rtol=0.1)
+    np.testing.assert_allclose(found.var(), 3 * 3, rtol=0.3)
+
+
+def test_the_deviance_does_not_depend_on_the_colours_axes():
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    latents = blurred(draws(5))
+    np.testing.assert_allclose(prior_deviance(latents @ turn), prior_deviance(latents))
+
+
+@pytest.mark.parametrize("shape", [(50,), (2, 2, 3)])
+def test_of_a_latent_without_octaves_the_norm_is_judged(shape):
+    latents = draws(4, shape)
+    share = np.mean(latents.reshape(4, -1) ** 2, axis=1)
+    size = np.prod(shape)
+    np.testing.assert_allclose(prior_deviance(latents), size / 2 * (share - 1 - np.log(share)))
+
+
+def test_latents_of_any_size_have_a_deviance():
+    for shape in [(5, 7, 1), (8, 64, 4), (16, 16, 16)]:
+        assert np.isfinite(prior_deviance(draws(3, shape))).all()
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_latent_that_is_not_finite_is_infinitely_far(number):
+    latents = draws(2)
+    latents[0, 3, 3, 1] = number
+    found = prior_deviance(latents)
+    assert found[0] == np.inf
+    assert np.isfinite(found[1])
+
+
+def test_a_typical_latent_does_not_excuse_an_image_that_is_not_reproduced():
+    latents = draws(2)
+    score = latent_prior([1e-5, 0.05], latent=latents)
+    assert score.dtype == np.float64
+    np.testing.assert_allclose(score, [1e-5, 0.05] + prior_deviance(latents) / latents[0].size)
+    assert score[0] < 0.05 < score[1]
+
+
+def test_the_latents_score_needs_them():
+    with pytest.raises(ValueError, match="needs the latents"):
+        latent_prior([0.1])

@@ -187,6 +187,27 @@ def test_an_encoded_image_comes_back(prediction):
     assert errors[1] < errors[0] / 5
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {},
+        {"prediction_type": "v_prediction", "clip_sample": True, "clip_sample_range": 0.5},
+        {"set_alpha_to_one": False, "timestep_spacing": "trailing"},
+        {"use_clipped_model_output": True},
+    ],
+    ids=["plain", "clipped", "noise is left", "noise anew"],
+)
+def test_noise_of_an_undone_image_leads_back_to_it(schedule):
+    generator = small(strength=0.05, schedule={**MILD, **schedule}, num_steps=10)
+    generate = jax.jit(lambda z: generator(z))
+    images = generate(0.2 * jnp.asarray(noise()))
+    undone = jax.jit(lambda x, z: generator.undo(x, z))(images, jnp.asarray(noise(seed=4)))
+    assert undone.shape == (2, SIZE, SIZE, 3)
+    assert 0.05 < float(jnp.std(images))
+    # The last step is undone in a few iterations only.
+    assert float(jnp.abs(generate(undone) - images).max()) < 1e-2
+
+
 def test_a_label_is_part_of_the_map():
     generator = small(unet={"classes": 5}, label=4, num_steps=1)
     z = jnp.asarray(noise())

@@ -238,6 +238,40 @@ def test_a_start_from_an_encoder_needs_one(generator, images):
         invert(generator, images, config, key=KEY)
 
 
+class Projector(nnx.Module):
+    """Shows half of its latent; the other half can be anything."""
+
+    latent_shape, image_shape = (2, 8, 8, 3), (8, 8, 3)
+
+    def __call__(self, latents):
+        return jax.nn.sigmoid(latents[:, 0])
+
+    def undo(self, images, latents):
+        pixels = jnp.clip(images, 0.01, 0.99)
+        return latents.at[:, 0].set(jnp.log(pixels / (1 - pixels)))
+
+
+def test_a_generator_that_undoes_itself_gives_draws_for_starts():
+    model = Projector()
+    own = own_images(model, 3)
+    stages = (Descent(steps=1, learning_rate=1e-3),)
+    config = dataclasses.replace(QUICK, start="undone", restarts=2, stages=stages)
+    found = invert(model, own, config, key=KEY)
+    assert found.loss.max() < 1e-4
+    # What no image tells is as the prior draws it, for each image and each run anew.
+    hidden = found.latent[:, 1]
+    assert 0.9 < hidden.std() < 1.1
+    assert abs(np.corrcoef(hidden.reshape(3, -1))[0, 1]) < 0.3
+    again = invert(model, own, config, key=jax.random.key(9))
+    assert np.abs(again.latent[:, 1] - hidden).mean() > 0.5
+
+
+def test_a_start_that_is_undone_needs_its_generator(generator, images):
+    config = dataclasses.replace(QUICK, start="undone")
+    with pytest.raises(ValueError, match="start='undone': FunctionGenerator has no undo"):
+        invert(generator, images, config, key=KEY)
+
+
 class Painter(nnx.Module):
     """A user's own module, of Flax's layers, with a grid as its latent and a prior of its own."""
 
