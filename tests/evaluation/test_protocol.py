@@ -17,6 +17,7 @@ from jax_origin.evaluation import score_cache
 from jax_origin.evaluation.circumstances import circumstances
 from jax_origin.evaluation.protocol import (
     Comparison,
+    comparison_scores,
     comparisons,
     evaluate,
 )
@@ -340,6 +341,19 @@ def test_what_was_scored_before_changes_no_score(tmp_path):
     evaluate([part], cache=tmp_path / "parts", seed=0)
     in_parts = evaluate([whole], cache=tmp_path / "parts", seed=0)
     assert in_parts == evaluate([whole], cache=tmp_path / "whole", seed=0)
+
+
+def test_images_are_judged_by_the_score_of_the_method(tmp_path):
+    method = dataclasses.replace(RONAN, score="latent_prior")
+    plain, latent = (
+        comparison_scores(
+            two_generators_compared(methods=(one,), num=3)[0], cache=tmp_path, seed=0
+        )["noise"]
+        for one in (RONAN, method)
+    )
+    np.testing.assert_array_equal(plain.score, plain.loss)
+    np.testing.assert_array_equal(latent.loss, plain.loss)
+    assert (latent.score > plain.score).all()
 
 
 def test_scores_belong_to_a_learned_start(tmp_path, inverted):
