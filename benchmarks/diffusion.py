@@ -167,7 +167,8 @@ def main() -> None:
         assert isinstance(inspected, DDIM)
         inspected.num_steps = options.num_steps
         images = groups(inspected, options.photographs, num=options.num, seed=options.seed)
-        content: dict[str, Any] = {"options": {**vars(options), "photographs": "", "out": ""}}
+        kept = ("num", "num_steps", "num_curves", "seed")
+        content: dict[str, Any] = {"options": {name: getattr(options, name) for name in kept}}
         content["scores"] = {}
         for group, some in images.items():
             content["scores"][group] = measure(inspected, some)

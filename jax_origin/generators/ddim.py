@@ -141,7 +141,9 @@ class DDIM(Generator):
         x = undone(x, last.signal * x + last.noise * noise, last, paces[-1], _LAST)
         others = (Steps(*(part[-2::-1] for part in steps)), paces[-2::-1])
         return jax.lax.scan(
-            lambda x, at: (undone(x, x, *at, _OTHERS), None), x, jax.tree.map(jnp.asarray, others)
+            lambda x, at: (undone(x, x, at[0], at[1], _OTHERS), None),
+            x,
+            jax.tree.map(jnp.asarray, others),
         )[0]
 
     def encode(self, images: jax.Array) -> jax.Array:

@@ -63,6 +63,7 @@ def undo_step(
         return (ahead, x, r, moves, turns, best, least), None
 
     first = residual(x)
-    start = (x + first, x, first, none, none, x, jnp.sum(first**2, axis=1))
-    carry, _ = jax.lax.scan(iterate, start, length=iterations - 1)
+    begun: tuple[jax.Array, ...] = (x + first, x, first, none, none)
+    begun += (x, jnp.sum(first**2, axis=1))
+    carry, _ = jax.lax.scan(iterate, begun, length=iterations - 1)
     return carry[5].reshape(shape)
