@@ -115,7 +115,10 @@ METHODS = {
     "origin-diffusion": Method(
         name="origin-diffusion",
         inversion=InversionConfig(
-            start="undone", restarts=1, stages=(Descent(steps=1, objective="l2"),)
+            start="undone",
+            restarts=1,
+            stages=(Descent(steps=1, objective="l2"),),
+            lane_block=16,
         ),
         score="latent_prior",
         floor=0.0,
