@@ -43,7 +43,7 @@ def test_card_and_samples(name):
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["origin", "ronan"])
 def test_calibration_is_for_these_weights(name, method):
     calibration = Calibration.load(calibration_path(name, method))
     calibration.require(fingerprint=fingerprint(load_generator(name)), method_name=method)
