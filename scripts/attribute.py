@@ -56,7 +56,9 @@ _OVERRIDES = [
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
     flags.DEFINE_string("images", None, "Folder, glob or single file; none: a demonstration."),
     flags.DEFINE_string("calibration", None, "Calibration file; none: the zoo's own."),
-    flags.DEFINE_string("method", None, "origin or ronan; none: the calibration's."),
+    flags.DEFINE_string(
+        "method", None, "origin, ronan or origin-diffusion; none: the calibration's."
+    ),
     flags.DEFINE_float("alpha", None, "Rate of false exclusion.", 0, 1),
     flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),
     flags.DEFINE_float("max_false_attribution", None, "A limit kept with 95% confidence.", 0, 1),

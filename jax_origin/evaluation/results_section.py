@@ -48,8 +48,8 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
 
     Args:
       folder: Holds cifar10*.json, storage.json (`scripts/evaluate.py`), recovery.json and cpu.json
-        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json and mixed.json, and
-        evaluations under paper/ are shown where there are any.
+        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json and
+        peers.json, and evaluations under paper/ are shown where there are any.
       link: The folder as the text links to it.
 
     Returns:
@@ -65,6 +65,8 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         _shown([folder / "recovery.json"], functools.partial(_recovery, link=link)),
         _shown([folder / "cpu.json"], _speed),
     ]
+    if peers := _there(folder, "peers"):
+        parts.append(_shown(peers, _peers))
     if edited := _there(folder, *_EDITED):
         parts.insert(2, _shown([folder / "storage.json", *edited], _edits))
     papers = [
@@ -261,6 +263,31 @@ def _speed(files: Sequence[Row]) -> str:
     return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1, 5))}"
 
 
+def _peers(files: Sequence[Row]) -> str:
+    (file,) = files
+    rows = [row for row in file["rows"] if row["name"] in _PEERS]
+    sides = ("ours", "reference")
+    rates = (("TPR", "tpr"), ("FPR", "fpr"), ("TPR at 1% FPR", "tpr_at_1_fpr"))
+    heads = [f"{words}: {label}" for words in ("origin", "published") for label, _ in rates]
+    cells = [["against the published recipe", "case", "speed-up", *heads]]
+    for name in _PEERS:
+        for row in rows:
+            if row["name"] == name:
+                told = [
+                    _percent(row["accuracy"][side][field]) if field in row["accuracy"][side] else ""
+                    for side in sides
+                    for _, field in rates
+                ]
+                cells.append([_PEERS[name], row["case"], f"{row['ratio']:.3g}", *told])
+    what = (
+        "**In full.** `python scripts/benchmark.py --suite=peers --out=FILE.json`: all 1,500 steps "
+        f"of the published recipe in PyTorch, on {rows[0]['images']} images, half of them "
+        "belonging; its verdicts by Grubbs' test."
+    )
+    return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1))}"
+
+
+_PEERS = {"vs_ronan_recipe": "one image at a time", "vs_batched_torch": "in batches of 64"}
 _EDITED = ("edits", "mixed", "hard")
 _FIGURES = {
     "vs_ronan_recipe": "speed-up over the published recipe, one image at a time",

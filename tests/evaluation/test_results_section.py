@@ -109,6 +109,24 @@ def test_distances_on_pixels_stand_beside_those_of_files(folder):
     assert "pixels.py`, 7 images of each)" in " ".join(section.split())
 
 
+def test_peers_are_shown_where_there_are_any(folder):
+    (folder / "peers.json").unlink(missing_ok=True)
+    assert "In full" not in results_section(folder)
+    rates = {"tpr": 0.5, "fpr": 0.25, "tpr_at_1_fpr": 0.75}
+    row = {
+        "name": "vs_ronan_recipe",
+        "case": "vae-cifar10, futility off",
+        "ratio": 123.4,
+        "images": 7,
+        "accuracy": {"ours": rates, "reference": {"tpr_at_1_fpr": 0.125}},
+    }
+    (folder / "peers.json").write_text(json.dumps({"rows": [row]}))
+    section = results_section(folder)
+    assert "on 7 images" in " ".join(section.split())
+    shown = table_row(section, "one image at a time", "vae-cifar10, futility off")
+    assert shown == ["123", "50%", "25%", "75%", "", "", "12.5%"]
+
+
 def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
     assert "paper" not in results_section(folder).replace("published", "")
     evaluation = json.loads((folder / "storage.json").read_text())
