@@ -262,13 +262,14 @@ class Engine:
         if not limit:  # A CPU does not say.
             return 1
         latents, _, targets = self._nothing()
-        largest = 0
+        held, scratch = 0, 0  # A block waits in each stage, and one step is taken at a time.
         for pool, *_ in self._stages:
             carry = jax.eval_shape(pool.programs.init, latents, targets)
             memory = pool.programs.one.lower(self._weights, carry).compile().memory_analysis()
-            each = memory.argument_size_in_bytes + memory.output_size_in_bytes
-            largest = max(largest, each + memory.temp_size_in_bytes - memory.alias_size_in_bytes)
-        return max(1, min(_MOST_BLOCKS, int(_SHARE_OF_MEMORY * limit / largest)))
+            held += memory.argument_size_in_bytes
+            held += memory.output_size_in_bytes - memory.alias_size_in_bytes
+            scratch = max(scratch, memory.temp_size_in_bytes)
+        return max(1, min(_MOST_BLOCKS, int(_SHARE_OF_MEMORY * limit / (held + scratch))))
 
     def _ready(self, in_flight: Collection[Pool], *, last: bool) -> Pool | None:
         """The pool to advance next: of the deepest stage that can fill one.

@@ -598,10 +598,17 @@ class Device:
 
 def test_as_many_blocks_as_memory_holds(generator):
     engine = Engine(generator, QUICK, key=KEY)
-    (plan, *_) = sorted(engine.plan(repeats=1), key=lambda plan: -plan.bytes)
-    for memory, blocks in ((None, 1), (0.1, 1), (2.6, 2), (1000, 4)):
-        engine._devices = [Device(memory and int(memory * plan.bytes))]
-        assert engine._blocks_in_memory() == blocks, memory
+    # Of each stage what goes in, and of the largest what is needed on the way.
+    one = max(plan.bytes for plan in engine.plan(repeats=1))
+
+    def blocks(memory):
+        engine._devices = [Device(memory), Device(None if memory is None else 2 * memory)]
+        return engine._blocks_in_memory()
+
+    assert blocks(None) == blocks(one // 10) == blocks(one) == 1
+    assert blocks(100 * one) == 4
+    found = [blocks(share * one) for share in range(1, 20)]
+    assert found == sorted(found) and set(found) == {1, 2, 3, 4}
     with pytest.raises(ValueError, match="blocks must be at least 1, not 0"):
         Engine(generator, QUICK, key=KEY, blocks=0)
 
