@@ -112,24 +112,26 @@ def score_stream(
         if model is not None
     ]
     if reference is None:
-        for index, found in _invert_each(engines[0], images, to_stored):
+        for index, found in _invert_each(engines[0], images, to_stored, statistics):
             yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
-        ours, theirs = (dict(_invert_each(engine, batch, to_stored)) for engine in engines)
+        ours, theirs = (
+            dict(_invert_each(engine, batch, to_stored, statistics)) for engine in engines
+        )
         for i in range(len(batch)):
             yield count + i, float(score(lost(ours[i]), lost(theirs[i]), ours[i].latent)), ours[i]
         count += len(batch)
 
 
 def _invert_each(
-    engine: Engine, images: Iterable[Any], to_stored: bool
+    engine: Engine, images: Iterable[Any], to_stored: bool, statistics: Statistics | None
 ) -> Iterator[tuple[int, Inversion]]:
     """Inverts images, each into all sets that it may be in; the nearest counts.
 
-    Its evaluations are those of all of them.
+    Its evaluations are those of all of them; in the statistics it is one image.
     """
     if not to_stored:
         yield from engine.run(images)
@@ -153,6 +155,8 @@ def _invert_each(
         found.append(one)
         if len(found) == wanted:
             del under_way[index]
+            if statistics is not None:
+                statistics.images -= wanted - 1
             nearest = min(found, key=lambda each: float(each.distance))
             yield index, nearest._replace(steps=np.sum([each.steps for each in found]))
 

@@ -9,7 +9,7 @@ import jax_origin as jo
 from jax_origin.attribution import likeness
 from jax_origin.calibration import AS_MADE
 from jax_origin.images import decode_stored, find_resizings, stored_images, stored_pixels
-from jax_origin.inversion import Descent, InversionConfig, invert
+from jax_origin.inversion import Descent, InversionConfig, Statistics, invert
 from jax_origin.scoring import belonging_images, score_stream
 
 KEY = jax.random.key(3)
@@ -104,8 +104,10 @@ def test_the_nearest_of_the_readings_counts(own):
     # An image that was resized is read by all ways, and as it is as well.
     apart = invert(MINE, stored.readings(), METHOD.inversion, key=KEY).distance
     assert len(apart) == len(stored.resizings) + 1 >= 3
-    ((index, score, found),) = score_stream(MINE, [stored], METHOD, key=KEY)
-    assert index == 0
+    statistics = Statistics()
+    ((index, score, found),) = score_stream(MINE, [stored], METHOD, key=KEY, statistics=statistics)
+    assert (index, statistics.images) == (0, 1)
+    assert statistics.evaluations == pytest.approx(found.steps, abs=2)
     assert score == float(min(apart)) < 2e-6 < 1e-4 < max(apart)
     ((_, _, one),) = score_stream(MINE, stored_pixels(own[:1]), METHOD, key=KEY)
     assert found.steps > one.steps
