@@ -60,7 +60,11 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
     """
     folder = pathlib.Path(folder)
     parts = [
-        _shown(sorted(folder.glob("cifar10*.json")) or [folder / "cifar10.json"], _attribution),
+        _shown(
+            sorted(folder.glob("cifar10*.json"), key=lambda path: path.stem)
+            or [folder / "cifar10.json"],
+            _attribution,
+        ),
         _shown([folder / "storage.json", *_there(folder, "storage-pixels")], _storage),
         _shown([folder / "recovery.json"], functools.partial(_recovery, link=link)),
         _shown([folder / "cpu.json"], _speed),
