@@ -159,6 +159,7 @@ def test_edits_are_shown_where_there_are_any(folder):
 
 
 def test_what_cannot_be_shown_is_named(folder):
+    (folder / "storage-pixels.json").unlink()
     (folder / "storage.json").unlink()
     with pytest.raises(ResultsError, match=r"storage.json: cannot be read \(No such file"):
         results_section(folder)
