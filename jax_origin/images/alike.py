@@ -37,7 +37,7 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
 
     A lossless file comes from edits that do not end in a lossy format: one that was resized (see
     `jax_origin.images.find_resizings`) from those that resize, by the smallest change among those
-    that lose as much as it did; any other from the rest. A lossy WebP comes from those that end in
+    that lose as much as it did; any other from all of them, for not every resize shows. A lossy WebP comes from those that end in
     one. A JPEG comes from those that end in one with the same quantisation tables; if
     there are none, it lies between the next finer and the next coarser. The set of a finer file is
     the smaller, so one that is finer than all is compared with the finest: foreign images are no
@@ -75,7 +75,7 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
             unlike = unlike or stored.note
     elif stored.note is None:
         lossless = {name: step for name, step in steps.items() if _format(step) is None}
-        chosen, differs = _of_lossless(stored, lossless) if resized else ([*lossless], None)
+        chosen, differs = _of_lossless(stored, lossless, resized=resized)
         unlike = unlike or differs
     else:
         chosen, unlike = [], unlike or stored.note
@@ -83,13 +83,15 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
     return Alike(tuple(name for name in (*steps, *others) if name in kept), unlike)
 
 
-def _of_lossless(stored: Stored, edits: dict[str, EditStep | None]) -> tuple[list[str], str | None]:
-    """The edits that resize as much, or those that do not; and what differs."""
+def _of_lossless(
+    stored: Stored, edits: Mapping[str, EditStep | None], *, resized: bool
+) -> tuple[list[str], str | None]:
+    """The edits that resize as much, or all where nothing shows that one did; and what differs."""
+    share = _smallest_share(stored) if resized else None
+    if share is None:
+        return [*edits], None if edits else "lossless"
     side = min(stored.pixels.shape[:2])
     kept = {name: _share_kept(step, side) for name, step in edits.items()}
-    if (share := _smallest_share(stored)) is None:
-        chosen = [name for name, left in kept.items() if left is None]
-        return chosen, None if chosen else "lossless"
     known = [left for left in kept.values() if left is not None and left <= share + _SAME]
     if not known:
         height, width = stored.resizings[0].size
