@@ -37,11 +37,11 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
 
     A lossless file comes from edits that do not end in a lossy format: one that was resized (see
     `jax_origin.images.find_resizings`) from those that resize, by the smallest change among those
-    that lose as much as it did; any other from all of them, for not every resize shows. A lossy WebP comes from those that end in
-    one. A JPEG comes from those that end in one with the same quantisation tables; if
-    there are none, it lies between the next finer and the next coarser. The set of a finer file is
-    the smaller, so one that is finer than all is compared with the finest: foreign images are no
-    nearer to it. One that is coarser than all is unlike any.
+    that lose as much as it did; any other from all of them, for not every resize shows. A lossy
+    WebP comes from those that end in one. A JPEG comes from those that end in one with the same
+    quantisation tables; if there are none, it lies between the next finer and the next coarser. The
+    set of a finer file is the smaller, so one that is finer than all is compared with the finest:
+    foreign images are no nearer to it. One that is coarser than all is unlike any.
 
     Args:
       stored: the image.
