@@ -22,7 +22,15 @@ from jax_origin.calibration import (
 )
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
-from jax_origin.images import Stored, as_images, edits_alike, short_digest, stored_pixels
+from jax_origin.images import (
+    Stored,
+    as_images,
+    as_uint8,
+    edits_alike,
+    find_resizings,
+    short_digest,
+    stored_pixels,
+)
 from jax_origin.inversion import Statistics
 from jax_origin.methods import Method
 from jax_origin.scoring import Progress, learned_starts, score_stream
@@ -286,7 +294,10 @@ def likeness(image: Any, calibration: Calibration) -> Likeness:
     """
     if calibration.method["decision"] == "published":
         return Likeness(None, None)
-    stored = image if isinstance(image, Stored) else stored_pixels(image[None])[0]
+    stored = image
+    if not isinstance(image, Stored):
+        (pixels,) = as_uint8(np.asarray(image)[None])
+        stored = Stored("pixels", pixels, resizings=find_resizings(pixels))
     names = {"clean": AS_MADE} | {edit: edit for edit in calibration.conditions}
     resized = not calibration.method.get("looks_resized", False)
     edits, unlike = edits_alike(stored, names, resized=resized)

@@ -16,9 +16,9 @@ from jax_origin.images import (
     Stored,
     as_float,
     as_uint8,
+    find_resizings,
     short_digest,
     stored_images,
-    stored_pixels,
 )
 from jax_origin.inversion import LearnedStart, invert, learn_start
 from jax_origin.methods import Method, get_method
@@ -215,8 +215,8 @@ def calibrate(
 
 def _look_resized(belonging: NDArray[np.uint8]) -> bool:
     """Whether a generator's images look as if they had been resized: it may end in a resize."""
-    shares = [len(image.resizings) > 0 for image in stored_pixels(belonging)]
-    return bool(np.mean(shares) > _LOOK_RESIZED)
+    found = [len(find_resizings(pixels)) > 0 for pixels in belonging]
+    return bool(np.mean(found) > _LOOK_RESIZED)
 
 
 def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:

@@ -129,3 +129,20 @@ def test_a_generator_whose_images_look_resized_is_not_compared_by_it():
     assert likeness(own[0], calibration) == ((AS_MADE, "resize-0.75"), None)
     found = jo.attribute(own, generator, calibration, key=KEY)
     assert [verdict.verdict for verdict in found] == ["belongs"] * 4
+
+
+def test_images_of_any_number_of_channels_are_looked_at():
+    def picture(scale, latents):
+        return jax.nn.sigmoid(scale * latents).reshape(-1, 4, 4, 2)
+
+    generator = jo.FunctionGenerator(
+        picture, jax.numpy.ones(()), latent_shape=(32,), image_shape=(4, 4, 2)
+    )
+    pixels = InversionConfig(restarts=1, stages=(Descent(steps=5),))
+    method = jo.Method(name="pixels", inversion=pixels, alpha=0.1, beta=0.1)
+    noise = RNG.integers(0, 256, (10, 4, 4, 2), dtype=np.uint8)
+    calibration = jo.calibrate(
+        generator, method=method, num_belonging=10, foreign={"noise": noise}, key=KEY
+    )
+    assert likeness(noise[0] / np.float32(255), calibration).conditions == (AS_MADE,)
+    assert len(jo.attribute(noise[:2], generator, calibration, key=KEY)) == 2
