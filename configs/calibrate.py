@@ -17,8 +17,9 @@ def get_config() -> ml_collections.ConfigDict:
     # Images of the generator's own, and of each foreign group at the most; None: the method's own.
     config.num_belonging = config_dict.placeholder(int)
     config.num_foreign = config_dict.placeholder(int)
-    # Edits to calibrate under besides images as made, names as in jax_origin.images.EDITS, such as
-    # "('jpeg-90', 'webp-80')"; None: the method's own, "()": none.
+    # Edits to calibrate under besides images as made, names as in jax_origin.images.EDITS, and
+    # settings of the generator, such as "('jpeg-90', 'webp-80', 'truncation_psi=0.7')"; None: the
+    # method's own, "()": none.
     config.conditions = config_dict.placeholder(tuple)
     config.futility = False  # give images up that fall more slowly than belonging ones do
     config.seed = 0  # images and starting points

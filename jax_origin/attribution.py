@@ -19,6 +19,7 @@ from jax_origin.calibration import (
     attribution_threshold,
     compared_with,
     decide,
+    parse_condition,
 )
 from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
@@ -298,16 +299,19 @@ def likeness(image: Any, calibration: Calibration) -> Likeness:
     if not isinstance(image, Stored):
         (pixels,) = as_uint8(np.asarray(image)[None])
         stored = Stored("pixels", pixels, resizings=find_resizings(pixels))
-    names = {"clean": AS_MADE} | {edit: edit for edit in calibration.conditions}
+    known: dict[str, list[str]] = {"clean": [AS_MADE]}  # A file tells edits, and no settings.
+    for condition in calibration.conditions:
+        known.setdefault(parse_condition(condition).edit or "clean", []).append(condition)
     resized = not calibration.method.get("looks_resized", False)
-    edits, unlike = edits_alike(stored, names, resized=resized)
+    edits, unlike = edits_alike(stored, known, resized=resized)
     if unlike is not None:
         unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
     if calibration.foreign_digests:
         group = calibration.foreign_digests.get(short_digest(stored.pixels))
         if group is not None:
             unlike = f"the calibration's foreign group {group!r} was made of this very image"
-    return Likeness(tuple(names[edit] for edit in edits) or None, unlike)
+    conditions = tuple(condition for edit in edits for condition in known[edit])
+    return Likeness(conditions or None, unlike)
 
 
 def decide_alike(

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from jax_origin.calibration import Calibration, CalibrationError, ForeignGroup, edited_group
-from jax_origin.generators import GeneratorLike, fingerprint, generator_name
+from jax_origin.calibration import (
+    Calibration,
+    CalibrationError,
+    ForeignGroup,
+    edited_group,
+    parse_condition,
+)
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.generators import GeneratorLike, fingerprint, generator_name, with_settings
 from jax_origin.images import (
     Stored,
     as_float,
@@ -19,6 +26,7 @@ from jax_origin.images import (
     find_resizings,
     short_digest,
     stored_images,
+    stored_pixels,
 )
 from jax_origin.inversion import LearnedStart, invert, learn_start
 from jax_origin.methods import Method, get_method
@@ -89,7 +97,9 @@ def calibrate(
       conditions: Edits that images may have met since they were made, by their names in
         `jax_origin.images.EDITS`; those of the method without it. Belonging and foreign images are
         calibrated as they are and after each; an edited foreign group counts as another group. An
-        image is compared with the conditions that would have left such a file as its own.
+        image is compared with the conditions that would have left such a file as its own. Settings
+        under which the generator may have been used are conditions, too: "truncation_psi=0.7" (an
+        entry of its `config`), alone or followed by an edit, "num_steps=50+jpeg-75".
       reference: Another generator; then the score is the ratio of losses under the two.
       learned: The encoder for a method that starts from one; trained here without it, which takes
         minutes on a small machine.
@@ -110,9 +120,9 @@ def calibrate(
         sources are not one for each image.
     """
     method = get_method(method)
-    num_belonging = method.num_images if num_belonging is None else num_belonging
-    if num_belonging < 1:
-        raise CalibrationError(f"num_belonging must be at least 1, not {num_belonging}")
+    num = method.num_images if num_belonging is None else num_belonging
+    if num < 1:
+        raise CalibrationError(f"num_belonging must be at least 1, not {num}")
     if reference is not None:
         if tuple(reference.image_shape) != tuple(generator.image_shape):
             raise CalibrationError(
@@ -130,12 +140,12 @@ def calibrate(
         )
     if conditions is None:
         conditions = method.conditions if generator.image_shape[2] == 3 else ()
-    conditions = [edit for edit in dict.fromkeys(conditions) if edit != "clean"]
-    for edit in conditions:  # A wrong name is refused now, not when the images have been scored.
-        _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
+    # A wrong name is refused now, not when the images have been scored.
+    makers = _makers(generator, conditions)
+    edits = [name for name in makers if not parse_condition(name).settings]
     groups = {name: _group(given, generator, name) for name, given in (foreign or {}).items()}
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
-    belonging = belonging_images(generator, num_belonging, key=image_key)
+    belonging = belonging_images(generator, num, key=image_key)
     learners = [generator] if reference is None else [generator, reference]
     starts: dict[str, LearnedStart] = {}
     if method.inversion.start == "learned":
@@ -146,7 +156,7 @@ def calibrate(
         method = _with_futility(
             generator,
             method,
-            num_belonging,
+            num,
             key=jax.random.fold_in(key, _CURVES),
             learned=starts.get("generator"),
         )
@@ -169,14 +179,16 @@ def calibrate(
         return found
 
     own = scores(belonging, "belonging")
-    by_condition = {
-        edit: scores(_edited(belonging, edit), f"belonging, {edit}") for edit in conditions
-    }
+    by_condition = {}
+    for name, maker in makers.items():
+        made = belonging if maker is generator else belonging_images(maker, num, key=image_key)
+        edited = _edited(made, parse_condition(name).edit)
+        by_condition[name] = scores(edited, f"belonging, {name}")
     foreign_groups = {}
     for name, group in groups.items():
         pixels = as_uint8(group.images)
         foreign_groups[name] = _scored(group, scores(group.images, name), pixels)
-        for edit in conditions:
+        for edit in edits:
             edited = _edited(pixels, edit)
             found = scores(edited, edited_group(name, edit))
             shown = (image.pixels for image in edited)
@@ -213,6 +225,52 @@ def calibrate(
     )
 
 
+def num_scored(num_belonging: int, num_foreign: int, conditions: Iterable[str]) -> int:
+    """How many images `calibrate` scores.
+
+    Args:
+      num_belonging: Images of the generator's own.
+      num_foreign: Foreign images, all groups together.
+      conditions: As it takes them.
+    """
+    names = _all_conditions(conditions)
+    edits = [name for name in names if not parse_condition(name).settings]
+    return num_belonging * (1 + len(names)) + num_foreign * (1 + len(edits))
+
+
+def _all_conditions(conditions: Iterable[str]) -> list[str]:
+    """The conditions besides images as made; an edit that settings come before, also without."""
+    names: dict[str, None] = {}
+    for name in conditions:
+        settings, edit = parse_condition(name)
+        names |= dict.fromkeys(part for part in (edit, name if settings else "") if part)
+    return [*names]
+
+
+def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, GeneratorLike]:
+    """What makes the belonging images of each condition: the generator, or it as it is set there.
+
+    Raises:
+      CalibrationError: If there is no such setting, or no such edit.
+    """
+    makers: dict[str, GeneratorLike] = {}
+    for name in _all_conditions(conditions):
+        settings, edit = parse_condition(name)
+        _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
+        makers[name] = generator
+        if settings:
+            try:
+                makers[name] = with_settings(generator, settings)
+            except CheckpointError as error:
+                raise CalibrationError(f"condition {name!r}: {error}") from None
+            made, wanted = (tuple(g.image_shape) for g in (makers[name], generator))
+            if made != wanted:
+                raise CalibrationError(
+                    f"condition {name!r}: images are {made} (H, W, C) then, not {wanted}"
+                )
+    return makers
+
+
 def _look_resized(belonging: NDArray[np.uint8]) -> bool:
     """Whether a generator's images look as if they had been resized: it may end in a resize."""
     found = [len(find_resizings(pixels)) > 0 for pixels in belonging]
@@ -220,6 +278,8 @@ def _look_resized(belonging: NDArray[np.uint8]) -> bool:
 
 
 def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:
+    if not edit:
+        return stored_pixels(images)
     try:
         return stored_images(images, edit)
     except ValueError as error:

@@ -14,7 +14,7 @@ import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate
+from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate, num_scored
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, overridden
@@ -112,8 +112,8 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     conditions = method.conditions if config.conditions is None else tuple(config.conditions)
-    num_images = num_own + sum(len(group.images) for group in groups.values())
-    num_images *= 1 + len(set(conditions) - {"clean"})
+    foreign_images = sum(len(group.images) for group in groups.values())
+    num_images = num_scored(num_own, foreign_images, conditions)
     models = 1 if reference is None else 2
     learned = None
     if method.inversion.start == "learned":

@@ -4,8 +4,10 @@ import dataclasses
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 from jax_origin import (
@@ -18,7 +20,9 @@ from jax_origin import (
 )
 from jax_origin.attribution import decide_alike, likeness
 from jax_origin.audit import explanations
+from jax_origin.calibrating import num_scored
 from jax_origin.calibration import AS_MADE, Calibration
+from jax_origin.generators import StyleGAN2, with_settings
 from jax_origin.images import decode_bytes, decode_stored, stored_image, stored_images
 from jax_origin.scoring import belonging_images
 
@@ -73,6 +77,42 @@ def test_own_and_foreign_images_are_scored_as_made_and_after_each_edit(under_sto
     assert Calibration.load(tmp_path / "c.json") == under_storage
 
 
+def test_images_made_under_other_settings_are_a_condition(noise):
+    sizes = {"image_size": 8, "widths": (16, 8), "z_dim": 4, "w_dim": 4, "mapping_layers": 2}
+    generator = StyleGAN2(**sizes, noise_mode="none", rngs=nnx.Rngs(3))
+    # A mean that is no w of its own: what is truncated towards it, z alone cannot reach.
+    generator.mapping.w_avg[...] = jnp.asarray([1.0, -1.0, 1.0, -1.0])
+    generator.eval()
+    truncated = "truncation_psi=0.5"
+    alone = calibrate(generator, method=STORED, num_belonging=40, conditions=(), key=KEY)
+    told, conditions = [], (f"{truncated}+jpeg-50", truncated)
+    both = calibrate(
+        generator,
+        method=STORED,
+        num_belonging=40,
+        foreign={"noise": noise[:40]},
+        conditions=conditions,
+        key=KEY,
+        progress=told.append,
+    )
+    each = STORED.inversion.evaluations(generator.latent_shape)
+    assert sum(told) == num_scored(40, 40, conditions) * each
+    assert list(both.conditions) == ["jpeg-50", f"{truncated}+jpeg-50", truncated]
+    assert list(both.foreign) == ["noise", "noise after jpeg-50"]
+    assert both.belonging.tolist() == alone.belonging.tolist()
+    maker = with_settings(generator, {"truncation_psi": 0.5})
+    made = belonging_images(maker, 12, key=jax.random.key(2))
+    jpegs = stored_images(made, "jpeg-50")
+    assert likeness(made[0], both).conditions == (AS_MADE, truncated)
+    assert likeness(jpegs[0], both).conditions == ("jpeg-50", f"{truncated}+jpeg-50")
+    assert {verdict for verdict, _ in verdicts(made, generator, alone)} == {"foreign"}
+    for images, condition in ((made, truncated), (jpegs, f"{truncated}+jpeg-50")):
+        found = verdicts(images, generator, both)
+        # One of twenty is turned away at this alpha.
+        assert [verdict for verdict, _ in found].count("belongs") >= 10
+        assert condition in {fitted for _, fitted in found}
+
+
 def test_conditions_can_be_others_or_none(generator):
     def conditions(*edits):
         made = calibrate(generator, method=STORED, num_belonging=2, conditions=edits, key=KEY)
@@ -80,8 +120,13 @@ def test_conditions_can_be_others_or_none(generator):
 
     assert conditions() == []
     assert conditions("clean", "resize-0.5") == ["resize-0.5"]
-    with pytest.raises(CalibrationError, match=r"unknown edit 'jpg-75'; did you mean"):
-        conditions("jpg-75")
+    for name, words in (
+        ("jpg-75", r"unknown edit 'jpg-75'; did you mean"),
+        ("psi=0.7", r"condition 'psi=0.7': tiny-0: wrong dcgan config: .*'psi'"),
+        ("output_size=4", r"condition 'output_size=4': images are \(4, 4, 3\)"),
+    ):
+        with pytest.raises(CalibrationError, match=words):
+            conditions(name)
 
 
 def test_each_file_is_decided_by_its_own_kind(generator, under_storage, own, noise):

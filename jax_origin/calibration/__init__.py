@@ -12,10 +12,12 @@ from jax_origin.calibration.candidates import (
 )
 from jax_origin.calibration.conditions import (
     Compared,
+    Condition,
     Fit,
     compared_with,
     edited_group,
     origin_and_condition,
+    parse_condition,
     q_over_groups,
 )
 from jax_origin.calibration.decision import (
@@ -118,6 +120,7 @@ __all__ = [
     "CllrInterval",
     "Compared",
     "Comparison",
+    "Condition",
     "Conformal",
     "Decision",
     "Decisions",
@@ -162,6 +165,7 @@ __all__ = [
     "name_candidates",
     "negatives_needed",
     "origin_and_condition",
+    "parse_condition",
     "pav_points",
     "pooled_log10_lr",
     "q_over_groups",

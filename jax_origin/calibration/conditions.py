@@ -1,5 +1,6 @@
 """Like with like: which of a calibration's scores an image is compared with, and the best fit."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from jax_origin.calibration.foreign import ForeignGroup
 from jax_origin.calibration.rule import as_scores
 
 _AFTER = " after "
+_CLEAN = "clean"  # what an edit is called that changes nothing
 
 
 class Fit(NamedTuple):
@@ -38,6 +40,38 @@ class Compared(NamedTuple):
     foreign: dict[str, ForeignGroup]
 
 
+class Condition(NamedTuple):
+    """What belonging images of a condition are.
+
+    Attributes:
+      settings: of the generator that made them, where they are other than the inspected one's.
+      edit: what they met since; "" for nothing.
+    """
+
+    settings: dict[str, Any]
+    edit: str
+
+
+def parse_condition(name: str) -> Condition:
+    """Reads a condition's name: an edit, a setting as FIELD=VALUE, or several joined by "+".
+
+    Args:
+      name: such as "jpeg-75", "truncation_psi=0.7", "num_steps=50+jpeg-75" or "as made". Settings
+        come before edits; a value is JSON, or else text.
+    """
+    settings, edits = {}, []
+    for part in [] if name in (AS_MADE, _CLEAN) else name.split("+"):
+        field, is_setting, value = part.partition("=")
+        if not is_setting:
+            edits.append(part)
+            continue
+        try:
+            settings[field] = json.loads(value)
+        except ValueError:
+            settings[field] = value
+    return Condition(settings, "+".join(edits))
+
+
 def edited_group(group: str, edit: str) -> str:
     """What a foreign group is called after an edit."""
     return f"{group}{_AFTER}{edit}"
@@ -62,8 +96,8 @@ def compared_with(calibration: Calibration, conditions: Iterable[str] | None = N
       conditions: "as made", or edits that it has; None for all.
 
     Returns:
-      Belonging scores under each of them, and the foreign groups that were edited so; where none
-      was, all foreign groups.
+      Belonging scores under each of them, and the foreign groups that were edited so, whatever the
+      generator's settings; where none was, all foreign groups.
 
     Raises:
       ValueError: no condition, or one that the calibration does not have.
@@ -79,10 +113,11 @@ def compared_with(calibration: Calibration, conditions: Iterable[str] | None = N
             raise ValueError(
                 f"the calibration has no condition {name!r}; it has {', '.join(belonging)}"
             )
+    edits = {parse_condition(name).edit or AS_MADE for name in names}
     foreign = {
         group: scores
         for group, scores in calibration.foreign.items()
-        if origin_and_condition(group, calibration)[1] in names
+        if origin_and_condition(group, calibration)[1] in edits
     }
     return Compared({name: belonging[name] for name in names}, foreign or calibration.foreign)
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from jax_origin.calibration.calibration import Calibration
-from jax_origin.calibration.conditions import origin_and_condition
+from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.conditions import origin_and_condition, parse_condition
 from jax_origin.calibration.discoveries import require_full_scores
 from jax_origin.calibration.foreign import ForeignGroup
 from jax_origin.calibration.likelihood_ratio import LR_MODELS, RatioModel, finite_scores
@@ -31,7 +31,7 @@ def scores_under(
 
     Args:
       calibration: the calibration.
-      condition: "as made", or an edit that it has.
+      condition: "as made", or another that it has; see `parse_condition`.
 
     Returns:
       Belonging scores [N], and the foreign groups that were edited alike, by their names without
@@ -39,10 +39,10 @@ def scores_under(
       or foreign ones, there is nothing to compare: an empty array, or no groups.
     """
     own = calibration.belonging_by_condition.get(condition, np.zeros(0))
-    foreign = {}
+    foreign, met = {}, parse_condition(condition).edit or AS_MADE
     for name, group in calibration.foreign.items():
         origin, edit = origin_and_condition(name, calibration)
-        if edit == condition:
+        if edit == met:
             foreign[origin] = replace(group, scores=np.maximum(group.scores, calibration.floor))
     return np.maximum(own, calibration.floor), foreign
 

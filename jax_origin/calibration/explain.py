@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from jax_origin.calibration.calibration import Calibration
-from jax_origin.calibration.conditions import origin_and_condition
+from jax_origin.calibration.conditions import origin_and_condition, parse_condition
 from jax_origin.calibration.decision import DRIFT, FITS_BOTH, FITS_NEITHER, Decision
 from jax_origin.calibration.false_attribution import FalseAttribution
 from jax_origin.calibration.rule import check_rate
@@ -48,10 +48,9 @@ def explain(
         _found_of_own(decision.p, calibration),
     ]
     if calibration.conditions:
-        listed = _listed(calibration.conditions)
         sentences.append(
-            f"Its own images were scored as made and after {listed}; of those that are stored as "
-            f"this one is, it fits {decision.condition!r} best."
+            f"Its own images were scored as made{_conditions(calibration)}; of those that are "
+            f"stored as this one is, it fits {decision.condition!r} best."
         )
     if decision.q is not None:
         sentences.append(_found_of_foreign(decision.q, calibration))
@@ -60,6 +59,14 @@ def explain(
         sentences.append(_checked(limits))
     sentences.append(_not_covered(decision, calibration))
     return " ".join(sentences)
+
+
+def _conditions(calibration: Calibration) -> str:
+    """What its own images met, or under which settings they were made, besides as made."""
+    changed = [name for name in calibration.conditions if parse_condition(name).settings]
+    edits = [name for name in calibration.conditions if name not in changed]
+    words = f" and after {_listed(edits)}" if edits else ""
+    return words + (f", and under other settings ({_listed(changed)})" if changed else "")
 
 
 def _found_of_own(p: float, calibration: Calibration) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jax_origin.calibrating import ForeignImages, calibrate
+from jax_origin.calibrating import ForeignImages, calibrate, num_scored
 from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import GeneratorLike, fingerprint
@@ -87,8 +87,8 @@ class MissingCalibration:
     @property
     def evaluations(self) -> int:
         """Gradient evaluations that it takes at the most."""
-        images = self.num + sum(len(group.images) for group in self.foreign.values())
-        images *= 1 + len(set(self.method.conditions) - {"clean"})
+        foreign = sum(len(group.images) for group in self.foreign.values())
+        images = num_scored(self.num, foreign, self.method.conditions)
         models = [self.generators[self.inspected], self.reference]
         each = [self.method.inversion.evaluations(m.latent_shape) for m in models if m is not None]
         return images * sum(each)

@@ -11,7 +11,7 @@ from jax_origin.generators.base import (
 from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
-from jax_origin.generators.storage import KINDS, open_generator, save_generator
+from jax_origin.generators.storage import KINDS, open_generator, save_generator, with_settings
 from jax_origin.generators.stylegan2 import StyleGAN2
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
@@ -32,4 +32,5 @@ __all__ = [
     "open_generator",
     "sample_latents",
     "save_generator",
+    "with_settings",
 ]

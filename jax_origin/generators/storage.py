@@ -20,7 +20,7 @@ from jax_origin.checkpoints import (
     write_safetensors,
 )
 from jax_origin.files import atomic_write
-from jax_origin.generators.base import Generator, flat_weights
+from jax_origin.generators.base import Generator, GeneratorLike, flat_weights, generator_name
 from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.convert import Reference, read_reference, write_reference
 from jax_origin.generators.dcgan import DCGAN
@@ -104,6 +104,31 @@ def build(
     nnx.update(generator, nnx.from_flat_state(flat))
     generator.eval()
     return generator
+
+
+def with_settings(generator: GeneratorLike, settings: Mapping[str, Any]) -> Generator:
+    """The same weights under other settings: another truncation, label, or number of steps.
+
+    Args:
+      generator: A generator of one of `KINDS`.
+      settings: Entries of its `config` that are to change.
+
+    Returns:
+      Another generator of the same name.
+
+    Raises:
+      CheckpointError: If it is of none of `KINDS`, has no such settings, or other weights are
+        needed under them.
+    """
+    name = generator_name(generator)
+    if not isinstance(generator, Generator) or type(generator) not in KINDS.values():
+        kinds = ", ".join(sorted(KINDS))
+        raise CheckpointError(f"{name}: its settings are not known; those of {kinds} are")
+    arrays = {key: np.asarray(value) for key, value in flat_weights(generator).items()}
+    config = {**generator.config, **settings}
+    other = build(type(generator), config, arrays, source=name)
+    other.name = generator.name
+    return other
 
 
 def outline(

@@ -12,7 +12,9 @@ from jax_origin.calibration import (
     decide_arrays,
     edited_group,
     origin_and_condition,
+    parse_condition,
     q_over_groups,
+    scores_under,
 )
 
 from .made_up import calibrated
@@ -124,3 +126,31 @@ def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
 def test_wrong_input_is_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    "name,settings,edit",
+    [
+        (AS_MADE, {}, ""),
+        ("clean", {}, ""),
+        ("resize-0.5+jpeg-75", {}, "resize-0.5+jpeg-75"),
+        ("truncation_psi=0.7", {"truncation_psi": 0.7}, ""),
+        ("label=null+noise_mode=none", {"label": None, "noise_mode": "none"}, ""),
+        ("num_steps=50+jpeg-75", {"num_steps": 50}, "jpeg-75"),
+    ],
+)
+def test_a_condition_names_settings_and_edits(name, settings, edit):
+    assert parse_condition(name) == (settings, edit)
+
+
+def test_images_made_under_other_settings_have_the_foreign_groups_of_their_edit():
+    conditions = {"jpeg-75": JPEG, "steps=5": OWN + 4, "steps=5+jpeg-75": JPEG + 4}
+    groups = {"photos": np.full(49, 8.0), edited_group("photos", "jpeg-75"): np.full(49, 9.0)}
+    made = calibrated(OWN, conditions=conditions, foreign=groups)
+    assert list(compared_with(made, ["steps=5"]).foreign) == ["photos"]
+    assert list(compared_with(made, ["steps=5+jpeg-75"]).foreign) == ["photos after jpeg-75"]
+    own, foreign = scores_under(made, "steps=5+jpeg-75")
+    assert own.tolist() == (JPEG + 4).tolist()
+    assert foreign["photos"].scores.tolist() == [9.0] * 49
+    (found,) = decide([4.5], made, conditions=[AS_MADE, "steps=5"], alpha=0.05, beta=0.05)
+    assert (found.verdict, found.condition) == ("belongs", "steps=5")

@@ -12,9 +12,12 @@ from jax_origin.generators import (
     DCGAN,
     KINDS,
     VAE,
+    StyleGAN2,
     fingerprint,
     open_generator,
+    sample_latents,
     save_generator,
+    with_settings,
 )
 from jax_origin.generators.storage import CARD, WEIGHTS, hash_file, read_card
 
@@ -296,3 +299,26 @@ def test_a_class_without_a_kind_of_its_own_is_not_saved(tmp_path):
     with pytest.raises(CheckpointError, match=f"Mine cannot be saved, only {KNOWN}"):
         save_generator(tmp_path / "g", Mine(image_size=8, rngs=nnx.Rngs(0)))
     assert not (tmp_path / "g").exists()
+
+
+def test_the_same_weights_serve_under_other_settings():
+    sizes = {"image_size": 8, "widths": (8, 4), "z_dim": 4, "w_dim": 4, "mapping_layers": 1}
+    as_loaded = StyleGAN2(**sizes, rngs=nnx.Rngs(0))
+    as_loaded.eval()
+    as_loaded.name = "mine"
+    truncated = with_settings(as_loaded, {"truncation_psi": 0.0})
+    latents = sample_latents(as_loaded, jax.random.key(0), 3)
+    at_the_mean = np.asarray(truncated(latents))
+    assert np.ptp(at_the_mean, axis=0).max() < 1e-6  # One image, whatever the latent.
+    assert np.ptp(np.asarray(as_loaded(latents)), axis=0).max() > 1e-3
+    assert (truncated.name, as_loaded.truncation_psi) == ("mine", 1.0)
+    assert fingerprint(with_settings(truncated, {"truncation_psi": 1.0})) == fingerprint(as_loaded)
+
+
+@pytest.mark.parametrize(
+    "settings,reason", [({"psi": 0.5}, "'psi'"), ({"latent_dim": 4}, "is .*has"), (None, "known")]
+)
+def test_settings_that_the_weights_do_not_have_are_refused(settings, reason):
+    generator = nnx.Linear(2, 2, rngs=nnx.Rngs(0)) if settings is None else tiny()
+    with pytest.raises(CheckpointError, match=reason):
+        with_settings(generator, settings or {})
