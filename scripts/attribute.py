@@ -30,6 +30,7 @@ from jax_origin.audit import (
     count_table,
     demonstration_files,
     explanations,
+    format_warning,
     own_files,
     plan_table,
     read_all_records,
@@ -118,8 +119,10 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             method.inversion,
             key=key,
             learned=learned_starts(calibration).get("generator"),
+            blocks=config.blocks,
         )
-        print(plan_table(engine.plan(), images=len(paths), models=1 if reference is None else 2))
+        models = 1 if reference is None else 2
+        print(plan_table(engine.plan(), images=len(paths), models=models, blocks=engine.blocks))
         return
     begin_run(
         workdir,
@@ -173,6 +176,8 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             rates = {"alpha": config.alpha, "beta": config.beta}
             print(f"{explanations(records, calibration, **rates)}\n")
         print(count_table(records, own=generator.name if config.images is None else None))
+        if warning := format_warning(records):
+            print(warning)
         sheet = workdir / "contact_sheet.png"
         size = generator.image_shape[:2]
         rows = [_sheet_row(records[i], size, _reconstruction(workdir, i)) for i in shown.values()]

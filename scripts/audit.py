@@ -29,9 +29,11 @@ from jax_origin.audit import (
     findings_report,
     findings_table,
     folder_table,
+    format_warning,
     open_candidates,
     own_files,
     read_results,
+    rows,
     tell_apart,
     truth_line,
     write_findings,
@@ -124,6 +126,8 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
     with atomic_write(out / "findings.md") as temporary:
         pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
     print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
+    if warning := format_warning(list(rows(findings))):
+        print(warning)
     if config.images is None:
         print(truth_line(findings))
     print(f"\nfindings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")

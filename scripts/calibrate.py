@@ -18,7 +18,7 @@ from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate, num_sc
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, overridden
-from jax_origin.images import ImageError, load_images
+from jax_origin.images import ImageError, jpeg_share, load_images
 from jax_origin.inversion import StartTraining, learn_start
 from jax_origin.methods import get_method
 from jax_origin.runtime import keep_compiled_programs
@@ -93,6 +93,12 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
         order = jax.random.permutation(jax.random.fold_in(key, 2), len(images))
         chosen = images[order[:num_foreign]]
         groups[name] = ForeignImages(chosen)
+        if jpeg_share(where) == 1:
+            print(
+                f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
+                "what tells them apart may be the format. Give foreign images that were never "
+                "stored with loss, or judge JPEG files by this calibration alone"
+            )
     if not foreign and config.generator in zoo_names() and method.beta is not None:
         key_of_images = jax.random.fold_in(key, 2)
         standard = standard_foreign(config.generator, num_foreign, key=key_of_images)

@@ -140,6 +140,21 @@ def test_what_was_learned_is_taken_from_the_cache_the_next_time(folder, calibrat
     assert first.belonging.max() < 1e-3 < second.foreign["photos"].scores.min()
 
 
+def test_foreign_files_that_are_all_jpeg_are_warned_of(folder):
+    images = folder / "jpegs"
+    images.mkdir()
+    for i, path in enumerate(sorted((folder / "photos").iterdir())[:2]):
+        Image.open(path).save(images / f"{i}.jpg", quality=90)
+    done = script(
+        *("calibrate.py", "--generator=tiny", "--method=ronan", "--num_belonging=3"),
+        *("--foreign=photos=photos", "--foreign=jpegs=jpegs", "--out=jpegs/c.json"),
+        folder=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stdout.splitlines() if line.startswith("warning")]
+    assert "all files of 'jpegs' are JPEG" in warning
+
+
 def test_attribute_writes_a_record_for_each_file(folder, attributed):
     text = (folder / "verdicts/verdicts.jsonl").read_text()
     bad, good = [json.loads(line) for line in text.splitlines()]
@@ -219,7 +234,7 @@ def test_full_scores_go_on_where_the_verdict_is_sure(folder, attributed):
 def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
     done = script(*ATTRIBUTE, "--workdir=dry", "--dry_run", folder=folder)
     assert done.returncode == 0, done.stderr
-    header, *stages, last = done.stdout.splitlines()
+    header, *stages, blocks, last = done.stdout.splitlines()
     assert header.split()[:4] == ["stage", "lanes", "steps", "evaluations"]
     first, second = ORIGIN.stages
     # Eight iterations of 4 thirds, and 7 thirds around them.
@@ -228,6 +243,7 @@ def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
         ["adam", str(ORIGIN.lane_block), str(first.steps), str(first.steps)],
         ["gauss_newton", str(ORIGIN.lane_block), str(second.steps), str(most)],
     ]
+    assert blocks == "blocks of lanes that a device holds at a time: 1"
     assert last.startswith("2 images: ") and last.endswith("compiling comes on top")
     assert not (folder / "dry").exists()
 

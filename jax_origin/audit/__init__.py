@@ -8,6 +8,7 @@ from jax_origin.audit.findings import (
     Results,
     combine,
     read_results,
+    rows,
     write_findings,
 )
 from jax_origin.audit.job import (
@@ -29,6 +30,7 @@ from jax_origin.audit.report import findings_report, findings_table, folder_tabl
 from jax_origin.audit.summary import (
     count_table,
     explanations,
+    format_warning,
     plan_table,
     statistics_line,
     verdict_table,
@@ -53,6 +55,7 @@ __all__ = [
     "findings_report",
     "findings_table",
     "folder_table",
+    "format_warning",
     "open_candidates",
     "own_files",
     "plan_table",
@@ -60,6 +63,7 @@ __all__ = [
     "read_records",
     "read_results",
     "records_name",
+    "rows",
     "statistics_line",
     "tell_apart",
     "truth_line",

@@ -91,13 +91,14 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
     return "\n".join(lines)
 
 
-def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1) -> str:
+def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1, blocks: int = 1) -> str:
     """What a run would take, stage by stage.
 
     Args:
       plan: As `jax_origin.inversion.Engine.plan` returns it.
       images: How many images there are.
       models: How many generators each is inverted under.
+      blocks: Blocks of lanes that each device holds at a time.
 
     Returns:
       The table; its last line is the time that it takes if no image ends early.
@@ -115,8 +116,39 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1) -> st
             f"{stage.flops / 1e6:>15.1f} {stage.bytes / 2**20:>10.1f} "
             f"{stage.seconds_per_step:>9.4f} {seconds:>10.1f}"
         )
+    lines.append(f"blocks of lanes that a device holds at a time: {blocks}")
     lines.append(f"{images} images: {total:.1f} s, less what ends early; compiling comes on top")
     return "\n".join(lines)
+
+
+def format_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to say where the files alone tell images that belong from foreign ones.
+
+    Args:
+      records: As an audit writes them, or the rows of findings.
+
+    Returns:
+      A line; None where some files of both verdicts are stored alike, or there are few of either.
+    """
+    own, foreign = (
+        Counter(r["stored"].split()[0] for r in records if r["verdict"] in verdicts and r["stored"])
+        for verdicts in (("belongs", "named"), ("foreign", "none"))
+    )
+    if min(own.total(), foreign.total()) < _FEW or own.keys() & foreign.keys():
+        return None
+    return (
+        f"warning: all images that belong are stored as {_words(own)}, all foreign ones as "
+        f"{_words(foreign)}: in a set like this format and origin go together, and a rate that is "
+        "read off it says nothing of either alone"
+    )
+
+
+_FEW = 5
+_STORED = {"pixels": "lossless files", "jpeg": "JPEG"}
+
+
+def _words(kinds: Counter[str]) -> str:
+    return " or ".join(_STORED.get(kind, kind) for kind in sorted(kinds))
 
 
 def statistics_line(statistics: Statistics) -> str:

@@ -12,7 +12,7 @@ from jax_origin.images.edits import (
     stored_images,
 )
 from jax_origin.images.errors import ImageError
-from jax_origin.images.load import find_images, load_images
+from jax_origin.images.load import find_images, jpeg_share, load_images
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.images.png import save_png
 from jax_origin.images.resizing import Resizing, find_resizings
@@ -46,6 +46,7 @@ __all__ = [
     "edits_alike",
     "find_images",
     "find_resizings",
+    "jpeg_share",
     "load_images",
     "map_ahead",
     "parse_edit",

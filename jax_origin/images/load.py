@@ -9,6 +9,8 @@ import numpy as np
 from jax_origin.images.decode import SUFFIXES, decode_bytes, decode_image
 from jax_origin.images.errors import ImageError
 
+_JPEG = b"\xff\xd8\xff"
+
 
 def find_images(where: str | os.PathLike[str]) -> list[str]:
     """Lists image files, without opening them.
@@ -78,6 +80,36 @@ def load_images(
     for file in find_images(path)[:limit]:
         _append(images, decode_image(file).pixels, name=file, size=size)
     return np.stack(images)
+
+
+def jpeg_share(path: str | os.PathLike[str]) -> float:
+    """What share of a set's images is stored as JPEG, told from how their files begin.
+
+    Args:
+      path: as `load_images` takes it.
+
+    Raises:
+      ImageError: a file cannot be opened, or the archive does not hold what it should.
+    """
+    path = os.fspath(path)
+    if path.lower().endswith(".npz") and not os.path.isdir(path):
+        arrays = _read_archive(path)
+        if "jpeg" not in arrays:
+            return 0.0
+        encoded, offsets = arrays["jpeg"], arrays["offsets"]
+        _check_offsets(path, encoded, offsets)
+        begins = [encoded[start : start + len(_JPEG)].tobytes() for start in offsets[:-1]]
+    else:
+        begins = [_first_bytes(file, len(_JPEG)) for file in find_images(path)]
+    return sum(begin == _JPEG for begin in begins) / len(begins)
+
+
+def _first_bytes(path: str, num: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(num)
+    except OSError as error:
+        raise ImageError(path, f"cannot be read ({error.strerror})") from None
 
 
 def _walk(folder: str) -> list[tuple[str, list[str]]]:

@@ -200,6 +200,13 @@ class Engine:
                 return
             yield from self._receive(in_flight.popleft())
 
+    @property
+    def blocks(self) -> int:
+        """Blocks of lanes on each device at a time."""
+        if self._blocks is None:
+            self._blocks = self._blocks_in_memory()
+        return self._blocks
+
     def plan(self, *, repeats: int = 3) -> list[StagePlan]:
         """Compiles each stage's step and times it on lanes that hold nothing.
 
@@ -251,10 +258,8 @@ class Engine:
 
     def _add_blocks(self) -> None:
         """Makes as many pools for each stage as there are to be blocks in flight."""
-        if self._blocks is None:
-            self._blocks = self._blocks_in_memory()
         for pools in self._stages:
-            pools += [pools[0].another() for _ in range(self._blocks - len(pools))]
+            pools += [pools[0].another() for _ in range(self.blocks - len(pools))]
 
     def _blocks_in_memory(self) -> int:
         """How many blocks the devices hold at a time, by what the compiler says that each takes."""

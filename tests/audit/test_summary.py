@@ -2,7 +2,7 @@
 
 import pytest
 
-from jax_origin.audit import count_table, verdict_table
+from jax_origin.audit import count_table, format_warning, verdict_table
 
 
 def record(path: str, verdict: str | None = "belongs", **changes) -> dict:
@@ -87,3 +87,17 @@ def test_counts_are_aligned_whatever_the_folders_are_called(own):
     lines = count_table(records, own=own).splitlines()[:5]
     assert len({len(line) for line in lines}) == 1
     assert lines[4].split() == "1 0 0 0".split()
+
+
+def test_where_format_and_verdict_go_together_that_is_said():
+    own = [record(f"own/{i}.png", stored="pixels") for i in range(6)]
+    jpegs = [record(f"x/{i}.jpg", "foreign", stored="jpeg") for i in range(5)]
+    undecided = [record("x/u.jpg", "undecided", stored="pixels"), record("b.png", None, stored="")]
+    text = format_warning([*own, *jpegs, *undecided])
+    assert text.startswith("warning: all images that belong are stored as lossless files, all")
+    assert "foreign ones as JPEG" in text
+    found = [{**r, "verdict": "named"} for r in own] + [{**r, "verdict": "none"} for r in jpegs]
+    assert format_warning(found) == text
+    mixed = record("x/p.png", "foreign", stored="pixels (grey, shown in colour)")
+    for records in ([*own, *jpegs, mixed], [*own, *jpegs[1:]], own, []):
+        assert format_warning(records) is None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin.images import ImageError, find_images, load_images, save_png
+from jax_origin.images import ImageError, find_images, jpeg_share, load_images, save_png
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
 
@@ -112,6 +112,17 @@ def test_an_archive_of_encoded_files(tmp_path: Path):
     expected = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
     np.testing.assert_array_equal(load_images(path), expected)
     np.testing.assert_array_equal(load_images(path, limit=2), expected[:2])
+
+
+def test_the_share_of_jpeg_is_told_from_how_files_begin(folder: Path, tmp_path: Path):
+    assert jpeg_share(folder) == 0
+    (tmp_path / "z.png").write_bytes(jpeg(IMAGES[0]))  # Whatever its name says.
+    assert jpeg_share(folder) == 1 / 5
+    np.savez(tmp_path / "all.npz", **joined([jpeg(pixels) for pixels in IMAGES]))
+    np.savez(tmp_path / "none.npz", x=IMAGES)
+    assert (jpeg_share(tmp_path / "all.npz"), jpeg_share(tmp_path / "none.npz")) == (1, 0)
+    with pytest.raises(ImageError, match="no such file"):
+        jpeg_share(tmp_path / "nothing")
 
 
 def test_a_bad_image_in_an_archive_is_named_by_its_index(tmp_path: Path):
