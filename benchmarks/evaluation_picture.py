@@ -23,7 +23,7 @@ from jax_origin.evaluation.protocol import QUANTILES
 from jax_origin.files import atomic_write
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
-_COLUMNS = 3
+_COLUMNS = 4
 _LOWEST = 1e-9  # Scores under it are drawn here: an axis of logarithms has no 0.
 _OWN, _FOREIGN = "tab:blue", "tab:red"
 _LEGEND = "bar: half of the scores; line: all but a tenth; ends: least and largest"
@@ -44,8 +44,9 @@ def draw_evaluation(result: _Result, path: str | os.PathLike[str]) -> None:
     if kind not in _PICTURES:
         raise ValueError(f"picture={kind!r}: choose from {', '.join(_PICTURES)}")
     figure = _PICTURES[kind](result)
-    figure.suptitle(result["config"]["title"])
-    figure.tight_layout()
+    height = figure.get_figheight()
+    figure.suptitle(result["config"]["title"], y=1 - 0.1 / height, va="top")
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.3 / height))
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
@@ -58,7 +59,8 @@ def _scores(result: _Result) -> Figure:
         [row for row in result["rows"] if _comparison(row) == _comparison(each)] for each in summary
     ]
     each = len(summary) // len({row["inspected"] for row in summary})
-    columns = each if 1 < each <= _COLUMNS else min(_COLUMNS, len(summary))
+    even = (num for num in range(_COLUMNS, 1, -1) if each % num == 0)
+    columns = next(even, min(_COLUMNS, len(summary)))
     lines = -(-len(summary) // columns)
     size = (1 + 4.5 * columns, 1 + lines * (0.9 + 0.3 * max(map(len, groups))))
     figure, grid = pyplot.subplots(lines, columns, figsize=size, squeeze=False, sharex="col")

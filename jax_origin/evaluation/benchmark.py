@@ -53,7 +53,7 @@ class Sizes:
 
     pairs: int = 20
     repeats: int = 3
-    mixed: int = 128
+    mixed: int = 512
     work: tuple[int, ...] = (16, 64, 256, 1024)
     peer_images: int = 8
     peer_steps: int = 100

@@ -48,8 +48,9 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
 
     Args:
       folder: Holds cifar10*.json, storage.json (`scripts/evaluate.py`), recovery.json and cpu.json
-        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json and
-        peers.json, and evaluations under paper/ are shown where there are any.
+        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json,
+        edits-clean-only.json and peers.json, and evaluations under paper/ are shown where there
+        are any.
       link: The folder as the text links to it.
 
     Returns:
@@ -213,7 +214,9 @@ def _edits(files: Sequence[Row]) -> str:
         "**Edits.** `--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
         "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
         "foreign images edited alike, the worst of the groups; those of the table above are not "
-        "repeated. An own image that is neither attributed nor undecided is called foreign."
+        "repeated. An own image that is neither attributed nor undecided is called foreign. "
+        "Beside them calibrations of images as made (`edits_clean_only.py`, the first images of "
+        "each group): `origin`'s without its conditions, and RONAN's."
     )
     return f"{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
 
@@ -292,7 +295,7 @@ def _peers(files: Sequence[Row]) -> str:
 
 
 _PEERS = {"vs_ronan_recipe": "one image at a time", "vs_batched_torch": "in batches of 64"}
-_EDITED = ("edits", "mixed", "hard")
+_EDITED = ("edits", "mixed", "hard", "edits-clean-only")
 _FIGURES = {
     "vs_ronan_recipe": "speed-up over the published recipe, one image at a time",
     "vs_batched_torch": "speed-up over it in batches",
