@@ -2,6 +2,8 @@
 
 python benchmarks/diffusion.py --photographs=CIFAR10.npz --out=FILE.json --picture=FILE.png
 python benchmarks/diffusion.py --out=FILE.json --picture=FILE.png    # draws FILE.json again
+
+With --parts some of it is measured, and the rest of FILE.json stays as it is.
 """
 
 import argparse
@@ -9,7 +11,7 @@ import dataclasses
 import json
 import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,6 +38,23 @@ DESCENTS = {
     "Adam at 0.1 from a sample of the prior": ("prior", 0.1),
     "Adam at 0.05 from the DDIM inversion": ("encoder", 0.05),
 }
+ONE_STEP, OTHERS_OF_ONE_STEP = (
+    "consistency-cifar10",
+    ("dcgan-cifar10", "vae-cifar10", "ddim-cifar10"),
+)
+RECIPES = {
+    "Adam at 0.1, 100 steps, from a sample of the prior": InversionConfig(
+        start="prior", restarts=1, stages=(Descent(steps=100, objective="l2", learning_rate=0.1),)
+    ),
+    "50 steps of Adam, 8 of Gauss-Newton, from 0.2 of a sample": InversionConfig(
+        restarts=1,
+        scales=(0.2,),
+        stages=(
+            Descent(steps=50, learning_rate=0.1),
+            Descent(steps=8, solver="gauss_newton", tolerance=0.1),
+        ),
+    ),
+}
 SCORES = {
     "loss": "loss",
     "loss over the loss under vae-cifar10": "ratio",
@@ -47,13 +66,18 @@ SCORES = {
 
 
 def groups(
-    inspected: Generator, photographs: str, *, num: int, seed: int
+    inspected: Generator,
+    photographs: str,
+    *,
+    num: int,
+    seed: int,
+    others: Sequence[str] = OTHERS,
 ) -> dict[str, NDArray[np.uint8]]:
     """Images by group, "own" first: uint8 [num, 32, 32, 3] each."""
-    keys = jax.random.split(jax.random.key(seed), 1 + len(OTHERS))
+    keys = jax.random.split(jax.random.key(seed), 1 + len(others))
     files = load_images(photographs)
     chosen = np.random.default_rng(seed).permutation(len(files))[:num]
-    made = zip(OTHERS, keys[1:], strict=True)
+    made = zip(others, keys[1:], strict=True)
     return {
         "own": belonging_images(inspected, num, key=keys[0]),
         "photographs": files[np.sort(chosen)],
@@ -113,6 +137,34 @@ def _lag(latents: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(np.abs(below), np.abs(beside)) / size
 
 
+def one_step(photographs: str, *, num: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Losses under a consistency model's one step, by recipe and group."""
+    inspected = load_generator(ONE_STEP)
+    images = groups(inspected, photographs, num=num, seed=seed, others=OTHERS_OF_ONE_STEP)
+    together, found = np.concatenate(list(images.values())), {}
+    for name, recipe in RECIPES.items():
+        inverted = invert(inspected, together, recipe, key=jax.random.key(100))
+        parts = zip(images, np.split(inverted.loss.astype(np.float64), len(images)), strict=True)
+        found[name] = {
+            "evaluations": float(inverted.steps.mean()),
+            "losses": {group: losses.tolist() for group, losses in parts},
+        }
+    return found
+
+
+def one_step_table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The median loss of each group, and the AUC against it, by recipe."""
+    names = list(next(iter(found.values()))["losses"])
+    lines = ["| recipe | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
+    for recipe, one in found.items():
+        own, *_ = one["losses"].values()
+        cells = [f"{np.median(own):.1e}"]
+        for foreign in list(one["losses"].values())[1:]:
+            cells.append(f"{np.median(foreign):.1e}, {auc(own, foreign):.2f}")
+        lines.append(f"| {recipe} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def draw(content: Mapping[str, Any], path: str) -> None:
     """The curves of the losses, and the scores by group."""
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6))
@@ -160,29 +212,34 @@ def main() -> None:
     parser.add_argument("--num_steps", type=int, default=10, help="steps of the sampler")
     parser.add_argument("--num_curves", type=int, default=6, help="images behind each curve")
     parser.add_argument("--seed", type=int, default=1, help="of the scored images")
+    parts = ("scores", "curves", "one_step")
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts, help="what is measured")
     options = parser.parse_args()
     out = pathlib.Path(options.out)
     if options.photographs:
         inspected = load_generator("ddim-cifar10")
         assert isinstance(inspected, DDIM)
         inspected.num_steps = options.num_steps
-        images = groups(inspected, options.photographs, num=options.num, seed=options.seed)
         kept = ("num", "num_steps", "num_curves", "seed")
-        content: dict[str, Any] = {"options": {name: getattr(options, name) for name in kept}}
-        content["scores"] = {}
-        for group, some in images.items():
-            content["scores"][group] = measure(inspected, some)
-            print(group, flush=True)
-        content["curves"] = {}
-        if options.num_curves:
+        content: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+        content["options"] = {name: getattr(options, name) for name in kept}
+        if "scores" in options.parts:
+            content["scores"] = {}
+            images = groups(inspected, options.photographs, num=options.num, seed=options.seed)
+            for group, some in images.items():
+                content["scores"][group] = measure(inspected, some)
+                print(group, flush=True)
+        if "curves" in options.parts:
             some = groups(inspected, options.photographs, num=options.num_curves, seed=0)
             two = {group: some[group] for group in ("own", "photographs")}
             content["curves"] = curves(inspected, two, steps=100)
+        if "one_step" in options.parts:
+            content["one_step"] = one_step(options.photographs, num=options.num, seed=options.seed)
         with atomic_write(out) as temporary:
             pathlib.Path(temporary).write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(out.read_text())
     draw(content, options.picture)
-    print(table(content["scores"]))
+    print(f"{table(content['scores'])}\n\n{one_step_table(content['one_step'])}")
 
 
 if __name__ == "__main__":

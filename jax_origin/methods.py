@@ -65,6 +65,11 @@ class Method:
         return cls(**{**fields, "inversion": InversionConfig.from_dict(values["inversion"])})
 
 
+_EDITS = (
+    *("resize-0.75", "resize-0.5", "webp-80"),
+    *("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
+)
+
 METHODS = {
     # A learned start and a short descent on the absolute error find the basin; a few Gauss-Newton
     # steps then bring a belonging image to the floor of 8-bit images, and show that a foreign one
@@ -84,15 +89,26 @@ METHODS = {
             floor=5e-7,
         ),
         floor=5e-7,
-        conditions=(
-            "resize-0.75",
-            "resize-0.5",
-            "webp-80",
-            "jpeg-90",
-            "jpeg-75",
-            "jpeg-50",
-            "jpeg-30",
+        conditions=_EDITS,
+        num_images=200,
+    ),
+    # The same for generators whose latents are badly scaled, such as StyleGAN2's w: a longer
+    # descent, and Gauss-Newton that goes on as long as it gains a little. Four times as dear.
+    "origin-thorough": Method(
+        name="origin-thorough",
+        inversion=InversionConfig(
+            start="learned",
+            restarts=1,
+            scales=(0.0,),
+            stages=(
+                Descent(steps=50, objective="stored_l1", learning_rate=0.1),
+                Descent(steps=60, solver="gauss_newton", tolerance=0.03, options={"memory": 8}),
+            ),
+            distance="stored",
+            floor=5e-7,
         ),
+        floor=5e-7,
+        conditions=_EDITS,
         num_images=200,
     ),
     # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean

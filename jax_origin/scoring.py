@@ -106,36 +106,41 @@ def score_stream(
             devices=devices,
             blocks=blocks,
             statistics=statistics,
-            progress=progress,
+            progress=None if to_stored else progress,
         )
         for role, model in zip(ROLES, (generator, reference), strict=True)
         if model is not None
     ]
+
+    def inverted(engine: Engine, images: Iterable[Any]) -> Iterator[tuple[int, Inversion]]:
+        if not to_stored:
+            yield from engine.run(images)
+            return
+        for each in _invert_each(engine, images, statistics):
+            if progress is not None:  # An image counts once, however many readings it has.
+                progress(engine.evaluations)
+            yield each
+
     if reference is None:
-        for index, found in _invert_each(engines[0], images, to_stored, statistics):
+        for index, found in inverted(engines[0], images):
             yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
-        ours, theirs = (
-            dict(_invert_each(engine, batch, to_stored, statistics)) for engine in engines
-        )
+        ours, theirs = (dict(inverted(engine, batch)) for engine in engines)
         for i in range(len(batch)):
             yield count + i, float(score(lost(ours[i]), lost(theirs[i]), ours[i].latent)), ours[i]
         count += len(batch)
 
 
 def _invert_each(
-    engine: Engine, images: Iterable[Any], to_stored: bool, statistics: Statistics | None
+    engine: Engine, images: Iterable[Any], statistics: Statistics | None
 ) -> Iterator[tuple[int, Inversion]]:
     """Inverts images, each into all sets that it may be in; the nearest counts.
 
     Its evaluations are those of all of them; in the statistics it is one image.
     """
-    if not to_stored:
-        yield from engine.run(images)
-        return
     owners: dict[int, int] = {}  # by the place of a reading
     under_way: dict[int, tuple[int, list[Inversion]]] = {}  # how many readings, and those found
 

@@ -58,7 +58,9 @@ _OVERRIDES = [
     flags.DEFINE_string("images", None, "Folder, glob or single file; none: a demonstration."),
     flags.DEFINE_string("calibration", None, "Calibration file; none: the zoo's own."),
     flags.DEFINE_string(
-        "method", None, "origin, ronan or origin-diffusion; none: the calibration's."
+        "method",
+        None,
+        "origin, origin-thorough, ronan or origin-diffusion; none: the calibration's.",
     ),
     flags.DEFINE_float("alpha", None, "Rate of false exclusion.", 0, 1),
     flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),

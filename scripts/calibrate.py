@@ -40,7 +40,7 @@ _USED_FOR = flags.DEFINE_multi_string(
 _OVERRIDES = [
     flags.DEFINE_string("generator", None, "Zoo name, directory, or .safetensors file."),
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
-    flags.DEFINE_string("method", None, "origin, ronan or origin-diffusion."),
+    flags.DEFINE_string("method", None, "origin, origin-thorough, ronan or origin-diffusion."),
     flags.DEFINE_string("reference", None, "Reference generator: score by the ratio of losses."),
     flags.DEFINE_bool(
         "futility", None, "Give up images that fall more slowly than belonging ones."

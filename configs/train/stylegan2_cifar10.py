@@ -27,11 +27,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.generator.w_dim = 96
     config.generator.mapping_layers = 2
     config.generator.noise_mode = "none"
+    config.generator.latent_space = "w"  # what is inverted; the training draws z all the same
     config.task = "gan"  # objective, one of jax_origin.training.TASKS
     config.task_options = ml_collections.ConfigDict()  # the objective's arguments
     config.task_options.discriminator_width = 48
     config.task_options.learning_rate = 2e-3  # the weights are of deviation 1, and scaled in use
-    config.task_options.discriminator_learning_rate = 2e-4
+    config.task_options.discriminator_learning_rate = 1e-3  # at 2e-4 it learns too slowly
     config.task_options.batch_norm = False  # in the discriminator; it would win at once
     config.task_options.gradient_penalty = 0.05
     config.task_options.average_decay = 0.999

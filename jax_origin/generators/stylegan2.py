@@ -43,7 +43,8 @@ class StyleGAN2(Generator):
       conv_clamp: Limit of the activations; None for none.
       truncation_psi: How far w lies from its mean: 1 leaves it, 0 is the mean.
       truncation_cutoff: How many layers are truncated; None for all.
-      latent_space: What is inverted: "z", a "w" for all layers, or "w+", a w for each.
+      latent_space: What is inverted: "z", a "w" for all layers, or "w+", a w for each. From z own
+        images are hardly ever found again: the mapping network bends it too much.
       rngs: Keys for the initial weights, drawn as in the reference.
 
     Raises:
@@ -72,7 +73,7 @@ class StyleGAN2(Generator):
         conv_clamp: float | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
-        latent_space: str = "z",
+        latent_space: str = "w",
         rngs: nnx.Rngs,
     ):
         sides = _sides(image_size)

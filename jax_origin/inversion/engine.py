@@ -201,6 +201,11 @@ class Engine:
             yield from self._receive(in_flight.popleft())
 
     @property
+    def evaluations(self) -> int:
+        """Gradient evaluations that an image takes at the most."""
+        return self._config.evaluations(self._latent_shape)
+
+    @property
     def blocks(self) -> int:
         """Blocks of lanes on each device at a time."""
         if self._blocks is None:

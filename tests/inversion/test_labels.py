@@ -37,6 +37,7 @@ def stylegan2(label):
         label=label,
         mapping_layers=1,
         noise_mode="none",
+        latent_space="z",
         rngs=nnx.Rngs(0),
     )
     generator.eval()
