@@ -55,7 +55,9 @@ def test_origin_needs_no_other_recipe_for_large_latents():
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="unknown method 'ronin'; choose from origin, origin-thorough, ronan"):
+    with pytest.raises(
+        ValueError, match="unknown method 'ronin'; choose from origin, origin-thorough, ronan"
+    ):
         get_method("ronin")
 
 
