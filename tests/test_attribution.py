@@ -286,7 +286,9 @@ def test_weights_of_nan_give_an_error_and_no_verdict(broken, calibration, own):
 
 
 def test_an_unknown_method_is_refused_before_any_work(generator):
-    with pytest.raises(ValueError, match="unknown method 'orign'; choose from origin, ronan"):
+    with pytest.raises(
+        ValueError, match="unknown method 'orign'; choose from origin, origin-thorough, ronan"
+    ):
         calibrate(generator, method="orign", key=KEY)
 
 

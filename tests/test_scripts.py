@@ -338,7 +338,7 @@ MISTAKES = {
     ),
     "wrong calibration method": (
         ["calibrate.py", GENERATOR, "--method=guess", "--out=refused"],
-        "calibrate: unknown method 'guess'; choose from origin, ronan",
+        "calibrate: unknown method 'guess'; choose from origin, origin-thorough, ronan",
     ),
     "unknown generator to calibrate": (
         ["calibrate.py", "--generator=stylegan9", "--out=refused"],
