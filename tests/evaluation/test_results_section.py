@@ -155,7 +155,7 @@ def test_edits_are_shown_where_there_are_any(folder):
     # What the table of stored images tells is not told again.
     evaluation["summary"].append(first | {"edit": "clean", "undecided_belonging": 0.0625})
     (folder / "mixed.json").write_text(json.dumps(evaluation))
-    assert "clean" not in results_section(folder)
+    assert "| clean" not in results_section(folder)
 
 
 def test_what_cannot_be_shown_is_named(folder):
