@@ -93,7 +93,7 @@ METHODS = {
         num_images=200,
     ),
     # The same for generators whose latents are badly scaled, such as StyleGAN2's w: a longer
-    # descent, and Gauss-Newton that goes on as long as it gains a little. Four times as dear.
+    # descent, and Gauss-Newton that goes on as long as it gains a little.
     "origin-thorough": Method(
         name="origin-thorough",
         inversion=InversionConfig(
