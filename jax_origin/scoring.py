@@ -127,7 +127,7 @@ def score_stream(
         return
     # Both inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
-    while batch := list(itertools.islice(source, 4 * method.inversion.lane_block)):
+    while batch := list(itertools.islice(source, 4 * method.inversion.block)):
         ours, theirs = (dict(inverted(engine, batch)) for engine in engines)
         for i in range(len(batch)):
             yield count + i, float(score(lost(ours[i]), lost(theirs[i]), ours[i].latent)), ours[i]

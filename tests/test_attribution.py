@@ -570,7 +570,7 @@ def test_a_stream_takes_images_as_it_needs_them(many, generator, calibration, me
     assert taken == 0
     first = list(itertools.islice(stream, 150))
     assert len({verdict.index for verdict in first}) == 150
-    assert taken <= 150 + 3 * method.inversion.lane_block
+    assert taken <= 150 + 3 * method.inversion.block
     stream.close()
     assert 150 <= statistics.images <= taken
     assert statistics.evaluations >= sum(verdict.steps for verdict in first) - 150

@@ -240,8 +240,8 @@ def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
     # Eight iterations of 4 thirds, and 7 thirds around them.
     most = math.ceil(39 / 3 * second.steps)
     assert [line.split()[:4] for line in stages] == [
-        ["adam", str(ORIGIN.lane_block), str(first.steps), str(first.steps)],
-        ["gauss_newton", str(ORIGIN.lane_block), str(second.steps), str(most)],
+        ["adam", str(ORIGIN.block), str(first.steps), str(first.steps)],
+        ["gauss_newton", str(ORIGIN.block), str(second.steps), str(most)],
     ]
     assert blocks == "blocks of lanes that a device holds at a time: 1"
     assert last.startswith("2 images: ") and last.endswith("compiling comes on top")

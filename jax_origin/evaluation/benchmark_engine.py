@@ -180,7 +180,7 @@ def peak_memory_per_lane(subject: Subject) -> list[Row]:
         learned=learned_starts(subject.calibration).get("generator"),
         devices=jax.local_devices()[:1],
     )
-    used = _lowered_gradient(subject.generator, config.lane_block).compile().memory_analysis()
+    used = _lowered_gradient(subject.generator, config.block).compile().memory_analysis()
     bare = used.temp_size_in_bytes + used.argument_size_in_bytes
     return [
         ratio_row(

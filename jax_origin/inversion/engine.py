@@ -1,6 +1,6 @@
 """The engine: lanes, one (image, restart) pair each, run in fixed blocks by one jitted step.
 
-Each stage of a recipe has a pool of lanes, a block of ``lane_block`` on each device. A lane that is
+Each stage of a recipe has a pool of lanes, ``config.block`` of them on each device. A lane that is
 done gives its place to the next one, without recompiling: images wait in front of each stage, the
 deepest pool that can be filled is advanced, and when no more images come the pools run empty from
 the first stage on. The lanes of one image enter a stage together and are looked at together, so
@@ -134,7 +134,7 @@ class Engine:
         self._spent, self._told = 0.0, 0
         self._devices = devices = tuple(devices or jax.local_devices())
         self._blocks = blocks
-        self._width = config.lane_block * len(devices)
+        self._width = config.block * len(devices)
 
         self._model, self._weights = take_apart(generator, config.compute)
         encoder: Model | None = None
@@ -190,8 +190,8 @@ class Engine:
                     self._send(pool)
                     in_flight.append(pool)
                 elif more_to_come:
-                    batch = list(itertools.islice(source, self._config.lane_block))
-                    more_to_come = len(batch) == self._config.lane_block
+                    batch = list(itertools.islice(source, self._config.block))
+                    more_to_come = len(batch) == self._config.block
                     if batch:
                         self._stages[0][0].waiting.extend(self._enter(batch))
                 else:
@@ -308,7 +308,7 @@ class Engine:
             targets = self._targets(images, pixels)
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
-            rows = _padded(len(batch), self._config.lane_block)
+            rows = _padded(len(batch), self._config.block)
             begin = functools.partial(self._begin, self._weights, self._encoder_weights)
             points = np.array(begin(self._key, words[rows], pixels[rows]))
         return [
@@ -367,7 +367,7 @@ class Engine:
                     done.append(image)
         self._progress(int(self._spent + 1e-3) - self._told)
         self._told = int(self._spent + 1e-3)
-        block = self._config.lane_block
+        block = self._config.block
         for first in range(0, len(done), block):
             yield from self._leave(done[first : first + block])
 
@@ -386,7 +386,7 @@ class Engine:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])
-        rows = _padded(len(images), self._config.lane_block)
+        rows = _padded(len(images), self._config.block)
         with self._statistics.timed("device"):
             made, losses = map(
                 np.asarray, reconstruct(self._model, self._weights, latents[rows], pixels[rows])

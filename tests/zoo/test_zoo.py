@@ -71,7 +71,7 @@ def test_calibration_derived_again(name, method):
     ).items():
         assert calibration.foreign[group].independent == len(set(sources))
         groups[group], wanted[group] = images, calibration.foreign[group].scores
-    # Three images of a group need no block of 64 lanes; a small one takes a fifth of the time.
+    # Three images of a group need no whole block; a small one takes less time.
     inversion = dataclasses.replace(Method.from_dict(calibration.method).inversion, lane_block=4)
     again = invert(
         generator,
