@@ -2,8 +2,9 @@
 
 python scripts/benchmark.py --suite=recovery --out=FILE.json
 
-Some of them: --config.only="('origin', 'learned-l1-100')". One setting of one of them is changed in
-this file.
+They track what `origin` tracks, the distance to the images that a file may have come from, down to
+its floor; those named "pixels-" the squared error on pixels, down to 1e-5. Some of them:
+--config.only="('origin', 'learned-100')". One setting of one of them is changed in this file.
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ import ml_collections
 
 from jax_origin import METHODS, Descent, InversionConfig
 
-FLOOR = 1e-5  # an image at this loss is done: it is recovered
+ORIGIN = METHODS["origin"].inversion
+PIXELS_FLOOR = 1e-5  # an image at this mean squared error is recovered
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -30,75 +32,67 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def recipes() -> dict[str, InversionConfig]:
-    """The recipes by name: start, objective and steps of the descent, then what follows it."""
-    made = {"ronan": METHODS["ronan"].inversion, "origin": METHODS["origin"].inversion}
-    # Start, objective and length of one descent.
-    for objective in ("l1", "l2", "log_l2"):
-        made[f"prior-{objective}-100"] = _recipe("prior", _adam(100, objective))
-        made[f"scaled-{objective}-100"] = _recipe("scaled", _adam(100, objective), scales=(0.05,))
-        made[f"learned-{objective}-100"] = _recipe("learned", _adam(100, objective, rate=0.1))
-    made["learned-log_l2-50"] = _recipe("learned", _adam(50, "log_l2", rate=0.1))
-    for steps in (10, 20, 50, 200):
-        made[f"learned-l1-{steps}"] = _recipe("learned", _adam(steps, rate=0.1))
+    """The recipes by name: start, steps of Adam, then what follows it."""
+    made = {"ronan": METHODS["ronan"].inversion, "origin": ORIGIN}  # learned-10-gn-10x8
     # The generator's arithmetic in bfloat16: what it does to scores.
-    for name, recipe in (("origin", made["origin"]), ("learned-l1-50", made["learned-l1-50"])):
-        made[f"{name}-bfloat16"] = dataclasses.replace(recipe, compute="bfloat16")
+    made["origin-bfloat16"] = dataclasses.replace(ORIGIN, compute="bfloat16")
+    # Another start. "encoder" is the one that a VAE brings.
+    for start in ("prior", "scaled", "encoder"):
+        scales = (0.05,) if start == "scaled" else (0.0,)
+        made[f"{start}-10-gn-10"] = _recipe(start, _adam(10), _gauss_newton(10), scales=scales)
+    # One descent alone.
+    for steps in (20, 50, 100, 200):
+        made[f"learned-{steps}"] = _recipe("learned", _adam(steps))
+    made["learned-l2-100"] = _recipe("learned", _adam(100, "stored_l2"))
+    made["prior-100"] = _recipe("prior", _adam(100, rate=0.2))
+    made["learned-gn-20"] = _recipe("learned", _gauss_newton(20))
+    # More or less of either stage, and how soon a lane that moves little is given up.
+    for steps in (5, 20):
+        made[f"learned-{steps}-gn-10"] = _recipe("learned", _adam(steps), _gauss_newton(10))
+    for iterations in (4, 6, 12):
+        stages = (_adam(10), _gauss_newton(10, iterations))
+        made[f"learned-10-gn-10x{iterations}"] = _recipe("learned", *stages)
+    for percent in (10, 30, 50):
+        stages = (_adam(10), _gauss_newton(10, tolerance=percent / 100))
+        made[f"learned-10-gn-10-tolerance-{percent}"] = _recipe("learned", *stages)
+    stages = (_adam(10), _gauss_newton(10, memory=0))
+    made["learned-10-gn-10-no-memory"] = _recipe("learned", *stages)
+    # Another second solver.
+    for jacobians in (2, 8):
+        made[f"learned-30-lm-{jacobians}"] = _recipe("learned", _adam(30), _marquardt(jacobians))
+    made["learned-30-lbfgs-20"] = _recipe("learned", _adam(30), _lbfgs(20))
     # Restarts, and successive halving among them.
     four = {"restarts": 4, "scales": (0.05, 0.2, 0.4, 0.8)}
     around = {"restarts": 4, "scales": (0.0, 0.2, 0.4, 0.6)}
-    polish = _adam(200, "log_l2", rate=0.1, lanes=1)
-    made["scaled-l1-100x4"] = _recipe("scaled", _adam(100), **four)
-    made["scaled-l1-100x4-log_l2-200"] = _recipe("scaled", _adam(100), polish, **four)
-    made["learned-l1-30x4"] = _recipe("learned", _adam(30, rate=0.1), **around)
-    halving = (_adam(10, rate=0.1), _adam(20, rate=0.1, lanes=2), _adam(40, rate=0.1, lanes=1))
+    made["scaled-100x4"] = _recipe("scaled", _adam(100, rate=0.2), **four)
+    made["learned-30x4"] = _recipe("learned", _adam(30), **around)
+    halving = (_adam(10), _adam(20, lanes=2), _adam(40, lanes=1))
     made["learned-halving-10x4-20x2-40"] = _recipe("learned", *halving, **around)
-    # A second solver from where the first one ended.
-    for steps in (10, 30, 60):
-        for jacobians in (2, 8):
-            stages = (_adam(steps, rate=0.1), _marquardt(jacobians))
-            made[f"learned-l1-{steps}-lm-{jacobians}"] = _recipe("learned", *stages)
-    for steps in (5, 10, 20):
-        for iterations in (4, 8, 12):
-            stages = (_adam(steps, rate=0.1), _gauss_newton(10, iterations))
-            made[f"learned-l1-{steps}-gn-10x{iterations}"] = _recipe("learned", *stages)
-    for percent in (10, 30, 50):  # How soon a lane that moves little is given up.
-        stages = (_adam(10, rate=0.1), _gauss_newton(10, tolerance=percent / 100))
-        made[f"learned-l1-10-gn-10-tolerance-{percent}"] = _recipe("learned", *stages)
-    plain = _gauss_newton(10, memory=0)
-    made["learned-l1-10-gn-10-no-memory"] = _recipe("learned", _adam(10, rate=0.1), plain)
-    descent = _adam(30, rate=0.1)
-    made["learned-l1-30-log_l2-100"] = _recipe("learned", descent, _adam(100, "log_l2", rate=0.05))
-    made["learned-l1-30-lbfgs-20"] = _recipe("learned", descent, _lbfgs(20))
-    # A second solver alone.
-    made["learned-lm-8"] = _recipe("learned", _marquardt(8))
-    made["learned-lbfgs-30"] = _recipe("learned", _lbfgs(30))
-    made["learned-gn-20"] = _recipe("learned", _gauss_newton(20))
-    made["prior-lm-40"] = _recipe("prior", _marquardt(40))
     # Thorough: several lanes, and steps until nothing moves.
-    for name, second in (
-        ("lm-20x2", _marquardt(20, lanes=2)),
-        ("gn-40x2", _gauss_newton(40, tolerance=0.02, lanes=2)),
-    ):
-        made[f"learned-l1-60x4-{name}"] = _recipe("learned", _adam(60, rate=0.1), second, **around)
-    made["scaled-l1-100x4-gn-40x2"] = _recipe(
-        "scaled", _adam(100), _gauss_newton(40, tolerance=0.02, lanes=2), **four
-    )
-    # The encoder that a VAE brings.
-    made["encoder-l1-10-gn-10"] = _recipe("encoder", _adam(10, rate=0.1), _gauss_newton(10))
+    made["origin-thorough"] = METHODS["origin-thorough"].inversion
+    many = _gauss_newton(40, tolerance=0.02, lanes=2)
+    made["learned-60x4-gn-40x2"] = _recipe("learned", _adam(60), many, **around)
+    made["learned-60x4-lm-20x2"] = _recipe("learned", _adam(60), _marquardt(20, lanes=2), **around)
+    made["scaled-100x4-gn-40x2"] = _recipe("scaled", _adam(100, rate=0.2), many, **four)
+    # What is tracked: squared errors on pixels.
+    pixels = {"distance": "l2", "floor": PIXELS_FLOOR}
+    made["pixels-10-gn-10"] = _recipe("learned", _adam(10, "l1"), _gauss_newton(10), **pixels)
+    made["pixels-gn-20"] = _recipe("learned", _gauss_newton(20), **pixels)
+    for objective in ("l1", "l2", "log_l2"):
+        made[f"pixels-{objective}-100"] = _recipe("learned", _adam(100, objective), **pixels)
     return made
 
 
 def _recipe(start: str, *stages: Descent, **settings: Any) -> InversionConfig:
-    settings = {"restarts": 1, "scales": (0.0,), "floor": FLOOR, **settings}
+    tracked = {"distance": ORIGIN.distance, "floor": ORIGIN.floor}
+    settings = {"restarts": 1, "scales": (0.0,), **tracked, **settings}
     return InversionConfig(start=start, stages=stages, **settings)
 
 
 def _adam(
-    steps: int, objective: str = "l1", rate: float = 0.2, lanes: int | None = None
+    steps: int, objective: str = "stored_l1", rate: float = 0.1, lanes: int | None = None
 ) -> Descent:
-    return Descent(
-        steps=steps, objective=objective, learning_rate=rate, schedule="cosine", lanes=lanes
-    )
+    return Descent(steps=steps, objective=objective, learning_rate=rate, lanes=lanes)
 
 
 def _marquardt(steps: int, lanes: int | None = None) -> Descent:
@@ -120,4 +114,4 @@ def _gauss_newton(
 
 
 def _lbfgs(steps: int) -> Descent:
-    return Descent(steps=steps, solver="lbfgs", objective="log_l2", tolerance=0.02)
+    return Descent(steps=steps, solver="lbfgs", objective="stored_l2", tolerance=0.02)

@@ -38,7 +38,7 @@ def engine_overhead(
     generator: GeneratorLike,
     *,
     pairs: int,
-    lanes: int = 64,
+    lanes: int | None = None,
     compute: str = "float32",
 ) -> Row:
     """An engine's step against the bare jitted ``value_and_grad`` it is made around.
@@ -50,13 +50,13 @@ def engine_overhead(
       name: What the row calls the generator.
       generator: The generator.
       pairs: Chunks that are timed, each beside as many bare gradients.
-      lanes: The block.
+      lanes: The block; the one that recipes have on these devices without it.
       compute: Precision of the engine's arithmetic; the bare gradient is taken in float32.
 
     Returns:
       A row in seconds a step, ours over the bare gradient; "lanes" and "steps_a_chunk" beside.
     """
-    chunk = InversionConfig().chunk
+    lanes, chunk = lanes or InversionConfig().block, InversionConfig().chunk
     stage = Descent(
         steps=chunk * (pairs + 2), objective=_OBJECTIVE, learning_rate=0.1, schedule="constant"
     )

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jax_origin.calibration import Calibration
+from jax_origin.distance import TO_STORED
 from jax_origin.evaluation.benchmark import Images, Row, ratio_row, starting_key
 from jax_origin.evaluation.metrics import tpr_at_fpr
 from jax_origin.generators import GeneratorLike
@@ -53,8 +54,8 @@ def recovery_rows(
     Yields:
       ``recovery`` rows: the ratio is the published recipe's gradient evaluations an image over
       this one's, on as many belonging as foreign images, one repeat an image of the smaller kind.
-      Beside it generator, recipe, config, recovered (share of belonging images with a loss of at
-      most 1e-5), tpr_at_1_fpr, evaluations_belonging and evaluations_foreign (means), and
+      Beside it generator, recipe, config, recovered (share of belonging images with a mean squared
+      error of at most 1e-5), tpr_at_1_fpr (by the score of a method with this recipe), evaluations_belonging and evaluations_foreign (means), and
       seconds_per_image, compiling left out.
     """
     (published,) = METHODS["ronan"].inversion.stages
@@ -63,7 +64,11 @@ def recovery_rows(
             continue
         if config.start == "learned" and learned is None:
             continue
-        losses, evaluations, seconds = [], [], []
+        scored = "distance" if config.distance in TO_STORED else "loss"
+        losses: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        evaluations: list[np.ndarray] = []
+        seconds: list[float] = []
         for images in (own, foreign):
             statistics = Statistics()
             found = invert(
@@ -74,7 +79,8 @@ def recovery_rows(
                 learned=learned,
                 statistics=statistics,
             )
-            losses.append(np.where(np.isfinite(found.loss), found.loss, np.inf))
+            for values, given in ((losses, found.loss), (scores, getattr(found, scored))):
+                values.append(np.where(np.isfinite(given), given, np.inf))
             evaluations.append(found.steps)
             phases = statistics.seconds
             seconds.append((sum(phases.values()) - phases["compile"]) / len(images))
@@ -92,7 +98,7 @@ def recovery_rows(
             belonging=len(own),
             foreign=len(foreign),
             recovered=float(np.mean(losses[0] <= RECOVERED)),
-            tpr_at_1_fpr=tpr_at_fpr(*losses, fpr=0.01),
+            tpr_at_1_fpr=tpr_at_fpr(*scores, fpr=0.01),
             evaluations_belonging=float(evaluations[0].mean()),
             evaluations_foreign=float(evaluations[1].mean()),
             seconds_per_image=sum(seconds) / 2,
@@ -121,7 +127,9 @@ def mark_choice(rows: Iterable[Row]) -> list[Row]:
     On a front lies a recipe that no other one beats: as good a share for fewer evaluations, or a
     better one for as many. Chosen is the cheapest recipe within one point of the best TPR at 1%
     FPR and of the best recovery; where none has both, the cheapest of those with the best recovery
-    among those within one point of the best TPR.
+    among those within one point of the best TPR. Only recipes that track the distance that `origin`
+    does are chosen from, where there is one: one on pixels may be cheaper, and takes a generator's
+    own image for a foreign one as soon as it is compressed.
 
     Returns:
       The rows, with on_front (bool, for recovery or for TPR) and chosen (bool) added.
@@ -130,7 +138,9 @@ def mark_choice(rows: Iterable[Row]) -> list[Row]:
     marked = []
     for name in dict.fromkeys(row["generator"] for row in rows):
         group = [row for row in rows if row["generator"] == name]
-        chosen = _choice(group)["recipe"]
+        tracked = METHODS["origin"].inversion.distance
+        same = [row for row in group if row["config"]["distance"] == tracked]
+        chosen = _choice(same or group)["recipe"]
         front = set(pareto_front(group, "recovered")) | set(pareto_front(group, "tpr_at_1_fpr"))
         for row in group:
             on_front = row["recipe"] in front

@@ -274,10 +274,11 @@ def test_a_sweep_tells_good_recipes_from_bad_ones(subject, method, noise):
     assert "**good** | 100.0% | 100.0% | 140 | 140 |" in recovery_table([good, short])
 
 
-def recipe_row(recipe, cost, recovered, tpr):
+def recipe_row(recipe, cost, recovered, tpr, distance="stored"):
     return {
         "generator": "g",
         "recipe": recipe,
+        "config": {"distance": distance},
         "evaluations_belonging": cost - 1,
         "evaluations_foreign": cost + 1,
         "recovered": recovered,
@@ -292,12 +293,17 @@ def test_the_cheapest_recipe_within_a_point_of_the_best_is_chosen():
         recipe_row("too far", 50, 0.98, 1.0),
         recipe_row("cheap", 10, 0.2, 1.0),
         recipe_row("beaten", 70, 0.5, 0.9),
+        recipe_row("on pixels", 40, 1.0, 1.0, distance="l2"),
     ]
     marked = {row["recipe"]: row for row in mark_choice(rows)}
     assert [name for name, row in marked.items() if row["chosen"]] == ["near"]
-    assert pareto_front(rows, "recovered") == ["cheap", "too far", "near", "thorough"]
+    assert pareto_front(rows, "recovered") == ["cheap", "on pixels"]
+    assert pareto_front(rows[:-1], "recovered") == ["cheap", "too far", "near", "thorough"]
     assert pareto_front(rows, "tpr_at_1_fpr") == ["cheap"]
-    assert not marked["beaten"]["on_front"] and marked["near"]["on_front"]
+    assert not marked["beaten"]["on_front"] and marked["on pixels"]["on_front"]
+    # Where all are on pixels, the cheapest of them.
+    rows = [row | {"config": {"distance": "l2"}} for row in rows]
+    assert [row["recipe"] for row in mark_choice(rows) if row["chosen"]] == ["on pixels"]
     # No recipe is within a point of both: TPR comes first.
     rows = [
         recipe_row("a", 9, 1.0, 0.5),

@@ -104,12 +104,12 @@ def test_the_peers_suite_runs_on_torch(folder):
 
 @pytest.mark.slow
 def test_the_recovery_suite_makes_a_table_and_a_picture(folder):
-    recipes = "--config.only=('learned-l1-10', 'scaled-l1-100x4')"
+    recipes = "--config.only=('learned-20', 'scaled-100x4')"
     arguments = (*TINY, "--generators=tiny", recipes, "--config.cache=cache", "--out=recovery.json")
     done = benchmark(folder, "--suite=recovery", *arguments)
     assert done.returncode == 0, done.stderr
     rows = json.loads((folder / "recovery.json").read_text())["rows"]
-    assert [row["recipe"] for row in rows] == ["learned-l1-10", "scaled-l1-100x4"]
+    assert [row["recipe"] for row in rows] == ["learned-20", "scaled-100x4"]
     assert [row["evaluations_belonging"] for row in rows] == [2, 8]
     assert sum(row["chosen"] for row in rows) == 1
     assert "| tiny | " in done.stdout

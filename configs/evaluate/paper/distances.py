@@ -36,11 +36,16 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def _descending(name: str, objective: str, *, distance: str) -> Method:
-    """The method, with all that has an objective descending on this one."""
+    """The method with all that has an objective descending on this one.
+
+    It is calibrated on images as made alone, which is what the test images are.
+    """
     method = METHODS[name]
     stages = tuple(
         stage if stage.least_squares else dataclasses.replace(stage, objective=objective)
         for stage in method.inversion.stages
     )
     inversion = dataclasses.replace(method.inversion, stages=stages, distance=distance)
-    return dataclasses.replace(method, name=f"{name}, {objective}", inversion=inversion)
+    return dataclasses.replace(
+        method, name=f"{name}, {objective}", inversion=inversion, conditions=()
+    )

@@ -31,10 +31,13 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def _changed(name: str, place: int, field: str, value: float) -> Method:
-    """The method, with one field of one of its stages changed; its name says so."""
+    """The method with one field of one of its stages changed, as its name says.
+
+    It is calibrated on images as made alone, which is what the test images are.
+    """
     method = METHODS[name]
     stages = list(method.inversion.stages)
     stages[place] = dataclasses.replace(stages[place], **{field: value})
     inversion = dataclasses.replace(method.inversion, stages=tuple(stages))
     what = f"{stages[place].solver} {field.replace('_', ' ')} {value}"
-    return dataclasses.replace(method, name=f"{name}, {what}", inversion=inversion)
+    return dataclasses.replace(method, name=f"{name}, {what}", inversion=inversion, conditions=())
