@@ -119,7 +119,6 @@ METHODS = {
             start="prior",
             restarts=1,
             stages=(Descent(steps=1500, objective="l2", learning_rate=0.1, schedule="constant"),),
-            lane_block=64,
         ),
         rule="grubbs",
         decision="published",

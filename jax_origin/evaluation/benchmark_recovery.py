@@ -55,8 +55,9 @@ def recovery_rows(
       ``recovery`` rows: the ratio is the published recipe's gradient evaluations an image over
       this one's, on as many belonging as foreign images, one repeat an image of the smaller kind.
       Beside it generator, recipe, config, recovered (share of belonging images with a mean squared
-      error of at most 1e-5), tpr_at_1_fpr (by the score of a method with this recipe), evaluations_belonging and evaluations_foreign (means), and
-      seconds_per_image, compiling left out.
+      error of at most 1e-5), tpr_at_1_fpr (by the score of a method with this recipe),
+      evaluations_belonging and evaluations_foreign (means), and seconds_per_image, compiling left
+      out.
     """
     (published,) = METHODS["ronan"].inversion.stages
     for recipe, config in recipes.items():
