@@ -166,19 +166,19 @@ def one_step_table(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def draw(content: Mapping[str, Any], path: str) -> None:
-    """The curves of the losses, and the scores by group."""
+    """The curves of the losses, and the scores by group; of what has been measured."""
     figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6))
-    for axis, (name, by_group) in zip(axes, content["curves"].items(), strict=False):
+    for axis, (name, by_group) in zip(axes, content.get("curves", {}).items(), strict=False):
         for group, curve in by_group.items():
             axis.plot(10 * np.arange(1, len(curve) + 1), curve, label=group)
         axis.set(title=name, yscale="log", xlabel="gradient evaluations", ylabel="median loss")
         axis.axhline(1 / 12 / 255**2, color="0.6", linestyle=":", label="8-bit floor")
         axis.legend(fontsize=8)
-    for place, values in enumerate(content["scores"].values()):
+    scores = content.get("scores", {})
+    for place, values in enumerate(scores.values()):
         axes[2].plot(values["latent_prior"], np.full(len(values["loss"]), place), "|", ms=12)
-    labels = list(content["scores"])
-    axes[2].set(title="steps undone: latent_prior", xscale="log", yticks=range(len(labels)))
-    axes[2].set_yticklabels(labels)
+    axes[2].set(title="steps undone: latent_prior", xscale="log", yticks=range(len(scores)))
+    axes[2].set_yticklabels(list(scores))
     axes[2].invert_yaxis()
     for axis in axes:
         axis.title.set_fontsize(9)
@@ -239,7 +239,9 @@ def main() -> None:
             pathlib.Path(temporary).write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(out.read_text())
     draw(content, options.picture)
-    print(f"{table(content['scores'])}\n\n{one_step_table(content['one_step'])}")
+    for part, show in (("scores", table), ("one_step", one_step_table)):
+        if part in content:
+            print(f"{show(content[part])}\n")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,15 @@ def test_json_may_leave_settings_out():
     assert found.stages == (Descent(steps=3),)
 
 
+def test_a_block_suits_the_devices_unless_the_recipe_says_another(monkeypatch):
+    assert InversionConfig(lane_block=5).block == 5
+    assert InversionConfig().block == 16  # on a CPU
+    assert InversionConfig(restarts=20).block == 20
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    assert InversionConfig().block == InversionConfig(restarts=20).block == 64
+    assert InversionConfig(restarts=100).block == 100
+
+
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(dataclasses.FrozenInstanceError):
         InversionConfig().restarts = 2
