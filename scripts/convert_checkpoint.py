@@ -5,9 +5,10 @@ python scripts/convert_checkpoint.py --source=hf://google/ddpm-cifar10-32 --kind
     --config='{"num_steps": 20}' --verify
 
 Prints what became of each array. --verify reads the checkpoint with PyTorch too, and compares: of a
-folder of diffusers, what its U-Net and ours make of the same noise; of a file, the arrays. A file
-holds no network to run, but those that its arrays are renamed for: the tests compare ours with
-PyTorch's on arrays of the same names.
+folder of diffusers, what its U-Net and ours make of the same noise; of a file that torch.load or
+safetensors reads, the arrays, every one. A file holds no network to run, but those that its arrays
+are renamed for: the tests compare ours with PyTorch's on arrays of the same names. Network pickles,
+.npz and shards with an index cannot be verified so.
 """
 
 import json
@@ -51,11 +52,16 @@ def main() -> None:
 def _convert(config: dict[str, Any]) -> None:
     source = _SOURCE.value
     checkpoint = read_checkpoint(source)
-    # Before the work: what is asked for cannot be done with every checkpoint.
+    # Before anything is written: nothing is left of a checkpoint that was not read right.
     path = hub.fetch(source, root=None) if source.startswith(hub.PREFIX) else source
     folder = os.path.isdir(path)
-    network = _diffusers_unet(path, checkpoint) if _VERIFY.value and folder else None
-    theirs = _torch_arrays(path) if _VERIFY.value and not folder else {}
+    verified = ""
+    if _VERIFY.value and folder:
+        error = _difference(open_generator(source, kind=_KIND.value, config=config), path)
+        verified = f"the U-Net's outputs are PyTorch's, to {error:.1e} of their deviation"
+    elif _VERIFY.value:
+        _compare(checkpoint, path)
+        verified = f"{len(checkpoint.arrays)} arrays equal those that PyTorch reads"
     name = os.path.splitext(os.path.basename(source.rstrip("/")))[0]
     reference = convert_checkpoint(
         source,
@@ -70,22 +76,15 @@ def _convert(config: dict[str, Any]) -> None:
         print(f"{theirs_name} {shape} -> {', '.join(ours) or 'dropped'}")
     numbers = sum(int(np.prod(shape)) for shape in reference.arrays.shapes.values())
     print(f"config: {json.dumps(reference.config)}")
-    for array_name, array in theirs.items():
-        if not np.array_equal(checkpoint.arrays[array_name], array):
-            raise CheckpointError(f"{source}: {array_name} is not what PyTorch reads")
-    if network is not None:
-        generator = open_generator(source, kind=_KIND.value, config=config)
-        error = _difference(generator, network)
-        print(f"verified: the U-Net's outputs are PyTorch's, to {error:.1e} of their deviation")
-    elif _VERIFY.value:
-        print(f"verified: {len(theirs)} arrays equal those that PyTorch reads")
+    if verified:
+        print(f"verified: {verified}")
     size = os.path.getsize(os.path.join(_OUT.value, WEIGHTS))
     print(
         f"wrote {_OUT.value}: {len(reference.arrays)} arrays, {numbers:,} numbers, {size:,} bytes"
     )
 
 
-def _diffusers_unet(path: str, checkpoint: Checkpoint) -> Any:
+def _diffusers_unet(path: str) -> Any:
     """The U-Net of a folder, as diffusers reads it."""
     try:
         import diffusers
@@ -94,7 +93,7 @@ def _diffusers_unet(path: str, checkpoint: Checkpoint) -> Any:
         raise CheckpointError(
             "--verify of a folder needs PyTorch and diffusers: pip install torch diffusers"
         ) from None
-    part = "unet" if "unet" in (checkpoint.config or {}) else None
+    part = "unet" if os.path.isdir(os.path.join(path, "unet")) else None
     try:
         network = diffusers.UNet2DModel.from_pretrained(
             path, subfolder=part, local_files_only=True, low_cpu_mem_usage=False
@@ -105,8 +104,9 @@ def _diffusers_unet(path: str, checkpoint: Checkpoint) -> Any:
     return network.to(torch.float32).eval()
 
 
-def _difference(generator: Any, network: Any) -> float:
-    """The largest difference between two U-Nets' outputs, over the deviation of theirs."""
+def _difference(generator: Any, path: str) -> float:
+    """The largest difference between the U-Net's outputs and diffusers', over their deviation."""
+    network = _diffusers_unet(path)
     import torch
 
     shape = (2, *generator.image_shape)
@@ -124,8 +124,20 @@ def _difference(generator: Any, network: Any) -> float:
     return error
 
 
+def _compare(checkpoint: Checkpoint, path: str) -> None:
+    """Refuses a file of which PyTorch reads other arrays than we do, or not all of them."""
+    theirs = _torch_arrays(path)
+    for name, array in checkpoint.arrays.items():
+        # Ours may lack the keys that lead to all of them.
+        known = [value for key, value in theirs.items() if key == name or key.endswith(f".{name}")]
+        if not known:
+            raise CheckpointError(f"{path}: PyTorch reads no {name}")
+        if not any(np.array_equal(array, value) for value in known):
+            raise CheckpointError(f"{path}: {name} is not what PyTorch reads")
+
+
 def _torch_arrays(source: str) -> dict[str, np.ndarray]:
-    """The arrays of a file as PyTorch reads them, by the names that our reader gives them."""
+    """The arrays of a file as PyTorch reads them, by the keys that lead to them."""
     try:
         import torch
     except ImportError:
@@ -150,13 +162,7 @@ def _torch_arrays(source: str) -> dict[str, np.ndarray]:
                 walk(part, (*path, str(key)))
 
     walk(tree, ())
-    ours = read_checkpoint(source).arrays
-    return {
-        name: array
-        for name in ours
-        for theirs, array in found.items()
-        if theirs == name or theirs.endswith(f".{name}")
-    }
+    return found
 
 
 if __name__ == "__main__":

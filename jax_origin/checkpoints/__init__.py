@@ -2,7 +2,7 @@
 
 from jax_origin.checkpoints.arrays import LazyArrays
 from jax_origin.checkpoints.read import read_checkpoint
-from jax_origin.checkpoints.rename import CheckpointError, Rename, rename
+from jax_origin.checkpoints.rename import CheckpointError, Rename, rename, renamed
 from jax_origin.checkpoints.safetensors import read_safetensors, write_safetensors
 from jax_origin.checkpoints.tree import Checkpoint
 
@@ -14,5 +14,6 @@ __all__ = [
     "read_checkpoint",
     "read_safetensors",
     "rename",
+    "renamed",
     "write_safetensors",
 ]

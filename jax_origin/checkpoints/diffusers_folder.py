@@ -35,7 +35,8 @@ def read_folder(
 
     Returns:
       The arrays; and as config a model's config.json, or the config of every part of a pipeline
-      by the part's name.
+      by the part's name; also of one whose model lies beside the folders of its other parts, or
+      beside scheduler_config.json.
 
     Raises:
       CheckpointError: If there are no weights, or a file is not what it should be.
@@ -44,7 +45,7 @@ def read_folder(
     weights = weight_file(names)
     if weights is not None:
         arrays = select(_open(folder, weights, open_weights), root, source=folder)
-        return Checkpoint(arrays, _config(folder, names, ""), folder)
+        return Checkpoint(arrays, _config_of_model(folder, names), folder)
     part = pipeline_part(names, root)
     if part is None:
         parts = ", ".join(sorted(_parts(names)))
@@ -104,6 +105,16 @@ def _parts(names: Collection[str]) -> set[str]:
 
 def _open(folder: str, name: str, open_weights: Callable[[FilePart], LazyArrays]) -> LazyArrays:
     return open_weights(open_file(os.path.join(folder, *name.split("/"))))
+
+
+def _config_of_model(folder: str, names: Collection[str]) -> dict[str, Any] | None:
+    """The config of the model in a folder; with its scheduler's, where there is one."""
+    model = _config(folder, names, "")
+    for name in ("scheduler_config.json", "scheduler/scheduler_config.json"):
+        if name in names and "config.json" in names:
+            scheduler = read_json(open_file(os.path.join(folder, *name.split("/"))))
+            return {"unet": model, "scheduler": scheduler}
+    return model
 
 
 def _config(folder: str, names: Collection[str], part: str) -> dict[str, Any] | None:

@@ -131,6 +131,13 @@ PLAIN: dict[str, Callable[..., Any] | None] = {
     "types.SimpleNamespace": _attributes,
     "dnnlib.util.EasyDict": _attributes,
     "dnnlib.EasyDict": _attributes,
+    **{
+        f"{module}.AttributeDict": _attributes  # a module's hyperparameters, by its version
+        for module in (
+            *("pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing"),
+            *("lightning_fabric.utilities.data", "lightning.fabric.utilities.data"),
+        )
+    },
     "builtins.set": _set,
     "builtins.frozenset": _set,
     "builtins.dict": _dict,

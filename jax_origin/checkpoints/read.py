@@ -42,7 +42,8 @@ def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Chec
         ``hf://org/name@revision``, ``hf://org/name/file``.
       root: The arrays under this name alone, by the rest of their names: ``"g_ema"``, ``"D"``, or
         a part of a pipeline. By default all arrays, but of a network pickle those of ``G_ema`` (or
-        ``ema``), and of a pipeline those of its ``unet`` or ``transformer``.
+        ``ema``), of a pipeline those of its ``unet`` or ``transformer``, and of a training's file
+        that holds one model those of the model.
 
     Returns:
       The arrays by name, each read when it is asked for; what the checkpoint says of the

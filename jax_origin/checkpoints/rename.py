@@ -1,7 +1,7 @@
 """Tables that say which array of a reference checkpoint becomes which of ours."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,27 +47,44 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> LazyArr
       CheckpointError: If an array matches no line, two arrays get the same name, or an array's
         shape does not suit its layout.
     """
-    renamed: dict[str, LazyArray] = {}
-    for reference, entry in LazyArrays.of(arrays).entries.items():
-        for line in table:
-            match = re.fullmatch(line.pattern, reference)
-            if match:
-                break
-        else:
+    found: dict[str, LazyArray] = {}
+    entries = LazyArrays.of(arrays).entries
+    for reference, line, names in _matches(entries, table):
+        entry = entries[reference]
+        if line is None:
             raise CheckpointError(f"unexpected array {reference!r} of shape {entry.shape}")
-        if line.name is None:
+        if not names:
             continue
-        names = (line.name,) if isinstance(line.name, str) else line.name
         try:
             parts = _parts(entry, line.layout, len(names))
         except (IndexError, ValueError):  # Too few axes, or a size that does not divide.
             raise CheckpointError(f"{reference!r} has the wrong shape, {entry.shape}") from None
-        for name, part in zip(names, parts, strict=True):
-            ours = match.expand(name)
-            if ours in renamed:
+        for ours, part in zip(names, parts, strict=True):
+            if ours in found:
                 raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
-            renamed[ours] = part
-    return LazyArrays(renamed)
+            found[ours] = part
+    return LazyArrays(found)
+
+
+def renamed(names: Iterable[str], table: Sequence[Rename]) -> dict[str, tuple[str, ...]]:
+    """What a table makes of each name: ours, none where it is dropped, or matches no line."""
+    return {reference: ours for reference, _, ours in _matches(names, table)}
+
+
+def _matches(
+    names: Iterable[str], table: Sequence[Rename]
+) -> Iterator[tuple[str, Rename | None, tuple[str, ...]]]:
+    """For each name the first line that matches it, and our names for it."""
+    # Compiled here: a table has more lines than `re` remembers patterns.
+    lines = [(re.compile(line.pattern), line) for line in table]
+    for reference in names:
+        found = ((pattern.fullmatch(reference), line) for pattern, line in lines)
+        match, line = next(((m, line) for m, line in found if m), (None, None))
+        if match is None or line is None or line.name is None:
+            yield reference, line, ()
+        else:
+            ours = (line.name,) if isinstance(line.name, str) else line.name
+            yield reference, line, tuple(match.expand(name) for name in ours)
 
 
 def conv(array: np.ndarray) -> np.ndarray:

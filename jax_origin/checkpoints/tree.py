@@ -49,6 +49,15 @@ WRAPPERS = frozenset(
 )
 """Keys that are left out of names when they hold all the arrays that there are."""
 
+TRAINING = frozenset(
+    {
+        *("optimizer", "optimizers", "optimizer_state", "optimizer_states", "optimizer_state_dict"),
+        *("optim", "opt", "scheduler", "lr_scheduler", "lr_schedulers", "scaler", "grad_scaler"),
+        *("native_amp_scaling_state", "callbacks", "loops", "hyper_parameters", "rng_state"),
+    }
+)
+"""Keys beside a model under which a file keeps its training's state: nothing there is a weight."""
+
 MODULE_ROOTS = ("G_ema", "ema")
 """Where the generator is, in files that hold several modules."""
 
@@ -61,7 +70,8 @@ def checkpoint_of(tree: Any, budget: Budget, *, root: str | None, source: str) -
 
     An array's name is made of the keys and positions that lead to it, with dots between; inside a
     module it is the one that the module's state_dict has. A key of `WRAPPERS` that leads to all
-    arrays is left out. Of a file of modules the one at `MODULE_ROOTS` is taken by default.
+    arrays is left out; to all but those under keys of `TRAINING`, and those are left out with it.
+    Of a file of modules the one at `MODULE_ROOTS` is taken by default.
 
     Args:
       tree: The value: dicts, lists, modules, arrays and plain values.
@@ -79,6 +89,8 @@ def checkpoint_of(tree: Any, budget: Budget, *, root: str | None, source: str) -
     if root is None and isinstance(tree, dict):
         root = next((name for name in MODULE_ROOTS if isinstance(tree.get(name), Module)), None)
     if root is None:
+        weights = [(path, array) for path, array in found if path[0] not in TRAINING]
+        found = weights if _wrapped(weights) else found
         while _wrapped(found):
             found = [(path[1:], array) for path, array in found]
     arrays: dict[str, LazyArray] = {}

@@ -226,9 +226,11 @@ class Consistency(Generator):
             size, scheduler = stored["image_size"], stored
         else:
             network, scheduler = stored.get("unet", stored), stored.get("scheduler", {})
-            unet, size = unet_of_diffusers(network), network["sample_size"]
+            unet, size = unet_of_diffusers(network), network.get("sample_size")
+        # Without a size (diffusers' default), it is what names and shapes imply.
+        sides = [] if size is None else [size] if isinstance(size, int) else list(size)
         return {
-            "image_size": size if isinstance(size, int) else size[0],
+            **({"image_size": sides[0]} if sides else {}),
             "unet": unet.as_dict(),
             "sigmas": [scheduler.get("sigma_max", 80.0)],
             "label": None if unet.classes is None else 0,

@@ -13,6 +13,7 @@ from jax_origin.checkpoints import (
     LazyArrays,
     read_checkpoint,
     rename,
+    renamed,
     write_safetensors,
 )
 from jax_origin.checkpoints.arrays import LazyArray
@@ -58,12 +59,15 @@ def read_reference(
         full = _over(_implied(cls, checkpoint), config or {})
         table = cls.reference_renames(full)
         arrays = rename(checkpoint.arrays, table)
-        names = {
-            name: tuple(rename(LazyArrays({name: entry}), table))
-            for name, entry in checkpoint.arrays.entries.items()
-        }
+        names = renamed(checkpoint.arrays, table)
     except ValueError as error:  # A CheckpointError is one.
         raise CheckpointError(f"{path}: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # What a file says of itself, or `config`, is anything at all.
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"{path}: no {cls.kind} config can be made of what it says of itself ({reason:.200})"
+        ) from None
     return Reference(full, arrays, names)
 
 
@@ -108,8 +112,9 @@ def _implied(cls: type[Generator], checkpoint: Checkpoint) -> dict[str, Any]:
     }
     inferred = cls.infer_config(shown)
     stored = checkpoint.config or {}
-    stored = stored.get("hyper_parameters", stored)  # where Lightning keeps a module's arguments
-    if not cls.reference_fields & set(stored):
+    # Where Lightning keeps a module's arguments.
+    stored = stored.get("hyper_parameters") or stored
+    if not isinstance(stored, Mapping) or not cls.reference_fields & set(stored):
         return inferred
     return _over(inferred, cls.reference_config(stored))
 

@@ -237,10 +237,12 @@ class DDIM(Generator):
             size, schedule = stored["image_size"], _guided_diffusion_schedule(stored)
         else:
             network = stored.get("unet", stored)
-            unet, size = unet_of_diffusers(network), network["sample_size"]
+            unet, size = unet_of_diffusers(network), network.get("sample_size")
             schedule = Schedule.of_diffusers(stored.get("scheduler", {}))
+        # Without a size (diffusers' default), it is what names and shapes imply.
+        sides = [] if size is None else [size] if isinstance(size, int) else list(size)
         return {
-            "image_size": size if isinstance(size, int) else size[0],
+            **({"image_size": sides[0]} if sides else {}),
             "unet": unet.as_dict(),
             "schedule": schedule.as_dict(),
             "label": None if unet.classes is None else 0,

@@ -29,6 +29,9 @@ class Steps(NamedTuple):
     next_noise: Any
 
 
+_MOST = 100_000  # training steps: what a file says is held, step by step
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
     """A DDPM schedule, with the names and the defaults of diffusers' ``DDIMScheduler``.
@@ -71,8 +74,9 @@ class Schedule:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
-        if self.num_train_timesteps < 1:
-            raise ValueError(f"num_train_timesteps must be at least 1: {self.num_train_timesteps}")
+        total = self.num_train_timesteps
+        if not isinstance(total, int) or not 1 <= total <= _MOST:
+            raise ValueError(f"num_train_timesteps must be 1 to {_MOST:,}, not {total!r}")
 
     @classmethod
     def of(cls, options: "Schedule | Mapping[str, Any]") -> "Schedule":

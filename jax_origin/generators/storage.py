@@ -16,7 +16,7 @@ from jax_origin.checkpoints import (
     CheckpointError,
     LazyArrays,
     hub,
-    read_safetensors,
+    read_checkpoint,
     write_safetensors,
 )
 from jax_origin.files import atomic_write
@@ -46,8 +46,9 @@ def open_generator(
     """Opens a generator from a directory that we wrote, or from a published checkpoint.
 
     Args:
-      path: A directory with card.json and weights.safetensors; or a checkpoint of any format that
-        `jax_origin.checkpoints.read_checkpoint` reads, by path or as ``hf://org/name``.
+      path: A directory with card.json and weights.safetensors; or a published checkpoint of this
+        kind in a format that `jax_origin.checkpoints.read_checkpoint` reads, by path or as
+        ``hf://org/name``.
       kind: Which of `KINDS` a checkpoint holds; a directory's card says it.
       config: The architecture's arguments, over what a file's shapes imply, entry by entry also
         within an argument that is a mapping; for files only.
@@ -65,7 +66,7 @@ def open_generator(
             raise CheckpointError(f"{path}: a directory's card says its kind and config; pass none")
         card = read_card(path)
         weights = pathlib.Path(path) / WEIGHTS
-        arrays: Mapping[str, np.ndarray] = read_safetensors(weights)
+        arrays = read_checkpoint(weights).arrays  # each is read when it is its turn
         wanted = card.get("weights_sha256")
         if wanted is not None and wanted != hash_file(weights):
             raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")
@@ -143,7 +144,7 @@ def outline(
     make: Callable[..., Generator] = cls
     try:
         generator = nnx.eval_shape(lambda: make(**config, rngs=nnx.Rngs(0)))
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: wrong {cls.kind} config: {error}") from None
     wanted = flat_weights(generator)
     missing, unexpected = sorted(set(wanted) - set(arrays)), sorted(set(arrays) - set(wanted))

@@ -12,6 +12,8 @@ from jax_origin.generators import style_layers, stylegan2_reference
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through, stages_to_4x4
 
+_MOST_LAYERS = 64  # of the mapping network; published ones have 2 or 8
+
 ARCHITECTURES = ("skip", "resnet", "orig")
 NOISE_MODES = ("none", "const")
 LATENT_SPACES = ("z", "w", "w+")
@@ -89,6 +91,8 @@ class StyleGAN2(Generator):
         for name, count in {**counts, "channels": channels, "widths": min(widths)}.items():
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
+        if mapping_layers > _MOST_LAYERS:  # What a file says is built one by one.
+            raise ValueError(f"mapping_layers must be at most {_MOST_LAYERS}, not {mapping_layers}")
         if label is not None and label not in range(c_dim):
             known = f"None or a class from 0 to {c_dim - 1}, not {label!r}"
             known = known if c_dim else "None: the network has no classes"

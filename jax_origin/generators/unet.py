@@ -19,6 +19,7 @@ from jax_origin.generators.unet_blocks import (
 )
 
 RESAMPLE = ("conv", "resnet")
+_MOST = 64  # levels, and blocks of a level: what a file says is built one by one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,10 @@ class UNetConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "attention", tuple(self.attention))
-        if not self.widths or self.blocks < 1:
-            raise ValueError("a U-Net needs at least one width, and blocks of at least 1")
+        if not 1 <= len(self.widths) <= _MOST or not 1 <= self.blocks <= _MOST:
+            raise ValueError(f"a U-Net has 1 to {_MOST} widths, and 1 to {_MOST} blocks a level")
+        if not self.norm_epsilon > 0:
+            raise ValueError(f"norm_epsilon must be positive, not {self.norm_epsilon}")
         if self.resample not in RESAMPLE:
             raise ValueError(f"resample must be one of {RESAMPLE}, not {self.resample!r}")
         if self.downsample_padding not in (0, 1):

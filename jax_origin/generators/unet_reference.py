@@ -182,7 +182,10 @@ def infer_unet(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:
     """How many places there are: one more than the largest number that the pattern finds."""
     found = (re.match(pattern, name) for name in arrays)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    last = max((int(match[1]) for match in found if match), default=-1)
+    if last >= len(arrays):  # Numbers that a file makes up would be built one by one.
+        raise ValueError(f"one of the {last} places before {pattern}")
+    return last + 1
 
 
 def _infer_diffusers(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
