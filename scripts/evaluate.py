@@ -78,6 +78,11 @@ def run(config: ConfigDict, *, out: str) -> None:
     """Evaluates as the config says, and writes the files."""
     if os.path.isdir(out):
         raise ProtocolError(f"{out} is a folder: --out names the JSON file to write")
+    if config.calibrations and _LIMIT_STEPS.value is not None:
+        raise ProtocolError(
+            "--limit_steps changes the methods, and config.calibrations names calibrations of the "
+            "whole ones: leave one of them out"
+        )
     cache, seed = _CACHE.value or f"{out}.cache", config.seed
     generators, inspected = chosen_generators(config)
     methods = chosen_methods(config, limit_steps=_LIMIT_STEPS.value)
