@@ -28,9 +28,9 @@ from jax_origin.images import (
     stored_images,
     stored_pixels,
 )
-from jax_origin.inversion import LearnedStart, invert, learn_start
+from jax_origin.inversion import LearnedStart, learn_start
 from jax_origin.methods import Method, get_method
-from jax_origin.scoring import ROLES, Progress, belonging_images, score_images
+from jax_origin.scoring import ROLES, Progress, belonging_images, score_images, score_stream
 
 # Tags that a key is folded with. Images and starting points never share one: a lane that started
 # at the latent which made its image would find it at once, and calibrate nothing.
@@ -104,8 +104,8 @@ def calibrate(
       learned: The encoder for a method that starts from one; trained here without it, which takes
         minutes on a small machine.
       futility: Whether images are given up that fall more slowly than belonging ones do. How those
-        fall is fitted on as many others of the generator's own; what it costs in belonging images
-        given up is in the scores of those that are calibrated with, and so in p.
+        fall is fitted on as many others of the generator's own, under each edit; what it costs in
+        belonging images given up is in the scores of those that are calibrated with, and so in p.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       progress: Called with the number of gradient evaluations done since its last call.
@@ -157,8 +157,9 @@ def calibrate(
             generator,
             method,
             num,
+            edits,
             key=jax.random.fold_in(key, _CURVES),
-            learned=starts.get("generator"),
+            starts=starts,
         )
 
     def scores(images: Any, group: str) -> NDArray[np.float64]:
@@ -204,6 +205,7 @@ def calibrate(
             **method.to_dict(),
             "reference": fingerprint(reference) if reference is not None else None,
             "looks_resized": _look_resized(belonging),
+            "scored_block": method.inversion.block,
         },
         belonging=own,
         conditions=by_condition,
@@ -354,14 +356,22 @@ def _with_futility(
     generator: GeneratorLike,
     method: Method,
     num: int,
+    edits: Iterable[str],
     *,
     key: jax.Array,
-    learned: LearnedStart | None,
+    starts: Mapping[str, LearnedStart],
 ) -> Method:
-    """The method, with the levels above which no belonging image was while its loss fell."""
+    """The method, with the levels above which no belonging image was while its loss fell.
+
+    As made, and after each edit: edited images fall more slowly.
+    """
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     images = belonging_images(generator, num, key=image_key)
-    found = invert(generator, images, method.inversion, key=start_key, learned=learned)
-    levels = np.maximum(_FUTILITY_MARGIN * found.curve.max(axis=0), method.inversion.floor)
+    highest = np.zeros(method.inversion.checks)
+    for edit in ("", *edits):
+        shown = _edited(images, edit)
+        for _, _, found in score_stream(generator, shown, method, key=start_key, starts=starts):
+            highest = np.maximum(highest, found.curve)
+    levels = np.maximum(_FUTILITY_MARGIN * highest, method.inversion.floor)
     inversion = dataclasses.replace(method.inversion, futility=tuple(map(float, levels)))
     return dataclasses.replace(method, inversion=inversion)

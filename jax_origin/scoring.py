@@ -163,6 +163,8 @@ def _invert_each(
             if statistics is not None:
                 statistics.images -= wanted - 1
             nearest = min(found, key=lambda each: float(each.distance))
+            if any(each.ended == "accepted" for each in found):  # It might have come nearer still.
+                nearest = nearest._replace(ended=np.asarray("accepted"))
             yield index, nearest._replace(steps=np.sum([each.steps for each in found]))
 
 

@@ -131,6 +131,8 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
         {
             "generator": calibration.generator["fingerprint"],
             "calibration": calibration.digest,
+            "device": jax.default_backend(),
+            "lane_block": method.inversion.block,
             "images": config.images,
             **{name: config[name] for name in ("alpha", "beta", "max_false_attribution")},
             **{name: config[name] for name in ("resize", "full_scores", "seed")},
@@ -172,6 +174,11 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
     wait_for_all("verdicts")
     if jax.process_index() == 0:
         done = read_all_records(workdir)
+        if missing := [path for path in paths if path not in done]:
+            raise RunError(
+                f"{workdir}: no record of {missing[0]} and of {len(missing) - 1} others: all "
+                "processes must see the same images, and share --workdir"
+            )
         records = [done[path] for path in paths]
         print(f"\n{verdict_table(records)}\n")
         if _EXPLAIN.value:

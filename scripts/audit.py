@@ -102,6 +102,8 @@ def run(config: ConfigDict, *, plots: bool = False) -> None:
             {
                 "generator": candidate.calibration.generator["fingerprint"],
                 "calibration": candidate.calibration.digest,
+                "device": jax.default_backend(),
+                "lane_block": Method.from_dict(candidate.calibration.method).inversion.block,
                 **{name: config[name] for name in ("images", "alpha", "beta", "resize", "seed")},
             },
         )

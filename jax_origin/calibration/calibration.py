@@ -46,7 +46,8 @@ class Calibration:
         rule's options by name, where it has any); decision (a name in DECISIONS); alpha and beta in
         (0, 1), the default rates of error (beta may be None where the decision is "published");
         floor >= 0, from which scores are clamped; reference, the fingerprint of a reference model,
-        or None; looks_resized, whether the generator's images look as if they had been resized.
+        or None; looks_resized, whether the generator's images look as if they had been resized;
+        scored_block, the lanes that were computed together when its scores were.
       belonging: scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
       conditions: scores of the same after an edit, by the edit's name; may be empty. p is the
         largest over all of them and the images as made.

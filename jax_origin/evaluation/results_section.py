@@ -307,7 +307,8 @@ _FIGURES = {
 
 def _experiment(files: Sequence[Row], link: str) -> str:
     (file,) = files
-    line = f"- [{file['config']['title']}]({link}.md)"
+    num = min(row["n"] for row in file["summary"])
+    line = f"- [{file['config']['title']}]({link}.md), {num} own images"
     methods = list(dict.fromkeys(row["method"] for row in file["summary"]))
     if len(methods) > _FEW:
         return f"{line}: {len(methods)} methods ([picture]({link}.png))"

@@ -196,11 +196,12 @@ class InversionConfig:
         """Lanes that one device computes together.
 
         Where `lane_block` does not say, 64, and 16 on CPUs, which are no quicker with more: the
-        last images of a batch leave fewer lanes idle then. At least those of one image.
+        last images of a batch leave fewer lanes idle then. Rounded up to whole images.
         """
         if self.lane_block is not None:
             return self.lane_block
-        return max(self.restarts, 16 if jax.default_backend() == "cpu" else 64)
+        lanes = 16 if jax.default_backend() == "cpu" else 64
+        return math.ceil(lanes / self.restarts) * self.restarts
 
     @property
     def stage_lanes(self) -> tuple[int, ...]:

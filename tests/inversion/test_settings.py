@@ -45,10 +45,9 @@ def test_json_may_leave_settings_out():
 def test_a_block_suits_the_devices_unless_the_recipe_says_another(monkeypatch):
     assert InversionConfig(lane_block=5).block == 5
     assert InversionConfig().block == 16  # on a CPU
-    assert InversionConfig(restarts=20).block == 20
+    assert [InversionConfig(restarts=n).block for n in (1, 5, 9, 20)] == [16, 20, 18, 20]
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    assert InversionConfig().block == InversionConfig(restarts=20).block == 64
-    assert InversionConfig(restarts=100).block == 100
+    assert [InversionConfig(restarts=n).block for n in (1, 5, 9, 100)] == [64, 65, 72, 100]
 
 
 def test_settings_cannot_be_changed_in_place():
