@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.distance import TO_STORED, l2
 from jax_origin.generators import GeneratorLike
@@ -137,6 +138,11 @@ class Engine:
         self._width = config.block * len(devices)
 
         self._model, self._weights = take_apart(generator, config.compute)
+        # Where the lanes are, once: a program would copy them there each time that it is called.
+        self._on_lanes = self._weights
+        if len(devices) > 1:
+            everywhere = NamedSharding(Mesh(np.asarray(devices), ("lanes",)), PartitionSpec())
+            self._on_lanes = jax.device_put(self._weights, everywhere)
         encoder: Model | None = None
         self._encoder_weights: list[jax.Array] = []
         if config.start == "learned" and learned is not None:
@@ -233,12 +239,12 @@ class Engine:
             solver = pool.stage.make_solver(self._config.distance)
             per_step = solver.evaluations(math.prod(self._latent_shape))
             carry = pool.programs.init(latents, targets)
-            compiled = pool.programs.one.lower(self._weights, carry).compile()
+            compiled = pool.programs.one.lower(self._on_lanes, carry).compile()
             memory = compiled.memory_analysis()
             fastest = math.inf
             for _ in range(repeats):
                 began = time.perf_counter()
-                carry = jax.block_until_ready(compiled(self._weights, carry))
+                carry = jax.block_until_ready(compiled(self._on_lanes, carry))
                 fastest = min(fastest, time.perf_counter() - began)
             plans.append(
                 StagePlan(
@@ -275,7 +281,7 @@ class Engine:
         held, scratch = 0, 0  # A block waits in each stage, and one step is taken at a time.
         for pool, *_ in self._stages:
             carry = jax.eval_shape(pool.programs.init, latents, targets)
-            memory = pool.programs.one.lower(self._weights, carry).compile().memory_analysis()
+            memory = pool.programs.one.lower(self._on_lanes, carry).compile().memory_analysis()
             held += memory.argument_size_in_bytes
             held += memory.output_size_in_bytes - memory.alias_size_in_bytes
             scratch = max(scratch, memory.temp_size_in_bytes)
@@ -340,7 +346,7 @@ class Engine:
         with statistics.timed("device"):
             statistics.lane_steps += self._width * pool.length
             statistics.useful_lane_steps += pool.useful_steps
-            pool.advance(self._weights)
+            pool.advance(self._on_lanes)
 
     def _receive(self, pool: Pool) -> Iterator[tuple[int, Inversion]]:
         statistics = self._statistics
