@@ -250,7 +250,9 @@ def test_a_network_that_is_not_built_here_is_refused(change, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"widths": ()}, "at least one width"),
+        ({"widths": ()}, "1 to 64 widths"),
+        ({"widths": (8,), "blocks": 65}, "1 to 64 blocks a level"),
+        ({"widths": (8,), "norm_epsilon": 0.0}, "norm_epsilon must be positive"),
         ({"widths": (8,), "resample": "pool"}, "resample must be one of"),
         ({"widths": (8,), "attention": (1,)}, "attention at"),
         ({"widths": (8,), "downsample_padding": 2}, "downsample_padding must be 0 or 1"),
