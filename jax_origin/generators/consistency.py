@@ -16,6 +16,7 @@ from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
     UNET_FIELDS,
     infer_unet,
+    stored_size,
     unet_of_diffusers,
     unet_of_openai,
     unet_renames,
@@ -227,10 +228,8 @@ class Consistency(Generator):
         else:
             network, scheduler = stored.get("unet", stored), stored.get("scheduler", {})
             unet, size = unet_of_diffusers(network), network.get("sample_size")
-        # Without a size (diffusers' default), it is what names and shapes imply.
-        sides = [] if size is None else [size] if isinstance(size, int) else list(size)
         return {
-            **({"image_size": sides[0]} if sides else {}),
+            **stored_size(size),
             "unet": unet.as_dict(),
             "sigmas": [scheduler.get("sigma_max", 80.0)],
             "label": None if unet.classes is None else 0,

@@ -17,6 +17,7 @@ from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
     UNET_FIELDS,
     infer_unet,
+    stored_size,
     unet_of_diffusers,
     unet_of_openai,
     unet_renames,
@@ -239,10 +240,8 @@ class DDIM(Generator):
             network = stored.get("unet", stored)
             unet, size = unet_of_diffusers(network), network.get("sample_size")
             schedule = Schedule.of_diffusers(stored.get("scheduler", {}))
-        # Without a size (diffusers' default), it is what names and shapes imply.
-        sides = [] if size is None else [size] if isinstance(size, int) else list(size)
         return {
-            **({"image_size": sides[0]} if sides else {}),
+            **stored_size(size),
             "unet": unet.as_dict(),
             "schedule": schedule.as_dict(),
             "label": None if unet.classes is None else 0,

@@ -263,6 +263,14 @@ def _infer_embedding(time: np.ndarray, block: np.ndarray, widths: list[int]) -> 
     }
 
 
+def stored_size(size: Any) -> dict[str, int]:
+    """The image_size of a stored configuration, a side or two of them.
+
+    Without one, which is diffusers' default, it is left to what names and shapes imply.
+    """
+    return {} if size is None else {"image_size": size if isinstance(size, int) else size[0]}
+
+
 def unet_of_diffusers(stored: Mapping[str, Any]) -> UNetConfig:
     """The architecture that a ``UNet2DModel``'s config.json describes.
 
