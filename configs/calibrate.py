@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.generator = "dcgan-cifar10"  # a zoo name, a directory, or a .safetensors file
     config.kind = config_dict.placeholder(str)  # which architecture a .safetensors file holds
-    config.method = "origin"  # a name in jax_origin.METHODS
+    config.method = "origin"  # a name in jax_origin.METHODS; "origin" as the family has it
     config.reference = config_dict.placeholder(str)  # reference generator: score by loss ratio
     # Images of the generator's own, and of each foreign group at the most; None: the method's own.
     config.num_belonging = config_dict.placeholder(int)

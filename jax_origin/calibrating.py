@@ -87,7 +87,8 @@ def calibrate(
 
     Args:
       generator: The generator to inspect.
-      method: A name in `jax_origin.methods.METHODS`, or a `Method`.
+      method: A name in `jax_origin.METHODS`, or a `Method`; "origin" is the recipe of the
+        generator's family.
       num_belonging: How many images the generator makes, the method's `num_images` without it;
         each is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
         1/alpha - 1.
@@ -119,7 +120,7 @@ def calibrate(
         reference makes images of another shape, or futility is asked for beside it; if a group's
         sources are not one for each image.
     """
-    method = get_method(method)
+    method = get_method(method, generator)
     num = method.num_images if num_belonging is None else num_belonging
     if num < 1:
         raise CalibrationError(f"num_belonging must be at least 1, not {num}")

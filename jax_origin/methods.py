@@ -6,6 +6,7 @@ from typing import Any
 
 from jax_origin.calibration import RULES
 from jax_origin.calibration.calibration import DECISIONS
+from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Descent, InversionConfig
 from jax_origin.score import SCORES
 
@@ -139,18 +140,46 @@ METHODS = {
         score="latent_prior",
         floor=0.0,
     ),
+    # For models of one or a few steps from noise of the image's size, which reproduce every image,
+    # too: Gauss-Newton from a draw of the prior moves it as little as the image asks for, and the
+    # noise that it comes to is judged. From nearer the prior's mean it finds no own image again.
+    "origin-consistency": Method(
+        name="origin-consistency",
+        inversion=InversionConfig(
+            start="prior",
+            restarts=1,
+            stages=(Descent(steps=25, solver="gauss_newton"),),
+            floor=2e-6,
+            lane_block=16,
+        ),
+        score="latent_prior",
+        floor=0.0,
+    ),
 }
 """Every method by name."""
 
+ORIGIN_OF_KIND = {
+    "stylegan2_ada": "origin-thorough",
+    "ddim": "origin-diffusion",
+    "consistency": "origin-consistency",
+}
+"""What "origin" stands for, by the kind of a generator's family; for all others it is itself."""
 
-def get_method(method: str | Method) -> Method:
+
+def get_method(method: str | Method, generator: GeneratorLike | None = None) -> Method:
     """The method of this name; a `Method` is returned as it is.
+
+    Args:
+      method: A name in `METHODS`, or a method.
+      generator: What is inspected by it: "origin" is then the recipe of its family.
 
     Raises:
       ValueError: If there is no such method.
     """
     if isinstance(method, Method):
         return method
+    if method == "origin":
+        method = ORIGIN_OF_KIND.get(getattr(generator, "kind", ""), method)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
     return METHODS[method]

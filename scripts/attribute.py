@@ -43,10 +43,10 @@ from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, define_processes, overridden
 from jax_origin.images import ImageError, as_uint8, decode_image, find_images, save_png
 from jax_origin.inversion import Engine, Statistics
-from jax_origin.methods import Method
+from jax_origin.methods import Method, get_method
 from jax_origin.runtime import ClusterError, keep_compiled_programs, wait_for_all
 from jax_origin.scoring import learned_starts
-from jax_origin.zoo import calibration_path, load_generator, zoo_names
+from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
 
 _CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 _CONFIG = config_flags.DEFINE_config_file(
@@ -57,11 +57,7 @@ _OVERRIDES = [
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
     flags.DEFINE_string("images", None, "Folder, glob or single file; none: a demonstration."),
     flags.DEFINE_string("calibration", None, "Calibration file; none: the zoo's own."),
-    flags.DEFINE_string(
-        "method",
-        None,
-        "origin, origin-thorough, ronan or origin-diffusion; none: the calibration's.",
-    ),
+    flags.DEFINE_string("method", None, "origin or ronan; none: the calibration's."),
     flags.DEFINE_float("alpha", None, "Rate of false exclusion.", 0, 1),
     flags.DEFINE_float("beta", None, "Rate of false attribution.", 0, 1),
     flags.DEFINE_float("max_false_attribution", None, "A limit kept with 95% confidence.", 0, 1),
@@ -97,11 +93,13 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
         raise RunError(f"--config.sheet_images={config.sheet_images}: must be at least 1")
     generator = load_generator(config.generator, kind=config.kind)
     reference = load_generator(config.reference) if config.reference else None
-    calibration = Calibration.load(
-        config.calibration or calibration_path(generator.name, config.method or "origin")
-    )
+    try:
+        wanted = get_method(config.method or "origin", generator).name
+    except ValueError as error:
+        raise CalibrationError(f"--method: {error}") from None
+    calibration = Calibration.load(config.calibration or calibration_path(generator.name, wanted))
     if config.method:
-        calibration.require(method_name=config.method)
+        calibration.require(method_name=wanted)
     check_calibration(calibration, generator, reference=reference)
     channels = generator.image_shape[2]
     if channels != 3:
@@ -124,7 +122,10 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             blocks=config.blocks,
         )
         models = 1 if reference is None else 2
-        print(plan_table(engine.plan(), images=len(paths), models=models, blocks=engine.blocks))
+        num = len(paths)
+        if where is None:
+            num = sum(map(len, demonstration_images(generator.name, key=key).values()))
+        print(plan_table(engine.plan(), images=num, models=models, blocks=engine.blocks))
         return
     begin_run(
         workdir,

@@ -40,7 +40,7 @@ _USED_FOR = flags.DEFINE_multi_string(
 _OVERRIDES = [
     flags.DEFINE_string("generator", None, "Zoo name, directory, or .safetensors file."),
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
-    flags.DEFINE_string("method", None, "origin, origin-thorough, ronan or origin-diffusion."),
+    flags.DEFINE_string("method", None, "origin or ronan, or another of jax_origin.METHODS."),
     flags.DEFINE_string("reference", None, "Reference generator: score by the ratio of losses."),
     flags.DEFINE_bool(
         "futility", None, "Give up images that fall more slowly than belonging ones."
@@ -62,15 +62,15 @@ def main() -> None:
 
 def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
     """Makes the calibration that the config describes."""
+    generator = load_generator(config.generator, kind=config.kind)
     try:
-        method = get_method(config.method)
+        method = get_method(config.method, generator)
     except ValueError as error:
         raise CalibrationError(str(error)) from None
     num_own, num_foreign = (
         method.num_images if num is None else num
         for num in (config.num_belonging, config.num_foreign)
     )
-    generator = load_generator(config.generator, kind=config.kind)
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
     size = generator.image_shape[:2]

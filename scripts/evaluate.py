@@ -41,6 +41,7 @@ from jax_origin.evaluation.protocol import (
     comparison_scores,
     comparisons,
     evaluate,
+    foreign_generators,
 )
 from jax_origin.evaluation.ratio_costs import ratio_cost_rows
 from jax_origin.evaluation.resplits import resplit_rows
@@ -50,7 +51,7 @@ from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import ImageError
 from jax_origin.inversion import StartTraining
-from jax_origin.methods import METHODS, Method
+from jax_origin.methods import Method, get_method
 from jax_origin.runtime import keep_compiled_programs
 from jax_origin.zoo import zoo_names
 
@@ -85,18 +86,27 @@ def run(config: ConfigDict, *, out: str) -> None:
         )
     cache, seed = _CACHE.value or f"{out}.cache", config.seed
     generators, inspected = chosen_generators(config)
-    methods = chosen_methods(config, limit_steps=_LIMIT_STEPS.value)
-    reference = chosen_reference(config, generators, methods)
+    methods = {
+        name: chosen_methods(config, generators[name], limit_steps=_LIMIT_STEPS.value)
+        for name in inspected
+    }
+    every_method = {method.name: method for some in methods.values() for method in some}
+    reference = chosen_reference(config, generators, [*every_method.values()])
     shapes = [generators[name].image_shape for name in inspected]
     sets = dict(chosen_sets(config, shapes, data=_DATA.value))
-    generated = generated_images(generators, config.num_images, seed=seed)
+    wanted = {
+        other: generators[other]
+        for name in inspected
+        for other in foreign_generators(generators, name, others=config.others)
+    }
+    generated = generated_images(wanted, config.num_images, seed=seed)
     own = {name: generators[name] for name in inspected}
     compared = comparisons(
         generators,
         {
             (name, method.name): _calibration(config, generators, name, method, reference, cache)
             for name in inspected
-            for method in methods
+            for method in methods[name]
         },
         generated=generated,
         sets=sets,
@@ -113,7 +123,7 @@ def run(config: ConfigDict, *, out: str) -> None:
     parts += ["resplits", "ratio_costs"] if config.resplits else []
     for part in parts:
         result[part] = [row for each in compared for row in _rows(part, config, each, cache)]
-    settings = {**config.to_dict(), "methods": [method.name for method in methods]}
+    settings = {**config.to_dict(), "methods": [*every_method]}
     written = {
         "seed": seed,
         "limit": _LIMIT.value,
@@ -150,7 +160,7 @@ def _calibration(
         with tqdm.tqdm(total=training.steps, desc=words, unit="step", leave=False) as bar:
             learned = start_of(
                 generators[name],
-                find_calibration(name, METHODS["origin"]),  # The zoo's own brings one.
+                find_calibration(name, get_method("origin", generators[name])),
                 training=training,
                 cache=config.cache or None,
                 progress=bar.update,

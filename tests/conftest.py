@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Of several workers each gets a core: threads of programs that share one wait for each other.
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    _cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {_cores[int(_worker.removeprefix("gw")) % len(_cores)]})
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Programs compiled by one run are read back by the next, scripts started by a test included.
 os.environ.setdefault(

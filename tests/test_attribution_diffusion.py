@@ -45,7 +45,9 @@ def test_latents_tell_own_images_where_losses_do_not(sampler):
     )
     losses = np.array([verdict.loss for verdict in verdicts])
     assert losses.max() < 1e-3
-    assert {verdict.verdict for verdict in verdicts[10:]} == {"foreign"}
+    # One in ten fits neither, as lower than nine in ten of its kind.
+    assert all(verdict.verdict != "belongs" for verdict in verdicts[10:])
+    assert sum(verdict.verdict == "foreign" for verdict in verdicts[10:]) >= 7
     assert sum(verdict.verdict == "belongs" for verdict in verdicts[:10]) >= 7
     # The score is the latent's, not the loss.
     assert min(verdict.score - verdict.loss for verdict in verdicts) > 1e-3

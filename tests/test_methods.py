@@ -1,6 +1,8 @@
 import json
+import types
 
 import pytest
+from flax import nnx
 
 from jax_origin.inversion import Descent, InversionConfig
 from jax_origin.methods import METHODS, Method, get_method
@@ -52,6 +54,27 @@ def test_origin_needs_no_other_recipe_for_large_latents():
     # Its cost does not grow with the latent.
     evaluations = {METHODS["origin"].inversion.evaluations((size,)) for size in (8, 100_000)}
     assert len(evaluations) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("dcgan", "origin"),
+        ("vae", "origin"),
+        ("stylegan2_ada", "origin-thorough"),
+        ("ddim", "origin-diffusion"),
+        ("consistency", "origin-consistency"),
+    ],
+)
+def test_origin_is_the_recipe_of_the_family(kind, name):
+    inspected = types.SimpleNamespace(kind=kind)
+    assert get_method("origin", inspected) is METHODS[name]
+    assert get_method("ronan", inspected) is METHODS["ronan"]
+    assert get_method(METHODS["origin"], inspected) is METHODS["origin"]
+
+
+def test_origin_is_itself_for_a_module_of_no_known_family():
+    assert get_method("origin", nnx.Linear(2, 2, rngs=nnx.Rngs(0))) is METHODS["origin"]
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones():

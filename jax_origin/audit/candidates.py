@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from jax_origin.attribution import check_calibration
 from jax_origin.audit.job import RunError
 from jax_origin.calibration import Calibration, indistinguishable_groups, origin_and_condition
+from jax_origin.methods import get_method
 from jax_origin.zoo import calibration_path, load_generator
 
 
@@ -61,7 +62,8 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
         if not source or (given and not path):
             raise RunError(f"--candidate={entry}: write NAME, or DIR=CALIBRATION")
         generator = load_generator(source)
-        calibration = Calibration.load(path or calibration_path(generator.name))
+        method = get_method("origin", generator).name
+        calibration = Calibration.load(path or calibration_path(generator.name, method))
         check_calibration(calibration, generator)
         if generator.image_shape[2] != 3:
             raise RunError(

@@ -50,18 +50,21 @@ def chosen_generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], lis
     return generators, inspected
 
 
-def chosen_methods(config: ConfigDict, *, limit_steps: int | None = None) -> list[Method]:
-    """The methods that are evaluated.
+def chosen_methods(
+    config: ConfigDict, generator: GeneratorLike, *, limit_steps: int | None = None
+) -> list[Method]:
+    """The methods that a generator is inspected by.
 
     Args:
       config: As `evaluation_config` makes it.
+      generator: The generator; "origin" is the recipe of its family.
       limit_steps: No stage is longer than this; None for the methods as they are.
 
     Raises:
       ProtocolError: If a name is unknown, two methods have one, or there is none.
     """
     try:
-        methods = [get_method(method) for method in config.methods]
+        methods = [get_method(method, generator) for method in config.methods]
     except ValueError as error:
         raise ProtocolError(f"config.methods: {error}") from None
     if not methods:

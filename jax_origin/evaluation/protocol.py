@@ -96,7 +96,7 @@ def comparisons(
       generators: Generators by name.
       calibrations: By the inspected generator's name and the method's; one comparison for each,
         under each edit.
-      generated: Images of each generator by its name.
+      generated: Images by generator's name, of all that `foreign_generators` names.
       sets: Other foreign images by name.
       limit: How many images of each group are used, the first ones; None for all.
       edits: What is done to the images of all groups, belonging and foreign alike, by name; see
@@ -115,8 +115,6 @@ def comparisons(
       CalibrationError: If a calibration is for another generator, another method or another
         reference, or has a method that this version does not know.
     """
-    if others not in OTHERS:
-        raise ProtocolError(f"others={others!r}: choose from {', '.join(OTHERS)}")
     belonging = generated if belonging is None else belonging
     for name in sorted(set(sets) & set(generators)):
         raise ProtocolError(f"set {name!r} has the name of a generator: choose another")
@@ -135,12 +133,12 @@ def comparisons(
         check_calibration(calibration, generators[inspected], reference=divides)
         calibration.require(method_name=method)
         foreign = {
-            name: images[:limit]
-            for name, images in {**generated, **sets}.items()
-            if name != inspected
-            and images.shape[1:] == shapes[inspected]
-            and (name in sets or OTHERS[others](generators[inspected], generators[name]))
+            name: generated[name][:limit]
+            for name in foreign_generators(generators, inspected, others=others)
         }
+        for name, images in sets.items():
+            if images.shape[1:] == shapes[inspected]:
+                foreign[name] = images[:limit]
         if not foreign:
             raise ProtocolError(
                 f"nothing to compare {inspected!r} with: of the generators ({others!r} of the "
@@ -160,6 +158,31 @@ def comparisons(
             for edit in dict.fromkeys(edits)
         ]
     return compared
+
+
+def foreign_generators(
+    generators: Mapping[str, GeneratorLike], inspected: str, *, others: str
+) -> list[str]:
+    """Names of the generators whose images are compared with those of an inspected one.
+
+    Args:
+      generators: Generators by name.
+      inspected: One of the names.
+      others: A name in `OTHERS`; those with images of another shape are left out in any case.
+
+    Raises:
+      ProtocolError: If there is no such word for others.
+    """
+    if others not in OTHERS:
+        raise ProtocolError(f"others={others!r}: choose from {', '.join(OTHERS)}")
+    own = generators[inspected]
+    return [
+        name
+        for name, other in generators.items()
+        if name != inspected
+        and tuple(other.image_shape) == tuple(own.image_shape)
+        and OTHERS[others](own, other)
+    ]
 
 
 def evaluate(

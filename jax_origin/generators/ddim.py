@@ -1,5 +1,6 @@
 """DDIM (Song, Meng, Ermon; ICLR 2021): a diffusion model as a deterministic map from noise."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from jax_origin.checkpoints import Rename
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.generators.diffusion_schedule import Schedule, Steps
-from jax_origin.generators.undo_step import undo_step
+from jax_origin.generators.undo_step import draw_input, undo_step
 from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
     UNET_FIELDS,
@@ -23,8 +24,9 @@ from jax_origin.generators.unet_reference import (
     unet_renames,
 )
 
-_LAST, _OTHERS = 6, 12
-"""Evaluations by which `DDIM.undo` undoes the last step, and each other one."""
+_UNDOING = 12
+"""Evaluations by which `DDIM.undo` undoes each step but the last."""
+_ROUNDING = 2 / 255 / 12**0.5  # the deviation of what 8 bits leave out, in images of [-1, 1]
 
 
 class DDIM(Generator):
@@ -115,10 +117,9 @@ class DDIM(Generator):
     def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
         """Images to a draw of the noise that leads to them: each step's input from its output.
 
-        All steps but the last can be undone exactly, clipping included. The last takes the noise
-        out of its input, most of which no image can tell: it is drawn, and changed only as much as
-        the image asks for in a few iterations (more of them fit the rounding of the image, and
-        spoil the draw). Each step is undone by `undo_step`.
+        All steps but the last can be undone exactly, clipping included, by `undo_step`. The last
+        takes the noise out of its input, most of which no image can tell: `draw_input` draws it,
+        and changes the draw only as far as the image, to its rounding, asks for.
 
         Args:
           images: [N, H, W, C] in [0, 1].
@@ -134,18 +135,22 @@ class DDIM(Generator):
             steps.signal / steps.next_signal,
         )
 
-        def undone(x: jax.Array, guess: jax.Array, at: Steps, pace: Any, num: int) -> jax.Array:
-            return undo_step(lambda x: self._step(x, at), x, guess, pace=pace, iterations=num)
+        def undone(x: jax.Array, at: tuple[Steps, jax.Array]) -> tuple[jax.Array, None]:
+            step, pace = functools.partial(self._step, at=at[0]), at[1]
+            return undo_step(step, x, x, pace=pace, iterations=_UNDOING), None
 
         x = images.astype(jnp.float32) * 2 - 1
         last = Steps(*(part[-1] for part in steps))
-        x = undone(x, last.signal * x + last.noise * noise, last, paces[-1], _LAST)
-        others = (Steps(*(part[-2::-1] for part in steps)), paces[-2::-1])
-        return jax.lax.scan(
-            lambda x, at: (undone(x, x, at[0], at[1], _OTHERS), None),
+        x = draw_input(
+            functools.partial(self._step, at=last),
             x,
-            jax.tree.map(jnp.asarray, others),
-        )[0]
+            mean=last.signal * x,
+            deviation=last.noise,
+            noise=noise,
+            rounding=_ROUNDING,
+        )
+        others = (Steps(*(part[-2::-1] for part in steps)), paces[-2::-1])
+        return jax.lax.scan(undone, x, jax.tree.map(jnp.asarray, others))[0]
 
     def encode(self, images: jax.Array) -> jax.Array:
         """Images [N, H, W, C] to noise that leads back near them: DDIM inversion.

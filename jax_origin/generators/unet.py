@@ -163,7 +163,8 @@ class UNet(nnx.Module):
     """
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):
-        self.config = config
+        # How a file had it, once read: the same network has the same fingerprint.
+        self.config = dataclasses.replace(config, heads_outermost=False)
         self.remat = False
         widths, depth = config.widths, len(config.widths)
         embedding = config.embedding_channels or 4 * widths[0]

@@ -204,8 +204,9 @@ def test_noise_of_an_undone_image_leads_back_to_it(schedule):
     undone = jax.jit(lambda x, z: generator.undo(x, z))(images, jnp.asarray(noise(seed=4)))
     assert undone.shape == (2, SIZE, SIZE, 3)
     assert 0.05 < float(jnp.std(images))
-    # The last step is undone in a few iterations only.
-    assert float(jnp.abs(generate(undone) - images).max()) < 1e-2
+    # The last step's input is a draw, led to the image in a few iterations only.
+    missed = jnp.abs(generate(undone) - images)
+    assert float(missed.mean()) < 2e-3 and float(missed.max()) < 2.5e-2
 
 
 def test_a_label_is_part_of_the_map():

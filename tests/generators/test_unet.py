@@ -173,6 +173,7 @@ def test_openais_names_make_the_same_network(heads_outermost, resample):
     assert inferred.pop("head_channels") == 64  # shapes cannot say
     assert inferred == {name: config.as_dict()[name] for name in inferred}
     found = ours(arrays, {**config.as_dict(), "heads_outermost": heads_outermost})
+    assert found.config == config  # How the file had it makes no other fingerprint.
     assert_same_weights(found, ours(reference_unet(torch, stored)[1], config))
 
 
