@@ -7,22 +7,26 @@ import pytest
 from flax import nnx
 
 import jax_origin as jo
-from jax_origin.generators import DDIM
+from jax_origin.generators import DDIM, Consistency
+from jax_origin.methods import get_method
 from jax_origin.scoring import belonging_images
 
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(scope="module")
-def sampler():
+NETWORK = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}
+
+
+@pytest.fixture(params=["ddim", "consistency"])
+def sampler(request):
     """A sampler of a network that is not trained; its steps keep most of the noise's colours."""
-    generator = DDIM(
-        image_size=8,
-        unet={"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False},
-        schedule={"clip_sample": False, "beta_end": 1e-3},
-        num_steps=4,
-        rngs=nnx.Rngs(0),
-    )
+    if request.param == "ddim":
+        schedule = {"clip_sample": False, "beta_end": 1e-3}
+        generator = DDIM(
+            image_size=8, unet=NETWORK, schedule=schedule, num_steps=4, rngs=nnx.Rngs(0)
+        )
+    else:
+        generator = Consistency(image_size=8, unet=NETWORK, sigmas=(0.3,), rngs=nnx.Rngs(0))
     draw = np.random.default_rng(0)
     change = lambda w: w + 0.05 * jnp.asarray(draw.normal(size=w.shape), w.dtype)  # noqa: E731
     nnx.update(generator, jax.tree.map(change, nnx.state(generator)))
@@ -30,7 +34,8 @@ def sampler():
 
 
 def test_latents_tell_own_images_where_losses_do_not(sampler):
-    method = jo.METHODS["origin-diffusion"]
+    method = get_method("origin", sampler)
+    assert method.score == "latent_prior"
     inversion = dataclasses.replace(method.inversion, lane_block=32)
     method = dataclasses.replace(method, inversion=inversion)
     own = belonging_images(sampler, 30, key=jax.random.key(1))

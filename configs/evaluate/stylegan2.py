@@ -13,5 +13,5 @@ def get_config() -> ml_collections.ConfigDict:
     config = evaluation_config()
     config.title = "A StyleGAN2 against all others, and against sets of images"
     config.inspected = ("stylegan2-cifar10",)
-    config.methods = ("origin-thorough",)
+    config.methods = ("origin",)
     return config

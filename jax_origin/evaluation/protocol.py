@@ -96,7 +96,7 @@ def comparisons(
       generators: Generators by name.
       calibrations: By the inspected generator's name and the method's; one comparison for each,
         under each edit.
-      generated: Images by generator's name, of all that `foreign_generators` names.
+      generated: Images by generator's name, of those that `foreign_generators` names.
       sets: Other foreign images by name.
       limit: How many images of each group are used, the first ones; None for all.
       edits: What is done to the images of all groups, belonging and foreign alike, by name; see
@@ -135,6 +135,7 @@ def comparisons(
         foreign = {
             name: generated[name][:limit]
             for name in foreign_generators(generators, inspected, others=others)
+            if name in generated
         }
         for name, images in sets.items():
             if images.shape[1:] == shapes[inspected]:

@@ -33,6 +33,11 @@ def test_the_zoo_is_opened_by_name():
     assert (same, groups) == (found, [])
 
 
+def test_a_zoo_generator_brings_the_calibration_of_its_familys_recipe():
+    (found,) = open_candidates(["stylegan2-cifar10"])
+    assert found.calibration.method["name"] == "origin-thorough"
+
+
 def test_a_directory_comes_with_its_calibration(tmp_path, generator, calibration):
     save_generator(tmp_path / "mine", generator, dtype=np.float32, card={"name": "../../mine"})
     calibration.save(tmp_path / "cal.json")

@@ -3,6 +3,7 @@ import functools
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -14,12 +15,14 @@ import jax_origin.calibrating
 from jax_origin import Calibration, CalibrationError, FunctionGenerator, ImageError, calibrate
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evaluation import score_cache
+from jax_origin.evaluation.chosen import chosen_methods
 from jax_origin.evaluation.circumstances import circumstances
 from jax_origin.evaluation.protocol import (
     Comparison,
     comparison_scores,
     comparisons,
     evaluate,
+    foreign_generators,
 )
 from jax_origin.evaluation.result_table import result_table
 from jax_origin.evaluation.sampling import (
@@ -29,6 +32,7 @@ from jax_origin.evaluation.sampling import (
     starting_key,
 )
 from jax_origin.evaluation.score_cache import cached_scores
+from jax_origin.evaluation.settings import evaluation_config
 from jax_origin.generators import DCGAN, fingerprint, save_generator
 from jax_origin.images import edit_images, save_png
 from jax_origin.inversion import (
@@ -542,6 +546,26 @@ def test_groups_of_another_image_size_are_left_out():
     generated = {**generated_images(generators, 2, seed=0), "large": noise(2, size=16)}
     (compared,) = comparisons(generators, calibrations, generated=generated, sets={})
     assert list(compared.foreign) == ["b"]
+
+
+def test_each_generator_is_inspected_by_its_familys_recipe():
+    config = evaluation_config()
+    found = {
+        kind: [method.name for method in chosen_methods(config, types.SimpleNamespace(kind=kind))]
+        for kind in ("dcgan", "ddim")
+    }
+    assert found == {"dcgan": ["ronan", "origin"], "ddim": ["ronan", "origin-diffusion"]}
+
+
+def test_only_generators_that_are_compared_need_images():
+    def make(kind, shape=(8, 8, 3)):
+        return type(kind, (), {"image_shape": shape})()
+
+    one, other = make("A"), make("B")
+    generators = {"a": one, "b": other, "a2": type(one)(), "small": make("A", (4, 4, 3))}
+    wanted = {"all": ["b", "a2"], "none": [], "same_architecture": ["a2"]}
+    for others, names in {**wanted, "other_architectures": ["b"]}.items():
+        assert foreign_generators(generators, "a", others=others) == names
 
 
 def test_what_cannot_be_compared_is_named():

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.generators.undo_step import undo_step
+from jax_origin.generators.undo_step import draw_input, undo_step
 
 SIZE = 12
 
@@ -52,3 +52,31 @@ def test_images_do_not_depend_on_each_other():
 
     first = alone(slice(1))
     np.testing.assert_allclose(alone(slice(2))[:1], first, atol=1e-5)
+
+
+def test_an_input_is_drawn_from_what_the_output_leaves_of_the_prior():
+    matrix, mean, noise = linear(np.linspace(0.0, 1.4, SIZE)), draw(0), draw(1)
+    deviation, rounding = 0.3, 0.1
+    output = apply(matrix, mean + deviation * draw(2))
+    found = draw_input(
+        lambda x: apply(matrix, x),
+        output,
+        mean=mean,
+        deviation=deviation,
+        noise=noise,
+        rounding=rounding,
+    )
+    # Of a linear step the draw has a closed form.
+    wanted = []
+    for a, m, e, y in zip(*map(np.float64, (matrix, mean, noise, output)), strict=True):
+        normal = deviation**2 / rounding**2 * a.T @ a + np.eye(SIZE)
+        missing = deviation / rounding**2 * a.T @ (y - a @ (m + deviation * e))
+        wanted.append(m + deviation * (e + np.linalg.solve(normal, missing)))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_what_the_step_takes_out_stays_as_it_was_drawn():
+    kept = np.tile(np.arange(SIZE) < SIZE // 2, (2, 1))
+    options = {"mean": draw(0), "deviation": 0.3, "noise": draw(1), "rounding": 1e-3}
+    found = draw_input(lambda x: x * kept, draw(2) * kept, **options)
+    np.testing.assert_allclose(found, np.where(kept, draw(2), draw(0) + 0.3 * draw(1)), atol=1e-3)

@@ -1,0 +1,21 @@
+"""A diffusion model and a consistency model, each against all others and against sets of images.
+
+python scripts/evaluate.py --config=configs/evaluate/paper/diffusion.py --data=DIR --out=FILE.json
+
+Losses say nothing of them: `origin` is `origin-diffusion` for the one, `origin-consistency` for the
+other (docs/diffusion.md). An image takes seconds on two cores, so there are few.
+"""
+
+import ml_collections
+
+from jax_origin.evaluation.settings import evaluation_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = evaluation_config()
+    config.title = "A diffusion model and a consistency model, by their noise"
+    config.inspected = ("ddim-cifar10", "consistency-cifar10")
+    config.methods = ("origin",)
+    config.num_images = 20
+    return config
