@@ -54,6 +54,7 @@ RECIPES = {
             Descent(steps=8, solver="gauss_newton", tolerance=0.1),
         ),
     ),
+    "`origin-consistency`": METHODS["origin-consistency"].inversion,
 }
 SCORES = {
     "loss": "loss",
@@ -137,49 +138,65 @@ def _lag(latents: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(np.abs(below), np.abs(beside)) / size
 
 
-def one_step(photographs: str, *, num: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Losses under a consistency model's one step, by recipe and group."""
+def one_step(
+    photographs: str, *, num: int, seed: int, known: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Losses and deviances under a consistency model's one step, by recipe and group.
+
+    Recipes that are known are not run again.
+    """
     inspected = load_generator(ONE_STEP)
     images = groups(inspected, photographs, num=num, seed=seed, others=OTHERS_OF_ONE_STEP)
-    together, found = np.concatenate(list(images.values())), {}
+    together, found = np.concatenate(list(images.values())), dict(known)
     for name, recipe in RECIPES.items():
+        if name in known:
+            continue
         inverted = invert(inspected, together, recipe, key=jax.random.key(100))
-        parts = zip(images, np.split(inverted.loss.astype(np.float64), len(images)), strict=True)
-        found[name] = {
-            "evaluations": float(inverted.steps.mean()),
-            "losses": {group: losses.tolist() for group, losses in parts},
-        }
+        found[name] = {"evaluations": float(inverted.steps.mean())}
+        measured = {"losses": inverted.loss, "deviances": prior_deviance(inverted.latent)}
+        for what, values in measured.items():
+            parts = zip(images, np.split(values.astype(np.float64), len(images)), strict=True)
+            found[name][what] = {group: some.tolist() for group, some in parts}
     return found
 
 
 def one_step_table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The median loss of each group, and the AUC against it, by recipe."""
+    """The median loss of each group, and the AUC against it by loss and by deviance, by recipe."""
     names = list(next(iter(found.values()))["losses"])
     lines = ["| recipe | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for recipe, one in found.items():
         own, *_ = one["losses"].values()
         cells = [f"{np.median(own):.1e}"]
-        for foreign in list(one["losses"].values())[1:]:
-            cells.append(f"{np.median(foreign):.1e}, {auc(own, foreign):.2f}")
+        for group, foreign in list(one["losses"].items())[1:]:
+            cell = f"{np.median(foreign):.1e}, {auc(own, foreign):.2f}"
+            if deviances := one.get("deviances"):
+                cell += f", {auc(deviances['own'], deviances[group]):.2f}"
+            cells.append(cell)
         lines.append(f"| {recipe} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def draw(content: Mapping[str, Any], path: str) -> None:
     """The curves of the losses, and the scores by group; of what has been measured."""
-    figure, axes = pyplot.subplots(1, 3, figsize=(12, 3.6))
+    figure, axes = pyplot.subplots(1, 4, figsize=(16, 3.6))
     for axis, (name, by_group) in zip(axes, content.get("curves", {}).items(), strict=False):
         for group, curve in by_group.items():
             axis.plot(10 * np.arange(1, len(curve) + 1), curve, label=group)
         axis.set(title=name, yscale="log", xlabel="gradient evaluations", ylabel="median loss")
         axis.axhline(1 / 12 / 255**2, color="0.6", linestyle=":", label="8-bit floor")
         axis.legend(fontsize=8)
-    scores = content.get("scores", {})
-    for place, values in enumerate(scores.values()):
-        axes[2].plot(values["latent_prior"], np.full(len(values["loss"]), place), "|", ms=12)
-    axes[2].set(title="steps undone: latent_prior", xscale="log", yticks=range(len(scores)))
-    axes[2].set_yticklabels(list(scores))
-    axes[2].invert_yaxis()
+    undone = {name: values["deviance"] for name, values in content.get("scores", {}).items()}
+    one_step = list(content.get("one_step", {}).values())
+    descended = one_step[-1].get("deviances", {}) if one_step else {}
+    for axis, by_group, title in (
+        (axes[2], undone, "ddim-cifar10, steps undone"),
+        (axes[3], descended, f"{ONE_STEP}, origin-consistency"),
+    ):
+        for place, values in enumerate(by_group.values()):
+            axis.plot(values, np.full(len(values), place), "|", ms=12)
+        axis.set(title=title, xscale="log", xlabel="deviance", yticks=range(len(by_group)))
+        axis.set_yticklabels(list(by_group))
+        axis.invert_yaxis()
     for axis in axes:
         axis.title.set_fontsize(9)
     figure.tight_layout()
@@ -222,7 +239,9 @@ def main() -> None:
         inspected.num_steps = options.num_steps
         kept = ("num", "num_steps", "num_curves", "seed")
         content: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-        content["options"] = {name: getattr(options, name) for name in kept}
+        chosen = {name: getattr(options, name) for name in kept}
+        known = content.get("one_step", {}) if content.get("options") == chosen else {}
+        content["options"] = chosen
         if "scores" in options.parts:
             content["scores"] = {}
             images = groups(inspected, options.photographs, num=options.num, seed=options.seed)
@@ -234,7 +253,9 @@ def main() -> None:
             two = {group: some[group] for group in ("own", "photographs")}
             content["curves"] = curves(inspected, two, steps=100)
         if "one_step" in options.parts:
-            content["one_step"] = one_step(options.photographs, num=options.num, seed=options.seed)
+            content["one_step"] = one_step(
+                options.photographs, num=options.num, seed=options.seed, known=known
+            )
         with atomic_write(out) as temporary:
             pathlib.Path(temporary).write_text(json.dumps(content, indent=1) + "\n")
     content = json.loads(out.read_text())

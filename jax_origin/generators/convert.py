@@ -56,7 +56,7 @@ def read_reference(
     """
     checkpoint = read_checkpoint(path)
     try:
-        full = _over(_implied(cls, checkpoint), config or {})
+        full = over(_implied(cls, checkpoint), config or {})
         table = cls.reference_renames(full)
         arrays = rename(checkpoint.arrays, table)
         names = renamed(checkpoint.arrays, table)
@@ -116,10 +116,10 @@ def _implied(cls: type[Generator], checkpoint: Checkpoint) -> dict[str, Any]:
     stored = stored.get("hyper_parameters") or stored
     if not isinstance(stored, Mapping) or not cls.reference_fields & set(stored):
         return inferred
-    return _over(inferred, cls.reference_config(stored))
+    return over(inferred, cls.reference_config(stored))
 
 
-def _over(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def over(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The inferred arguments, replaced by those given, entry by entry within mappings."""
     merged = {**inferred, **given}
     for name in inferred.keys() & given.keys():

@@ -22,7 +22,7 @@ from jax_origin.checkpoints import (
 from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, GeneratorLike, flat_weights, generator_name
 from jax_origin.generators.consistency import Consistency
-from jax_origin.generators.convert import Reference, read_reference, write_reference
+from jax_origin.generators.convert import Reference, over, read_reference, write_reference
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.stylegan2 import StyleGAN2
@@ -50,8 +50,8 @@ def open_generator(
         kind in a format that `jax_origin.checkpoints.read_checkpoint` reads, by path or as
         ``hf://org/name``.
       kind: Which of `KINDS` a checkpoint holds; a directory's card says it.
-      config: The architecture's arguments, over what a file's shapes imply, entry by entry also
-        within an argument that is a mapping; for files only.
+      config: The architecture's arguments, over what a directory's card says or a file's shapes
+        imply, entry by entry also within an argument that is a mapping.
 
     Returns:
       The generator, in evaluation mode, with float32 weights.
@@ -62,15 +62,18 @@ def open_generator(
     """
     path = os.fspath(path)
     if os.path.exists(os.path.join(path, CARD)) or (os.path.isdir(path) and kind is None):
-        if kind is not None or config is not None:
-            raise CheckpointError(f"{path}: a directory's card says its kind and config; pass none")
+        if kind is not None:
+            raise CheckpointError(f"{path}: a directory's card says its kind; pass none")
         card = read_card(path)
         weights = pathlib.Path(path) / WEIGHTS
         arrays = read_checkpoint(weights).arrays  # each is read when it is its turn
         wanted = card.get("weights_sha256")
         if wanted is not None and wanted != hash_file(weights):
             raise CheckpointError(f"{weights}: not the weights that {CARD} describes (SHA-256)")
-        return build(_kind(card["kind"], path), card["config"], arrays, source=str(weights))
+        full = card["config"]
+        if config and isinstance(full, Mapping):  # What is no mapping is refused below.
+            full = over(full, config)
+        return build(_kind(card["kind"], path), full, arrays, source=str(weights))
     if not path.startswith(hub.PREFIX) and not os.path.exists(path):
         raise CheckpointError(f"{path}: no such file or directory")
     if kind is None:

@@ -262,9 +262,22 @@ def test_a_file_needs_a_kind_and_a_known_one(saved):
     assert f"unknown kind 'gan'; known: {KNOWN}" in message_of(saved / WEIGHTS, kind="gan")
 
 
-@pytest.mark.parametrize("options", [{"kind": "dcgan"}, {"config": {"width": 4}}])
-def test_a_directory_takes_neither_kind_nor_config(saved, options):
-    assert "a directory's card says its kind and config; pass none" in message_of(saved, **options)
+def test_a_directory_says_its_kind(saved):
+    assert "a directory's card says its kind; pass none" in message_of(saved, kind="dcgan")
+
+
+def test_a_directory_opens_under_other_settings(tmp_path):
+    generator = StyleGAN2(
+        image_size=8, widths=(4, 4), z_dim=4, w_dim=4, mapping_layers=1, rngs=nnx.Rngs(0)
+    )
+    save_generator(tmp_path, generator, dtype=np.float32)
+    opened = open_generator(tmp_path, config={"truncation_psi": 0.5})
+    assert opened.config == {**generator.config, "truncation_psi": 0.5}
+    assert fingerprint(opened) == fingerprint(with_settings(generator, {"truncation_psi": 0.5}))
+
+
+def test_other_settings_of_a_directory_must_fit_its_weights(saved):
+    assert "has (" in message_of(saved, config={"width": 3})
 
 
 @pytest.mark.parametrize("config", [{"widht": 4}, {"image_size": 12}])
