@@ -26,6 +26,7 @@ from jax_origin.generators.unet_reference import (
 
 _UNDOING = 12
 """Evaluations by which `DDIM.undo` undoes each step but the last."""
+_FARTHEST = 5  # deviations of noise, beyond which it is as good as never drawn
 _ROUNDING = 2 / 255 / 12**0.5  # the deviation of what 8 bits leave out, in images of [-1, 1]
 
 
@@ -104,11 +105,11 @@ class DDIM(Generator):
         x = self._run(self._step, latents.astype(jnp.float32), steps)
         return clip_straight_through(x / 2 + 0.5)
 
-    def _step(self, x: jax.Array, at: Steps) -> jax.Array:
+    def _step(self, x: jax.Array, at: Steps, *, clip: bool = True) -> jax.Array:
         schedule = self.schedule
         bound = schedule.clip_sample_range
         image, noise = self.estimate(x, at.times, at.signal, at.noise)
-        if schedule.clip_sample:
+        if schedule.clip_sample and clip:
             image = (2 * clip_straight_through(image / (2 * bound) + 0.5) - 1) * bound
             if schedule.use_clipped_model_output:
                 noise = (x - at.signal * image) / at.noise
@@ -117,7 +118,8 @@ class DDIM(Generator):
     def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
         """Images to a draw of the noise that leads to them: each step's input from its output.
 
-        All steps but the last can be undone exactly, clipping included, by `undo_step`. The last
+        All steps but the last can be undone by `undo_step`; without their clipping, since where it
+        took hold a draw that is off the sampler's path is led further off each step. The last
         takes the noise out of its input, most of which no image can tell: `draw_input` draws it,
         and changes the draw only as far as the image, to its rounding, asks for.
 
@@ -136,8 +138,10 @@ class DDIM(Generator):
         )
 
         def undone(x: jax.Array, at: tuple[Steps, jax.Array]) -> tuple[jax.Array, None]:
-            step, pace = functools.partial(self._step, at=at[0]), at[1]
-            return undo_step(step, x, x, pace=pace, iterations=_UNDOING), None
+            step, pace = functools.partial(self._step, at=at[0], clip=False), at[1]
+            x = undo_step(step, x, x, pace=pace, iterations=_UNDOING)
+            bound = at[0].signal + _FARTHEST * at[0].noise
+            return jnp.clip(x, -bound, bound), None
 
         x = images.astype(jnp.float32) * 2 - 1
         last = Steps(*(part[-1] for part in steps))
