@@ -75,10 +75,20 @@ def _scores(result: _Result) -> Figure:
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.set_xscale("log")
+        low, high = axis.get_xlim()
+        # Under two decades 2 and 5 are written too; all that lies between would be on top of each.
+        axis.xaxis.set_minor_formatter(
+            _two_and_five if high < 100 * low else ticker.NullFormatter()
+        )
         axis.grid(axis="x", alpha=0.3)
         axis.tick_params(axis="x", labelbottom=True, labelsize=8)
     figure.supxlabel(f"score ({_LEGEND})", fontsize=8)
     return figure
+
+
+@ticker.FuncFormatter
+def _two_and_five(value: float, _: int | None) -> str:
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _spread(axis: Axes, place: int, quantiles: Sequence[float | None], color: str) -> None:

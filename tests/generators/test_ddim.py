@@ -206,7 +206,7 @@ def test_noise_of_an_undone_image_leads_back_to_it(schedule):
     assert 0.05 < float(jnp.std(images))
     # The last step's input is a draw, led to the image in a few iterations only.
     missed = jnp.abs(generate(undone) - images)
-    assert float(missed.mean()) < 2e-3 and float(missed.max()) < 2.5e-2
+    assert float(missed.mean()) < 2e-3 and float(missed.max()) < 3e-2
 
 
 def test_a_label_is_part_of_the_map():

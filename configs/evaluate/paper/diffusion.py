@@ -14,7 +14,7 @@ from jax_origin.evaluation.settings import evaluation_config
 def get_config() -> ml_collections.ConfigDict:
     """Every field can be overridden on the command line."""
     config = evaluation_config()
-    config.title = "A diffusion model and a consistency model, by their noise"
+    config.title = "Diffusion and consistency models, by their noise"
     config.inspected = ("ddim-cifar10", "consistency-cifar10")
     config.methods = ("origin",)
     config.num_images = 20
