@@ -196,6 +196,7 @@ def draw(content: Mapping[str, Any], path: str) -> None:
             axis.plot(values, np.full(len(values), place), "|", ms=12)
         axis.set(title=title, xscale="log", xlabel="deviance", yticks=range(len(by_group)))
         axis.set_yticklabels(list(by_group))
+        axis.minorticks_off()  # All of them would be written, on top of each other.
         axis.invert_yaxis()
     for axis in axes:
         axis.title.set_fontsize(9)
