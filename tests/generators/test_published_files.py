@@ -210,8 +210,8 @@ def test_places_that_names_make_up_are_not_built(tmp_path, name):
 
 
 def refused(path, kind, message):
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CheckpointError, match=message) as caught:
         open_generator(path, kind=kind)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20

@@ -93,7 +93,7 @@ def test_whoever_stops_asking_does_not_wait_for_what_nobody_looks_at(how):
         with pytest.raises(KeyError):
             next(results)
     # Two that were under way, not sixty that were waiting: those would take three seconds.
-    assert time.perf_counter() - began < 1
+    assert time.perf_counter() - began < 2
     after = len(begun)
     assert after < 12
     time.sleep(0.15)

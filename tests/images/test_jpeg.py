@@ -203,9 +203,9 @@ def test_a_small_file_cannot_cost_much():
     header = WHOLE["progressive"].partition(b"\xff\xda")[0]
     at = header.index(b"\xff\xc2") + 5
     enormous = header[:at] + b"\xff\xff\xff\xff" + header[at + 4 :]
-    began = time.perf_counter()
+    began = time.process_time()
     assert not read_or_refuse(enormous + WHOLE["progressive"][len(header) :])
     # A scan of the refining bits of nothing but zeros costs a byte and a visit of every block.
     large = header[:at] + b"\0\x80\0\x80" + header[at + 4 :]
     assert not read_or_refuse(large + 1000 * b"\xff\xda\0\x08\x01\x01\0\x01\x3f\0\0" + b"\xff\xd9")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
