@@ -154,6 +154,7 @@ METHODS = {
         ),
         score="latent_prior",
         floor=0.0,
+        num_images=200,
     ),
 }
 """Every method by name."""
