@@ -48,6 +48,7 @@ SHIPPED = [
     *((name, method) for name in CALIBRATED for method in ("origin", "ronan")),
     ("stylegan2-cifar10", "origin-thorough"),
     ("consistency-cifar10", "origin-consistency"),
+    ("ddim-cifar10", "origin-diffusion"),
 ]
 DESCENDED = ("origin", "origin-thorough")  # to the set that a file stands for, from a learned start
 
