@@ -19,6 +19,8 @@ class Method:
       name: What records and calibrations call it.
       inversion: How the latent is found.
       score: One of `jax_origin.score.SCORES`.
+      draws: Inversions of an image, each with random numbers of its own; its score is the mean of
+        theirs. For a score of the latent where many latents lead to one image.
       rule: One of `jax_origin.calibration.RULES`: how a score becomes p.
       decision: "two_errors" (p and q, four cells) or "published" (p alone).
       alpha: Rate of false exclusion, by default.
@@ -34,6 +36,7 @@ class Method:
     name: str
     inversion: InversionConfig
     score: str = "loss"
+    draws: int = 1
     rule: str = "conformal"
     decision: str = "two_errors"
     alpha: float = 0.01
@@ -49,6 +52,12 @@ class Method:
                 raise ValueError(
                     f"{field}={getattr(self, field)!r}: choose from {', '.join(known)}"
                 )
+        if not isinstance(self.draws, int) or self.draws < 1:
+            raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
+
+    def evaluations(self, latent_shape: tuple[int, ...]) -> int:
+        """Gradient evaluations that an image takes at the most, all draws together."""
+        return self.draws * self.inversion.evaluations(latent_shape)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `from_dict` reads them."""
@@ -128,7 +137,8 @@ METHODS = {
         floor=0.0,
     ),
     # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
-    # the noise that is found is judged. One evaluation of the gradient measures the loss.
+    # the noise that is found is judged. One evaluation of the gradient measures the loss. Many
+    # latents lead to an image: the mean of two draws tells foreign images better.
     "origin-diffusion": Method(
         name="origin-diffusion",
         inversion=InversionConfig(
@@ -138,7 +148,9 @@ METHODS = {
             lane_block=16,
         ),
         score="latent_prior",
+        draws=2,
         floor=0.0,
+        num_images=200,
     ),
     # For models of one or a few steps from noise of the image's size, which reproduce every image,
     # too: Gauss-Newton from a draw of the prior moves it as little as the image asks for, and the

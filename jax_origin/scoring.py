@@ -85,7 +85,8 @@ def score_stream(
 
     Yields:
       The image's place in the order in which it came; its score, not finite where the generator
-      gave no finite image; and its inversion under the inspected generator.
+      gave no finite image; and its inversion under the inspected generator, the first one of
+      several draws, with the steps of all.
 
     Raises:
       ValueError: If an image is no such array, or the score needs a reference and has none.
@@ -100,7 +101,7 @@ def score_stream(
         Engine(
             model,
             method.inversion,
-            key=key,
+            key=jax.random.fold_in(key, draw) if draw else key,
             learned=(starts or {}).get(role),
             accept=accept,
             devices=devices,
@@ -109,6 +110,7 @@ def score_stream(
             progress=None if to_stored else progress,
         )
         for role, model in zip(ROLES, (generator, reference), strict=True)
+        for draw in range(method.draws)
         if model is not None
     ]
 
@@ -121,16 +123,25 @@ def score_stream(
                 progress(engine.evaluations)
             yield each
 
-    if reference is None:
+    if len(engines) == 1:
         for index, found in inverted(engines[0], images):
             yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
         return
-    # Both inversions of an image are wanted before it is scored: some images at a time.
+    # All inversions of an image are wanted before it is scored: some images at a time.
     count, source = 0, iter(images)
     while batch := list(itertools.islice(source, 4 * method.inversion.block)):
-        ours, theirs = (dict(inverted(engine, batch)) for engine in engines)
+        found = [dict(inverted(engine, batch)) for engine in engines]
+        if statistics is not None:
+            statistics.images -= len(batch) * (len(engines) - 1)
         for i in range(len(batch)):
-            yield count + i, float(score(lost(ours[i]), lost(theirs[i]), ours[i].latent)), ours[i]
+            draws = [each[i] for each in found[: method.draws]]
+            theirs = [each[i] for each in found[method.draws :]] or [None] * method.draws
+            scores = [
+                score(lost(one)[None], other and lost(other)[None], one.latent[None])[0]
+                for one, other in zip(draws, theirs, strict=True)
+            ]
+            steps = np.sum([one.steps for one in draws])
+            yield count + i, float(np.mean(scores)), draws[0]._replace(steps=steps)
         count += len(batch)
 
 

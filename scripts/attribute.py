@@ -144,7 +144,7 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
     shown = {path: i for i, path in enumerate(paths[: config.sheet_images])}
     statistics = Statistics()
     waiting, records_path = own_files(paths, workdir)
-    evaluations = method.inversion.evaluations(generator.latent_shape)
+    evaluations = method.evaluations(generator.latent_shape)
     evaluations *= 1 if reference is None else 2
     with (
         RecordWriter(records_path) as writer,

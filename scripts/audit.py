@@ -142,7 +142,7 @@ def _examine(paths: list[str], candidate: Candidate, config: ConfigDict, *, key:
     folder = pathlib.Path(config.out) / candidate.folder
     waiting, records_path = own_files(paths, folder)
     method = Method.from_dict(candidate.calibration.method)
-    evaluations = method.inversion.evaluations(candidate.calibration.generator["latent_shape"])
+    evaluations = method.evaluations(candidate.calibration.generator["latent_shape"])
     total = len(waiting) * evaluations
     with (
         RecordWriter(records_path) as writer,

@@ -132,7 +132,7 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
                 cache=config.cache or None,
                 progress=bar.update,
             )
-    evaluations = method.inversion.evaluations(generator.latent_shape)
+    evaluations = method.evaluations(generator.latent_shape)
     with tqdm.tqdm(total=num_images * evaluations * models, unit="evaluation") as bar:
         calibration = calibrate(
             generator,

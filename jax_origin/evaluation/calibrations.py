@@ -90,7 +90,7 @@ class MissingCalibration:
         foreign = sum(len(group.images) for group in self.foreign.values())
         images = num_scored(self.num, foreign, self.method.conditions)
         models = [self.generators[self.inspected], self.reference]
-        each = [self.method.inversion.evaluations(m.latent_shape) for m in models if m is not None]
+        each = [self.method.evaluations(m.latent_shape) for m in models if m is not None]
         return images * sum(each)
 
     def make(

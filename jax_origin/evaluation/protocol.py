@@ -74,7 +74,7 @@ class Comparison:
     def evaluations(self) -> int:
         """Gradient evaluations that all its images take at the most."""
         models = [model for model in (self.generator, self.reference) if model is not None]
-        each = sum(self.method.inversion.evaluations(model.latent_shape) for model in models)
+        each = sum(self.method.evaluations(model.latent_shape) for model in models)
         return each * sum(map(len, self.groups.values()))
 
 

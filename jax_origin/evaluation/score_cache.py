@@ -70,7 +70,7 @@ def cached_scores(
       RecordError: If the folder's file cannot be used.
     """
     digests = {group: [_known_as(image) for image in images] for group, images in groups.items()}
-    evaluations = method.inversion.evaluations(generator.latent_shape)
+    evaluations = method.evaluations(generator.latent_shape)
     path = os.path.join(folder, _file_name(generator, method, key, starts or {}))
     with RecordWriter(path) as writer:
         known = {record["sha256"]: record for record in read_records(path)}
@@ -124,6 +124,7 @@ def _file_name(
         "inversion": method.inversion.to_dict(),
         "starts": {role: start.digest for role, start in starts.items()},
         "score": method.score,
+        "draws": method.draws,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "device": [jax.default_backend(), jax.devices()[0].device_kind],

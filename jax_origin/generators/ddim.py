@@ -24,7 +24,7 @@ from jax_origin.generators.unet_reference import (
     unet_renames,
 )
 
-_UNDOING = 12
+_UNDOING = 6
 """Evaluations by which `DDIM.undo` undoes each step but the last."""
 _FARTHEST = 5  # deviations of noise, beyond which it is as good as never drawn
 _ROUNDING = 2 / 255 / 12**0.5  # the deviation of what 8 bits leave out, in images of [-1, 1]
