@@ -127,22 +127,25 @@ def score_stream(
         for index, found in inverted(engines[0], images):
             yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
         return
-    # All inversions of an image are wanted before it is scored: some images at a time.
-    count, source = 0, iter(images)
-    while batch := list(itertools.islice(source, 4 * method.inversion.block)):
-        found = [dict(inverted(engine, batch)) for engine in engines]
-        if statistics is not None:
-            statistics.images -= len(batch) * (len(engines) - 1)
-        for i in range(len(batch)):
-            draws = [each[i] for each in found[: method.draws]]
-            theirs = [each[i] for each in found[method.draws :]] or [None] * method.draws
+    # The engines take turns, so that few images wait for what is still to be found of them.
+    sources = itertools.tee(images, len(engines))
+    streams = [inverted(*each) for each in zip(engines, sources, strict=True)]
+    waiting: dict[int, dict[int, Inversion]] = {}
+    for turn in zip(*streams, strict=True):
+        for which, (index, one) in enumerate(turn):
+            waiting.setdefault(index, {})[which] = one
+            if len(waiting[index]) < len(engines):
+                continue
+            found = [each for _, each in sorted(waiting.pop(index).items(), key=lambda e: e[0])]
+            draws, others = found[: method.draws], found[method.draws :]
             scores = [
-                score(lost(one)[None], other and lost(other)[None], one.latent[None])[0]
-                for one, other in zip(draws, theirs, strict=True)
+                score(lost(ours)[None], theirs and lost(theirs)[None], ours.latent[None])[0]
+                for ours, theirs in zip(draws, others or [None] * len(draws), strict=True)
             ]
-            steps = np.sum([one.steps for one in draws])
-            yield count + i, float(np.mean(scores)), draws[0]._replace(steps=steps)
-        count += len(batch)
+            if statistics is not None:  # An image counts once, however often it is inverted.
+                statistics.images -= len(engines) - 1
+            steps = np.sum([each.steps for each in draws])
+            yield index, float(np.mean(scores)), draws[0]._replace(steps=steps)
 
 
 def _invert_each(

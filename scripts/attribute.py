@@ -121,11 +121,11 @@ def run(config: ConfigDict, *, dry_run: bool = False, profile: str | None = None
             learned=learned_starts(calibration).get("generator"),
             blocks=config.blocks,
         )
-        models = 1 if reference is None else 2
+        times = method.draws * (1 if reference is None else 2)
         num = len(paths)
         if where is None:
             num = sum(map(len, demonstration_images(generator.name, key=key).values()))
-        print(plan_table(engine.plan(), images=num, models=models, blocks=engine.blocks))
+        print(plan_table(engine.plan(), images=num, times=times, blocks=engine.blocks))
         return
     begin_run(
         workdir,

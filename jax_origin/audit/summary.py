@@ -91,13 +91,13 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
     return "\n".join(lines)
 
 
-def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1, blocks: int = 1) -> str:
+def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks: int = 1) -> str:
     """What a run would take, stage by stage.
 
     Args:
       plan: As `jax_origin.inversion.Engine.plan` returns it.
       images: How many images there are.
-      models: How many generators each is inverted under.
+      times: How often each is inverted.
       blocks: Blocks of lanes that each device holds at a time.
 
     Returns:
@@ -109,7 +109,7 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, models: int = 1, block
     ]
     total = 0.0
     for stage in plan:
-        seconds = models * stage.seconds(images)
+        seconds = times * stage.seconds(images)
         total += seconds
         lines.append(
             f"{stage.solver:<22} {stage.lanes:>6} {stage.steps:>6} {stage.evaluations:>11.0f} "
