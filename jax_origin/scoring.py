@@ -136,15 +136,15 @@ def score_stream(
             waiting.setdefault(index, {})[which] = one
             if len(waiting[index]) < len(engines):
                 continue
-            found = [each for _, each in sorted(waiting.pop(index).items(), key=lambda e: e[0])]
-            draws, others = found[: method.draws], found[method.draws :]
-            scores = [
-                score(lost(ours)[None], theirs and lost(theirs)[None], ours.latent[None])[0]
-                for ours, theirs in zip(draws, others or [None] * len(draws), strict=True)
-            ]
+            each = waiting.pop(index)
+            draws = [each[i] for i in range(method.draws)]
+            scores = []
+            for i, ours in enumerate(draws):
+                theirs = None if reference is None else lost(each[method.draws + i])[None]
+                scores.append(score(lost(ours)[None], theirs, ours.latent[None])[0])
             if statistics is not None:  # An image counts once, however often it is inverted.
                 statistics.images -= len(engines) - 1
-            steps = np.sum([each.steps for each in draws])
+            steps = np.sum([draw.steps for draw in draws])
             yield index, float(np.mean(scores)), draws[0]._replace(steps=steps)
 
 

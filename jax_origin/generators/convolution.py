@@ -1,5 +1,6 @@
 """A convolution whose gradient is as fast inside ``lax.scan`` as outside."""
 
+import functools
 from typing import Any
 
 import jax
@@ -47,7 +48,8 @@ def _made(x: Any, kernel: Any, **how: Any) -> Any:
 def _to_images(cotangent: jax.Array, x: Any, kernel: jax.Array, **how: Any) -> jax.Array:
     # With the axes changed here, JAX changes them back, to the fast order.
     swapped = kernel.swapaxes(2, 3)
-    transpose = jax.linear_transpose(lambda x: _convolve(x, swapped, **how, kernel_axes="HWOI"), x.aval)
+    made = functools.partial(_convolve, kernel=swapped, kernel_axes="HWOI", **how)
+    transpose = jax.linear_transpose(made, x.aval)
     return transpose(cotangent)[0]
 
 
@@ -57,7 +59,7 @@ def _to_kernel(cotangent: jax.Array, x: jax.Array, kernel: Any, **how: Any) -> j
 
 
 def _batched(
-    arrays: tuple[jax.Array, jax.Array], axes: tuple[int | None, int | None], **how: Any
+    arrays: tuple[jax.Array, jax.Array], axes: tuple[Any, Any], **how: Any
 ) -> tuple[jax.Array, int]:
     x, kernel = arrays
     if axes[1] is not None:  # A kernel for each: the order of its axes is JAX's then.
