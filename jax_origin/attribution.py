@@ -192,8 +192,7 @@ def attribute_stream(
     decide([], calibration, alpha=alpha, beta=beta)
     starts = learned_starts(calibration)
     to_stored = method.inversion.distance in TO_STORED
-    tracked = method.score == "loss" and method.inversion.distance in _RANKED
-    early = tracked and method.draws == 1 and not full_scores
+    early = not full_scores and method.score == "loss" and method.inversion.distance in _RANKED
     if max_false_attribution is not None:
         try:
             attribution_threshold(calibration.foreign, rate=max_false_attribution)

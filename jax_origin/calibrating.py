@@ -137,7 +137,7 @@ def calibrate(
             )
         inversion = dataclasses.replace(method.inversion, floor=0.0)
         method = dataclasses.replace(
-            method, score="reference_ratio", floor=0.0, inversion=inversion
+            method, score="reference_ratio", draws=1, floor=0.0, inversion=inversion
         )
     if conditions is None:
         conditions = method.conditions if generator.image_shape[2] == 3 else ()

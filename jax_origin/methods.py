@@ -19,8 +19,9 @@ class Method:
       name: What records and calibrations call it.
       inversion: How the latent is found.
       score: One of `jax_origin.score.SCORES`.
-      draws: Inversions of an image, each with random numbers of its own; its score is the mean of
-        theirs. For a score of the latent where many latents lead to one image.
+      draws: Inversions of an image, each with random numbers of its own; the highest of their
+        scores counts. For scores of the latent, where many latents lead to an image: one that is
+        unlike the prior speaks against it.
       rule: One of `jax_origin.calibration.RULES`: how a score becomes p.
       decision: "two_errors" (p and q, four cells) or "published" (p alone).
       alpha: Rate of false exclusion, by default.
@@ -54,6 +55,11 @@ class Method:
                 )
         if not isinstance(self.draws, int) or self.draws < 1:
             raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
+        if self.draws > 1 and self.score != "latent_prior":
+            raise ValueError(
+                f"draws={self.draws} is for the score 'latent_prior', not {self.score!r}: of losses"
+                " the lowest counts, and restarts find that"
+            )
 
     def evaluations(self, latent_shape: tuple[int, ...]) -> int:
         """Gradient evaluations that an image takes at the most, all draws together."""
@@ -138,7 +144,7 @@ METHODS = {
     ),
     # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
     # the noise that is found is judged. One evaluation of the gradient measures the loss. Many
-    # latents lead to an image: the mean of two draws tells foreign images better.
+    # latents lead to an image: of two draws the less likely one tells foreign images better.
     "origin-diffusion": Method(
         name="origin-diffusion",
         inversion=InversionConfig(

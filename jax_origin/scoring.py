@@ -97,11 +97,17 @@ def score_stream(
     def lost(found: Inversion) -> np.ndarray:
         return found.distance if to_stored else found.loss
 
+    models = [
+        (ROLES[0], generator, jax.random.fold_in(key, draw) if draw else key)
+        for draw in range(method.draws)
+    ]
+    if reference is not None:
+        models.append((ROLES[1], reference, key))
     engines = [
         Engine(
             model,
             method.inversion,
-            key=jax.random.fold_in(key, draw) if draw else key,
+            key=own_key,
             learned=(starts or {}).get(role),
             accept=accept,
             devices=devices,
@@ -109,9 +115,7 @@ def score_stream(
             statistics=statistics,
             progress=None if to_stored else progress,
         )
-        for role, model in zip(ROLES, (generator, reference), strict=True)
-        for draw in range(method.draws)
-        if model is not None
+        for role, model, own_key in models
     ]
 
     def inverted(engine: Engine, images: Iterable[Any]) -> Iterator[tuple[int, Inversion]]:
@@ -123,29 +127,24 @@ def score_stream(
                 progress(engine.evaluations)
             yield each
 
-    if len(engines) == 1:
-        for index, found in inverted(engines[0], images):
-            yield index, float(score(lost(found)[None], None, found.latent[None])[0]), found
-        return
     # The engines take turns, so that few images wait for what is still to be found of them.
     sources = itertools.tee(images, len(engines))
     streams = [inverted(*each) for each in zip(engines, sources, strict=True)]
     waiting: dict[int, dict[int, Inversion]] = {}
     for turn in zip(*streams, strict=True):
         for which, (index, one) in enumerate(turn):
-            waiting.setdefault(index, {})[which] = one
-            if len(waiting[index]) < len(engines):
+            found = waiting.setdefault(index, {})
+            found[which] = one
+            if len(found) < len(engines):
                 continue
-            each = waiting.pop(index)
-            draws = [each[i] for i in range(method.draws)]
-            scores = []
-            for i, ours in enumerate(draws):
-                theirs = None if reference is None else lost(each[method.draws + i])[None]
-                scores.append(score(lost(ours)[None], theirs, ours.latent[None])[0])
+            del waiting[index]
+            draws = [found[i] for i in range(method.draws)]
+            theirs = None if reference is None else lost(found[method.draws])[None]
+            scores = [score(lost(ours)[None], theirs, ours.latent[None])[0] for ours in draws]
             if statistics is not None:  # An image counts once, however often it is inverted.
                 statistics.images -= len(engines) - 1
-            steps = np.sum([draw.steps for draw in draws])
-            yield index, float(np.mean(scores)), draws[0]._replace(steps=steps)
+            steps = np.sum([ours.steps for ours in draws])
+            yield index, float(np.max(scores)), draws[0]._replace(steps=steps)
 
 
 def _invert_each(

@@ -1,4 +1,4 @@
-"""A convolution whose gradient is as fast inside ``lax.scan`` as outside."""
+"""A convolution whose derivatives are as fast inside ``lax.scan`` as outside."""
 
 import functools
 from typing import Any
