@@ -19,9 +19,8 @@ class Method:
       name: What records and calibrations call it.
       inversion: How the latent is found.
       score: One of `jax_origin.score.SCORES`.
-      draws: Inversions of an image, each with random numbers of its own; the highest of their
-        scores counts. For scores of the latent, where many latents lead to an image: one that is
-        unlike the prior speaks against it.
+      draws: Inversions of an image, each with random numbers of its own; its score is the mean of
+        theirs. For scores of the latent, where many latents lead to an image.
       rule: One of `jax_origin.calibration.RULES`: how a score becomes p.
       decision: "two_errors" (p and q, four cells) or "published" (p alone).
       alpha: Rate of false exclusion, by default.
@@ -144,7 +143,7 @@ METHODS = {
     ),
     # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
     # the noise that is found is judged. One evaluation of the gradient measures the loss. Many
-    # latents lead to an image: of two draws the less likely one tells foreign images better.
+    # latents lead to an image, and the mean of two draws tells foreign images better than one.
     "origin-diffusion": Method(
         name="origin-diffusion",
         inversion=InversionConfig(

@@ -144,7 +144,7 @@ def score_stream(
             if statistics is not None:  # An image counts once, however often it is inverted.
                 statistics.images -= len(engines) - 1
             steps = np.sum([ours.steps for ours in draws])
-            yield index, float(np.max(scores)), draws[0]._replace(steps=steps)
+            yield index, float(np.mean(scores)), draws[0]._replace(steps=steps)
 
 
 def _invert_each(
