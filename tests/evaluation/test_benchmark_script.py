@@ -60,7 +60,7 @@ def benchmark(folder: Path, *arguments: str, torch: bool = False):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(where)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
