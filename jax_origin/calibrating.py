@@ -195,6 +195,7 @@ def calibrate(
             found = scores(edited, edited_group(name, edit))
             shown = (image.pixels for image in edited)
             foreign_groups[edited_group(name, edit)] = _scored(group, found, shown)
+    after = "then the draw, but for the first, then " if method.draws > 1 else "then "
     return Calibration(
         generator={
             "name": generator_name(generator),
@@ -215,7 +216,7 @@ def calibrate(
         keys={
             "key": np.asarray(jax.random.key_data(key)).tolist(),
             "images": f"fold_in(key, {_IMAGES})",
-            "starts": f"fold_in(key, {_STARTS}), then each image's SHA-256, then the restart",
+            "starts": f"fold_in(key, {_STARTS}), {after}each image's SHA-256, then the restart",
         },
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
         platform=jax.default_backend(),

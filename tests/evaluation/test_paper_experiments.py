@@ -189,6 +189,16 @@ def test_the_reference_divides(evaluate, tmp_path):
     check_files(result, tmp_path)
 
 
+def test_the_published_recipe_on_slow_generators(evaluate, zoo, tmp_path):
+    sets = " ".join(f"'--config.sets[\"{name}\"]='" for name in ("cifake", "tiny-imagenet"))
+    photos = "'--config.sets[\"cifar10-test\"]=photos.npz'"
+    chosen = f"--config.inspected=\"('vae-cifar10',)\" --data={zoo} {photos} {sets}"
+    result = evaluate("ronan", chosen)
+    assert [row["method"] for row in result["summary"]] == ["ronan", "origin"]
+    assert groups(result, "vae-cifar10") == [*DCGANS, "cifar10-test"]
+    check_files(result, tmp_path)
+
+
 def test_calibration_size(evaluate, tmp_path):
     sizes = "--config.num_belonging=12 --config.calibration_sizes='(4, 8)'"
     only = f"{RONAN} --config.inspected=\"('vae-cifar10',)\""
