@@ -108,7 +108,8 @@ METHODS = {
         num_images=200,
     ),
     # The same for generators whose latents are badly scaled, such as StyleGAN2's w: a longer
-    # descent, and Gauss-Newton that goes on as long as it gains a little.
+    # descent, and Gauss-Newton that goes on as long as it gains a little. Where it gets stuck, it
+    # hops, and goes down again.
     "origin-thorough": Method(
         name="origin-thorough",
         inversion=InversionConfig(
@@ -118,6 +119,14 @@ METHODS = {
             stages=(
                 Descent(steps=50, objective="stored_l1", learning_rate=0.1),
                 Descent(steps=60, solver="gauss_newton", tolerance=0.03, options={"memory": 8}),
+                Descent(
+                    steps=12,
+                    solver="gauss_newton",
+                    tolerance=0.2,
+                    options={"memory": 8},
+                    hop=0.2,
+                    rounds=12,
+                ),
             ),
             distance="stored",
             floor=5e-7,

@@ -154,23 +154,25 @@ class Engine:
                     )
             encoder, self._encoder_weights = take_apart(learned, "float32")
         self._begin = start_program(
-            self._model, encoder, config.start, config.scales, config.restarts
+            self._model, encoder, config.start, config.scales, config.restarts, config.hops
         )
         on_host = config.driver == "host" or (
             config.driver == "auto" and jax.default_backend() == "cpu"
         )
         self._stages: list[list[Pool]] = []  # of each stage, a pool for each block in flight
-        checks, latent_size = 0, math.prod(generator.latent_shape)
+        checks, hops, latent_size = 0, 0, math.prod(generator.latent_shape)
         self._most = 0.0
         for stage, lanes in zip(config.stages, config.stage_lanes, strict=True):
+            length = stage.chunk(config.chunk)
             programs = stage_programs(
-                self._model, stage, config.distance, stage.chunk(config.chunk), on_host, devices
+                self._model, stage.of_a_step, config.distance, length, on_host, devices
             )
             waiting: collections.deque[Image] = collections.deque()
-            self._stages.append([Pool(stage, programs, self._width, lanes, checks, waiting)])
-            checks += math.ceil(stage.steps / programs.length)
+            self._stages.append([Pool(stage, programs, self._width, lanes, checks, hops, waiting)])
+            checks += stage.rounds * stage.checks(config.chunk)
+            hops += stage.hops
             per_step = stage.make_solver(config.distance).evaluations(latent_size)
-            self._most += per_step * stage.steps * lanes
+            self._most += per_step * stage.steps * stage.rounds * lanes
 
     def run(self, images: Iterable[np.ndarray | Stored]) -> Iterator[tuple[int, Inversion]]:
         """Inverts images as they come.
@@ -250,8 +252,8 @@ class Engine:
                 StagePlan(
                     solver=pool.stage.solver,
                     lanes=self._width,
-                    steps=pool.stage.steps,
-                    evaluations=per_step * pool.stage.steps * pool.lanes,
+                    steps=pool.stage.steps * pool.stage.rounds,
+                    evaluations=per_step * pool.stage.steps * pool.stage.rounds * pool.lanes,
                     flops=per_step * flops,
                     bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
                     seconds_per_step=fastest / pool.programs.steps_of_one,
@@ -316,13 +318,14 @@ class Engine:
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._config.block)
             begin = functools.partial(self._begin, self._weights, self._encoder_weights)
-            points = np.array(begin(self._key, words[rows], pixels[rows]))
+            points, hops = map(np.array, begin(self._key, words[rows], pixels[rows]))
         return [
             Image(
                 index,
                 pixels[i],
                 targets[i],
                 points[i],
+                hops[i],
                 restarts=self._config.restarts,
                 accept=self._accept(image),
             )
@@ -360,7 +363,10 @@ class Engine:
                 self._spent += spent
                 image.ended = self._ending(image)
                 if not image.ended and not image.slots:
-                    if following:
+                    if image.round + 1 < pool.stage.rounds:
+                        image.round += 1
+                        pool.waiting.append(image)
+                    elif following:
                         image.keep(following[0].lanes)
                         following[0].waiting.append(image)
                     else:

@@ -1,6 +1,7 @@
 """The pool of one stage: lanes in their places, and the images that wait for one."""
 
 import collections
+import math
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ class Image:
         pixels: np.ndarray,
         target: Any,
         points: np.ndarray,
+        hops: np.ndarray,
         *,
         restarts: int,
         accept: float | None,
@@ -28,18 +30,21 @@ class Image:
         self.pixels = pixels
         self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
         self.latents = points
+        self.hops = hops  # directions of each lane, [restarts, stages with a hop, *latent_shape]
         self.distances = np.full(restarts, np.inf, np.float32)
         self.restarts = np.arange(restarts)
         self.slots: dict[int, int] = {}  # of the pool, by lane
         self.curve: list[float] = []
+        self.round = 0  # of its stage's
         self.cost = 0.0
         self.ended = ""
 
     def keep(self, lanes: int) -> None:
-        """Goes on with the best so many lanes."""
+        """Goes on to a stage with the best so many lanes."""
+        self.round = 0
         order = np.argsort(self.distances, kind="stable")[:lanes]
         self.latents, self.distances = self.latents[order], self.distances[order]
-        self.restarts = self.restarts[order]
+        self.restarts, self.hops = self.restarts[order], self.hops[order]
 
 
 class Pool:
@@ -52,13 +57,14 @@ class Pool:
         width: int,
         lanes: int,
         checks_before: int,
+        hops_before: int,
         waiting: collections.deque[Image],
     ) -> None:
         self.waiting = waiting  # for this pool or another one of the stage
         self.lanes = lanes
         self.length = programs.length
         self.stage, self.programs = stage, programs
-        self._checks_before = checks_before
+        self._checks_before, self._hops_before = checks_before, hops_before
         self._free = list(range(width))
         self._images: list[Image] = []
         self._count = np.zeros(width, np.int64)  # steps that the lane in each slot has done
@@ -76,6 +82,7 @@ class Pool:
             len(self._count),
             self.lanes,
             self._checks_before,
+            self._hops_before,
             self.waiting,
         )
 
@@ -102,7 +109,8 @@ class Pool:
             image = self.waiting.popleft()
             image.slots = {lane: self._free.pop(0) for lane in range(self.lanes)}
             # Checks that were saved in the stage before leave this stage's where they are.
-            image.curve += image.curve[-1:] * (self._checks_before - len(image.curve))
+            before = self._checks_before + image.round * math.ceil(self.stage.steps / self.length)
+            image.curve += image.curve[-1:] * (before - len(image.curve))
             entering.append(image)
         if not entering:
             return
@@ -116,6 +124,9 @@ class Pool:
             for lane, slot in image.slots.items():
                 mask[slot], latents[slot], in_slots[slot] = True, image.latents[lane], image.target
                 self._before[slot] = image.distances[lane]
+                if self.stage.hop:  # It comes from further off than it was before.
+                    latents[slot] += self.stage.hop * image.hops[lane, self._hops_before + image.round]
+                    self._before[slot] = np.inf
         self._count[mask], self._cost[mask] = 0, 0.0
         targets = jax.tree.map(lambda *arrays: np.stack(arrays), *in_slots)
         new = self.programs.init(latents, targets)

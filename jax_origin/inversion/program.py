@@ -13,7 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jax_origin.distance import l2
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.inversion.settings import Descent
-from jax_origin.inversion.start import starting_points
+from jax_origin.inversion.start import hop_directions, starting_points
 
 
 class Model(NamedTuple):
@@ -102,8 +102,12 @@ def start_program(
     start: str,
     scales: tuple[float, ...],
     restarts: int,
-) -> Callable[..., jax.Array]:
-    """``program(weights, encoder_weights, key, words, images)``: points [N, restarts, ...]."""
+    hops: int = 0,
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """``program(weights, encoder_weights, key, words, images)``: where lanes begin and hop.
+
+    It gives points, [N, restarts, *latent_shape], and hops, [N, restarts, hops, *latent_shape].
+    """
 
     @jax.jit
     def program(
@@ -112,7 +116,7 @@ def start_program(
         key: jax.Array,
         words: jax.Array,
         images: jax.Array,
-    ) -> jax.Array:
+    ) -> tuple[jax.Array, jax.Array]:
         # An image's key is the run's, folded with the eight words of its pixels' SHA-256.
         def of_image(words: jax.Array) -> jax.Array:
             own = jax.lax.fori_loop(
@@ -120,15 +124,16 @@ def start_program(
             )
             return jax.vmap(lambda i: jax.random.fold_in(own, i))(jnp.arange(restarts))
 
+        generator, keys = model.merge(weights), jax.vmap(of_image)(words)
         points = starting_points(
-            model.merge(weights),
-            jax.vmap(of_image)(words),
+            generator,
+            keys,
             images,
             start=start,
             scales=scales,
             encode=encoder.merge(encoder_weights) if encoder else None,
         )
-        return points.astype(jnp.float32)
+        return points.astype(jnp.float32), hop_directions(generator, keys, hops)
 
     return program
 
@@ -142,7 +147,7 @@ def stage_programs(
     on_host: bool,
     devices: tuple[jax.Device, ...],
 ) -> StagePrograms:
-    """The programs of a stage, with so many steps between two checks, on these devices."""
+    """The programs of a stage (`Descent.of_a_step`), with so many steps between two checks."""
     solver = stage.make_solver(distance)
 
     def init(latents: jax.Array, targets: Any) -> Carry:
@@ -163,7 +168,8 @@ def stage_programs(
     def step(weights: list[jax.Array], carry: Carry) -> Carry:
         render = functools.partial(model.images, weights)
         done = solver.step(render, carry.targets, carry.latents, carry.state)
-        going = carry.taken < stage.steps
+        # Of several steps between two checks the last may be too many.
+        going = (carry.taken < stage.steps) | (length == 1)
         better = going & (done.distance < carry.distance)
         return Carry(
             targets=carry.targets,

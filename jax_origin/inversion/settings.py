@@ -47,6 +47,10 @@ class Descent:
         stage to stage are successive halving among an image's restarts.
       tolerance: A lane whose tracked distance fell by less than this share of itself since the
         last check, or since the stage before, is done with the stage; 0 for never.
+      hop: Lanes enter so many times the prior's spread away from the best latents so far, which
+        they may be stuck at; those are kept where the stage finds none better (basin hopping; Wales
+        and Doye, J. Phys. Chem. A 101, 1997). 0 for no such hop.
+      rounds: How many times a lane goes through the stage, hopping each time.
     """
 
     steps: int = 100
@@ -57,6 +61,8 @@ class Descent:
     options: tuple[tuple[str, Any], ...] | Mapping[str, Any] = ()
     lanes: int | None = None
     tolerance: float = 0.0
+    hop: float = 0.0
+    rounds: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
@@ -71,6 +77,11 @@ class Descent:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance must be 0 or more and under 1, not {self.tolerance}")
+        if not self.hop >= 0:
+            raise ValueError(f"hop must be 0 or more, not {self.hop}")
+        _at_least("rounds", self.rounds, 1)
+        if self.rounds > 1 and not self.hop:
+            raise ValueError(f"rounds={self.rounds} without a hop would do the same again: set hop")
         self.make_solver("l2")
 
     @property
@@ -82,6 +93,14 @@ class Descent:
     def least_squares(self) -> bool:
         """Whether the solver has no objective but the distance's residual."""
         return self.solver in LEAST_SQUARES
+
+    @property
+    def of_a_step(self) -> "Descent":
+        """These settings without those that its single steps do not depend on."""
+        steps = self.steps if self.first_order else 1  # Rates have schedules.
+        return dataclasses.replace(
+            self, steps=steps, lanes=None, tolerance=0.0, hop=0.0, rounds=1
+        )
 
     def make_solver(self, distance: str) -> Solver:
         """The solver that these settings name; it tracks the distance of this name."""
@@ -110,6 +129,15 @@ class Descent:
                 f"be made and stepped so ({error})"
             ) from None
         return FirstOrder(transformation, objective=self.objective, distance=distance)
+
+    @property
+    def hops(self) -> int:
+        """How often a lane hops."""
+        return self.rounds if self.hop else 0
+
+    def checks(self, chunk: int) -> int:
+        """How often a lane is looked at each time that it goes through the stage."""
+        return math.ceil(self.steps / self.chunk(chunk))
 
     def chunk(self, most: int) -> int:
         """Steps from one check to the next: equal parts of the stage, none longer than `most`."""
@@ -212,15 +240,22 @@ class InversionConfig:
         return tuple(lanes[1:])
 
     @property
+    def hops(self) -> int:
+        """How often a lane hops, in all stages together."""
+        return sum(stage.hops for stage in self.stages)
+
+    @property
     def checks(self) -> int:
         """How often an image is looked at that goes through all stages."""
-        return sum(math.ceil(stage.steps / stage.chunk(self.chunk)) for stage in self.stages)
+        return sum(stage.rounds * stage.checks(self.chunk) for stage in self.stages)
 
     def evaluations(self, latent_shape: Sequence[int]) -> int:
         """Gradient evaluations that one image takes at the most."""
         size = math.prod(latent_shape)
         stages = zip(self.stages, self.stage_lanes, strict=True)
-        solvers = [(s.make_solver(self.distance), s.steps * lanes) for s, lanes in stages]
+        solvers = [
+            (s.make_solver(self.distance), s.steps * s.rounds * lanes) for s, lanes in stages
+        ]
         return math.ceil(sum(solver.evaluations(size) * steps for solver, steps in solvers) - 1e-6)
 
     def to_dict(self) -> dict[str, Any]:

@@ -63,6 +63,27 @@ def starting_points(
     return encode(images)[:, None] + around
 
 
+def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:
+    """Where the lanes of some images hop: draws of mean 0, spread as the prior is.
+
+    Args:
+      generator: The generator.
+      keys: One key for each lane, [N, restarts].
+      num: How often each lane hops.
+
+    Returns:
+      float32 [N, restarts, num, *latent_shape]: differences of two samples, over the root of 2.
+    """
+
+    def of_lane(key: jax.Array) -> jax.Array:
+        pairs = sample_latents(generator, jax.random.fold_in(key, 1), 2 * num)
+        return (pairs[:num] - pairs[num:]) / jnp.sqrt(2.0)
+
+    if num == 0:
+        return jnp.zeros((*keys.shape, 0, *generator.latent_shape))
+    return jax.vmap(jax.vmap(of_lane))(keys).astype(jnp.float32)
+
+
 STARTS = {
     "prior": "a sample of the prior for each lane, as RONAN starts",
     "scaled": "samples of the prior, drawn in towards its mean at 0",

@@ -13,6 +13,7 @@ from jax_origin import Descent, FunctionGenerator, InversionConfig, Statistics, 
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
 from jax_origin.inversion import Engine
+from jax_origin.inversion.start import hop_directions
 
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
 KEY = jax.random.key(0)
@@ -551,6 +552,69 @@ def test_a_stage_that_cannot_begin_better_than_the_one_before_ends_by_its_tolera
     config = dataclasses.replace(QUICK, stages=(*QUICK.stages, still), chunk=2)
     found = invert(generator, images, config, key=KEY)
     assert found.steps.tolist() == [2 * 12 + 2 * 2] * 7
+
+
+def bumpy(params, latents):
+    """8x8 images in each of whose pixels a latent can get stuck: a slope with waves on it."""
+    waves = latents + 0.8 * jnp.sin(6 * latents)
+    flat = jax.nn.sigmoid(0.5 * waves @ params["weight"])
+    return flat.reshape(-1, 8, 8, 3)
+
+
+HOPPING = InversionConfig(
+    start="prior",
+    restarts=2,
+    stages=(
+        Descent(steps=10, solver="gauss_newton", tolerance=0.2),
+        Descent(steps=8, solver="gauss_newton", tolerance=0.2, hop=0.2, rounds=8),
+        Descent(steps=8, solver="gauss_newton", tolerance=0.2, hop=0.2, lanes=1),
+    ),
+    floor=4e-6,
+    lane_block=8,
+)
+
+
+def test_hops_find_what_lanes_that_are_stuck_do_not():
+    generator = tiny(fn=bumpy)
+    images = own_images(generator, 24)
+    still = dataclasses.replace(HOPPING, stages=HOPPING.stages[:1])
+    without = invert(generator, images, still, key=KEY)
+    found = invert(generator, images, HOPPING, key=KEY)
+    # What a lane had found is kept where a hop finds nothing better.
+    assert (found.distance <= without.distance).all()
+    stuck = without.distance > 1e-4
+    assert stuck.sum() >= 8 and (found.distance[stuck] < 1e-5).sum() >= 4
+    made = generator(jnp.asarray(found.latent))
+    np.testing.assert_allclose(made, found.reconstruction, atol=1e-5)
+    # No hop for an image that is done.
+    assert (found.steps[~stuck] == without.steps[~stuck]).all()
+    assert found.curve.shape == (24, 10 + 8 * 8 + 8)
+    assert (np.diff(found.curve, axis=1) <= 0).all()
+
+
+def test_where_a_lane_hops_depends_on_its_image_alone():
+    generator = tiny(fn=bumpy)
+    images = own_images(generator, 9)
+    found = invert(generator, images, HOPPING, key=KEY)
+    assert same(invert(generator, images[::-1], HOPPING, key=KEY), [p[::-1] for p in found])
+    assert same(invert(generator, images[4:5], HOPPING, key=KEY), [p[4:5] for p in found])
+    several = invert(generator, images, HOPPING, key=KEY, blocks=3)
+    assert same(several, found)
+
+
+def test_hops_are_draws_of_mean_0_spread_as_the_prior_is():
+    class Aside(FunctionGenerator):
+        def sample_latents(self, key, num):
+            return 5 + 2 * jax.random.normal(key, (num, 4))
+
+    generator = Aside(picture, parameters(0), latent_shape=(4,), image_shape=(8, 8, 3))
+    keys = jax.random.split(KEY, (200, 2))
+    found = np.asarray(hop_directions(generator, keys, 5))
+    assert found.shape == (200, 2, 5, 4)
+    assert abs(found.mean()) < 0.1 and found.std() == pytest.approx(2, rel=0.05)
+    # Each lane and each hop has its own.
+    assert len(np.unique(found.reshape(-1, 4), axis=0)) == 2000
+    assert hop_directions(generator, keys, 0).shape == (200, 2, 0, 4)
 
 
 @pytest.mark.parametrize("blocks", [2, 3, 7])

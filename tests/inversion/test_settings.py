@@ -13,7 +13,7 @@ FULL = InversionConfig(
     stages=(
         Descent(steps=7, objective="l2", solver="sgd", options={"momentum": 0.9}, tolerance=0.1),
         Descent(steps=9, solver="adamw", learning_rate=0.01, schedule="constant", lanes=2),
-        Descent(steps=2, solver="levenberg_marquardt", options={"updates": 3}, lanes=1),
+        Descent(steps=2, solver="levenberg_marquardt", options={"updates": 3}, lanes=1, hop=0.5, rounds=4),
     ),
     floor=1e-5,
     futility=(0.5, 0.25),
@@ -65,8 +65,8 @@ def test_options_may_be_a_mapping_or_pairs_in_any_order():
 
 
 def test_steps_count_the_gradient_evaluations_of_one_image():
-    # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds.
-    assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 43
+    # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds; 8 times.
+    assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 171
     assert InversionConfig(restarts=5, stages=(Descent(steps=10),)).evaluations((4,)) == 50
 
 
@@ -78,9 +78,9 @@ def test_lanes_of_a_stage_are_those_that_came_there_where_none_are_said():
 
 
 def test_checks_part_a_stage_evenly_and_look_at_each_step_of_a_second_order():
-    # 7 steps in parts of 4 at the most 5, 9 in parts of 5, and 2 Jacobians.
+    # 7 steps in parts of 4 at the most 5, 9 in parts of 5, and 4 times 2 Jacobians.
     assert [stage.chunk(FULL.chunk) for stage in FULL.stages] == [4, 5, 1]
-    assert FULL.checks == 2 + 2 + 2
+    assert FULL.checks == 2 + 2 + 4 * 2
     assert Descent(steps=30).chunk(10) == 10
     assert Descent(steps=31).chunk(10) == 8
     assert Descent(steps=3).chunk(10) == 3
@@ -125,6 +125,9 @@ def test_checks_part_a_stage_evenly_and_look_at_each_step_of_a_second_order():
         (lambda: Descent(tolerance=1.0), ["tolerance", "under 1", "1.0"]),
         (lambda: Descent(tolerance=-0.1), ["tolerance", "0 or more", "-0.1"]),
         (lambda: Descent(tolerance=float("nan")), ["tolerance", "nan"]),
+        (lambda: Descent(hop=-0.1), ["hop", "0 or more", "-0.1"]),
+        (lambda: Descent(hop=0.1, rounds=0), ["rounds", "at least 1", "0"]),
+        (lambda: Descent(rounds=2), ["rounds=2 without a hop", "set hop"]),
         (lambda: InversionConfig.from_dict({"restart": 1}), ["'restart'", "mean 'restarts'?"]),
         (
             lambda: InversionConfig.from_dict({"stages": [{"learningrate": 1}]}),
