@@ -71,8 +71,9 @@ def test_calibration_derived_again(name, method):
     num = METHODS[method].num_images
     groups = {"belonging": belonging_images(generator, num, key=jax.random.fold_in(key, 0))}
     wanted = {"belonging": calibration.belonging}
+    foreign = min(len(group.scores) for group in calibration.foreign.values())
     for group, (images, sources) in standard_foreign(
-        name, num, key=jax.random.fold_in(key, 2)
+        name, foreign, key=jax.random.fold_in(key, 2)
     ).items():
         assert calibration.foreign[group].independent == len(set(sources))
         groups[group], wanted[group] = images, calibration.foreign[group].scores
