@@ -125,7 +125,8 @@ class Pool:
                 mask[slot], latents[slot], in_slots[slot] = True, image.latents[lane], image.target
                 self._before[slot] = image.distances[lane]
                 if self.stage.hop:  # It comes from further off than it was before.
-                    latents[slot] += self.stage.hop * image.hops[lane, self._hops_before + image.round]
+                    direction = image.hops[lane, self._hops_before + image.round]
+                    latents[slot] += self.stage.hop * direction
                     self._before[slot] = np.inf
         self._count[mask], self._cost[mask] = 0, 0.0
         targets = jax.tree.map(lambda *arrays: np.stack(arrays), *in_slots)

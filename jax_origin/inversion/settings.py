@@ -98,9 +98,7 @@ class Descent:
     def of_a_step(self) -> "Descent":
         """These settings without those that its single steps do not depend on."""
         steps = self.steps if self.first_order else 1  # Rates have schedules.
-        return dataclasses.replace(
-            self, steps=steps, lanes=None, tolerance=0.0, hop=0.0, rounds=1
-        )
+        return dataclasses.replace(self, steps=steps, lanes=None, tolerance=0.0, hop=0.0, rounds=1)
 
     def make_solver(self, distance: str) -> Solver:
         """The solver that these settings name; it tracks the distance of this name."""

@@ -13,7 +13,14 @@ FULL = InversionConfig(
     stages=(
         Descent(steps=7, objective="l2", solver="sgd", options={"momentum": 0.9}, tolerance=0.1),
         Descent(steps=9, solver="adamw", learning_rate=0.01, schedule="constant", lanes=2),
-        Descent(steps=2, solver="levenberg_marquardt", options={"updates": 3}, lanes=1, hop=0.5, rounds=4),
+        Descent(
+            steps=2,
+            solver="levenberg_marquardt",
+            options={"updates": 3},
+            lanes=1,
+            hop=0.5,
+            rounds=4,
+        ),
     ),
     floor=1e-5,
     futility=(0.5, 0.25),
@@ -65,7 +72,8 @@ def test_options_may_be_a_mapping_or_pairs_in_any_order():
 
 
 def test_steps_count_the_gradient_evaluations_of_one_image():
-    # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds; 8 times.
+    # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds,
+    # 8 times.
     assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 171
     assert InversionConfig(restarts=5, stages=(Descent(steps=10),)).evaluations((4,)) == 50
 
