@@ -127,6 +127,10 @@ def _attribution(files: Sequence[Row]) -> str:
                 f" The rows of {methods} are of other test images (seed {file['seed']} instead of "
                 f"{files[0]['seed']}), against {groups} groups."
             )
+        fewest = min(row["n"] for row in file["rows"])
+        if fewest < num:
+            names = ", ".join(dict.fromkeys(row["inspected"] for row in file["summary"]))
+            what += f" Of each group {fewest} images stand against {names}."
     limit = _percent(-math.expm1(math.log(0.05) / num))
     return "\n\n".join(
         [

@@ -68,6 +68,17 @@ def test_other_figures_give_another_section(folder):
     assert (row[0], row[1], row[4], row[6]) == ("12.5%", "50%", "75%", "1,234")
 
 
+def test_fewer_foreign_images_than_in_the_other_files_are_told(folder):
+    def smaller(content):
+        content["rows"][0]["n"] = 7
+
+    name = json.loads((folder / "cifar10-stylegan2.json").read_text())["summary"][0]["inspected"]
+    change(folder / "cifar10-stylegan2.json", smaller)
+    told = " ".join(results_section(folder).split())
+    assert f"Of each group 7 images stand against {name}." in told
+    assert told.count("images stand against") == 1
+
+
 def test_of_stored_images_the_worst_is_shown(folder):
     def worse(content):
         inspected = content["summary"][0]["inspected"]
