@@ -30,7 +30,7 @@ class Image:
         self.pixels = pixels
         self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
         self.latents = points
-        self.hops = hops  # directions of each lane, [restarts, stages with a hop, *latent_shape]
+        self.hops = hops  # directions of each lane's, [restarts, hops, *latent_shape]
         self.distances = np.full(restarts, np.inf, np.float32)
         self.restarts = np.arange(restarts)
         self.slots: dict[int, int] = {}  # of the pool, by lane
