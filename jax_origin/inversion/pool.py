@@ -1,7 +1,6 @@
 """The pool of one stage: lanes in their places, and the images that wait for one."""
 
 import collections
-import math
 from typing import Any
 
 import jax
@@ -30,7 +29,7 @@ class Image:
         self.pixels = pixels
         self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
         self.latents = points
-        self.hops = hops  # directions of each lane's, [restarts, hops, *latent_shape]
+        self.hops = hops  # where each lane hops, [restarts, hops, *latent_shape]
         self.distances = np.full(restarts, np.inf, np.float32)
         self.restarts = np.arange(restarts)
         self.slots: dict[int, int] = {}  # of the pool, by lane
@@ -109,7 +108,7 @@ class Pool:
             image = self.waiting.popleft()
             image.slots = {lane: self._free.pop(0) for lane in range(self.lanes)}
             # Checks that were saved in the stage before leave this stage's where they are.
-            before = self._checks_before + image.round * math.ceil(self.stage.steps / self.length)
+            before = self._checks_before + image.round * self.stage.checks(self.length)
             image.curve += image.curve[-1:] * (before - len(image.curve))
             entering.append(image)
         if not entering:
