@@ -11,6 +11,7 @@ from jax_origin.distance.stored import as_stored, stored_l1, stored_l2
 
 __all__ = [
     "DISTANCES",
+    "EVENNESS",
     "OBJECTIVES",
     "RESIDUALS",
     "TO_STORED",
@@ -43,6 +44,13 @@ RESIDUALS: dict[str, Comparison] = {
     "stored": stored.residual,
 }
 """By distance: what solvers of least squares make small."""
+
+EVENNESS: dict[str, Comparison] = {
+    "l1": pixel.evenness,
+    "l2": pixel.evenness,
+    "stored": stored.evenness,
+}
+"""By distance: how evenly what is missed is spread over an image, from 1 / 16 to 1."""
 
 TO_STORED = ("stored", "stored_l1", "stored_l2")
 """Those whose targets are `StoredArrays`; the targets of the others are images [N, H, W, C]."""

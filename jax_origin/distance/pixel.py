@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from jax_origin.distance.parts import SIDE, evenness_of_parts
+
 
 def l1(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
     """Mean absolute error, [N]."""
@@ -22,3 +24,11 @@ def log_l2(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
 def residual(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
     """What solvers of least squares make small, [N, H, W, C]; the mean of its squares is `l2`."""
     return reconstructions - images
+
+
+def evenness(reconstructions: jax.Array, images: jax.Array) -> jax.Array:
+    """How evenly the squared error is spread over an image, [N]; see `evenness_of_parts`."""
+    squares = jnp.sum(residual(reconstructions, images) ** 2, axis=3)
+    rows, columns = (jax.nn.one_hot(jnp.arange(n) * SIDE // n, SIDE) for n in squares.shape[1:])
+    parts = jnp.einsum("nxy,xi,yj->nij", squares, rows, columns, precision="highest")
+    return evenness_of_parts(parts)

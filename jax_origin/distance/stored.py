@@ -8,6 +8,7 @@ the set of a lossless file is what `l1` or `l2` would be of what lies beyond hal
 import jax
 import jax.numpy as jnp
 
+from jax_origin.distance.parts import SIDE, evenness_of_parts
 from jax_origin.images import StoredArrays
 
 MARGIN = 1.0
@@ -55,6 +56,16 @@ def residual(
     nearest = jnp.clip(off, -room, room)
     beyond, held = off - nearest, off - jax.lax.stop_gradient(nearest)
     return jnp.sqrt(_weights(targets)) * (beyond + HOLD * (held - beyond)) / 255
+
+
+def evenness(
+    reconstructions: jax.Array, targets: StoredArrays, *, margin: float = MARGIN
+) -> jax.Array:
+    """How evenly `stored_l2` is spread over an image, [N]; see `evenness_of_parts`."""
+    squares = _weights(targets) * _beyond(reconstructions, targets, margin) ** 2
+    rows, columns = _parts(targets.row_weights), _parts(targets.column_weights)
+    parts = jnp.einsum("npxy,npxi,npyj->nij", squares, rows, columns, precision="highest")
+    return evenness_of_parts(parts)
 
 
 def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
@@ -114,6 +125,16 @@ def _off(images: jax.Array, targets: StoredArrays, margin: float) -> tuple[jax.A
 
 def _weights(targets: StoredArrays) -> jax.Array:
     return targets.row_weights[..., None] * targets.column_weights[:, :, None]
+
+
+def _parts(weights: jax.Array) -> jax.Array:
+    """Which part of its image each row (or column) of a component is in, [N, 3, R, SIDE].
+
+    A component that was made smaller has fewer rows than the others, and is of the same image.
+    """
+    there = weights > 0
+    place = (jnp.cumsum(there, axis=2) - 1) * SIDE // jnp.sum(there, axis=2, keepdims=True)
+    return jax.nn.one_hot(place, SIDE) * there[..., None]
 
 
 def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:

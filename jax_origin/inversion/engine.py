@@ -28,13 +28,14 @@ from jax_origin.inversion.learned_start import LearnedStart
 from jax_origin.inversion.pool import Image, Pool
 from jax_origin.inversion.program import (
     Model,
+    evenness,
     reconstruct,
     stage_programs,
     start_program,
     take_apart,
 )
 from jax_origin.inversion.result import Inversion, StagePlan, Statistics
-from jax_origin.inversion.settings import InversionConfig
+from jax_origin.inversion.settings import EVENNESS_COST, InversionConfig
 
 _SHARE_OF_MEMORY = 0.8  # that blocks may take; the rest is for weights, and what comes and goes
 _MOST_BLOCKS = 4  # A device runs one at a time: more hide nothing of the host's work.
@@ -171,8 +172,7 @@ class Engine:
             self._stages.append([Pool(stage, programs, self._width, lanes, checks, hops, waiting)])
             checks += stage.rounds * stage.checks(config.chunk)
             hops += stage.hops
-            per_step = stage.make_solver(config.distance).evaluations(latent_size)
-            self._most += per_step * stage.steps * stage.rounds * lanes
+            self._most += stage.evaluations(config.distance, latent_size, lanes)
 
     def run(self, images: Iterable[np.ndarray | Stored]) -> Iterator[tuple[int, Inversion]]:
         """Inverts images as they come.
@@ -237,9 +237,10 @@ class Engine:
         gradient = jax.jit(jax.value_and_grad(loss)).lower(latents).compile()
         flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / self._width
         plans = []
+        size = math.prod(self._latent_shape)
         for pool, *_ in self._stages:
             solver = pool.stage.make_solver(self._config.distance)
-            per_step = solver.evaluations(math.prod(self._latent_shape))
+            per_step = solver.evaluations(size)
             carry = pool.programs.init(latents, targets)
             compiled = pool.programs.one.lower(self._on_lanes, carry).compile()
             memory = compiled.memory_analysis()
@@ -253,7 +254,7 @@ class Engine:
                     solver=pool.stage.solver,
                     lanes=self._width,
                     steps=pool.stage.steps * pool.stage.rounds,
-                    evaluations=per_step * pool.stage.steps * pool.stage.rounds * pool.lanes,
+                    evaluations=pool.stage.evaluations(self._config.distance, size, pool.lanes),
                     flops=per_step * flops,
                     bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
                     seconds_per_step=fastest / pool.programs.steps_of_one,
@@ -355,33 +356,69 @@ class Engine:
         statistics = self._statistics
         with statistics.timed("device"):
             pool.wait()
-        done = []
         with statistics.timed("host"):
-            stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
-            following = [pools[0] for pools in self._stages[stage + 1 :]]
-            for image, spent in pool.look():
+            looked = pool.look()
+            for image, spent in looked:
                 self._spent += spent
                 image.ended = self._ending(image)
-                if not image.ended and not image.slots:
-                    if image.round + 1 < pool.stage.rounds:
-                        image.round += 1
-                        pool.waiting.append(image)
-                    elif following:
-                        image.keep(following[0].lanes)
-                        following[0].waiting.append(image)
-                    else:
-                        image.ended = "finished"
-                if image.ended:
-                    pool.release(image)
-                    self._spent += self._most - image.cost
-                    statistics.images += 1
-                    statistics.evaluations += image.cost
-                    done.append(image)
+            through = [image for image, _ in looked if not (image.ended or image.slots)]
+        self._send_on(through, pool)
+        with statistics.timed("host"):
+            done = [image for image, _ in looked if image.ended]
+            for image in done:
+                pool.release(image)
+                self._spent += self._most - image.cost
+                statistics.images += 1
+                statistics.evaluations += image.cost
         self._progress(int(self._spent + 1e-3) - self._told)
         self._told = int(self._spent + 1e-3)
         block = self._config.block
         for first in range(0, len(done), block):
             yield from self._leave(done[first : first + block])
+
+    def _send_on(self, images: Sequence[Image], pool: Pool) -> None:
+        """Has images that are through with a pool wait for what comes next, or end."""
+        stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
+        following = [pools[0] for pools in self._stages[stage + 1 : stage + 2]]
+        asked: dict[Pool, list[Image]] = {}
+        for image in images:
+            to = pool
+            if image.round + 1 < pool.stage.rounds:
+                image.round += 1
+            elif following:
+                (to,) = following
+                image.keep(to.lanes)
+            else:
+                image.ended = "finished"
+                continue
+            asked.setdefault(to, []).append(image)
+        for to, some in asked.items():
+            to.waiting.extend(self._let_in(some, to) if to.stage.asks else some)
+
+    def _let_in(self, images: Sequence[Image], pool: Pool) -> list[Image]:
+        """Those images that a pool's stage lets in by their evenness; the others end."""
+        block = self._config.block
+        let_in = []
+        for first in range(0, len(images), block):
+            some = images[first : first + block]
+            rows = _padded(len(some), block)
+            latents = np.stack([image.latents[np.argmin(image.distances)] for image in some])
+            targets = [some[row].target for row in rows]
+            stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
+            with self._statistics.timed("device"):
+                spread = np.asarray(
+                    evenness(
+                        self._model, self._config.distance, self._weights, latents[rows], stacked
+                    )
+                )
+            for image, found in zip(some, spread, strict=False):
+                image.cost += EVENNESS_COST
+                self._spent += EVENNESS_COST
+                if found <= pool.stage.evenness:
+                    let_in.append(image)
+                else:  # So does one without a finite error.
+                    image.ended = "finished"
+        return let_in
 
     def _ending(self, image: Image) -> str:
         lowest = image.curve[-1]

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
-from jax_origin.distance import l2
+from jax_origin.distance import EVENNESS, l2
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.inversion.settings import Descent
 from jax_origin.inversion.start import hop_directions, starting_points
@@ -220,3 +220,11 @@ def reconstruct(
     """The images of latents, and their mean squared errors."""
     made = model.images(weights, latents)
     return made, l2(made, images)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def evenness(
+    model: Model, distance: str, weights: list[jax.Array], latents: jax.Array, targets: Any
+) -> jax.Array:
+    """How evenly what the images of latents miss of their targets is spread, [L]."""
+    return EVENNESS[distance](model.images(weights, latents), targets)

@@ -26,6 +26,7 @@ SECOND_ORDER: dict[str, Callable[..., Solver]] = {**LEAST_SQUARES, "lbfgs": LBFG
 
 DRIVERS = ("auto", "host", "scan")
 COMPUTE = ("float32", "bfloat16")
+EVENNESS_COST = 1 / 3  # Gradient evaluations: a forward pass.
 _POINT = jax.ShapeDtypeStruct((1,), np.float32)
 
 
@@ -51,6 +52,10 @@ class Descent:
         they may be stuck at; those are kept where the stage finds none better (basin hopping; Wales
         and Doye, J. Phys. Chem. A 101, 1997). 0 for no such hop.
       rounds: How many times a lane goes through the stage, hopping each time.
+      evenness: An image enters the stage, and each further round of it, only where what it misses
+        is spread over its sixteen parts at most so evenly
+        (`jax_origin.distance.evenness_of_parts`): what is missed of a belonging image that is stuck
+        is in few places. 1 for every image.
     """
 
     steps: int = 100
@@ -63,6 +68,7 @@ class Descent:
     tolerance: float = 0.0
     hop: float = 0.0
     rounds: int = 1
+    evenness: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
@@ -82,6 +88,8 @@ class Descent:
         _at_least("rounds", self.rounds, 1)
         if self.rounds > 1 and not self.hop:
             raise ValueError(f"rounds={self.rounds} without a hop would do the same again: set hop")
+        if not 0 < self.evenness <= 1:
+            raise ValueError(f"evenness must be over 0 and at most 1, not {self.evenness}")
         self.make_solver("l2")
 
     @property
@@ -98,7 +106,9 @@ class Descent:
     def of_a_step(self) -> "Descent":
         """These settings without those that its single steps do not depend on."""
         steps = self.steps if self.first_order else 1  # Rates have schedules.
-        return dataclasses.replace(self, steps=steps, lanes=None, tolerance=0.0, hop=0.0, rounds=1)
+        return dataclasses.replace(
+            self, steps=steps, lanes=None, tolerance=0.0, hop=0.0, rounds=1, evenness=1.0
+        )
 
     def make_solver(self, distance: str) -> Solver:
         """The solver that these settings name; it tracks the distance of this name."""
@@ -132,6 +142,16 @@ class Descent:
     def hops(self) -> int:
         """How often a lane hops."""
         return self.rounds if self.hop else 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is asked how evenly what is missed is spread."""
+        return self.evenness < 1
+
+    def evaluations(self, distance: str, latent_size: int, lanes: int) -> float:
+        """Gradient evaluations of an image with so many lanes, at the most."""
+        each = self.steps * lanes * self.make_solver(distance).evaluations(latent_size)
+        return self.rounds * (each + EVENNESS_COST * self.asks)
 
     def checks(self, chunk: int) -> int:
         """How often a lane is looked at each time that it goes through the stage."""
@@ -200,6 +220,8 @@ class InversionConfig:
             raise ValueError(f"futility must hold positive distances, not {self.futility}")
         if not self.stages or not all(isinstance(stage, Descent) for stage in self.stages):
             raise ValueError("stages must be one or more Descent")
+        if self.stages[0].asks:
+            raise ValueError("stages[0].evenness: nothing is found yet that it could be asked of")
         lanes = self.restarts
         if self.lane_block is not None and lanes > self.lane_block:
             raise ValueError(
@@ -251,10 +273,8 @@ class InversionConfig:
         """Gradient evaluations that one image takes at the most."""
         size = math.prod(latent_shape)
         stages = zip(self.stages, self.stage_lanes, strict=True)
-        solvers = [
-            (s.make_solver(self.distance), s.steps * s.rounds * lanes) for s, lanes in stages
-        ]
-        return math.ceil(sum(solver.evaluations(size) * steps for solver, steps in solvers) - 1e-6)
+        each = [stage.evaluations(self.distance, size, lanes) for stage, lanes in stages]
+        return math.ceil(sum(each) - 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; `from_dict` reads them."""

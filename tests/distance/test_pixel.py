@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_origin.distance import DISTANCES, OBJECTIVES, TO_STORED, l1, l2, log_l2
+from jax_origin.distance import DISTANCES, EVENNESS, OBJECTIVES, TO_STORED, l1, l2, log_l2
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,22 @@ def test_the_gradient_of_log_l2_does_not_fade_near_the_minimum(pair):
         return float(jnp.abs(jax.grad(lambda x: objective(x, image).sum())(near)).max())
 
     assert size(log_l2) > 1e4 * size(l2)
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_evenness_is_the_share_of_an_image_s_parts_that_an_error_is_in(name):
+    assert set(EVENNESS) == set(DISTANCES)
+    image = np.zeros((8, 12, 3), np.float32)
+    errors = np.stack([image] * 5)
+    errors[0] += 0.1  # alike in all
+    errors[1, 2:4, 3:6, 1] = 0.2  # one part, all of it
+    errors[2, 7, 11, 2] = -0.3  # one part, one number
+    errors[3, :, :3] = 0.1  # four of sixteen
+    errors[4, :4], errors[4, 4:] = 0.1, 0.3
+    found = EVENNESS[name](jnp.asarray(image + errors), jnp.zeros((5, *image.shape)))
+    wanted = [1, 1 / 16, 1 / 16, 4 / 16, ((0.1 + 0.3) / 2) ** 2 / ((0.01 + 0.09) / 2)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    # Sides that four does not divide, and one channel.
+    odd = np.zeros((1, 10, 7, 1), np.float32)
+    odd[0, 9, 6] = 0.5
+    np.testing.assert_allclose(EVENNESS[name](odd, np.zeros_like(odd)), [1 / 16], rtol=1e-5)

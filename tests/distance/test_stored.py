@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import jax_origin as jo
-from jax_origin.distance import as_stored, stored_l1, stored_l2
+from jax_origin.distance import EVENNESS, as_stored, stored_l1, stored_l2
 from jax_origin.images import (
     StoredArrays,
     decode_bytes,
@@ -189,3 +189,30 @@ def test_ways_share_a_batch_with_files_that_went_none():
     assert both[1] < 1e-6
     gradient = jax.grad(lambda x: stored_l1(x, stack_stored([way.to_arrays()])).sum())(made[:1])
     assert not np.any(gradient[:, :2]) and np.any(gradient[:, 2:-2])  # What was cut off is free.
+
+
+@pytest.mark.parametrize("name", ["32x32", "50x37"])
+@pytest.mark.parametrize("subsampling", SAMPLINGS)
+def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampling):
+    shown = images(name)[:2]
+    height, width = shown.shape[1:3]
+    pixels = stack_stored([arrays(image, format_="PNG") for image in shown])
+    files = stack_stored([arrays(i, quality=90, subsampling=subsampling) for i in shown])
+    for rows, columns in itertools.product((slice(0, 8), slice(height - 8, height)), repeat=2):
+        columns = slice(width - columns.stop + columns.start, width) if columns.start else columns
+        spot, all_over = shown.copy(), shown.copy()
+        spot[:, rows, columns] = 1 - spot[:, rows, columns]
+        for targets in (pixels, files):
+            found = EVENNESS["stored"](jnp.asarray(spot), targets)
+            # Blocks of colours are twice as wide, and parts no multiple of blocks.
+            assert (found >= 1 / 16 - 1e-6).all() and (found < 0.3).all()
+        all_over = 1 - all_over
+        assert (EVENNESS["stored"](jnp.asarray(all_over), files) > 0.6).all()
+    # Of a lossless file it is that of what lies beyond half a level.
+    far = np.clip(shown + 0.5 * (shown < 0.5) - 0.5 * (shown >= 0.5), 0, 1)
+    if height % 16 == width % 16 == 0:
+        np.testing.assert_allclose(
+            EVENNESS["stored"](jnp.asarray(far), pixels),
+            EVENNESS["l2"](jnp.asarray(far), jnp.asarray(shown)),
+            rtol=1e-3,
+        )

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from jax_origin import Descent, FunctionGenerator, InversionConfig, Statistics, invert
+from jax_origin.distance.pixel import evenness as l2_evenness
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
 from jax_origin.inversion import Engine
@@ -592,14 +593,48 @@ def test_hops_find_what_lanes_that_are_stuck_do_not():
     assert (np.diff(found.curve, axis=1) <= 0).all()
 
 
+def test_only_images_that_miss_little_in_few_places_go_on_where_a_stage_asks_for_it():
+    generator = tiny(fn=bumpy)
+    images = own_images(generator, 24)
+    still = dataclasses.replace(HOPPING, stages=HOPPING.stages[:1])
+    without = invert(generator, images, still, key=KEY)
+    even = np.asarray(l2_evenness(without.reconstruction, images / np.float32(255)))
+    undecided = without.distance > HOPPING.floor
+    level = float(np.median(even[undecided]))
+    first, hopping, _ = HOPPING.stages
+    asking = dataclasses.replace(hopping, evenness=level)
+    config = dataclasses.replace(HOPPING, stages=(first, asking))
+    told: list[int] = []
+    found = invert(generator, images, config, key=KEY, progress=told.append)
+    out, let_in = (undecided & (even > level), undecided & (even <= level))
+    assert out.sum() >= 3 and let_in.sum() >= 3
+    assert (found.distance[~let_in] == without.distance[~let_in]).all()
+    # Those that are left out have been asked once, and one that is done never.
+    assert (found.steps[out] == np.ceil(without.steps[out] - 1e-3 + 1 / 3)).all()
+    assert (found.steps[~undecided] == without.steps[~undecided]).all()
+    assert (found.ended[out] == "finished").all()
+    # The others hop as if all did, until they are asked again.
+    everyone = dataclasses.replace(config, stages=(first, hopping))
+    hopped = invert(generator, images, everyone, key=KEY)
+    assert (found.steps[let_in] > without.steps[let_in] + 8).all()
+    assert (found.distance[let_in] >= hopped.distance[let_in]).all()
+    assert (found.distance[let_in] < without.distance[let_in]).any()
+    most = sum(stage.evaluations("l2", 4, 2) for stage in config.stages)
+    assert sum(told) == round(24 * most)
+    assert config.evaluations(generator.latent_shape) == math.ceil(most)
+
+
 def test_where_a_lane_hops_depends_on_its_image_alone():
     generator = tiny(fn=bumpy)
     images = own_images(generator, 9)
-    found = invert(generator, images, HOPPING, key=KEY)
-    assert same(invert(generator, images[::-1], HOPPING, key=KEY), [p[::-1] for p in found])
-    assert same(invert(generator, images[4:5], HOPPING, key=KEY), [p[4:5] for p in found])
-    several = invert(generator, images, HOPPING, key=KEY, blocks=3)
-    assert same(several, found)
+    first, second, third = HOPPING.stages
+    asking = (first, dataclasses.replace(second, evenness=0.9), third)
+    for config in (HOPPING, dataclasses.replace(HOPPING, stages=asking)):
+        found = invert(generator, images, config, key=KEY)
+        assert same(invert(generator, images[::-1], config, key=KEY), [p[::-1] for p in found])
+        assert same(invert(generator, images[4:5], config, key=KEY), [p[4:5] for p in found])
+        several = invert(generator, images, config, key=KEY, blocks=3)
+        assert same(several, found)
 
 
 def test_hops_are_draws_of_mean_0_spread_as_the_prior_is():

@@ -20,6 +20,7 @@ FULL = InversionConfig(
             lanes=1,
             hop=0.5,
             rounds=4,
+            evenness=0.5,
         ),
     ),
     floor=1e-5,
@@ -73,8 +74,8 @@ def test_options_may_be_a_mapping_or_pairs_in_any_order():
 
 def test_steps_count_the_gradient_evaluations_of_one_image():
     # A Jacobian of 30 columns, its forward pass, and three more to try updates with: 64 thirds,
-    # 8 times.
-    assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 171
+    # 8 times; and 4 times a third to ask how evenly what is missed is spread.
+    assert FULL.evaluations((30,)) == FULL.evaluations((2, 15)) == 3 * 7 + 2 * 9 + 172
     assert InversionConfig(restarts=5, stages=(Descent(steps=10),)).evaluations((4,)) == 50
 
 
@@ -136,6 +137,12 @@ def test_checks_part_a_stage_evenly_and_look_at_each_step_of_a_second_order():
         (lambda: Descent(hop=-0.1), ["hop", "0 or more", "-0.1"]),
         (lambda: Descent(hop=0.1, rounds=0), ["rounds", "at least 1", "0"]),
         (lambda: Descent(rounds=2), ["rounds=2 without a hop", "set hop"]),
+        (lambda: Descent(evenness=0.0), ["evenness", "over 0 and at most 1", "0.0"]),
+        (lambda: Descent(evenness=1.1), ["evenness", "1.1"]),
+        (
+            lambda: InversionConfig(stages=(Descent(evenness=0.5),)),
+            ["stages[0].evenness", "nothing is found yet"],
+        ),
         (lambda: InversionConfig.from_dict({"restart": 1}), ["'restart'", "mean 'restarts'?"]),
         (
             lambda: InversionConfig.from_dict({"stages": [{"learningrate": 1}]}),
