@@ -81,7 +81,7 @@ def _scores(result: _Result) -> Figure:
             _two_and_five if high < 100 * low else ticker.NullFormatter()
         )
         axis.grid(axis="x", alpha=0.3)
-        axis.tick_params(axis="x", labelbottom=True, labelsize=8)
+        axis.tick_params(axis="x", which="both", labelbottom=True, labelsize=8)
     figure.supxlabel(f"score ({_LEGEND})", fontsize=8)
     return figure
 

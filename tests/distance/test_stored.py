@@ -206,6 +206,8 @@ def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampli
             found = EVENNESS["stored"](jnp.asarray(spot), targets)
             # Blocks of colours are twice as wide, and parts no multiple of blocks.
             assert (found >= 1 / 16 - 1e-6).all() and (found < 0.3).all()
+        grey = stack_stored([arrays(image, mode="L", quality=90) for image in shown])
+        assert (EVENNESS["stored"](jnp.asarray(spot), grey) < 0.7).all()
         all_over = 1 - all_over
         assert (EVENNESS["stored"](jnp.asarray(all_over), files) > 0.6).all()
     # Of a lossless file it is that of what lies beyond half a level.
