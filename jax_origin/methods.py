@@ -118,7 +118,7 @@ METHODS = {
             scales=(0.0,),
             stages=(
                 Descent(steps=50, objective="stored_l1", learning_rate=0.1),
-                Descent(steps=60, solver="gauss_newton", tolerance=0.2, options={"memory": 8}),
+                Descent(steps=60, solver="gauss_newton", tolerance=0.1, options={"memory": 8}),
                 Descent(
                     steps=60,
                     solver="gauss_newton",

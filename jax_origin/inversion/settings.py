@@ -55,7 +55,7 @@ class Descent:
       evenness: An image enters the stage, and each further round of it, only where what it misses
         is spread over its sixteen parts at most so evenly
         (`jax_origin.distance.evenness_of_parts`): what is missed of a belonging image that is stuck
-        is in few places. 1 for every image.
+        is in few places. All others are done. 1 for every image.
     """
 
     steps: int = 100

@@ -200,7 +200,7 @@ def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampli
     files = stack_stored([arrays(i, quality=90, subsampling=subsampling) for i in shown])
     for rows, columns in itertools.product((slice(0, 8), slice(height - 8, height)), repeat=2):
         columns = slice(width - columns.stop + columns.start, width) if columns.start else columns
-        spot, all_over = shown.copy(), shown.copy()
+        spot = shown.copy()
         spot[:, rows, columns] = 1 - spot[:, rows, columns]
         for targets in (pixels, files):
             found = EVENNESS["stored"](jnp.asarray(spot), targets)
@@ -208,8 +208,7 @@ def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampli
             assert (found >= 1 / 16 - 1e-6).all() and (found < 0.3).all()
         grey = stack_stored([arrays(image, mode="L", quality=90) for image in shown])
         assert (EVENNESS["stored"](jnp.asarray(spot), grey) < 0.7).all()
-        all_over = 1 - all_over
-        assert (EVENNESS["stored"](jnp.asarray(all_over), files) > 0.6).all()
+    assert (EVENNESS["stored"](jnp.asarray(1 - shown), files) > 0.6).all()
     # Of a lossless file it is that of what lies beyond half a level.
     far = np.clip(shown + 0.5 * (shown < 0.5) - 0.5 * (shown >= 0.5), 0, 1)
     if height % 16 == width % 16 == 0:
