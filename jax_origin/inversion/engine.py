@@ -12,20 +12,19 @@ import collections
 import functools
 import itertools
 import math
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jax_origin.distance import TO_STORED, l2
+from jax_origin.distance import TO_STORED
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
 from jax_origin.inversion.learned_start import LearnedStart
-from jax_origin.inversion.pool import Image, Pool
+from jax_origin.inversion.planning import Nothing, blocks_in_memory, plan_stages
+from jax_origin.inversion.pool import Image, Pool, stack
 from jax_origin.inversion.program import (
     Model,
     evenness,
@@ -36,9 +35,6 @@ from jax_origin.inversion.program import (
 )
 from jax_origin.inversion.result import Inversion, StagePlan, Statistics
 from jax_origin.inversion.settings import EVENNESS_COST, InversionConfig
-
-_SHARE_OF_MEMORY = 0.8  # that blocks may take; the rest is for weights, and what comes and goes
-_MOST_BLOCKS = 4  # A device runs one at a time: more hide nothing of the host's work.
 
 Accept = float | Callable[[Any], float | None] | None
 
@@ -217,7 +213,8 @@ class Engine:
     def blocks(self) -> int:
         """Blocks of lanes on each device at a time."""
         if self._blocks is None:
-            self._blocks = self._blocks_in_memory()
+            pools = [pool for pool, *_ in self._stages]
+            self._blocks = blocks_in_memory(self._devices, pools, self._on_lanes, self._nothing())
         return self._blocks
 
     def plan(self, *, repeats: int = 3) -> list[StagePlan]:
@@ -229,66 +226,27 @@ class Engine:
         Returns:
           What each stage takes.
         """
-        latents, pixels, targets = self._nothing()
+        return plan_stages(
+            self._model,
+            self._config.distance,
+            [pool for pool, *_ in self._stages],
+            self._on_lanes,
+            self._nothing(),
+            repeats=repeats,
+        )
 
-        def loss(latents: jax.Array) -> jax.Array:
-            return jnp.sum(l2(self._model.images(self._weights, latents), jnp.asarray(pixels)))
-
-        gradient = jax.jit(jax.value_and_grad(loss)).lower(latents).compile()
-        flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / self._width
-        plans = []
-        size = math.prod(self._latent_shape)
-        for pool, *_ in self._stages:
-            solver = pool.stage.make_solver(self._config.distance)
-            per_step = solver.evaluations(size)
-            carry = pool.programs.init(latents, targets)
-            compiled = pool.programs.one.lower(self._on_lanes, carry).compile()
-            memory = compiled.memory_analysis()
-            fastest = math.inf
-            for _ in range(repeats):
-                began = time.perf_counter()
-                carry = jax.block_until_ready(compiled(self._on_lanes, carry))
-                fastest = min(fastest, time.perf_counter() - began)
-            plans.append(
-                StagePlan(
-                    solver=pool.stage.solver,
-                    lanes=self._width,
-                    steps=pool.stage.steps * pool.stage.rounds,
-                    evaluations=pool.stage.evaluations(self._config.distance, size, pool.lanes),
-                    flops=per_step * flops,
-                    bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
-                    seconds_per_step=fastest / pool.programs.steps_of_one,
-                    lanes_per_image=pool.lanes,
-                )
-            )
-        return plans
-
-    def _nothing(self) -> tuple[np.ndarray, np.ndarray, Any]:
-        """Latents, pixels and targets of lanes that hold nothing."""
-        latents = np.zeros((self._width, *self._latent_shape), np.float32)
+    def _nothing(self) -> Nothing:
         pixels = np.zeros((self._width, *self._image_shape), np.float32)
-        targets = self._targets(list(pixels), pixels)
-        return latents, pixels, jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
+        return Nothing(
+            latents=np.zeros((self._width, *self._latent_shape), np.float32),
+            pixels=pixels,
+            targets=stack(self._targets(list(pixels), pixels)),
+        )
 
     def _add_blocks(self) -> None:
         """Makes as many pools for each stage as there are to be blocks in flight."""
         for pools in self._stages:
             pools += [pools[0].another() for _ in range(self.blocks - len(pools))]
-
-    def _blocks_in_memory(self) -> int:
-        """How many blocks the devices hold at a time, by what the compiler says that each takes."""
-        limit = min((d.memory_stats() or {}).get("bytes_limit", 0) for d in self._devices)
-        if not limit:  # A CPU does not say.
-            return 1
-        latents, _, targets = self._nothing()
-        held, scratch = 0, 0  # A block waits in each stage, and one step is taken at a time.
-        for pool, *_ in self._stages:
-            carry = jax.eval_shape(pool.programs.init, latents, targets)
-            memory = pool.programs.one.lower(self._on_lanes, carry).compile().memory_analysis()
-            held += memory.argument_size_in_bytes
-            held += memory.output_size_in_bytes - memory.alias_size_in_bytes
-            scratch = max(scratch, memory.temp_size_in_bytes)
-        return max(1, min(_MOST_BLOCKS, int(_SHARE_OF_MEMORY * limit / (held + scratch))))
 
     def _ready(self, in_flight: Collection[Pool], *, last: bool) -> Pool | None:
         """The pool to advance next: of the deepest stage that can fill one.
@@ -403,12 +361,11 @@ class Engine:
             some = images[first : first + block]
             rows = _padded(len(some), block)
             latents = np.stack([image.latents[np.argmin(image.distances)] for image in some])
-            targets = [some[row].target for row in rows]
-            stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
+            targets = stack([some[row].target for row in rows])
             with self._statistics.timed("device"):
                 spread = np.asarray(
                     evenness(
-                        self._model, self._config.distance, self._weights, latents[rows], stacked
+                        self._model, self._config.distance, self._weights, latents[rows], targets
                     )
                 )
             for image, found in zip(some, spread, strict=False):

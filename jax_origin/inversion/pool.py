@@ -1,6 +1,7 @@
 """The pool of one stage: lanes in their places, and the images that wait for one."""
 
 import collections
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,6 +9,11 @@ import numpy as np
 
 from jax_origin.inversion.program import StagePrograms
 from jax_origin.inversion.settings import Descent
+
+
+def stack(targets: Sequence[Any]) -> Any:
+    """What lanes are compared with, as one."""
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
 
 
 class Image:
@@ -128,8 +134,7 @@ class Pool:
                     latents[slot] += self.stage.hop * direction
                     self._before[slot] = np.inf
         self._count[mask], self._cost[mask] = 0, 0.0
-        targets = jax.tree.map(lambda *arrays: np.stack(arrays), *in_slots)
-        new = self.programs.init(latents, targets)
+        new = self.programs.init(latents, stack(in_slots))
         self._carry = new if self._carry is None else self.programs.mix(mask, new, self._carry)
 
     def advance(self, weights: list[jax.Array]) -> None:

@@ -704,7 +704,8 @@ def test_as_many_blocks_as_memory_holds(generator):
 
     def blocks(memory):
         engine._devices = [Device(memory), Device(None if memory is None else 2 * memory)]
-        return engine._blocks_in_memory()
+        engine._blocks = None
+        return engine.blocks
 
     assert blocks(None) == blocks(one // 10) == blocks(one) == 1
     assert blocks(100 * one) == 4

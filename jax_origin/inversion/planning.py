@@ -1,0 +1,111 @@
+"""What the stages of a recipe take on the devices at hand, before anything is inverted."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_origin.distance import l2
+from jax_origin.inversion.pool import Pool
+from jax_origin.inversion.program import Model
+from jax_origin.inversion.result import StagePlan
+
+_SHARE_OF_MEMORY = 0.8  # that blocks may take; the rest is for weights, and what comes and goes
+_MOST_BLOCKS = 4  # A device runs one at a time: more hide nothing of the host's work.
+
+
+class Nothing(NamedTuple):
+    """Lanes of all devices that hold nothing: latents, pixels, and what is compared with them."""
+
+    latents: np.ndarray
+    pixels: np.ndarray
+    targets: Any
+
+
+def plan_stages(
+    model: Model,
+    distance: str,
+    pools: Sequence[Pool],
+    weights: list[jax.Array],
+    nothing: Nothing,
+    *,
+    repeats: int,
+) -> list[StagePlan]:
+    """Compiles each stage's step and times it on lanes that hold nothing.
+
+    Args:
+      model: The generator.
+      distance: What is tracked.
+      pools: One of each stage; they stay as they are.
+      weights: The generator's, where the lanes are.
+      nothing: As many lanes as a pool has.
+      repeats: Steps that are timed; the fastest one counts.
+
+    Returns:
+      What each stage takes.
+    """
+
+    def loss(latents: jax.Array) -> jax.Array:
+        return jnp.sum(l2(model.images(weights, latents), jnp.asarray(nothing.pixels)))
+
+    gradient = jax.jit(jax.value_and_grad(loss)).lower(nothing.latents).compile()
+    lanes, size = len(nothing.latents), math.prod(nothing.latents.shape[1:])
+    flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / lanes
+    plans = []
+    for pool in pools:
+        stage = pool.stage
+        carry = pool.programs.init(nothing.latents, nothing.targets)
+        compiled = pool.programs.one.lower(weights, carry).compile()
+        memory = compiled.memory_analysis()
+        fastest = math.inf
+        for _ in range(repeats):
+            began = time.perf_counter()
+            carry = jax.block_until_ready(compiled(weights, carry))
+            fastest = min(fastest, time.perf_counter() - began)
+        plans.append(
+            StagePlan(
+                solver=stage.solver,
+                lanes=lanes,
+                steps=stage.steps * stage.rounds,
+                evaluations=stage.evaluations(distance, size, pool.lanes),
+                flops=stage.make_solver(distance).evaluations(size) * flops,
+                bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
+                seconds_per_step=fastest / pool.programs.steps_of_one,
+                lanes_per_image=pool.lanes,
+            )
+        )
+    return plans
+
+
+def blocks_in_memory(
+    devices: Sequence[jax.Device],
+    pools: Sequence[Pool],
+    weights: list[jax.Array],
+    nothing: Nothing,
+) -> int:
+    """How many blocks the devices hold at a time, by what the compiler says that each takes.
+
+    Args:
+      devices: Each holds as many; the one with the least memory decides.
+      pools: One of each stage.
+      weights: The generator's, where the lanes are.
+      nothing: As many lanes as a pool has.
+
+    Returns:
+      1 to 4; 1 where a device does not say how much memory it has, as a CPU does not.
+    """
+    limit = min((device.memory_stats() or {}).get("bytes_limit", 0) for device in devices)
+    if not limit:
+        return 1
+    held, scratch = 0, 0  # A block waits in each stage, and one step is taken at a time.
+    for pool in pools:
+        carry = jax.eval_shape(pool.programs.init, nothing.latents, nothing.targets)
+        memory = pool.programs.one.lower(weights, carry).compile().memory_analysis()
+        held += memory.argument_size_in_bytes
+        held += memory.output_size_in_bytes - memory.alias_size_in_bytes
+        scratch = max(scratch, memory.temp_size_in_bytes)
+    return max(1, min(_MOST_BLOCKS, int(_SHARE_OF_MEMORY * limit / (held + scratch))))
