@@ -30,11 +30,12 @@ from jax_origin.images import (
 )
 from jax_origin.inversion import LearnedStart, learn_start
 from jax_origin.methods import Method, get_method
+from jax_origin.score import Typical
 from jax_origin.scoring import ROLES, Progress, belonging_images, score_images, score_stream
 
 # Tags that a key is folded with. Images and starting points never share one: a lane that started
 # at the latent which made its image would find it at once, and calibrate nothing.
-_IMAGES, _STARTS, ENCODER_TAG, _CURVES = 0, 1, 4, 5
+_IMAGES, _STARTS, ENCODER_TAG, _CURVES, _TYPICAL = 0, 1, 4, 5, 6
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
@@ -162,6 +163,10 @@ def calibrate(
             key=jax.random.fold_in(key, _CURVES),
             starts=starts,
         )
+
+    if method.score == "typicality":
+        key_of_others = jax.random.fold_in(key, _TYPICAL)
+        method = _with_typical(generator, method, num, key=key_of_others, starts=starts)
 
     def scores(images: Any, group: str) -> NDArray[np.float64]:
         found = score_images(
@@ -377,3 +382,26 @@ def _with_futility(
     levels = np.maximum(_FUTILITY_MARGIN * highest, method.inversion.floor)
     inversion = dataclasses.replace(method.inversion, futility=tuple(map(float, levels)))
     return dataclasses.replace(method, inversion=inversion)
+
+
+def _with_typical(
+    generator: GeneratorLike,
+    method: Method,
+    num: int,
+    *,
+    key: jax.Array,
+    starts: Mapping[str, LearnedStart],
+) -> Method:
+    """The method, with what is typical of own images, measured on others than are calibrated."""
+    image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
+    images = belonging_images(generator, num, key=image_key)
+    once = dataclasses.replace(method, score="loss", draws=1)
+    stream = score_stream(generator, images, once, key=start_key, starts=starts)
+    found = sorted(stream, key=lambda each: each[0])  # A sum depends on the order.
+    losses = [loss for _, loss, _ in found]
+    latents = np.stack([one.latent for _, _, one in found])
+    try:
+        typical = Typical.of(losses, latents)
+    except ValueError as error:
+        raise CalibrationError(f"under {generator_name(generator)!r}: {error}") from None
+    return dataclasses.replace(method, typical=typical)

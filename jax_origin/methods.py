@@ -8,7 +8,7 @@ from jax_origin.calibration import RULES
 from jax_origin.calibration.calibration import DECISIONS
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Descent, InversionConfig
-from jax_origin.score import SCORES
+from jax_origin.score import OF_LATENTS, SCORES, Typical
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Method:
       score: One of `jax_origin.score.SCORES`.
       draws: Inversions of an image, each with random numbers of its own; its score is the mean of
         theirs. For scores of the latent, where many latents lead to an image.
+      typical: What the score "typicality" compares with; `jax_origin.calibrate` measures it.
       rule: One of `jax_origin.calibration.RULES`: how a score becomes p.
       decision: "two_errors" (p and q, four cells) or "published" (p alone).
       alpha: Rate of false exclusion, by default.
@@ -37,6 +38,7 @@ class Method:
     inversion: InversionConfig
     score: str = "loss"
     draws: int = 1
+    typical: Typical | None = None
     rule: str = "conformal"
     decision: str = "two_errors"
     alpha: float = 0.01
@@ -47,6 +49,8 @@ class Method:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
+        if self.typical is not None:
+            object.__setattr__(self, "typical", Typical(*self.typical))
         for field, known in (("score", SCORES), ("rule", RULES), ("decision", DECISIONS)):
             if getattr(self, field) not in known:
                 raise ValueError(
@@ -54,10 +58,10 @@ class Method:
                 )
         if not isinstance(self.draws, int) or self.draws < 1:
             raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
-        if self.draws > 1 and self.score != "latent_prior":
+        if self.draws > 1 and self.score not in OF_LATENTS:
             raise ValueError(
-                f"draws={self.draws} is for the score 'latent_prior', not {self.score!r}: of losses"
-                " the lowest counts, and restarts find that"
+                f"draws={self.draws} is for scores of the latent, not {self.score!r}: of losses the"
+                " lowest counts, and restarts find that"
             )
 
     def evaluations(self, latent_shape: tuple[int, ...]) -> int:
@@ -159,8 +163,9 @@ METHODS = {
         floor=0.0,
     ),
     # For samplers of many steps, which reproduce every image: the steps are undone one by one, and
-    # the noise that is found is judged. One evaluation of the gradient measures the loss. Many
-    # latents lead to an image, and the mean of two draws tells foreign images better than one.
+    # the noise that is found is judged, and whether it leads back as nearly as own images' does.
+    # One evaluation of the gradient measures the loss. Many latents lead to an image, and the mean
+    # of two draws tells foreign images better than one.
     "origin-diffusion": Method(
         name="origin-diffusion",
         inversion=InversionConfig(
@@ -169,7 +174,7 @@ METHODS = {
             stages=(Descent(steps=1, objective="l2"),),
             lane_block=16,
         ),
-        score="latent_prior",
+        score="typicality",
         draws=2,
         floor=0.0,
         num_images=200,

@@ -2,14 +2,48 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 
+class Typical(NamedTuple):
+    """What a generator's own images come out as, one draw each, measured on some of them.
+
+    Attributes:
+      log_loss: Mean of the natural logarithms of their losses.
+      log_loss_deviation: Standard deviation of these.
+      prior_deviation: Standard deviation of their latents' `prior_deviance`.
+    """
+
+    log_loss: float
+    log_loss_deviation: float
+    prior_deviation: float
+
+    @classmethod
+    def of(cls, loss: ArrayLike, latent: ArrayLike) -> "Typical":
+        """Measures it.
+
+        Args:
+          loss: [N], mean squared errors of own images, 2 or more.
+          latent: The latents found, [N, *latent_shape].
+
+        Raises:
+          ValueError: If it cannot be measured on these.
+        """
+        logs, deviances = _log(loss), prior_deviance(latent)
+        if len(logs) < 2 or not (np.isfinite(logs).all() and np.isfinite(deviances).all()):
+            raise ValueError("what is typical needs 2 own images or more, all reproduced")
+        return cls(*map(float, (logs.mean(), logs.std(ddof=1), deviances.std(ddof=1))))
+
+
 def loss_score(
-    loss: ArrayLike, reference_loss: ArrayLike | None = None, latent: ArrayLike | None = None
+    loss: ArrayLike,
+    reference_loss: ArrayLike | None = None,
+    latent: ArrayLike | None = None,
+    typical: Typical | None = None,
 ) -> NDArray[np.float64]:
     """The inversion's loss as it is.
 
@@ -17,16 +51,20 @@ def loss_score(
       loss: [N], mean squared errors.
       reference_loss: Not used.
       latent: Not used.
+      typical: Not used.
 
     Returns:
       float64 [N].
     """
-    del reference_loss, latent
+    del reference_loss, latent, typical
     return np.asarray(loss, np.float64)
 
 
 def reference_ratio(
-    loss: ArrayLike, reference_loss: ArrayLike | None = None, latent: ArrayLike | None = None
+    loss: ArrayLike,
+    reference_loss: ArrayLike | None = None,
+    latent: ArrayLike | None = None,
+    typical: Typical | None = None,
 ) -> NDArray[np.float64]:
     """Loss under the inspected model over loss under a reference model (RONAN, equation 4).
 
@@ -36,6 +74,7 @@ def reference_ratio(
       loss: [N], mean squared errors under the inspected model.
       reference_loss: [N], the same images' under the reference model.
       latent: Not used.
+      typical: Not used.
 
     Returns:
       float64 [N]; NaN where one of the two losses is not finite.
@@ -43,7 +82,7 @@ def reference_ratio(
     Raises:
       ValueError: If there is no reference loss.
     """
-    del latent
+    del latent, typical
     if reference_loss is None:
         raise ValueError("the score 'reference_ratio' needs a reference model: reference=...")
     ours, theirs = np.asarray(loss, np.float64), np.asarray(reference_loss, np.float64)
@@ -54,7 +93,10 @@ def reference_ratio(
 
 
 def latent_prior(
-    loss: ArrayLike, reference_loss: ArrayLike | None = None, latent: ArrayLike | None = None
+    loss: ArrayLike,
+    reference_loss: ArrayLike | None = None,
+    latent: ArrayLike | None = None,
+    typical: Typical | None = None,
 ) -> NDArray[np.float64]:
     """Loss, and how far the latent is from being standard normal noise.
 
@@ -67,6 +109,7 @@ def latent_prior(
       loss: [N], mean squared errors.
       reference_loss: Not used.
       latent: The latents found, [N, *latent_shape]; of a generator whose prior is N(0, I).
+      typical: Not used.
 
     Returns:
       float64 [N].
@@ -74,11 +117,55 @@ def latent_prior(
     Raises:
       ValueError: If there is no latent.
     """
-    del reference_loss
-    if latent is None:
-        raise ValueError("the score 'latent_prior' needs the latents that were found")
-    latents = np.asarray(latent, np.float64)
+    del reference_loss, typical
+    latents = _latents(latent, "latent_prior")
     return np.asarray(loss, np.float64) + prior_deviance(latents) / latents[0].size
+
+
+def typicality(
+    loss: ArrayLike,
+    reference_loss: ArrayLike | None = None,
+    latent: ArrayLike | None = None,
+    typical: Typical | None = None,
+) -> NDArray[np.float64]:
+    """How far the latent is from the prior, and the loss from what is usual for own images.
+
+    Where every image is reproduced, how well still tells: what the generator did not make can be
+    reproduced less well than its own images, or better. The logarithm of the loss adds its
+    log-likelihood ratio to `prior_deviance`, ``z^2 / 2`` for z standard deviations from the mean,
+    times the standard deviation of own images' deviances: so much of the deviance is chance, and
+    neither part outweighs the other. Like that of `latent_prior`, the sum is taken over the
+    latent's size.
+
+    Args:
+      loss: [N], mean squared errors.
+      reference_loss: Not used.
+      latent: The latents found, [N, *latent_shape]; of a generator whose prior is N(0, I).
+      typical: Of the generator's own images.
+
+    Returns:
+      float64 [N].
+
+    Raises:
+      ValueError: If there is no latent, or nothing is known of own images.
+    """
+    del reference_loss
+    latents = _latents(latent, "typicality")
+    if typical is None:
+        raise ValueError("the score 'typicality' needs what is typical, which `calibrate` measures")
+    unusual = (_log(loss) - typical.log_loss) / typical.log_loss_deviation
+    deviance = prior_deviance(latents) + typical.prior_deviation * unusual**2 / 2
+    return deviance / latents[0].size
+
+
+def _latents(latent: ArrayLike | None, score: str) -> NDArray[np.float64]:
+    if latent is None:
+        raise ValueError(f"the score {score!r} needs the latents that were found")
+    return np.asarray(latent, np.float64)
+
+
+def _log(loss: ArrayLike) -> NDArray[np.float64]:
+    return np.log(np.maximum(np.asarray(loss, np.float64), np.finfo(np.float32).tiny))
 
 
 def prior_deviance(latents: ArrayLike) -> NDArray[np.float64]:
@@ -133,5 +220,9 @@ SCORES: dict[str, Callable[..., NDArray[np.float64]]] = {
     "loss": loss_score,
     "reference_ratio": reference_ratio,
     "latent_prior": latent_prior,
+    "typicality": typicality,
 }
-"""Every score by name: ``score(loss, reference_loss, latent)``."""
+"""Every score by name: ``score(loss, reference_loss, latent, typical)``."""
+
+OF_LATENTS = frozenset({"latent_prior", "typicality"})
+"""Scores that look at the latent, of which several draws are worth a mean."""

@@ -140,7 +140,10 @@ def score_stream(
             del waiting[index]
             draws = [found[i] for i in range(method.draws)]
             theirs = None if reference is None else lost(found[method.draws])[None]
-            scores = [score(lost(ours)[None], theirs, ours.latent[None])[0] for ours in draws]
+            scores = [
+                score(lost(ours)[None], theirs, ours.latent[None], method.typical)[0]
+                for ours in draws
+            ]
             if statistics is not None:  # An image counts once, however often it is inverted.
                 statistics.images -= len(engines) - 1
             steps = np.sum([ours.steps for ours in draws])

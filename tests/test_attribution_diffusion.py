@@ -7,9 +7,11 @@ import pytest
 from flax import nnx
 
 import jax_origin as jo
+import jax_origin.calibrating
 from jax_origin.generators import DDIM, Consistency
-from jax_origin.methods import get_method
-from jax_origin.scoring import belonging_images
+from jax_origin.methods import Method, get_method
+from jax_origin.score import SCORES
+from jax_origin.scoring import belonging_images, score_stream
 
 KEY = jax.random.key(0)
 
@@ -35,7 +37,7 @@ def sampler(request):
 
 def test_latents_tell_own_images_where_losses_do_not(sampler):
     method = get_method("origin", sampler)
-    assert method.score == "latent_prior"
+    assert method.score == {"ddim": "typicality", "consistency": "latent_prior"}[sampler.kind]
     inversion = dataclasses.replace(method.inversion, lane_block=32)
     method = dataclasses.replace(method, inversion=inversion)
     own = belonging_images(sampler, 30, key=jax.random.key(1))
@@ -56,3 +58,42 @@ def test_latents_tell_own_images_where_losses_do_not(sampler):
     assert sum(verdict.verdict == "belongs" for verdict in verdicts[:10]) >= 7
     # The score is the latent's, not the loss.
     assert min(verdict.score - verdict.loss for verdict in verdicts) > 1e-3
+
+
+@pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
+def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_path, monkeypatch):
+    method = dataclasses.replace(get_method("origin", sampler), draws=1)
+    seen = []
+    stream = score_stream
+    monkeypatch.setattr(
+        jax_origin.calibrating,
+        "score_stream",
+        lambda generator, images, *args, **settings: (
+            seen.append(images) or stream(generator, images, *args, **settings)
+        ),
+    )
+    calibration = jo.calibrate(sampler, method=method, num_belonging=6, key=KEY)
+    (others,) = seen
+    own = belonging_images(sampler, 6, key=jax.random.fold_in(KEY, 0))
+    assert len({image.tobytes() for image in (*own, *others)}) == 12
+    typical = Method.from_dict(calibration.method).typical
+    inverted = jo.invert(sampler, own, method.inversion, key=jax.random.fold_in(KEY, 1))
+    scores = SCORES["typicality"](inverted.loss, None, inverted.latent, typical)
+    np.testing.assert_allclose(calibration.belonging, scores, rtol=1e-3)
+    path = tmp_path / "calibration.json"
+    calibration.save(path)
+    assert Method.from_dict(jo.Calibration.load(path).method).typical == typical
+    # What a calibration holds is measured anew, never taken over.
+    again = jo.calibrate(
+        sampler,
+        method=dataclasses.replace(method, typical=(0.0, 1.0, 1.0)),
+        num_belonging=6,
+        key=KEY,
+    )
+    assert again.method["typical"] == calibration.method["typical"]
+
+
+@pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
+def test_one_image_says_nothing_of_what_is_typical(sampler):
+    with pytest.raises(jo.CalibrationError, match=r"'DDIM'.*needs 2 own images or more"):
+        jo.calibrate(sampler, num_belonging=1, key=KEY)

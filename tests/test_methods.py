@@ -90,7 +90,7 @@ def test_an_unknown_method_is_refused_with_the_known_ones():
         ({"score": "los"}, "score='los': choose from loss, reference_ratio"),
         ({"rule": "grubs"}, "rule='grubs': choose from conformal, grubbs"),
         ({"decision": "one"}, "decision='one': choose from two_errors, published"),
-        ({"draws": 2}, "draws=2 is for the score 'latent_prior', not 'loss'"),
+        ({"draws": 2}, "draws=2 is for scores of the latent, not 'loss'"),
         ({"draws": 0}, "draws must be a whole number of at least 1, not 0"),
         ({"draws": 1.5}, "draws must be a whole number of at least 1, not 1.5"),
     ],

@@ -1,7 +1,15 @@
 import numpy as np
 import pytest
 
-from jax_origin.score import SCORES, latent_prior, loss_score, prior_deviance, reference_ratio
+from jax_origin.score import (
+    SCORES,
+    Typical,
+    latent_prior,
+    loss_score,
+    prior_deviance,
+    reference_ratio,
+    typicality,
+)
 
 
 def test_the_loss_is_its_own_score():
@@ -36,7 +44,8 @@ def test_the_ratio_needs_a_reference():
 
 def test_every_score_takes_losses_and_latents():
     for score in SCORES.values():
-        assert score(np.ones(3), np.ones(3), np.ones((3, 8, 8, 3))).shape == (3,)
+        found = score(np.ones(3), np.ones(3), np.ones((3, 8, 8, 3)), Typical(-12.0, 0.5, 10.0))
+        assert found.shape == (3,)
 
 
 def draws(count=100, shape=(16, 16, 3), seed=0):
@@ -108,6 +117,38 @@ def test_a_typical_latent_does_not_excuse_an_image_that_is_not_reproduced():
     assert score[0] < 0.05 < score[1]
 
 
-def test_the_latents_score_needs_them():
+@pytest.mark.parametrize("score", [latent_prior, typicality])
+def test_a_score_of_latents_needs_them(score):
     with pytest.raises(ValueError, match="needs the latents"):
-        latent_prior([0.1])
+        score([0.1])
+
+
+def test_what_is_typical_is_measured():
+    latents = draws(50)
+    losses = np.random.default_rng(1).lognormal(-12, 0.5, size=50).astype(np.float32)
+    typical = Typical.of(losses, latents)
+    assert typical.log_loss == pytest.approx(np.log(losses).mean(), rel=1e-6)
+    assert typical.log_loss_deviation == pytest.approx(np.std(np.log(losses), ddof=1), rel=1e-6)
+    spread = np.std(prior_deviance(latents), ddof=1)
+    assert typical.prior_deviation == pytest.approx(spread, rel=1e-6)
+    for few, damaged in ((losses[:1], latents[:1]), ([1e-6, np.inf], draws(2))):
+        with pytest.raises(ValueError, match="needs 2 own images or more, all reproduced"):
+            Typical.of(few, damaged)
+
+
+def test_a_loss_is_unusual_on_either_side():
+    latents = np.repeat(draws(1), 5, axis=0)
+    typical = Typical(log_loss=-12.0, log_loss_deviation=0.5, prior_deviation=10.0)
+    losses = np.exp([-12.0, -11.0, -13.0, -10.0, 0.0])
+    score = typicality(losses, latent=latents, typical=typical)
+    own = prior_deviance(latents[:1])[0]
+    # Nothing; two deviations to either side; four; and as good as not reproduced.
+    expected = own + 10 * np.array([0, 2**2, 2**2, 4**2, 24**2]) / 2
+    np.testing.assert_allclose(score * latents[0].size, expected, rtol=1e-9)
+    assert np.isfinite(typicality([0.0], latent=latents[:1], typical=typical)).all()
+    assert np.isposinf(typicality([np.inf], latent=latents[:1], typical=typical)).all()
+
+
+def test_typicality_needs_what_is_typical():
+    with pytest.raises(ValueError, match="needs what is typical, which `calibrate` measures"):
+        typicality([0.1], latent=draws(1))

@@ -125,6 +125,7 @@ def _file_name(
         "starts": {role: start.digest for role, start in starts.items()},
         "score": method.score,
         "draws": method.draws,
+        "typical": method.typical,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "device": [jax.default_backend(), jax.devices()[0].device_kind],
