@@ -21,6 +21,8 @@ def get_config() -> ml_collections.ConfigDict:
     # settings of the generator, such as "('jpeg-90', 'webp-80', 'truncation_psi=0.7')"; None: the
     # method's own, "()": none.
     config.conditions = config_dict.placeholder(tuple)
+    # Beside foreign groups that are named, those that a zoo generator has without any.
+    config.standard_foreign = False
     config.futility = False  # give images up that fall more slowly than belonging ones do
     config.seed = 0  # images and starting points
     config.cache = "~/.cache/jax_origin"  # learned starts, compiled programs; "": none kept

@@ -3,7 +3,8 @@
 python scripts/calibrate.py --generator=DIR --foreign photos=DIR --foreign other=FILE.npz --out=FILE
 
 Without --foreign, a zoo generator is calibrated as the zoo ships it: against the zoo's other
-generators and photographs, where the method looks at foreign images at all.
+generators and photographs, where the method looks at foreign images at all; with
+--standard_foreign also beside --foreign.
 """
 
 import pathlib
@@ -42,6 +43,9 @@ _OVERRIDES = [
     flags.DEFINE_string("kind", None, "Which architecture a .safetensors file holds."),
     flags.DEFINE_string("method", None, "origin or ronan, or another of jax_origin.METHODS."),
     flags.DEFINE_string("reference", None, "Reference generator: score by the ratio of losses."),
+    flags.DEFINE_bool(
+        "standard_foreign", None, "Beside --foreign, the groups that a zoo generator has without."
+    ),
     flags.DEFINE_bool(
         "futility", None, "Give up images that fall more slowly than belonging ones."
     ),
@@ -99,10 +103,18 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
                 "what tells them apart may be the format. Give foreign images that were never "
                 "stored with loss, or judge JPEG files by this calibration alone"
             )
-    if not foreign and config.generator in zoo_names() and method.beta is not None:
+    in_zoo = config.generator in zoo_names()
+    if config.standard_foreign and not in_zoo:
+        raise CalibrationError(
+            f"--standard_foreign: {config.generator!r} is not of the zoo, whose generators are "
+            f"{', '.join(zoo_names())}; name its groups with --foreign"
+        )
+    if (config.standard_foreign or not foreign) and in_zoo and method.beta is not None:
         key_of_images = jax.random.fold_in(key, 2)
         standard = standard_foreign(config.generator, num_foreign, key=key_of_images)
-        groups = {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
+        if twice := sorted(groups.keys() & standard.keys()):
+            raise CalibrationError(f"--foreign={twice[0]}=...: a standard group is called so")
+        groups |= {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
     for entry in used_for:
         named, given, word = entry.rpartition("=")
         if not word or not groups or (given and named not in groups):
