@@ -61,6 +61,7 @@ def folder(tmp_path_factory) -> Path:
     rng = np.random.default_rng(0)
     for i in range(20):
         save_png(folder / f"photos/{i:02d}.png", rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    save_png(folder / "wide/00.png", rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
     own = belonging_images(load_generator(folder / "tiny"), 1, key=jax.random.key(77))[0]
     save_png(folder / "images/good.png", own)
     (folder / "images/bad.png").write_text("Dear reader, this is no picture.\n")
@@ -339,6 +340,14 @@ MISTAKES = {
     "wrong calibration method": (
         ["calibrate.py", GENERATOR, "--method=guess", "--out=refused"],
         "calibrate: unknown method 'guess'; choose from origin, origin-thorough, ronan",
+    ),
+    "standard groups of none of the zoo": (
+        ["calibrate.py", GENERATOR, "--standard_foreign", "--out=refused"],
+        "calibrate: --standard_foreign: 'tiny' is not of the zoo, whose generators are consist",
+    ),
+    "named as a standard group": (
+        ["calibrate.py", "--foreign=vae-cifar10=wide", "--standard_foreign", "--out=refused"],
+        "calibrate: --foreign=vae-cifar10=...: a standard group is called so",
     ),
     "unknown generator to calibrate": (
         ["calibrate.py", "--generator=stylegan9", "--out=refused"],
