@@ -349,15 +349,22 @@ def test_what_was_scored_before_changes_no_score(tmp_path):
 
 def test_images_are_judged_by_the_score_of_the_method(tmp_path):
     method = dataclasses.replace(RONAN, score="latent_prior")
-    plain, latent = (
+    usual = [
+        dataclasses.replace(RONAN, score="typicality", typical=(log_loss, 1.0, 10.0))
+        for log_loss in (0.0, -10.0)
+    ]
+    plain, latent, near, far = (
         comparison_scores(
             two_generators_compared(methods=(one,), num=3)[0], cache=tmp_path, seed=0
         )["noise"]
-        for one in (RONAN, method)
+        for one in (RONAN, method, *usual)
     )
     np.testing.assert_array_equal(plain.score, plain.loss)
     np.testing.assert_array_equal(latent.loss, plain.loss)
     assert (latent.score > plain.score).all()
+    # What is typical is part of what scores are kept by.
+    assert (far.score > near.score).all()
+    np.testing.assert_array_equal(far.loss, plain.loss)
 
 
 def test_scores_belong_to_a_learned_start(tmp_path, inverted):
