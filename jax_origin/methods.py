@@ -181,8 +181,7 @@ METHODS = {
     ),
     # For models of one or a few steps from noise of the image's size, which reproduce every image,
     # too: Gauss-Newton from a draw of the prior moves it as little as the image asks for, and the
-    # noise that it comes to is judged, as the mean of two draws. From nearer the prior's mean it
-    # finds no own image again.
+    # noise that it comes to is judged. From nearer the prior's mean it finds no own image again.
     "origin-consistency": Method(
         name="origin-consistency",
         inversion=InversionConfig(
@@ -193,7 +192,6 @@ METHODS = {
             lane_block=16,
         ),
         score="latent_prior",
-        draws=2,
         floor=0.0,
         num_images=200,
     ),
