@@ -36,6 +36,8 @@ class Typical(NamedTuple):
         logs, deviances = _log(loss), prior_deviance(latent)
         if len(logs) < 2 or not (np.isfinite(logs).all() and np.isfinite(deviances).all()):
             raise ValueError("what is typical needs 2 own images or more, all reproduced")
+        if not np.ptp(logs):
+            raise ValueError("all own images have one loss: what is typical has no spread")
         return cls(*map(float, (logs.mean(), logs.std(ddof=1), deviances.std(ddof=1))))
 
 

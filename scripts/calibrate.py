@@ -2,9 +2,9 @@
 
 python scripts/calibrate.py --generator=DIR --foreign photos=DIR --foreign other=FILE.npz --out=FILE
 
-Without --foreign, a zoo generator is calibrated as the zoo ships it: against the zoo's other
-generators and photographs, where the method looks at foreign images at all; with
---standard_foreign also beside --foreign.
+Without --foreign, a zoo generator is calibrated against the zoo's other generators and photographs,
+where the method looks at foreign images at all; with --standard_foreign also beside --foreign. So
+were the calibrations that the zoo ships, but for ddim-cifar10's: docs/diffusion.md has its command.
 """
 
 import pathlib

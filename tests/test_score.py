@@ -134,6 +134,8 @@ def test_what_is_typical_is_measured():
     for few, damaged in ((losses[:1], latents[:1]), ([1e-6, np.inf], draws(2))):
         with pytest.raises(ValueError, match="needs 2 own images or more, all reproduced"):
             Typical.of(few, damaged)
+    with pytest.raises(ValueError, match="all own images have one loss"):
+        Typical.of([1e-6, 1e-6], draws(2))
 
 
 def test_a_loss_is_unusual_on_either_side():
