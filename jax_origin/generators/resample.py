@@ -8,6 +8,8 @@ with gain 4, its phase. Other filters are not known here.
 import jax
 import jax.numpy as jnp
 
+from jax_origin.generators.blocks import pad_axis
+
 _TAPS = (0.25, 0.75, 0.75, 0.25)  # [1, 3, 3, 1] / 8, times 2 for the zeros between
 
 
@@ -24,11 +26,11 @@ def upsample(x: jax.Array) -> jax.Array:
       [N, 2H, 2W, C].
     """
     n, h, w, channels = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    padded = pad_axis(x, 1, 1, 1)
     even = 0.25 * padded[:, :-2] + 0.75 * x
     odd = 0.75 * x + 0.25 * padded[:, 2:]
     x = jnp.stack([even, odd], axis=2).reshape(n, 2 * h, w, channels)
-    padded = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    padded = pad_axis(x, 2, 1, 1)
     even = 0.25 * padded[:, :, :-2] + 0.75 * x
     odd = 0.75 * x + 0.25 * padded[:, :, 2:]
     return jnp.stack([even, odd], axis=3).reshape(n, 2 * h, 2 * w, channels)
@@ -37,13 +39,10 @@ def upsample(x: jax.Array) -> jax.Array:
 def upsampling_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 transposed convolution of stride 2, then the filter: twice the height and width.
 
-    The transposed convolution is a matrix product and a sum of shifted grids, for the reasons that
-    `transposed_conv_4x4` gives. One 3x3 convolution to four times as many channels, with the
-    filter folded into its kernel, computes the same in up to three times as long on CPU: it has
-    four times as many multiplications.
-
-    Input row j reaches row 2j + t of 2H + 1 rows with tap t; output row i filters rows i - 1 to
-    i + 2.
+    The transposed convolution is a matrix product a tap, and sums of shifted results, for the
+    reasons that `transposed_conv_4x4` gives. One 3x3 convolution to four times as many channels,
+    with the filter folded into its kernel, computes the same in up to three times as long on CPU:
+    it has four times as many multiplications.
 
     Args:
       x: [N, H, W, in].
@@ -54,26 +53,30 @@ def upsampling_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     n, h, w, channels = x.shape
     out = kernel.shape[-1]
-    taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 9 * out)
-    products = (x.reshape(-1, channels) @ taps).reshape(n, h, w, 3, 3, out)
-    rows = _interleave(products[:, :, :, 0], products[:, :, :, 1], products[:, :, :, 2], axis=1)
-    grid = _interleave(rows[:, :, :, 0], rows[:, :, :, 1], rows[:, :, :, 2], axis=2)
-    # Each side has a row that is not there, and one that the filter needs: 2H + 3 in all.
-    grid = jnp.pad(grid, ((0, 0), (1, 0), (1, 0), (0, 0)))
-    a, b, c, d = (tap * grid[:, i : i + 2 * h] for i, tap in enumerate(_TAPS))
-    grid = a + b + c + d
-    a, b, c, d = (tap * grid[:, :, i : i + 2 * w] for i, tap in enumerate(_TAPS))
-    return a + b + c + d
+
+    def tap(row: int, column: int) -> jax.Array:
+        return (x.reshape(-1, channels) @ kernel[row, column]).reshape(n, h, w, out)
+
+    columns = [_even_and_odd(*(tap(row, column) for row in range(3)), 1) for column in range(3)]
+    rows = [jnp.stack(_even_and_odd(*taps, 2), axis=3) for taps in zip(*columns, strict=True)]
+    return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, out)
 
 
-def _interleave(first: jax.Array, second: jax.Array, third: jax.Array, *, axis: int) -> jax.Array:
-    """Lays tap t of row j down at row 2j + t, of 2 size + 2; the last one stays zero."""
-    before = [(0, 0)] * first.ndim
-    before[axis] = (1, 0)
-    after = [(0, 0)] * first.ndim
-    after[axis] = (0, 1)
-    even = jnp.pad(first, after) + jnp.pad(third, before)
-    odd = jnp.pad(second, after)
-    shape = list(even.shape)
-    shape[axis] *= 2
-    return jnp.stack([even, odd], axis=axis + 1).reshape(shape)
+def _even_and_odd(
+    first: jax.Array, second: jax.Array, third: jax.Array, axis: int
+) -> tuple[jax.Array, jax.Array]:
+    """The even and the odd rows of the filtered sum of three taps' results, along an axis.
+
+    Tap t of input row j lands in row 2j + t of 2H + 1; row i of the output filters rows i - 1 to
+    i + 2 of these. Rows outside are zero.
+    """
+    size = first.shape[axis]
+    even = pad_axis(first, axis, 0, 1) + pad_axis(third, axis, 1, 0)
+    odd = pad_axis(second, axis, 1, 1)
+    even, even_after = (jax.lax.slice_in_dim(even, i, i + size, axis=axis) for i in (0, 1))
+    odd_before, odd_after = (jax.lax.slice_in_dim(odd, i, i + size, axis=axis) for i in (0, 2))
+    a, b, c, d = _TAPS
+    return (
+        a * odd_before + b * even + c * second + d * even_after,
+        a * even + b * second + c * even_after + d * odd_after,
+    )

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jax_origin.generators.convolution import convolve
 from jax_origin.generators.resample import upsample, upsampling_conv_3x3
 
 SLOPE, GAIN = 0.2, math.sqrt(2)  # of the leaky ReLU, and the factor after it
@@ -107,8 +108,8 @@ class StyledConv(nnx.Module):
         """[N, H, W, in] and [N, w_dim] -> [N, H, W, out], or twice the sides."""
         styles, kernel = self.affine(w), self.kernel[...]
         norms = (styles**2) @ jnp.sum(kernel**2, axis=(0, 1))
-        convolve: Callable[..., jax.Array] = upsampling_conv_3x3 if self.up else _conv_3x3
-        x = convolve(x * _each(styles), kernel) * _each(jax.lax.rsqrt(norms + 1e-8))
+        conv: Callable[..., jax.Array] = upsampling_conv_3x3 if self.up else _conv_3x3
+        x = conv(x * _each(styles), kernel) * _each(jax.lax.rsqrt(norms + 1e-8))
         if self.noise is not None and self.noise_strength is not None:
             x = x + (self.noise[...] * self.noise_strength[...])[None, :, :, None]
         return activate(x + self.bias[...][None, None, None], gain=gain, clamp=self.clamp)
@@ -268,9 +269,7 @@ class Mapping(nnx.Module):
 
 
 def _conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return convolve(x, kernel, 1, ((1, 1), (1, 1)))
 
 
 def _each(per_channel: jax.Array) -> jax.Array:
