@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,11 @@ from jax_origin.calibration import (
     DRIFT,
     Calibration,
     CalibrationError,
+    Decider,
     Decision,
     accepting_score,
     attribution_threshold,
     compared_with,
-    decide,
     parse_condition,
 )
 from jax_origin.distance import TO_STORED
@@ -188,8 +188,7 @@ def attribute_stream(
     """
     check_calibration(calibration, generator, reference=reference)
     method = Method.from_dict(calibration.method)
-    # A wrong alpha or beta is refused now, not when all images have been inverted.
-    decide([], calibration, alpha=alpha, beta=beta)
+    decided = decider_alike(calibration, alpha=alpha, beta=beta)
     starts = learned_starts(calibration)
     to_stored = method.inversion.distance in TO_STORED
     early = not full_scores and method.score == "loss" and method.inversion.distance in _RANKED
@@ -250,7 +249,7 @@ def attribute_stream(
                 error = "the generator gave no finite image for any latent that was tried"
                 yield Verdict(**common, error=error)
                 continue
-            decision = decide_alike(score, like, calibration, alpha=alpha, beta=beta)
+            decision = decided(score, like)
             if decision.verdict == "belongs" and score > highest(like.conditions):
                 reason = f"more than {max_false_attribution:g} of a foreign group may score as low"
                 decision = decision._replace(verdict="undecided", reason=reason)
@@ -314,23 +313,32 @@ def likeness(image: Any, calibration: Calibration) -> Likeness:
     return Likeness(conditions or None, unlike)
 
 
-def decide_alike(
-    score: float,
-    like: Likeness,
-    calibration: Calibration,
-    *,
-    alpha: float | None = None,
-    beta: float | None = None,
-) -> Decision:
-    """Decides on one image by the conditions that it is like; undecided where it is like none.
+def decider_alike(
+    calibration: Calibration, *, alpha: float | None = None, beta: float | None = None
+) -> Callable[[float, Likeness], Decision]:
+    """What decides on one image by the conditions that it is like; undecided where it is like none.
+
+    Args:
+      calibration: The calibration.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+
+    Returns:
+      The decision of a score and a `Likeness`.
 
     Raises:
       ValueError: As `jax_origin.calibration.decide`.
     """
-    (decision,) = decide([score], calibration, alpha=alpha, beta=beta, conditions=like.conditions)
-    if like.unlike is None:
-        return decision
-    return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
+    decider = functools.cache(functools.partial(Decider, calibration, alpha=alpha, beta=beta))
+    decider(conditions=None)  # A wrong alpha or beta is refused now, not at the first image.
+
+    def decided(score: float, like: Likeness) -> Decision:
+        (decision,) = decider(conditions=like.conditions)([score])
+        if like.unlike is None:
+            return decision
+        return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
+
+    return decided
 
 
 def check_calibration(

@@ -18,7 +18,7 @@ from jax_origin import (
     attribute,
     calibrate,
 )
-from jax_origin.attribution import decide_alike, likeness
+from jax_origin.attribution import decider_alike, likeness
 from jax_origin.audit import explanations
 from jax_origin.calibrating import num_scored
 from jax_origin.calibration import AS_MADE, Calibration
@@ -232,7 +232,7 @@ def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_sto
         under_storage, method={**under_storage.method, "decision": "published"}
     )
     assert likeness(jpeg, published) == (None, None)
-    found = decide_alike(1.0, likeness(jpeg, published), published, alpha=0.05)
+    found = decider_alike(published, alpha=0.05)(1.0, likeness(jpeg, published))
     assert found.verdict == "foreign"
 
 

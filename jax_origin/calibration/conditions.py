@@ -145,25 +145,49 @@ def q_over_groups(
     Raises:
       ValueError: no group, or scores that are not numbers.
     """
-    lows = {}
-    for key, group in foreign.items():
-        lows[key] = np.sort(np.maximum(as_scores(group, "foreign scores"), floor))
-        if not lows[key].size:
-            raise ValueError(f"foreign group {key!r} has no scores")
-    if not lows:
-        raise ValueError("there is nothing to compare with: give scores of at least one condition")
-    # q changes at foreign scores alone: it is found at these, and looked up for any number of
-    # scores. Those under all foreign scores come first.
-    steps = np.concatenate([[-np.inf], np.unique(np.concatenate(list(lows.values())))])
-    ranks = [(1.0 + np.searchsorted(s, steps, side="right"), s.size + 1.0) for s in lows.values()]
-    q, best = largest([np.asarray(rank / num, np.float64) for rank, num in ranks])
-    clamped = np.maximum(as_scores(scores, "scores"), floor)
-    place = np.searchsorted(steps, clamped, side="right") - 1
-    keys = list(lows)
-    which = np.empty(steps.size, object)
-    for i, index in enumerate(best):
-        which[i] = keys[index]
-    return Fit(q[place], which[place].tolist())
+    return LargestQ(foreign, floor=floor)(scores)
+
+
+class LargestQ:
+    """`q_over_groups` for scores that come one after the other: foreign ones are sorted once.
+
+    Args:
+      foreign: as `q_over_groups` takes them.
+      floor: all scores are clamped from below here.
+
+    Raises:
+      ValueError: no group, or scores that are not numbers.
+    """
+
+    def __init__(self, foreign: Mapping[Any, ArrayLike], *, floor: float = 0.0):
+        lows = {}
+        for key, group in foreign.items():
+            lows[key] = np.sort(np.maximum(as_scores(group, "foreign scores"), floor))
+            if not lows[key].size:
+                raise ValueError(f"foreign group {key!r} has no scores")
+        if not lows:
+            raise ValueError(
+                "there is nothing to compare with: give scores of at least one condition"
+            )
+        # q changes at foreign scores alone: it is found at these, and looked up for any number of
+        # scores. Those under all foreign scores come first.
+        self._steps = np.concatenate([[-np.inf], np.unique(np.concatenate(list(lows.values())))])
+        ranks = [
+            (1.0 + np.searchsorted(low, self._steps, side="right"), low.size + 1.0)
+            for low in lows.values()
+        ]
+        self._q, best = largest([np.asarray(rank / num, np.float64) for rank, num in ranks])
+        keys = list(lows)
+        self._which = np.empty(self._steps.size, object)
+        for i, index in enumerate(best):
+            self._which[i] = keys[index]
+        self._floor = floor
+
+    def __call__(self, scores: ArrayLike) -> Fit:
+        """The fit of scores [N]."""
+        clamped = np.maximum(as_scores(scores, "scores"), self._floor)
+        place = np.searchsorted(self._steps, clamped, side="right") - 1
+        return Fit(self._q[place], self._which[place].tolist())
 
 
 def largest(values: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

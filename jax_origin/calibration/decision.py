@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
-from jax_origin.calibration.conditions import compared_with, largest, q_over_groups
+from jax_origin.calibration.conditions import LargestQ, compared_with, largest
 from jax_origin.calibration.rule import (
     Rule,
     as_scores,
@@ -112,13 +112,7 @@ def decide(
       ValueError: a NaN or misshapen score; alpha or beta outside (0, 1); no beta where the
         decision needs one; a condition that the calibration does not have.
     """
-    p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
-    qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
-    rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
-    return [
-        Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
-        for p, q, code, condition in rows
-    ]
+    return Decider(calibration, alpha=alpha, beta=beta, conditions=conditions)(scores)
 
 
 def decide_arrays(
@@ -144,10 +138,7 @@ def decide_arrays(
     Raises:
       ValueError: as `decide` does.
     """
-    p, q, codes, outcomes, fitting = _decided(scores, calibration, alpha, beta, conditions)
-    verdicts = np.array([verdict for verdict, _ in outcomes])
-    reasons = np.array([reason for _, reason in outcomes], dtype=object)
-    return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
+    return Decider(calibration, alpha=alpha, beta=beta, conditions=conditions).arrays(scores)
 
 
 def accepting_score(
@@ -196,49 +187,108 @@ def accepting_score(
 _Outcome = tuple[Literal["belongs", "foreign", "undecided"], str | None]
 
 
-def _decided(
-    scores: ArrayLike,
-    calibration: Calibration,
-    alpha: float | None,
-    beta: float | None,
-    conditions: Iterable[str] | None,
-) -> tuple[
-    NDArray[np.float64],
-    NDArray[np.float64] | None,
-    NDArray[np.int_],
-    list[_Outcome],
-    NDArray[np.str_],
-]:
-    """Returns p, q, each image's outcome as an index into those that can occur, and conditions."""
-    alpha, beta = _rates(calibration, alpha, beta)
-    published = calibration.method["decision"] == "published"
-    floor = calibration.floor
-    clamped = np.maximum(as_scores(scores, "scores"), floor)
-    belonging, groups = compared_with(calibration, conditions)
-    foreign = {name: np.maximum(group.scores, floor) for name, group in groups.items()}
-    rules = _rules(calibration, belonging)
-    names = list(rules)
-    p, fitting = largest([rule.p_value(clamped) for rule in rules.values()])
-    # Of several that it fits, the one whose own images score lowest says most of it.
-    lowest_first = sorted(names, key=lambda name: float(np.median(belonging[name])))
-    for name in reversed(lowest_first):
-        fitting[clamped <= rules[name].threshold(alpha)] = names.index(name)
-    # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
-    accepting = max(rule.threshold(alpha) for rule in rules.values())
-    fits = clamped <= accepting
-    short_of_belonging = []
-    if accepting == math.inf:
-        confidence = calibration.rule_options.get("confidence")
-        fewest = min(scores.size for scores in belonging.values())
-        short_of_belonging = _short_of_belonging(alpha, fewest, confidence)
-    q = q_over_groups(clamped, foreign).p if foreign else None
-    if published or not foreign:
-        codes, outcomes = _on_p_alone(fits, short_of_belonging, known=bool(foreign))
-    else:
+class Decider:
+    """`decide` for scores that come one after the other: all but them is worked out once.
+
+    Args:
+      calibration: the scores of images known to belong, and of foreign ones.
+      alpha: rate of false exclusion, in (0, 1); None means the calibration's own.
+      beta: rate of false attribution, in (0, 1); None means the calibration's own.
+      conditions: those that the images may have met; None for all that the calibration has.
+
+    Raises:
+      ValueError: as `decide` does.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        *,
+        alpha: float | None = None,
+        beta: float | None = None,
+        conditions: Iterable[str] | None = None,
+    ):
+        alpha, beta = _rates(calibration, alpha, beta)
+        self._floor = calibration.floor
+        belonging, groups = compared_with(calibration, conditions)
+        foreign = {name: np.maximum(group.scores, self._floor) for name, group in groups.items()}
+        rules = _rules(calibration, belonging)
+        self._rules, self._names = list(rules.values()), np.array(list(rules))
+        # Of several that it fits, the one whose own images score lowest says most of it.
+        medians = [np.median(belonging[name]) for name in rules]
+        self._highest_first = np.argsort(medians, kind="stable")[::-1]
+        # The threshold, not p, decides: the two agree, but only the threshold is exact at equality.
+        self._thresholds = [rule.threshold(alpha) for rule in self._rules]
+        short_of_belonging = []
+        if max(self._thresholds) == math.inf:
+            confidence = calibration.rule_options.get("confidence")
+            fewest = min(scores.size for scores in belonging.values())
+            short_of_belonging = _short_of_belonging(alpha, fewest, confidence)
+        self._q = LargestQ(foreign) if foreign else None
+        self._on_both = bool(foreign) and calibration.method["decision"] != "published"
+        if not self._on_both:
+            self._outcomes = _outcomes_of_p(short_of_belonging, known=bool(foreign))
+            return
         if beta is None:
             raise ValueError("beta is not in the calibration's method: give beta")
-        codes, outcomes = _on_both(clamped, fits, foreign, beta, short_of_belonging)
-    return p, q, codes, outcomes, np.array(names)[fitting]
+        self._beta = beta
+        short = {name: group for name, group in foreign.items() if 1.0 / (group.size + 1) > beta}
+        enough = {name: group for name, group in foreign.items() if name not in short}
+        self._short_of_foreign, self._q_of_enough = bool(short), None
+        if enough:
+            self._q_of_enough = LargestQ(enough) if short else self._q
+        self._outcomes = _outcomes_of_both(short, beta, short_of_belonging)
+
+    def __call__(self, scores: ArrayLike) -> list[Decision]:
+        """A decision for each of scores [N], in order.
+
+        Raises:
+          ValueError: a NaN or misshapen score.
+        """
+        p, q, codes, outcomes, fitting = self._decided(scores)
+        qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
+        rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
+        return [
+            Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
+            for p, q, code, condition in rows
+        ]
+
+    def arrays(self, scores: ArrayLike) -> Decisions:
+        """The same as arrays.
+
+        Raises:
+          ValueError: a NaN or misshapen score.
+        """
+        p, q, codes, outcomes, fitting = self._decided(scores)
+        verdicts = np.array([verdict for verdict, _ in outcomes])
+        reasons = np.array([reason for _, reason in outcomes], dtype=object)
+        return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
+
+    def _decided(
+        self, scores: ArrayLike
+    ) -> tuple[
+        NDArray[np.float64],
+        NDArray[np.float64] | None,
+        NDArray[np.int_],
+        list[_Outcome],
+        NDArray[np.str_],
+    ]:
+        """Returns p, q, each score's outcome as an index into those that can be, and conditions."""
+        clamped = np.maximum(as_scores(scores, "scores"), self._floor)
+        p, fitting = largest([rule.p_value(clamped) for rule in self._rules])
+        for index in self._highest_first:
+            fitting[clamped <= self._thresholds[index]] = index
+        fits = clamped <= max(self._thresholds)
+        q = None if self._q is None else self._q(clamped).p
+        codes = fits.astype(np.int_)
+        if self._on_both:
+            fits_enough = np.zeros(clamped.shape, bool)
+            if self._q_of_enough is not None:
+                fits_enough = self._q_of_enough(clamped).p > self._beta
+            fits_foreign = fits_enough | self._short_of_foreign
+            cells = [fits & ~fits_foreign, ~fits & fits_foreign, ~fits, fits_enough]
+            codes = np.select(cells, [0, 1, 2, 3], default=4)
+        return p, q, codes, self._outcomes, self._names[fitting]
 
 
 def _rules(
@@ -264,31 +314,18 @@ def _rates(
     return alpha, beta
 
 
-def _on_p_alone(
-    fits: NDArray[np.bool_], short_of_belonging: list[str], *, known: bool
-) -> tuple[NDArray[np.int_], list[_Outcome]]:
-    """Returns each image's outcome as an index into the outcomes that p alone allows."""
+def _outcomes_of_p(short_of_belonging: list[str], *, known: bool) -> list[_Outcome]:
+    """What p alone allows: what does not fit, and what does."""
     reason = None if known else FALSE_ATTRIBUTION_UNKNOWN
-    outcomes: list[_Outcome] = [("foreign", reason), ("belongs", reason)]
     if short_of_belonging:  # Everything fits: "belongs" would say nothing.
-        outcomes[1] = ("undecided", _too_few(short_of_belonging))
-    return fits.astype(np.int_), outcomes
+        return [("foreign", reason), ("undecided", _too_few(short_of_belonging))]
+    return [("foreign", reason), ("belongs", reason)]
 
 
-def _on_both(
-    scores: NDArray[np.float64],
-    fits: NDArray[np.bool_],
-    foreign: dict[str, NDArray[np.float64]],
-    beta: float,
-    short_of_belonging: list[str],
-) -> tuple[NDArray[np.int_], list[_Outcome]]:
-    """Returns each image's outcome as an index into the outcomes of the four cells."""
-    short = {name: group for name, group in foreign.items() if 1.0 / (group.size + 1) > beta}
-    enough = {name: group for name, group in foreign.items() if name not in short}
-    fits_enough = np.zeros(scores.shape, bool)
-    if enough:
-        fits_enough = q_over_groups(scores, enough).p > beta
-    fits_foreign = fits_enough | bool(short)
+def _outcomes_of_both(
+    short: Mapping[str, NDArray[np.float64]], beta: float, short_of_belonging: list[str]
+) -> list[_Outcome]:
+    """The four cells, and the last one where groups that are too small make it."""
     short_of_foreign = [
         f"beta={beta:g} needs at least {scores_needed(beta)} images of foreign group {name!r}, "
         f"this calibration has {group.size}"
@@ -298,7 +335,7 @@ def _on_both(
     belongs: _Outcome = ("belongs", None)
     if short_of_belonging:  # Everything fits: that it does speaks for nothing.
         both = belongs = ("undecided", _too_few(short_of_belonging))
-    outcomes: list[_Outcome] = [
+    return [
         belongs,
         ("foreign", None),
         ("undecided", FITS_NEITHER),
@@ -306,10 +343,6 @@ def _on_both(
         # Under every group that is large enough: only the small ones hold the image back.
         ("undecided", _too_few(short_of_belonging + short_of_foreign)),
     ]
-    codes = np.select(
-        [fits & ~fits_foreign, ~fits & fits_foreign, ~fits, fits_enough], [0, 1, 2, 3], default=4
-    )
-    return codes, outcomes
 
 
 def _short_of_belonging(alpha: float, num: int, confidence: float | None) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.attribution import check_calibration, decide_alike, likeness
+from jax_origin.attribution import check_calibration, decider_alike, likeness
 from jax_origin.calibration import Calibration
 from jax_origin.evaluation.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.evaluation.sampling import Images, ProtocolError, starting_key
@@ -352,8 +352,9 @@ def _verdicts(
     comparison: Comparison, images: Images | list[Stored], scores: NDArray[np.float64]
 ) -> list[str]:
     calibration = comparison.calibration
+    decided = decider_alike(calibration)
     return [
-        decide_alike(score, likeness(image, calibration), calibration).verdict
+        decided(score, likeness(image, calibration)).verdict
         for image, score in zip(images, scores, strict=True)
     ]
 

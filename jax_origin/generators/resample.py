@@ -5,6 +5,8 @@ The arithmetic is that of ``upfirdn2d`` and ``conv2d_resample`` in NVlabs/styleg
 with gain 4, its phase. Other filters are not known here.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -57,19 +59,18 @@ def upsampling_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     def tap(row: int, column: int) -> jax.Array:
         return (x.reshape(-1, channels) @ kernel[row, column]).reshape(n, h, w, out)
 
-    columns = [_even_and_odd(*(tap(row, column) for row in range(3)), 1) for column in range(3)]
-    rows = [jnp.stack(_even_and_odd(*taps, 2), axis=3) for taps in zip(*columns, strict=True)]
+    columns = [_even_and_odd([tap(row, column) for row in range(3)], 1) for column in range(3)]
+    rows = [jnp.stack(_even_and_odd(taps, 2), axis=3) for taps in zip(*columns, strict=True)]
     return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, out)
 
 
-def _even_and_odd(
-    first: jax.Array, second: jax.Array, third: jax.Array, axis: int
-) -> tuple[jax.Array, jax.Array]:
+def _even_and_odd(taps: Sequence[jax.Array], axis: int) -> tuple[jax.Array, jax.Array]:
     """The even and the odd rows of the filtered sum of three taps' results, along an axis.
 
     Tap t of input row j lands in row 2j + t of 2H + 1; row i of the output filters rows i - 1 to
     i + 2 of these. Rows outside are zero.
     """
+    first, second, third = taps
     size = first.shape[axis]
     even = pad_axis(first, axis, 0, 1) + pad_axis(third, axis, 1, 0)
     odd = pad_axis(second, axis, 1, 1)

@@ -7,6 +7,7 @@ and resize a little differently.
 
 import dataclasses
 import difflib
+import functools
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -82,6 +83,7 @@ def stored_images(images: np.ndarray, name: str) -> list[Stored]:
     return [stored_image(data, decode_bytes(data, path=name)) for data in files]
 
 
+@functools.lru_cache(maxsize=256)
 def parse_edit(name: str) -> tuple[EditStep, ...]:
     """Takes the name of an edit apart.
 

@@ -228,7 +228,7 @@ def start_from_arrays(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     try:
         training = StartTraining(**config["training"])
         shapes = (tuple(config["image_shape"]), tuple(config["latent_shape"]))
-        start = nnx.eval_shape(lambda: _untrained(*shapes, training))
+        start: LearnedStart = nnx.merge(*_outline(*shapes, training), copy=True)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no learned start can be made of such a config: {error}") from None
     wanted = flat_weights(start)
@@ -253,6 +253,14 @@ def _kept_path(
     text = json.dumps(settings, sort_keys=True)
     name = hashlib.sha256(text.encode()).hexdigest()
     return pathlib.Path(cache).expanduser() / f"start-{name}.safetensors"
+
+
+@functools.lru_cache(maxsize=8)
+def _outline(
+    image_shape: tuple[int, ...], latent_shape: tuple[int, ...], training: StartTraining
+) -> tuple[Any, Any]:
+    """An encoder's graph, and its weights' shapes."""
+    return nnx.split(nnx.eval_shape(lambda: _untrained(image_shape, latent_shape, training)))
 
 
 def _untrained(
