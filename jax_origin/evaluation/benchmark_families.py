@@ -1,14 +1,17 @@
 """The engine's overhead on the families whose zoo members are too slow to time, or missing."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from jax_origin.evaluation.benchmark import Row
 from jax_origin.evaluation.benchmark_engine import engine_overhead
-from jax_origin.generators import KINDS
+from jax_origin.generators import KINDS, Generator
 
 _LANES = 4
 _UNET = {
@@ -41,8 +44,24 @@ def family_overheads(*, pairs: int) -> Iterator[Row]:
       Rows of 4 lanes.
     """
     for kind, config in _SMALL.items():
-        make: Any = KINDS[kind]
-        generator = make(image_size=32, **config, rngs=nnx.Rngs(jax.random.key(0)))
-        generator.eval()
+        generator = _with_random_weights(KINDS[kind], {"image_size": 32, **config})
         case = f"{kind}, 32 px, random weights"
         yield engine_overhead(case, generator, pairs=pairs, lanes=_LANES)
+
+
+def _with_random_weights(kind: Any, config: Mapping[str, Any]) -> Generator:
+    """A generator whose weights NumPy draws: JAX would compile a program for each shape."""
+    outline = nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0)))
+    graph, state = nnx.split(outline)
+    rng = np.random.default_rng(0)
+
+    def drawn(variable: Any) -> jax.Array:
+        if isinstance(variable, nnx.BatchStat):  # A mean, or a variance.
+            return jnp.ones(variable.shape, jnp.float32)
+        fan_in = math.prod(variable.shape[:-1])
+        return jnp.asarray(rng.normal(size=variable.shape) / math.sqrt(fan_in), jnp.float32)
+
+    flat = {path: leaf.replace(drawn(leaf)) for path, leaf in nnx.to_flat_state(state)}
+    generator: Generator = nnx.merge(graph, nnx.from_flat_state(flat))
+    generator.eval()
+    return generator

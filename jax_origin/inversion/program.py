@@ -152,7 +152,7 @@ def stage_programs(
 
     def init(latents: jax.Array, targets: Any) -> Carry:
         lanes = len(latents)
-        return Carry(
+        carry = Carry(
             targets=targets,
             latents=latents,
             state=solver.init(latents),
@@ -161,6 +161,8 @@ def stage_programs(
             cost=jnp.zeros(lanes),
             taken=jnp.zeros(lanes, jnp.int32),
         )
+        # With weak types among them, the first step would be another program than the second.
+        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), carry)
 
     def mix(mask: jax.Array, new: Carry, old: Carry) -> Carry:
         return jax.tree.map(lambda n, o: jnp.where(_spread(mask, n), n, o), new, old)

@@ -715,6 +715,17 @@ def test_as_many_blocks_as_memory_holds(generator):
         Engine(generator, QUICK, key=KEY, blocks=0)
 
 
+@pytest.mark.parametrize("driver", ["host", "scan"])
+@pytest.mark.parametrize("solver", ["adam", "lion", "lbfgs", "gauss_newton", "levenberg_marquardt"])
+def test_a_stage_compiles_one_program_for_all_its_steps(generator, solver, driver):
+    stage = Descent(steps=4, solver=solver, learning_rate=0.1)
+    config = dataclasses.replace(QUICK, stages=(stage,), driver=driver, chunk=2, lane_block=2)
+    engine = Engine(generator, config, key=KEY)
+    # Three images in one block after the other: a carry comes from `init`, a step and `mix`.
+    assert len(list(engine.run(own_images(generator, 3)))) == 3
+    assert engine._stages[0][0].programs.one._cache_size() == 1
+
+
 @pytest.mark.parametrize("restarts", [1, 2])
 def test_no_place_stays_empty_while_images_wait(generator, restarts):
     images = own_images(generator, 256)
