@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 import time
 
@@ -8,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jax_origin.calibration import (
+    DECISIONS,
     FALSE_ATTRIBUTION_UNKNOWN,
     FITS_BOTH,
     FITS_NEITHER,
     RULES,
+    Decider,
     Decision,
     accepting_score,
     decide,
@@ -238,12 +241,16 @@ def test_the_published_decision_is_grubbs_alone_and_q_plays_no_part():
     assert known[1].p > 0.05 > known[2].p
 
 
-def test_one_decision_for_each_score_in_order():
-    calibration = calibrated(BELONGING, {"photos": PHOTOS})
+@pytest.mark.parametrize("groups", [{"photos": PHOTOS}, {"photos": PHOTOS, "few": PHOTOS[:9]}])
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_one_decision_for_each_score_in_order(decision, groups):
+    calibration = calibrated(BELONGING, groups, decision=decision)
     scores = np.random.default_rng(3).permutation(np.linspace(0, 2, 50)).astype(np.float32)
     each = [decide([score], calibration)[0] for score in scores]
     assert decide(scores, calibration) == each
-    assert decide([], calibration) == []
+    decider = Decider(calibration)  # It keeps nothing of the scores that it has decided.
+    assert [*itertools.chain.from_iterable(decider([score]) for score in scores)] == each
+    assert decide([], calibration) == decider([]) == []
     assert all(type(d.p) is float and type(d.q) is float for d in each)
 
 
