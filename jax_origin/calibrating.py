@@ -162,11 +162,13 @@ def calibrate(
             edits,
             key=jax.random.fold_in(key, _CURVES),
             starts=starts,
+            progress=progress,
         )
-
     if method.score == "typicality":
         key_of_others = jax.random.fold_in(key, _TYPICAL)
-        method = _with_typical(generator, method, num, key=key_of_others, starts=starts)
+        method = _with_typical(
+            generator, method, num, key=key_of_others, starts=starts, progress=progress
+        )
 
     def scores(images: Any, group: str) -> NDArray[np.float64]:
         found = score_images(
@@ -234,17 +236,38 @@ def calibrate(
     )
 
 
-def num_scored(num_belonging: int, num_foreign: int, conditions: Iterable[str]) -> int:
-    """How many images `calibrate` scores.
+def evaluations_to_calibrate(
+    method: Method,
+    models: Sequence[GeneratorLike],
+    *,
+    num_belonging: int,
+    num_foreign: int,
+    conditions: Iterable[str],
+    futility: bool = False,
+) -> int:
+    """Gradient evaluations that `calibrate` takes at the most: what it tells of its progress.
 
     Args:
-      num_belonging: Images of the generator's own.
+      method: The method.
+      models: The generator; and the reference, where there is one.
+      num_belonging: Images of the generator's own that are calibrated with.
       num_foreign: Foreign images, all groups together.
-      conditions: As it takes them.
+      conditions: As `calibrate` takes them.
+      futility: As `calibrate` takes it.
     """
     names = _all_conditions(conditions)
     edits = [name for name in names if not parse_condition(name).settings]
-    return num_belonging * (1 + len(names)) + num_foreign * (1 + len(edits))
+    scored = num_belonging * (1 + len(names)) + num_foreign * (1 + len(edits))
+    of_models = [method.inversion.evaluations(tuple(model.latent_shape)) for model in models]
+    if len(models) > 1:
+        return scored * sum(of_models)
+    (once,) = of_models
+    total = scored * method.draws * once
+    if futility:
+        total += num_belonging * (1 + len(edits)) * method.draws * once
+    if method.score == "typicality":
+        total += num_belonging * once
+    return total
 
 
 def _all_conditions(conditions: Iterable[str]) -> list[str]:
@@ -367,6 +390,7 @@ def _with_futility(
     *,
     key: jax.Array,
     starts: Mapping[str, LearnedStart],
+    progress: Progress | None,
 ) -> Method:
     """The method, with the levels above which no belonging image was while its loss fell.
 
@@ -377,7 +401,10 @@ def _with_futility(
     highest = np.zeros(method.inversion.checks)
     for edit in ("", *edits):
         shown = _edited(images, edit)
-        for _, _, found in score_stream(generator, shown, method, key=start_key, starts=starts):
+        stream = score_stream(
+            generator, shown, method, key=start_key, starts=starts, progress=progress
+        )
+        for _, _, found in stream:
             highest = np.maximum(highest, found.curve)
     levels = np.maximum(_FUTILITY_MARGIN * highest, method.inversion.floor)
     inversion = dataclasses.replace(method.inversion, futility=tuple(map(float, levels)))
@@ -391,12 +418,13 @@ def _with_typical(
     *,
     key: jax.Array,
     starts: Mapping[str, LearnedStart],
+    progress: Progress | None,
 ) -> Method:
     """The method, with what is typical of own images, measured on others than are calibrated."""
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     images = belonging_images(generator, num, key=image_key)
     once = dataclasses.replace(method, score="loss", draws=1)
-    stream = score_stream(generator, images, once, key=start_key, starts=starts)
+    stream = score_stream(generator, images, once, key=start_key, starts=starts, progress=progress)
     found = sorted(stream, key=lambda each: each[0])  # A sum depends on the order.
     losses = [loss for _, loss, _ in found]
     latents = np.stack([one.latent for _, _, one in found])

@@ -15,7 +15,12 @@ import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.calibrating import ENCODER_TAG, ForeignImages, calibrate, num_scored
+from jax_origin.calibrating import (
+    ENCODER_TAG,
+    ForeignImages,
+    calibrate,
+    evaluations_to_calibrate,
+)
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, overridden
@@ -130,9 +135,14 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
     conditions = method.conditions if config.conditions is None else tuple(config.conditions)
-    foreign_images = sum(len(group.images) for group in groups.values())
-    num_images = num_scored(num_own, foreign_images, conditions)
-    models = 1 if reference is None else 2
+    evaluations = evaluations_to_calibrate(
+        method,
+        [generator] if reference is None else [generator, reference],
+        num_belonging=num_own,
+        num_foreign=sum(len(group.images) for group in groups.values()),
+        conditions=conditions,
+        futility=config.futility,
+    )
     learned = None
     if method.inversion.start == "learned":
         training = StartTraining()
@@ -144,8 +154,7 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
                 cache=config.cache or None,
                 progress=bar.update,
             )
-    evaluations = method.evaluations(generator.latent_shape)
-    with tqdm.tqdm(total=num_images * evaluations * models, unit="evaluation") as bar:
+    with tqdm.tqdm(total=evaluations, unit="evaluation") as bar:
         calibration = calibrate(
             generator,
             method=method,

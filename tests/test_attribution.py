@@ -19,7 +19,7 @@ from jax_origin import (
     learn_start,
 )
 from jax_origin.attribution import attribute, attribute_stream, check_calibration
-from jax_origin.calibrating import ForeignImages, calibrate
+from jax_origin.calibrating import ForeignImages, calibrate, evaluations_to_calibrate
 from jax_origin.calibration import accepting_score, attribution_threshold, decide
 from jax_origin.generators import fingerprint
 from jax_origin.scoring import belonging_images, learned_starts, score_images, score_stream
@@ -689,8 +689,22 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
     # With no margin at all, each level is the largest distance of those others at a check.
     monkeypatch.setattr(jax_origin.calibrating, "_FUTILITY_MARGIN", 1.0)
+    told: list[int] = []
     strict = calibrate(
-        generator, method=method, num_belonging=40, futility=True, key=jax.random.key(0)
+        generator,
+        method=method,
+        num_belonging=40,
+        futility=True,
+        key=jax.random.key(0),
+        progress=told.append,
+    )
+    assert sum(told) == evaluations_to_calibrate(
+        method,
+        [generator],
+        num_belonging=40,
+        num_foreign=0,
+        conditions=method.conditions,
+        futility=True,
     )
     plain = calibrate(generator, method=method, num_belonging=40, key=jax.random.key(0))
     assert (strict.belonging >= plain.belonging).all()

@@ -8,6 +8,7 @@ from flax import nnx
 
 import jax_origin as jo
 import jax_origin.calibrating
+from jax_origin.calibrating import evaluations_to_calibrate
 from jax_origin.generators import DDIM, Consistency
 from jax_origin.methods import Method, get_method
 from jax_origin.score import SCORES
@@ -84,11 +85,11 @@ def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_pat
     calibration.save(path)
     assert Method.from_dict(jo.Calibration.load(path).method).typical == typical
     # What a calibration holds is measured anew, never taken over.
-    again = jo.calibrate(
-        sampler,
-        method=dataclasses.replace(method, typical=(0.0, 1.0, 1.0)),
-        num_belonging=6,
-        key=KEY,
+    method = dataclasses.replace(method, typical=(0.0, 1.0, 1.0), draws=2)
+    told: list[int] = []
+    again = jo.calibrate(sampler, method=method, num_belonging=6, key=KEY, progress=told.append)
+    assert sum(told) == evaluations_to_calibrate(
+        *(method, [sampler]), num_belonging=6, num_foreign=0, conditions=method.conditions
     )
     assert again.method["typical"] == calibration.method["typical"]
 

@@ -20,7 +20,7 @@ from jax_origin import (
 )
 from jax_origin.attribution import decider_alike, likeness
 from jax_origin.audit import explanations
-from jax_origin.calibrating import num_scored
+from jax_origin.calibrating import evaluations_to_calibrate
 from jax_origin.calibration import AS_MADE, Calibration
 from jax_origin.generators import StyleGAN2, with_settings
 from jax_origin.images import decode_bytes, decode_stored, stored_image, stored_images
@@ -95,8 +95,9 @@ def test_images_made_under_other_settings_are_a_condition(noise):
         key=KEY,
         progress=told.append,
     )
-    each = STORED.inversion.evaluations(generator.latent_shape)
-    assert sum(told) == num_scored(40, 40, conditions) * each
+    assert sum(told) == evaluations_to_calibrate(
+        STORED, [generator], num_belonging=40, num_foreign=40, conditions=conditions
+    )
     assert list(both.conditions) == ["jpeg-50", f"{truncated}+jpeg-50", truncated]
     assert list(both.foreign) == ["noise", "noise after jpeg-50"]
     assert both.belonging.tolist() == alone.belonging.tolist()

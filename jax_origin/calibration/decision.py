@@ -245,13 +245,10 @@ class Decider:
         Raises:
           ValueError: a NaN or misshapen score.
         """
-        p, q, codes, outcomes, fitting = self._decided(scores)
+        p, q, codes, fitting = self._decided(scores)
         qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
         rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
-        return [
-            Decision(p, q, outcomes[code][0], outcomes[code][1], condition)
-            for p, q, code, condition in rows
-        ]
+        return [Decision(p, q, *self._outcomes[code], condition) for p, q, code, condition in rows]
 
     def arrays(self, scores: ArrayLike) -> Decisions:
         """The same as arrays.
@@ -259,9 +256,9 @@ class Decider:
         Raises:
           ValueError: a NaN or misshapen score.
         """
-        p, q, codes, outcomes, fitting = self._decided(scores)
-        verdicts = np.array([verdict for verdict, _ in outcomes])
-        reasons = np.array([reason for _, reason in outcomes], dtype=object)
+        p, q, codes, fitting = self._decided(scores)
+        verdicts = np.array([verdict for verdict, _ in self._outcomes])
+        reasons = np.array([reason for _, reason in self._outcomes], dtype=object)
         return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
 
     def _decided(
@@ -270,7 +267,6 @@ class Decider:
         NDArray[np.float64],
         NDArray[np.float64] | None,
         NDArray[np.int_],
-        list[_Outcome],
         NDArray[np.str_],
     ]:
         """Returns p, q, each score's outcome as an index into those that can be, and conditions."""
@@ -288,7 +284,7 @@ class Decider:
             fits_foreign = fits_enough | self._short_of_foreign
             cells = [fits & ~fits_foreign, ~fits & fits_foreign, ~fits, fits_enough]
             codes = np.select(cells, [0, 1, 2, 3], default=4)
-        return p, q, codes, self._outcomes, self._names[fitting]
+        return p, q, codes, self._names[fitting]
 
 
 def _rules(

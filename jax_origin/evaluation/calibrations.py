@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 
-from jax_origin.calibrating import ForeignImages, calibrate, num_scored
+from jax_origin.calibrating import ForeignImages, calibrate, evaluations_to_calibrate
 from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import GeneratorLike, fingerprint
@@ -87,11 +87,14 @@ class MissingCalibration:
     @property
     def evaluations(self) -> int:
         """Gradient evaluations that it takes at the most."""
-        foreign = sum(len(group.images) for group in self.foreign.values())
-        images = num_scored(self.num, foreign, self.method.conditions)
         models = [self.generators[self.inspected], self.reference]
-        each = [self.method.evaluations(m.latent_shape) for m in models if m is not None]
-        return images * sum(each)
+        return evaluations_to_calibrate(
+            self.method,
+            [model for model in models if model is not None],
+            num_belonging=self.num,
+            num_foreign=sum(len(group.images) for group in self.foreign.values()),
+            conditions=self.method.conditions,
+        )
 
     def make(
         self, folder: str | os.PathLike[str], *, progress: Callable[[int], None] | None = None
