@@ -5,9 +5,10 @@ from jax_origin.attribution import (
     attribute,
     attribute_stream,
 )
-from jax_origin.calibrating import ForeignImages, calibrate
+from jax_origin.calibrating import calibrate
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.foreign_images import ForeignImages
 from jax_origin.generators import FunctionGenerator, Generator
 from jax_origin.images import ImageError
 from jax_origin.inversion import (

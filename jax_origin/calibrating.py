@@ -2,29 +2,26 @@
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
-    ForeignGroup,
     edited_group,
     parse_condition,
 )
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.foreign_images import fitted_group
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, with_settings
 from jax_origin.images import (
     Stored,
-    as_float,
     as_uint8,
     find_resizings,
-    short_digest,
     stored_images,
     stored_pixels,
 )
@@ -40,34 +37,6 @@ _IMAGES, _STARTS, ENCODER_TAG, _CURVES, _TYPICAL = 0, 1, 4, 5, 6
 _FUTILITY_MARGIN = 2.0
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
-
-
-class ForeignImages(NamedTuple):
-    """Foreign images, and what is known of them.
-
-    Attributes:
-      images: uint8 or float [M, H, W, C].
-      independent: Number of independent sources, where only that is known: crops of one photograph
-        are one. All images without it.
-      sources: Which source each image comes from, M names or numbers, where that is known: limits
-        on false attribution then count exactly, and ratios can be cross-fitted.
-      used_for: The choice that these images took part in, such as "recipe" or "threshold", or
-        several: no limit is given on images that a choice has looked at.
-    """
-
-    images: Any
-    independent: int | None = None
-    sources: Sequence[Hashable] | None = None
-    used_for: str | Sequence[str] = ()
-
-
-class _Group(NamedTuple):
-    """A foreign group that is to be scored: [M, H, W, C], and what `ForeignGroup` takes."""
-
-    images: NDArray[np.float32]
-    independent: int
-    sources: NDArray[np.int64] | None
-    used_for: tuple[str, ...]
 
 
 def calibrate(
@@ -140,12 +109,11 @@ def calibrate(
         method = dataclasses.replace(
             method, score="reference_ratio", draws=1, floor=0.0, inversion=inversion
         )
-    if conditions is None:
-        conditions = method.conditions if generator.image_shape[2] == 3 else ()
+    conditions = _conditions(method, generator, conditions)
     # A wrong name is refused now, not when the images have been scored.
     makers = _makers(generator, conditions)
     edits = [name for name in makers if not parse_condition(name).settings]
-    groups = {name: _group(given, generator, name) for name, given in (foreign or {}).items()}
+    groups = {name: fitted_group(given, generator, name) for name, given in (foreign or {}).items()}
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     belonging = belonging_images(generator, num, key=image_key)
     learners = [generator] if reference is None else [generator, reference]
@@ -196,12 +164,12 @@ def calibrate(
     foreign_groups = {}
     for name, group in groups.items():
         pixels = as_uint8(group.images)
-        foreign_groups[name] = _scored(group, scores(group.images, name), pixels)
+        foreign_groups[name] = group.scored(scores(group.images, name), pixels)
         for edit in edits:
             edited = _edited(pixels, edit)
             found = scores(edited, edited_group(name, edit))
             shown = (image.pixels for image in edited)
-            foreign_groups[edited_group(name, edit)] = _scored(group, found, shown)
+            foreign_groups[edited_group(name, edit)] = group.scored(found, shown)
     after = "then the draw, but for the first, then " if method.draws > 1 else "then "
     return Calibration(
         generator={
@@ -242,7 +210,7 @@ def evaluations_to_calibrate(
     *,
     num_belonging: int,
     num_foreign: int,
-    conditions: Iterable[str],
+    conditions: Sequence[str] | None = None,
     futility: bool = False,
 ) -> int:
     """Gradient evaluations that `calibrate` takes at the most: what it tells of its progress.
@@ -255,7 +223,7 @@ def evaluations_to_calibrate(
       conditions: As `calibrate` takes them.
       futility: As `calibrate` takes it.
     """
-    names = _all_conditions(conditions)
+    names = _all_conditions(_conditions(method, models[0], conditions))
     edits = [name for name in names if not parse_condition(name).settings]
     scored = num_belonging * (1 + len(names)) + num_foreign * (1 + len(edits))
     of_models = [method.inversion.evaluations(tuple(model.latent_shape)) for model in models]
@@ -264,10 +232,19 @@ def evaluations_to_calibrate(
     (once,) = of_models
     total = scored * method.draws * once
     if futility:
-        total += num_belonging * (1 + len(edits)) * method.draws * once
+        total += num_belonging * (1 + len(edits)) * once
     if method.score == "typicality":
         total += num_belonging * once
     return total
+
+
+def _conditions(
+    method: Method, generator: GeneratorLike, given: Sequence[str] | None
+) -> Sequence[str]:
+    """Those that are given, or the method's; edits are of RGB images."""
+    if given is not None:
+        return given
+    return method.conditions if generator.image_shape[2] == 3 else ()
 
 
 def _all_conditions(conditions: Iterable[str]) -> list[str]:
@@ -318,70 +295,6 @@ def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored]:
         raise CalibrationError(f"condition: {error}") from None
 
 
-def _group(given: Any, generator: GeneratorLike, name: str) -> _Group:
-    """A foreign group's images as floats of the generator's shape, and their sources."""
-    known = given if isinstance(given, ForeignImages) else ForeignImages(given)
-    images = _fitting(known.images, generator, name)
-    same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
-    num, independent = len(images), known.independent
-    used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)
-    if known.sources is None and independent is not None:
-        if not 1 <= independent <= num:
-            raise CalibrationError(
-                f"foreign group {name!r}: independent must be a whole number from 1 to {num}, the "
-                f"number of images; got {independent!r}"
-            )
-        return _Group(images, min(independent, int(same.max()) + 1), None, used_for)
-    sources = np.arange(num) if known.sources is None else _numbered(known.sources)
-    if sources.shape != same.shape or independent is not None:
-        raise CalibrationError(
-            f"foreign group {name!r}: sources must name one for each of the {num} images, and "
-            "independent, their number, be left out"
-        )
-    # Sources and different images are the nodes, the images at hand the edges between them.
-    edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
-    joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
-    independent = int(joined.max()) + 1
-    return _Group(images, independent, None if independent == num else joined, used_for)
-
-
-def _scored(
-    group: _Group, scores: NDArray[np.float64], shown: Iterable[NDArray[np.uint8]]
-) -> ForeignGroup:
-    """The group with scores of its images, edited or not; `shown` are their pixels."""
-    return ForeignGroup(
-        scores,
-        group.independent,
-        sources=group.sources,
-        used_for=group.used_for,
-        digests=tuple(map(short_digest, shown)),
-    )
-
-
-def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:
-    """Each name's number, from 0 in the order in which they first occur."""
-    names = list(names)
-    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
-    return np.array([numbers[name] for name in names], np.int64)
-
-
-def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:
-    """A foreign group's images as floats, of the generator's shape."""
-    try:
-        pixels = as_float(images)
-    except ValueError as error:
-        raise ValueError(f"foreign group {group!r}: {error}") from None
-    shape = tuple(generator.image_shape)
-    if len(pixels) == 0:
-        raise CalibrationError(f"foreign group {group!r} holds no images: need at least one")
-    if pixels.shape[1:] != shape:
-        raise ValueError(
-            f"foreign group {group!r}: images are {pixels.shape[1:]} (H, W, C), the generator "
-            f"makes {shape}"
-        )
-    return pixels
-
-
 def _with_futility(
     generator: GeneratorLike,
     method: Method,
@@ -399,10 +312,11 @@ def _with_futility(
     image_key, start_key = (jax.random.fold_in(key, tag) for tag in (_IMAGES, _STARTS))
     images = belonging_images(generator, num, key=image_key)
     highest = np.zeros(method.inversion.checks)
+    once = dataclasses.replace(method, score="loss", draws=1)
     for edit in ("", *edits):
         shown = _edited(images, edit)
         stream = score_stream(
-            generator, shown, method, key=start_key, starts=starts, progress=progress
+            generator, shown, once, key=start_key, starts=starts, progress=progress
         )
         for _, _, found in stream:
             highest = np.maximum(highest, found.curve)

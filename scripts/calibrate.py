@@ -17,13 +17,13 @@ from ml_collections import ConfigDict, config_flags
 
 from jax_origin.calibrating import (
     ENCODER_TAG,
-    ForeignImages,
     calibrate,
     evaluations_to_calibrate,
 )
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, overridden
+from jax_origin.foreign_images import ForeignImages
 from jax_origin.images import ImageError, jpeg_share, load_images
 from jax_origin.inversion import StartTraining, learn_start
 from jax_origin.methods import get_method
@@ -134,13 +134,12 @@ def run(config: ConfigDict, foreign: list[str], used_for: list[str]) -> None:
         pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CalibrationError(f"{out}: cannot be written ({error.strerror})") from None
-    conditions = method.conditions if config.conditions is None else tuple(config.conditions)
     evaluations = evaluations_to_calibrate(
         method,
         [generator] if reference is None else [generator, reference],
         num_belonging=num_own,
         num_foreign=sum(len(group.images) for group in groups.values()),
-        conditions=conditions,
+        conditions=config.conditions,
         futility=config.futility,
     )
     learned = None

@@ -76,7 +76,8 @@ def noise():
 @pytest.fixture(scope="session")
 def calibration(generator, make_generator, method, noise):
     """The tiny generator's calibration, with two foreign groups."""
-    from jax_origin.calibrating import ForeignImages, calibrate
+    from jax_origin.calibrating import calibrate
+    from jax_origin.foreign_images import ForeignImages
     from jax_origin.scoring import belonging_images
 
     other = belonging_images(make_generator(1), 99, key=jax.random.key(5))

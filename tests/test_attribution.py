@@ -19,9 +19,11 @@ from jax_origin import (
     learn_start,
 )
 from jax_origin.attribution import attribute, attribute_stream, check_calibration
-from jax_origin.calibrating import ForeignImages, calibrate, evaluations_to_calibrate
+from jax_origin.calibrating import calibrate, evaluations_to_calibrate
 from jax_origin.calibration import accepting_score, attribution_threshold, decide
+from jax_origin.foreign_images import ForeignImages
 from jax_origin.generators import fingerprint
+from jax_origin.methods import get_method
 from jax_origin.scoring import belonging_images, learned_starts, score_images, score_stream
 
 KEY = jax.random.key(7)
@@ -351,6 +353,49 @@ def test_progress_adds_up_over_all_groups_and_both_models(generator, make_genera
         progress=told.append,
     )
     assert sum(told) == 2 * (3 + 2) * method.inversion.evaluations((6,))
+    # Of a ratio each model counts once, however many draws another score would take.
+    twice = dataclasses.replace(method, draws=2, score="typicality")
+    models = [generator, make_generator(2)]
+    assert sum(told) == evaluations_to_calibrate(twice, models, num_belonging=3, num_foreign=2)
+
+
+def test_progress_adds_up_with_edits_and_futility(generator, method, noise):
+    told: list[int] = []
+    calibrate(
+        generator,
+        method=method,
+        num_belonging=20,
+        foreign={"noise": noise[:6]},
+        conditions=("jpeg-50",),
+        futility=True,
+        key=KEY,
+        progress=told.append,
+    )
+    assert sum(told) == evaluations_to_calibrate(
+        method,
+        [generator],
+        num_belonging=20,
+        num_foreign=6,
+        conditions=("jpeg-50",),
+        futility=True,
+    )
+    assert sum(told) == (20 * 2 + 6 * 2 + 20 * 2) * method.inversion.evaluations((6,))
+
+
+def test_edits_are_of_rgb_images_and_a_setting_is_no_edit():
+    grey = FunctionGenerator(plain, None, latent_shape=(6,), image_shape=(8, 8, 1))
+    colour = FunctionGenerator(plain, None, latent_shape=(6,), image_shape=(8, 8, 3))
+    method = get_method("origin", colour)
+    each = method.inversion.evaluations((6,))
+
+    def needed(generator, **options):
+        return evaluations_to_calibrate(
+            method, [generator], num_belonging=5, num_foreign=3, **options
+        )
+
+    assert needed(grey) == (5 + 3) * each
+    assert needed(colour) == (5 + 3) * (1 + len(method.conditions)) * each
+    assert needed(colour, conditions=("steps=4",), futility=True) == (2 * 5 + 3 + 5) * each
 
 
 def plain(weight, latents):
@@ -689,22 +734,8 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
     # With no margin at all, each level is the largest distance of those others at a check.
     monkeypatch.setattr(jax_origin.calibrating, "_FUTILITY_MARGIN", 1.0)
-    told: list[int] = []
     strict = calibrate(
-        generator,
-        method=method,
-        num_belonging=40,
-        futility=True,
-        key=jax.random.key(0),
-        progress=told.append,
-    )
-    assert sum(told) == evaluations_to_calibrate(
-        method,
-        [generator],
-        num_belonging=40,
-        num_foreign=0,
-        conditions=method.conditions,
-        futility=True,
+        generator, method=method, num_belonging=40, futility=True, key=jax.random.key(0)
     )
     plain = calibrate(generator, method=method, num_belonging=40, key=jax.random.key(0))
     assert (strict.belonging >= plain.belonging).all()

@@ -87,10 +87,13 @@ def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_pat
     # What a calibration holds is measured anew, never taken over.
     method = dataclasses.replace(method, typical=(0.0, 1.0, 1.0), draws=2)
     told: list[int] = []
-    again = jo.calibrate(sampler, method=method, num_belonging=6, key=KEY, progress=told.append)
-    assert sum(told) == evaluations_to_calibrate(
-        *(method, [sampler]), num_belonging=6, num_foreign=0, conditions=method.conditions
+    again = jo.calibrate(
+        sampler, method=method, num_belonging=6, futility=True, key=KEY, progress=told.append
     )
+    assert sum(told) == evaluations_to_calibrate(
+        method, [sampler], num_belonging=6, num_foreign=0, futility=True
+    )
+    assert again.method["inversion"]["futility"]
     assert again.method["typical"] == calibration.method["typical"]
 
 

@@ -20,7 +20,7 @@ FLOORS = (
     {"inversion", "training"},
     {"score"},
     {"calibration"},
-    {"methods", "scoring", "calibrating", "attribution"},
+    {"methods", "scoring", "foreign_images", "calibrating", "attribution"},
     {"audit", "evaluation"},
     {"__init__"},
 )

@@ -18,10 +18,10 @@ from jax_origin import (
     attribute,
     calibrate,
 )
-from jax_origin.attribution import decider_alike, likeness
+from jax_origin.attribution import Likeness, decider_alike, likeness
 from jax_origin.audit import explanations
 from jax_origin.calibrating import evaluations_to_calibrate
-from jax_origin.calibration import AS_MADE, Calibration
+from jax_origin.calibration import AS_MADE, Calibration, decide
 from jax_origin.generators import StyleGAN2, with_settings
 from jax_origin.images import decode_bytes, decode_stored, stored_image, stored_images
 from jax_origin.scoring import belonging_images
@@ -235,6 +235,23 @@ def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_sto
     assert likeness(jpeg, published) == (None, None)
     found = decider_alike(published, alpha=0.05)(1.0, likeness(jpeg, published))
     assert found.verdict == "foreign"
+
+
+def test_each_image_is_decided_by_the_conditions_that_it_is_like(under_storage):
+    alike = [(AS_MADE,), ("jpeg-90",), (AS_MADE, "jpeg-90"), None]
+    decided = decider_alike(under_storage, alpha=0.05, beta=0.05)
+    own = under_storage.belonging_by_condition
+    scores = [*own[AS_MADE][:5], *own["jpeg-90"][:5], 1.0]
+    wanted, found = [], []
+    for score in scores:
+        for conditions in alike:
+            found.append(decided(score, Likeness(conditions, None)))
+            rates = {"alpha": 0.05, "beta": 0.05, "conditions": conditions}
+            wanted += decide([score], under_storage, **rates)
+    assert found == wanted
+    assert len({each[:2] for each in found}) > len(scores)  # They do depend on the conditions.
+    unlike = decided(scores[0], Likeness((AS_MADE,), "stored in grey"))
+    assert (unlike.verdict, unlike.reason) == ("undecided", "drift: stored in grey")
 
 
 def test_an_image_that_the_calibration_was_made_of_is_undecided(

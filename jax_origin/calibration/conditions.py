@@ -145,7 +145,7 @@ def q_over_groups(
     Raises:
       ValueError: no group, or scores that are not numbers.
     """
-    return LargestQ(foreign, floor=floor)(scores)
+    return LargestQ(foreign, floor=floor).fit(scores)
 
 
 class LargestQ:
@@ -176,18 +176,21 @@ class LargestQ:
             (1.0 + np.searchsorted(low, self._steps, side="right"), low.size + 1.0)
             for low in lows.values()
         ]
-        self._q, best = largest([np.asarray(rank / num, np.float64) for rank, num in ranks])
-        keys = list(lows)
-        self._which = np.empty(self._steps.size, object)
-        for i, index in enumerate(best):
-            self._which[i] = keys[index]
-        self._floor = floor
+        self._q, self._best = largest([np.asarray(rank / num, np.float64) for rank, num in ranks])
+        self._keys, self._floor = list(lows), floor
 
-    def __call__(self, scores: ArrayLike) -> Fit:
-        """The fit of scores [N]."""
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Q of scores [N], float64 [N]."""
+        return self._q[self._places(scores)]
+
+    def fit(self, scores: ArrayLike) -> Fit:
+        """The same, and the key that fitted best."""
+        places = self._places(scores)
+        return Fit(self._q[places], [self._keys[index] for index in self._best[places]])
+
+    def _places(self, scores: ArrayLike) -> NDArray[np.intp]:
         clamped = np.maximum(as_scores(scores, "scores"), self._floor)
-        place = np.searchsorted(self._steps, clamped, side="right") - 1
-        return Fit(self._q[place], self._which[place].tolist())
+        return np.searchsorted(self._steps, clamped, side="right") - 1
 
 
 def largest(values: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

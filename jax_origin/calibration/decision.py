@@ -275,12 +275,12 @@ class Decider:
         for index in self._highest_first:
             fitting[clamped <= self._thresholds[index]] = index
         fits = clamped <= max(self._thresholds)
-        q = None if self._q is None else self._q(clamped).p
+        q = None if self._q is None else self._q(clamped)
         codes = fits.astype(np.int_)
         if self._on_both:
             fits_enough = np.zeros(clamped.shape, bool)
             if self._q_of_enough is not None:
-                fits_enough = self._q_of_enough(clamped).p > self._beta
+                fits_enough = self._q_of_enough(clamped) > self._beta
             fits_foreign = fits_enough | self._short_of_foreign
             cells = [fits & ~fits_foreign, ~fits & fits_foreign, ~fits, fits_enough]
             codes = np.select(cells, [0, 1, 2, 3], default=4)

@@ -43,6 +43,7 @@ class Sizes:
       pairs: Interleaved pairs of an engine's steps and bare gradients.
       repeats: Interleaved repeats where images are attributed.
       mixed: Images that are attributed in each repeat, half of them belonging.
+      early: The same, where early acceptance is compared with full scores.
       work: Numbers of images for cost against work, rising.
       peer_images: Images that the published recipe inverts one at a time, in each repeat.
       peer_steps: Steps that are timed of it.
@@ -54,6 +55,7 @@ class Sizes:
     pairs: int = 20
     repeats: int = 3
     mixed: int = 512
+    early: int = 256
     work: tuple[int, ...] = (16, 64, 256, 1024)
     peer_images: int = 8
     peer_steps: int = 100

@@ -74,7 +74,7 @@ def timing_suite(
             yield engine_overhead(each, generator, pairs=sizes.pairs)
     yield from family_overheads(pairs=sizes.pairs)
     yield from peak_memory_per_lane(subject)
-    yield early_accept_saving(subject, max(1, sizes.mixed // 2))
+    yield early_accept_saving(subject, sizes.early)
     if peer := make_peer(generators[name]):
         yield from peer_rows(subject, peer, sizes)
     yield from cost_against_work(subject, sizes)

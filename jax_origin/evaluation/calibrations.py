@@ -12,9 +12,10 @@ from typing import Any
 
 import jax
 
-from jax_origin.calibrating import ForeignImages, calibrate, evaluations_to_calibrate
+from jax_origin.calibrating import calibrate, evaluations_to_calibrate
 from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
+from jax_origin.foreign_images import ForeignImages
 from jax_origin.generators import GeneratorLike, fingerprint
 from jax_origin.inversion import LearnedStart
 from jax_origin.methods import METHODS, Method
@@ -93,7 +94,6 @@ class MissingCalibration:
             [model for model in models if model is not None],
             num_belonging=self.num,
             num_foreign=sum(len(group.images) for group in self.foreign.values()),
-            conditions=self.method.conditions,
         )
 
     def make(

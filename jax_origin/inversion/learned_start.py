@@ -231,6 +231,7 @@ def start_from_arrays(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray
         start: LearnedStart = nnx.merge(*_outline(*shapes, training), copy=True)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no learned start can be made of such a config: {error}") from None
+    start.training = training  # Equal trainings share an outline, and 1 equals 1.0.
     wanted = flat_weights(start)
     if {n: a.shape for n, a in wanted.items()} != {n: a.shape for n, a in arrays.items()}:
         raise ValueError("the learned start's weights do not fit its config")

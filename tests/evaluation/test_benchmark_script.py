@@ -11,7 +11,8 @@ import jax
 import pytest
 from flax import nnx
 
-from jax_origin.calibrating import ForeignImages, calibrate
+from jax_origin.calibrating import calibrate
+from jax_origin.foreign_images import ForeignImages
 from jax_origin.generators import DCGAN, KINDS, save_generator
 from jax_origin.inversion import Descent, InversionConfig, StartTraining, learn_start
 from jax_origin.methods import Method
