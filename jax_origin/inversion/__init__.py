@@ -1,6 +1,7 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.engine import Accept, Engine, invert
+from jax_origin.inversion.batch import invert
+from jax_origin.inversion.engine import Accept, Engine
 from jax_origin.inversion.learned_start import (
     LearnedStart,
     StartTraining,
