@@ -239,18 +239,18 @@ def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_sto
 
 def test_each_image_is_decided_by_the_conditions_that_it_is_like(under_storage):
     alike = [(AS_MADE,), ("jpeg-90",), (AS_MADE, "jpeg-90"), None]
-    decided = decider_alike(under_storage, alpha=0.05, beta=0.05)
-    own = under_storage.belonging_by_condition
-    scores = [*own[AS_MADE][:5], *own["jpeg-90"][:5], 1.0]
+    worse = {**under_storage.conditions, "jpeg-90": np.linspace(0.01, 1.0, 60)}
+    apart = dataclasses.replace(under_storage, conditions=worse)
+    decided = decider_alike(apart, alpha=0.05, beta=0.05)
     wanted, found = [], []
-    for score in scores:
+    for score in np.linspace(0.0, 1.0, 9):
         for conditions in alike:
             found.append(decided(score, Likeness(conditions, None)))
             rates = {"alpha": 0.05, "beta": 0.05, "conditions": conditions}
-            wanted += decide([score], under_storage, **rates)
+            wanted += decide([score], apart, **rates)
     assert found == wanted
-    assert len({each[:2] for each in found}) > len(scores)  # They do depend on the conditions.
-    unlike = decided(scores[0], Likeness((AS_MADE,), "stored in grey"))
+    assert found[::4] != found[1::4] and found[::4] != found[2::4]  # The conditions count.
+    unlike = decided(0.0, Likeness((AS_MADE,), "stored in grey"))
     assert (unlike.verdict, unlike.reason) == ("undecided", "drift: stored in grey")
 
 

@@ -248,7 +248,11 @@ class Decider:
         p, q, codes, fitting = self._decided(scores)
         qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
         rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
-        return [Decision(p, q, *self._outcomes[code], condition) for p, q, code, condition in rows]
+        decisions = []
+        for p_of_one, q_of_one, code, condition in rows:
+            verdict, reason = self._outcomes[code]
+            decisions.append(Decision(p_of_one, q_of_one, verdict, reason, condition))
+        return decisions
 
     def arrays(self, scores: ArrayLike) -> Decisions:
         """The same as arrays.
