@@ -90,4 +90,5 @@ def _groups(
 
 def _samples(generator: GeneratorLike, name: str, num: int, key: jax.Array) -> NDArray[np.uint8]:
     own = jax.random.fold_in(key, zlib.crc32(name.encode()))
-    return as_uint8(generator(sample_latents(generator, own, num)))
+    make = jax.jit(lambda key: generator(sample_latents(generator, key, num)))
+    return as_uint8(make(own))
