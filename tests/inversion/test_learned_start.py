@@ -117,6 +117,13 @@ def test_its_weights_are_float16_and_make_the_same_encoder_again_to_the_bit(gene
     assert all(np.array_equal(w, np.asarray(w, np.float16).astype(np.float32)) for w in weights)
 
 
+def test_an_encoder_of_a_file_has_the_numbers_of_that_file(start):
+    for edited in (1.0, 1, 1.0):  # Equal, and not written alike.
+        config = {**start.config, "training": {**start.config["training"], "edited": edited}}
+        made = start_from_arrays(config, start.arrays())
+        assert json.dumps(made.config) == json.dumps(config)
+
+
 def _is_variable(leaf):
     return isinstance(leaf, nnx.Variable)
 
