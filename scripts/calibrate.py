@@ -15,11 +15,7 @@ import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.calibrating import (
-    ENCODER_TAG,
-    calibrate,
-    evaluations_to_calibrate,
-)
+from jax_origin.calibrating import ENCODER_TAG, calibrate, evaluations_to_calibrate
 from jax_origin.calibration import CalibrationError, shared_images
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.command import command, overridden
