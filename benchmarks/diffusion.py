@@ -1,7 +1,7 @@
 """Why a diffusion model resists inversion, and what its latents tell: figures of docs/diffusion.md.
 
-python benchmarks/diffusion.py --photographs=CIFAR10.npz --out=FILE.json --picture=FILE.png
-python benchmarks/diffusion.py --out=FILE.json --picture=FILE.png    # draws FILE.json again
+python -m benchmarks.diffusion --photographs=CIFAR10.npz --out=FILE.json --picture=FILE.png
+python -m benchmarks.diffusion --out=FILE.json --picture=FILE.png    # draws FILE.json again
 
 With --parts some of it is measured, and the rest of FILE.json stays as it is.
 """
@@ -23,38 +23,39 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot
 
-from jax_origin import METHODS, Descent, InversionConfig, invert, load_generator
-from jax_origin.evaluation.metrics import auc, tpr_at_fpr
+from jax_origin import METHODS, Recipe, Stage, invert, load_generator
 from jax_origin.files import atomic_write
-from jax_origin.generators import DDIM, Generator
+from jax_origin.generators import DDIM, GeneratorLike
 from jax_origin.images import load_images
-from jax_origin.score import prior_deviance
-from jax_origin.scoring import belonging_images
+from jax_origin.inversion.solvers import GaussNewton, Optax
+from jax_origin.inversion.starts import Encoded, Prior, Scaled
+from jax_origin.metrics import auc, tpr_at_fpr
+from jax_origin.scores import prior_deviance
+from jax_origin.workflow import belonging_images
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
 OTHERS = ("dcgan-cifar10", "vae-cifar10", "consistency-cifar10")
 REFERENCE = "vae-cifar10"
 DESCENTS = {
-    "Adam at 0.1 from a sample of the prior": ("prior", 0.1),
-    "Adam at 0.05 from the DDIM inversion": ("encoder", 0.05),
+    "Adam at 0.1 from a sample of the prior": (Prior(), 0.1),
+    "Adam at 0.05 from the DDIM inversion": (Encoded(), 0.05),
 }
 ONE_STEP, OTHERS_OF_ONE_STEP = (
     "consistency-cifar10",
     ("dcgan-cifar10", "vae-cifar10", "ddim-cifar10"),
 )
 RECIPES = {
-    "Adam at 0.1, 100 steps, from a sample of the prior": InversionConfig(
-        start="prior", restarts=1, stages=(Descent(steps=100, objective="l2", learning_rate=0.1),)
+    "Adam at 0.1, 100 steps, from a sample of the prior": Recipe(
+        start=Prior(), stages=(Stage(Optax("adam", 0.1), steps=100, objective="l2"),)
     ),
-    "50 steps of Adam, 8 of Gauss-Newton, from 0.2 of a sample": InversionConfig(
-        restarts=1,
-        scales=(0.2,),
+    "50 steps of Adam, 8 of Gauss-Newton, from 0.2 of a sample": Recipe(
+        start=Scaled((0.2,)),
         stages=(
-            Descent(steps=50, learning_rate=0.1),
-            Descent(steps=8, solver="gauss_newton", tolerance=0.1),
+            Stage(Optax("adam", 0.1), steps=50),
+            Stage(GaussNewton(), steps=8, tolerance=0.1),
         ),
     ),
-    "`origin-consistency`": METHODS["origin-consistency"].inversion,
+    "`origin-consistency`": METHODS["origin-consistency"].recipe,
 }
 SCORES = {
     "loss": "loss",
@@ -67,7 +68,7 @@ SCORES = {
 
 
 def groups(
-    inspected: Generator,
+    inspected: GeneratorLike,
     photographs: str,
     *,
     num: int,
@@ -87,20 +88,18 @@ def groups(
 
 
 def curves(
-    inspected: Generator, images: Mapping[str, NDArray[np.uint8]], *, steps: int
+    inspected: GeneratorLike, images: Mapping[str, NDArray[np.uint8]], *, steps: int
 ) -> dict[str, dict[str, list[float]]]:
     """Median lowest loss at each tenth step, by descent and group."""
     together = np.concatenate(list(images.values()))
     found = {}
     for name, (start, rate) in DESCENTS.items():
-        config = InversionConfig(
+        recipe = Recipe(
             start=start,
-            restarts=1,
-            scales=(0.0,),
+            stages=(Stage(Optax("adam", rate), steps=steps, objective="l2"),),
             lane_block=len(together),
-            stages=(Descent(steps=steps, objective="l2", learning_rate=rate),),
         )
-        curve = invert(inspected, together, config, key=jax.random.key(100)).curve
+        curve = invert(inspected, together, recipe, key=jax.random.key(100)).curve
         parts = np.split(curve, len(images))
         found[name] = {
             group: np.median(part, axis=0).tolist()
@@ -109,12 +108,12 @@ def curves(
     return found
 
 
-def measure(inspected: Generator, images: NDArray[np.uint8]) -> dict[str, list[float]]:
+def measure(inspected: GeneratorLike, images: NDArray[np.uint8]) -> dict[str, list[float]]:
     """Each score of each image, the steps of the sampler undone."""
-    config = dataclasses.replace(METHODS["origin-diffusion"].inversion, lane_block=len(images))
-    found = invert(inspected, images, config, key=jax.random.key(7))
+    recipe = dataclasses.replace(METHODS["origin-diffusion"].recipe, lane_block=len(images))
+    found = invert(inspected, images, recipe, key=jax.random.key(7))
     latent, loss = found.latent.astype(np.float64), found.loss.astype(np.float64)
-    recipe = InversionConfig(restarts=1, scales=(0.2,), stages=(Descent(steps=100),))
+    recipe = Recipe(start=Scaled((0.2,)))
     reference = invert(load_generator(REFERENCE), images, recipe, key=jax.random.key(8)).loss
     deviance = prior_deviance(latent)
     made = {
@@ -250,8 +249,8 @@ def main() -> None:
                 content["scores"][group] = measure(inspected, some)
                 print(group, flush=True)
         if "curves" in options.parts:
-            some = groups(inspected, options.photographs, num=options.num_curves, seed=0)
-            two = {group: some[group] for group in ("own", "photographs")}
+            few = groups(inspected, options.photographs, num=options.num_curves, seed=0)
+            two = {group: few[group] for group in ("own", "photographs")}
             content["curves"] = curves(inspected, two, steps=100)
         if "one_step" in options.parts:
             content["one_step"] = one_step(

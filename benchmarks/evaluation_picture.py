@@ -1,6 +1,6 @@
 """The picture of an evaluation: scores by group, rates by method, or rates by calibration size.
 
-python benchmarks/evaluation_picture.py FILE.json FILE.png
+python -m benchmarks.evaluation_picture FILE.json FILE.png
 """
 
 import json
@@ -19,7 +19,7 @@ from matplotlib import pyplot, ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jax_origin.evaluation.protocol import QUANTILES
+from benchmarks.protocol import QUANTILES
 from jax_origin.files import atomic_write
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)

@@ -1,6 +1,6 @@
 """The picture of a recovery sweep: each recipe's shares against its cost, and the front.
 
-python benchmarks/recovery_picture.py FILE.json FILE.png
+python -m benchmarks.recovery_picture FILE.json FILE.png
 """
 
 import json
@@ -17,8 +17,8 @@ matplotlib.use("agg")
 from matplotlib import pyplot, ticker
 from matplotlib.axes import Axes
 
-from jax_origin.evaluation.benchmark import Row
-from jax_origin.evaluation.benchmark_recovery import mean_evaluations, pareto_front
+from benchmarks.recovery import mean_evaluations, pareto_front
+from benchmarks.subjects import Row
 from jax_origin.files import atomic_write
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
@@ -29,7 +29,7 @@ def draw_recovery(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:
     """Draws recipes as points: mean gradient evaluations an image against two shares.
 
     Args:
-      rows: As `jax_origin.evaluation.benchmark_recovery.mark_choice` returns them.
+      rows: As `benchmarks.recovery.mark_choice` returns them.
       path: The PNG to write.
     """
     names = list(dict.fromkeys(row["generator"] for row in rows))

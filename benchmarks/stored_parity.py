@@ -1,10 +1,11 @@
 """How well libjpeg's coefficients are predicted: the table of docs/stored_images.md.
 
-python benchmarks/stored_parity.py
+python -m benchmarks.stored_parity
 """
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 import jax_origin as jo
-from jax_origin.distance import as_stored, stored_l2
+from jax_origin.distances import FileSet, as_stored
 from jax_origin.images import (
     as_uint8,
     decode_bytes,
@@ -22,7 +23,7 @@ from jax_origin.images import (
 )
 
 QUALITIES = (30, 50, 75, 90, 95, 100)
-WAYS = {
+WAYS: dict[str, dict[str, Any]] = {
     "4:4:4": {"subsampling": "4:4:4"},
     "4:2:2": {"subsampling": "4:2:2"},
     "4:2:0": {"subsampling": "4:2:0"},
@@ -47,7 +48,7 @@ def sets_of_images() -> Iterator[np.ndarray]:
 
 
 def figures(
-    images: np.ndarray, quality: int, *, mode: str = "RGB", **options: object
+    images: np.ndarray, quality: int, *, mode: str = "RGB", **options: Any
 ) -> tuple[float, float, float, float]:
     """Saves images so, and compares.
 
@@ -67,7 +68,7 @@ def figures(
     off = np.abs(as_stored(jnp.asarray(images), targets) - targets.levels * steps)
     stored = targets.row_weights[..., None] * targets.column_weights[:, :, None] > 0
     beyond = (off - steps / 2)[stored]
-    furthest = float(stored_l2(jnp.asarray(images), targets).max())
+    furthest = float(FileSet().l2(jnp.asarray(images), targets).max())
     return np.mean(beyond <= 0), (beyond / steps[stored]).max(), beyond.max(), furthest
 
 

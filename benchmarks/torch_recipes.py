@@ -16,8 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from jax_origin.evaluation.benchmark import Images, usable_cpus
-from jax_origin.evaluation.benchmark_peers import PeerRun
+from benchmarks.peers import PeerRun
+from benchmarks.subjects import Images, usable_cpus
 from jax_origin.generators import DCGAN, VAE, GeneratorLike
 from jax_origin.generators.base import flat_weights
 

@@ -1,4 +1,4 @@
-"""What a program sets up before it uses JAX: compiled programs that are kept, several processes."""
+"""What a program sets up before it uses JAX: a cache of compiled programs, several processes."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ class ClusterError(ValueError):
 def keep_compiled_programs(folder: str | os.PathLike[str]) -> None:
     """Lets JAX keep what it compiles in a folder, and read it back in later runs.
 
-    Where JAX_COMPILATION_CACHE_DIR is set, that holds.
+    If JAX_COMPILATION_CACHE_DIR is set, JAX uses that folder instead.
 
     Args:
-      folder: The folder; "~" stands for the user's own. Empty: nothing is kept.
+      folder: The folder; "~" stands for the user's own. If it is empty, nothing is kept.
     """
     if not folder or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -33,10 +33,10 @@ def join_processes(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> None:
-    """Makes this process one of several that share the work; before any other use of JAX.
+    """Makes this process one of several that share the work. Call it before any other use of JAX.
 
-    Without arguments the cluster's own environment says which: Slurm, Open MPI, Kubernetes and
-    Google's TPU machines are known to JAX (`jax.distributed.initialize`).
+    Without arguments JAX asks the cluster's environment: it knows Slurm, Open MPI, Kubernetes and
+    Google's TPU machines (`jax.distributed.initialize`).
 
     Args:
       coordinator: Address and port of process 0, "host:1234".
@@ -63,12 +63,12 @@ def join_processes(
 
 
 def own_share(items: Sequence[Item]) -> list[Item]:
-    """This process's part of some work: each item falls to one process."""
+    """This process's share of the items; each item falls to one process."""
     return list(items[jax.process_index() :: jax.process_count()])
 
 
 def wait_for_all(name: str) -> None:
-    """Goes on when every process has come here; `name` tells places apart."""
+    """Waits until every process has come here; `name` tells places apart."""
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 

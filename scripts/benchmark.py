@@ -21,20 +21,23 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from jax_origin.calibration import CalibrationError
-from jax_origin.checkpoints import CheckpointError
-from jax_origin.command import command
-from jax_origin.evaluation.benchmark import BenchmarkError, Row, measured_on, row_line
-from jax_origin.evaluation.benchmark_peers import Peer
-from jax_origin.evaluation.benchmark_recovery import mark_choice, recovery_table
-from jax_origin.evaluation.benchmark_suites import (
+# benchmarks/ lies beside the package, and is no part of it.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks.peers import Peer
+from benchmarks.recovery import mark_choice, recovery_table
+from benchmarks.subjects import BenchmarkError, Row, measured_on, row_line
+from benchmarks.suites import (
     chosen_recipes,
     peers_suite,
     recovery_suite,
     timing_suite,
 )
+from jax_origin.calibration import CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
-from jax_origin.generators import Generator
+from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.images import ImageError
 from jax_origin.runtime import keep_compiled_programs
 from jax_origin.zoo import load_generator, zoo_names
@@ -78,7 +81,7 @@ def run(suite: str, *, out: str, limit: int | None) -> None:
     else:  # Programs read back from disk would pass for compiled ones.
         jax.config.update("jax_enable_compilation_cache", False)
     loaded = [load_generator(name) for name in _GENERATORS.value or zoo_names(calibrated="origin")]
-    generators = {generator.name: generator for generator in loaded}
+    generators = {generator_name(generator): generator for generator in loaded}
     began = time.perf_counter()
     rows: list[Row] = []
     left_out: list[str] = []
@@ -99,16 +102,16 @@ def run(suite: str, *, out: str, limit: int | None) -> None:
 
 
 def _rows(
-    suite: str, generators: dict[str, Generator], limit: int | None, left_out: list[str]
+    suite: str, generators: dict[str, GeneratorLike], limit: int | None, left_out: list[str]
 ) -> Iterator[Row]:
-    def make_peer(generator: Generator) -> Peer | None:
+    def make_peer(generator: GeneratorLike) -> Peer | None:
         reason = "PyTorch is not installed (pip install torch)"
         if _optional("torch") is not None:
             try:
                 return importlib.import_module("benchmarks.torch_recipes").make_peer(generator)
             except TypeError as error:
                 reason = str(error)
-        left_out.append(f"{generator.name}: {_PEER_ROWS}: {reason}")
+        left_out.append(f"{generator_name(generator)}: {_PEER_ROWS}: {reason}")
         return None
 
     common: dict[str, Any] = {
@@ -147,5 +150,4 @@ def _write(out: str, result: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(_ROOT))  # benchmarks/ lies beside the package, and is no part of it.
     app.run(main)

@@ -18,44 +18,45 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import tqdm
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from jax_origin.audit import RecordError
-from jax_origin.calibration import Calibration, CalibrationError
-from jax_origin.checkpoints import CheckpointError
-from jax_origin.command import command
-from jax_origin.evaluation.benchmark_recovery import start_of
-from jax_origin.evaluation.calibration_size import calibration_size_rows
-from jax_origin.evaluation.calibrations import MissingCalibration, find_calibration
-from jax_origin.evaluation.chosen import (
+# benchmarks/ lies beside the package, and is no part of it.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks.calibration_size import calibration_size_rows
+from benchmarks.chosen import (
     chosen_generators,
     chosen_methods,
     chosen_reference,
     chosen_sets,
 )
-from jax_origin.evaluation.circumstances import circumstances
-from jax_origin.evaluation.protocol import (
+from benchmarks.circumstances import circumstances
+from benchmarks.found_calibrations import MissingCalibration, find_calibration
+from benchmarks.protocol import (
     Comparison,
     comparison_scores,
     comparisons,
     evaluate,
     foreign_generators,
 )
-from jax_origin.evaluation.ratio_costs import ratio_cost_rows
-from jax_origin.evaluation.resplits import resplit_rows
-from jax_origin.evaluation.result_table import result_table
-from jax_origin.evaluation.sampling import ProtocolError, generated_images
+from benchmarks.ratio_costs import ratio_cost_rows
+from benchmarks.recovery import start_of
+from benchmarks.resplits import resplit_rows
+from benchmarks.result_table import result_table
+from benchmarks.sampling import ProtocolError, generated_images
+from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import ImageError
-from jax_origin.inversion import StartTraining
-from jax_origin.methods import Method, get_method
+from jax_origin.inversion import Progress, Run, StartEncoder, StartTraining, progress_bar
+from jax_origin.runs.record import RecordError
 from jax_origin.runtime import keep_compiled_programs
+from jax_origin.workflow import Method, get_method
 from jax_origin.zoo import zoo_names
 
-_ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
 _DATA = flags.DEFINE_string("data", ".", "Folder of the sets that the config names.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)
@@ -116,9 +117,8 @@ def run(config: ConfigDict, *, out: str) -> None:
         belonging=generated_images(own, config.num_belonging or config.num_images, seed=seed),
         reference=reference,
     )
-    evaluations = sum(comparison.evaluations for comparison in compared)
-    with tqdm.tqdm(total=evaluations, unit="evaluation", unit_scale=True) as bar:
-        result = evaluate(compared, cache=cache, seed=seed, progress=bar.update)
+    with progress_bar() as bar:
+        result = evaluate(compared, cache=cache, seed=seed, run=Run(progress=bar))
     parts = ["sizes"] if config.calibration_sizes else []
     parts += ["resplits", "ratio_costs"] if config.resplits else []
     for part in parts:
@@ -153,17 +153,14 @@ def _calibration(
     found = find_calibration(name, method, pattern=config.calibrations)
     if found is not None:
         return found
-    learned = None
-    if method.inversion.start == "learned":
-        training = StartTraining()
-        words = f"learned start, {name}"
-        with tqdm.tqdm(total=training.steps, desc=words, unit="step", leave=False) as bar:
-            learned = start_of(
+    encoder: StartEncoder | None = None
+    if method.recipe.start.needs_encoder:
+        with progress_bar() as bar:
+            encoder = start_of(
                 generators[name],
                 find_calibration(name, get_method("origin", generators[name])),
-                training=training,
-                cache=config.cache or None,
-                progress=bar.update,
+                training=StartTraining(),
+                run=Run(progress=_named(bar, name), cache=config.cache or None),
             )
     # As scripts/calibrate.py has it.
     held_out = {*zoo_names()} - {name, *zoo_names(calibrated="origin")}
@@ -173,12 +170,16 @@ def _calibration(
         generators={n: g for n, g in generators.items() if n not in held_out},
         num=config.num_calibration or method.num_images,
         seed=config.seed,
-        reference=reference if method.score == "reference_ratio" else None,
-        learned=learned,
+        reference=reference if method.score.needs_reference else None,
+        encoder=encoder,
     )
-    words = f"calibration, {name}, {method.name}"
-    with tqdm.tqdm(total=missing.evaluations, desc=words, unit_scale=True) as bar:
-        return missing.make(folder, progress=bar.update)
+    with progress_bar() as bar:
+        return missing.make(folder, run=Run(progress=_named(bar, f"{name}, {method.name}")))
+
+
+def _named(bar: Progress, of: str) -> Progress:
+    """The bar, with what it is of in its title."""
+    return lambda what, done, total: bar(f"{what}, {of}", done, total)
 
 
 def _rows(
@@ -222,6 +223,5 @@ def _write(path: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(_ROOT))  # benchmarks/ lies beside the package, and is no part of it.
     flags.mark_flag_as_required("config")
     app.run(main)

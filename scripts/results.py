@@ -4,11 +4,15 @@ python scripts/results.py
 """
 
 import pathlib
+import sys
 
 from absl import app, flags
 
-from jax_origin.command import command
-from jax_origin.evaluation.results_section import ResultsError, results_section, with_results
+# benchmarks/ lies beside the package, and is no part of it.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks.results_section import ResultsError, results_section, with_results
+from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
 
 _ROOT = pathlib.Path(__file__).parent.parent

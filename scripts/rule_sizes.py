@@ -3,11 +3,17 @@
 python scripts/rule_sizes.py --out=docs/rule_sizes.md
 """
 
+import pathlib
+import sys
+
 import tqdm
 from absl import app, flags
 
-from jax_origin.command import command
-from jax_origin.evaluation.rule_sizes import rule_sizes, size_table
+# benchmarks/ lies beside the package, and is no part of it.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from benchmarks.rule_sizes import rule_sizes, size_table
+from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
 
 _OUT = flags.DEFINE_string("out", "docs/rule_sizes.md", "The Markdown file to write.")

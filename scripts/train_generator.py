@@ -6,41 +6,49 @@ Run again after a kill, the same command goes on from the last checkpoint.
 """
 
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import ml_collections
-from absl import app, flags, logging
-from flax import nnx
-from ml_collections import config_flags
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
 
-from jax_origin.checkpoints import CheckpointError
-from jax_origin.command import command
-from jax_origin.generators import KINDS, save_generator
-from jax_origin.images import ImageError, load_images, save_png
-from jax_origin.training import TASKS, ConsistencyTask, TrainingError, train
-from jax_origin.training.loop import sample_grid
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Which generator, on which images.")
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "For checkpoints, sample grids and the result; runs/train/<name> by default."
-)
+from jax_origin.cli.command import CommandError, run
 
 
-@command("train_generator", CheckpointError, ImageError, TrainingError)
-def main() -> None:
-    """Reads the flags, trains, and saves."""
-    logging.set_verbosity(logging.WARNING)  # the checkpointer reports each rename at INFO
-    config = _CONFIG.value
-    workdir = pathlib.Path(_WORKDIR.value or f"runs/train/{config.name}")
-    _train(config, workdir)
-    print(f"wrote {workdir / 'generator'}")
+def define(given: flags.FlagValues) -> None:
+    """The flags."""
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "For checkpoints, sample grids and the result; runs/train/NAME without it.",
+        flag_values=given,
+    )
 
 
-def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+def main(config: ConfigDict | None, given: flags.FlagValues) -> int:
+    """Trains, and saves; returns the exit code, 0."""
+    logging.set_verbosity(logging.WARNING)  # The checkpointer reports each rename at INFO.
+    if config is None:
+        raise CommandError("--config=FILE says which generator; see configs/train/")
     if not config.data:
-        raise TrainingError("no images to train on: --config.data=FOLDER or FILE.npz")
+        raise CommandError("no images to train on: --config.data=FOLDER or FILE.npz")
+    workdir = pathlib.Path(given.workdir or f"runs/train/{config.name}")
+    source = config_flags.get_config_filename(given["config"])
+    _train(config, workdir, source)
+    print(f"wrote {workdir / 'generator'}")
+    return 0
+
+
+def _train(config: ConfigDict, workdir: pathlib.Path, source: str) -> None:
+    import jax  # Here, so that --help is quick.
+    from flax import nnx
+
+    from jax_origin.generators import KINDS, save_generator
+    from jax_origin.images import load_images, save_png
+    from jax_origin.training import TASKS, ConsistencyTask, TrainingError, train
+    from jax_origin.training.loop import sample_grid
+
     cls = _choose("kind", config.kind, KINDS)
     make_task = _choose("task", config.task, TASKS)
     options = config.generator.to_dict()
@@ -48,28 +56,37 @@ def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         task = make_task(cls, options, **config.task_options)
         shape = nnx.eval_shape(lambda: cls(**options, rngs=nnx.Rngs(0))).image_shape
     except (TypeError, ValueError) as error:
-        raise TrainingError(f"wrong generator or task_options: {error}") from None
+        raise CommandError(f"wrong generator or task_options: {error}") from None
     task_card = {"name": config.task, **config.task_options.to_dict()}
     if isinstance(task, ConsistencyTask):
-        task_card["teacher"] = task.teacher  # what it is, not where it lay
+        task_card["teacher"] = task.teacher  # What it is, not where it lay.
     images = load_images(config.data)[config.start : config.stop]
     if images.shape[1:] != shape:
         found, wanted = ("x".join(map(str, size)) for size in (images.shape[1:], shape))
-        raise TrainingError(f"{config.data}: images are {found}, the generator makes {wanted}")
-    generator = train(
-        task,
-        images,
-        steps=config.steps,
-        workdir=workdir,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        checkpoint_every=config.checkpoint_every,
-        grid_every=config.grid_every,
-        log_every=config.log_every,
-    )
+        raise CommandError(f"{config.data}: images are {found}, the generator makes {wanted}")
+    try:
+        generator = train(
+            task,
+            images,
+            steps=config.steps,
+            workdir=workdir,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            checkpoint_every=config.checkpoint_every,
+            grid_every=config.grid_every,
+            log_every=config.log_every,
+        )
+    except TrainingError as error:
+        raise CommandError(str(error)) from None
+    card = _card(config, source, task_card)
+    save_generator(workdir / "generator", generator, card=card)
+    save_png(workdir / "generator" / "samples.png", sample_grid(generator, jax.random.key(0)))
+
+
+def _card(config: ConfigDict, source: str, task_card: dict[str, Any]) -> dict[str, Any]:
+    """What the generator's card says of how it was trained."""
     data = pathlib.Path(config.data).name
-    source = config_flags.get_config_filename(flags.FLAGS["config"])
-    card = {
+    return {
         "name": config.name,
         "good_for": config.good_for,
         "data": {
@@ -84,16 +101,14 @@ def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
         "seed": config.seed,
         "task": task_card,
     }
-    save_generator(workdir / "generator", generator, card=card)
-    save_png(workdir / "generator" / "samples.png", sample_grid(generator, jax.random.key(0)))
 
 
 def _choose(field: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
-        raise TrainingError(f"unknown {field} {name!r}; known: {', '.join(sorted(known))}")
+        raise CommandError(f"unknown {field} {name!r}; known: {', '.join(sorted(known))}")
     return known[name]
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main)
+    define.__doc__ = __doc__
+    sys.exit(run("train_generator", define, main, config=""))

@@ -51,17 +51,18 @@ def generator(make_generator):
 @pytest.fixture(scope="session")
 def method():
     """A method that brings the tiny generators' own images to the 8-bit floor in a second."""
-    from jax_origin.inversion import Descent, InversionConfig
-    from jax_origin.methods import Method
+    from jax_origin.inversion import Recipe, Stage
+    from jax_origin.inversion.solvers import Optax
+    from jax_origin.inversion.starts import Scaled
+    from jax_origin.workflow.methods import Method
 
     return Method(
-        name="tiny",
-        inversion=InversionConfig(
-            restarts=2,
-            scales=(0.2, 0.8),
+        "tiny",
+        Recipe(
+            start=Scaled((0.2, 0.8)),
             stages=(
-                Descent(steps=40),
-                Descent(steps=60, objective="log_l2", learning_rate=0.1, lanes=1),
+                Stage(steps=40),
+                Stage(Optax("adam", 0.1), steps=60, objective="log_l2", lanes=1),
             ),
         ),
     )
@@ -76,9 +77,9 @@ def noise():
 @pytest.fixture(scope="session")
 def calibration(generator, make_generator, method, noise):
     """The tiny generator's calibration, with two foreign groups."""
-    from jax_origin.calibrating import calibrate
-    from jax_origin.foreign_images import ForeignImages
-    from jax_origin.scoring import belonging_images
+    from jax_origin.workflow.belonging import belonging_images
+    from jax_origin.workflow.calibrate import calibrate
+    from jax_origin.workflow.foreign_images import ForeignImages
 
     other = belonging_images(make_generator(1), 99, key=jax.random.key(5))
     return calibrate(

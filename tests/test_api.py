@@ -1,6 +1,8 @@
 """What the package shows at its top, and what importing it costs."""
 
+import dataclasses
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import jax_origin
+from jax_origin.parts import Part, named
 
 REPOSITORY = Path(__file__).parent.parent
 NAMES = jax_origin.__all__
@@ -18,17 +21,37 @@ DATA = {
     "attribute": ["images", "generator", "calibration"],
     "attribute_stream": ["images", "generator", "calibration"],
     "calibrate": ["generator"],
-    "invert": ["generator", "images", "config"],
+    "invert": ["generator", "images", "recipe"],
     "learn_start": ["generator", "training"],
     "load_generator": ["source"],
+    "progress_bar": [],
+    "register": ["cls"],
+    "solve": ["render", "targets", "recipe", "start", "key"],
     "zoo_names": [],
 }
+# Rooms of parts: each holds a family's base class and the parts that there are.
+FAMILIES = {
+    "decision_rules": "DecisionRule",
+    "distances": "Distance",
+    "rules": "Rule",
+    "scores": "Score",
+    "solvers": "Solver",
+    "starts": "Start",
+}
+PARTS = {
+    f"{room}.{cls.__name__}": cls
+    for room in FAMILIES
+    for cls in vars(getattr(jax_origin, room)).values()
+    if inspect.isclass(cls) and issubclass(cls, Part) and cls.kind
+}
+# Small values that are handed over whole.
+SETTINGS = ["Method", "Rates", "Recipe", "Run", "Stage", "StartTraining", "Verdict"]
 
 
 def test_every_name_exists_once_and_is_sorted_by_kind():
     assert len(set(NAMES)) == len(NAMES)
     assert all(hasattr(jax_origin, name) for name in NAMES)
-    assert set(NAMES) == set(FUNCTIONS) | set(CLASSES) | {"METHODS"}
+    assert set(NAMES) == set(FUNCTIONS) | set(CLASSES) | set(FAMILIES) | {"METHODS"}
 
 
 def test_nothing_else_is_public():
@@ -37,7 +60,7 @@ def test_nothing_else_is_public():
         for name, value in vars(jax_origin).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert shown == set(NAMES)
+    assert shown == set(NAMES) - set(FAMILIES)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS + CLASSES)
@@ -65,14 +88,53 @@ def test_every_argument_is_explained(name):
         assert f"\n  {parameter}: " in inspect.getdoc(function)
 
 
-@pytest.mark.parametrize(
-    "name", ["Descent", "InversionConfig", "Method", "StartTraining", "Verdict"]
-)
-def test_settings_and_verdicts_are_made_by_name_only_and_explained(name):
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_are_frozen_dataclasses_with_every_field_explained(name):
+    cls = getattr(jax_origin, name)
+    assert dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
+    for field in dataclasses.fields(cls):
+        assert f"\n  {field.name}: " in inspect.getdoc(cls)
+
+
+@pytest.mark.parametrize("name", ["Recipe", "Run", "StartTraining", "Verdict"])
+def test_settings_with_many_fields_are_made_by_name_only(name):
+    for parameter in inspect.signature(getattr(jax_origin, name)).parameters.values():
+        assert parameter.kind is parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("name", ["Attributor", "FunctionGenerator"])
+def test_arguments_of_what_is_made_once_are_explained(name):
     cls = getattr(jax_origin, name)
     for parameter in inspect.signature(cls).parameters.values():
-        assert parameter.kind is parameter.KEYWORD_ONLY
         assert f"\n  {parameter.name}: " in inspect.getdoc(cls)
+
+
+def test_an_attributor_takes_the_options_of_its_doors():
+    rates = {"alpha", "beta", "max_false_attribution"}
+    made = set(inspect.signature(jax_origin.Attributor).parameters) - {"rates"}
+    for door in ("attribute", "attribute_stream"):
+        taken = set(inspect.signature(getattr(jax_origin, door)).parameters)
+        assert taken == made | rates | {"images"}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=PARTS)
+def test_a_part_is_a_hashable_value_that_comes_back_from_json(part):
+    assert dataclasses.is_dataclass(part) and part.__dataclass_params__.frozen
+    assert part.__doc__ and not part.__doc__.startswith(f"{part.__name__}(")
+    for field in dataclasses.fields(part):
+        assert f"\n  {field.name}: " in inspect.getdoc(part)
+    value, family = part(), part.__mro__[-3]
+    assert named(family, part.kind) is part
+    assert hash(value) == hash(part())
+    assert family.from_json(json.loads(json.dumps(value.to_json()))) == value
+
+
+def test_each_family_has_its_base_class_in_its_room():
+    for room, base in FAMILIES.items():
+        family = getattr(getattr(jax_origin, room), base)
+        parts = [part for name, part in PARTS.items() if name.startswith(f"{room}.")]
+        assert parts and all(issubclass(part, family) for part in parts)
+        assert {part.family for part in parts} == {family.family}
 
 
 def test_errors_are_value_errors():

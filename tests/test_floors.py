@@ -1,4 +1,7 @@
-"""Imports inside jax_origin point down, and only to packages that an installation brings along."""
+"""The shape of the package: imports point down, names differ, functions and signatures are few.
+
+Imports go only to packages that an installation brings along.
+"""
 
 import ast
 import graphlib
@@ -13,29 +16,60 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# The parts of the package, lowest floor first. A part imports its own floor and those below it.
+# The rooms of the package, lowest floor first. A room imports its own floor and those below it.
 FLOORS = (
-    {"files", "images", "distance", "checkpoints", "runtime", "command"},
+    {"parts", "files", "runtime", "images", "distances", "checkpoints"},
     {"generators", "zoo"},
     {"inversion", "training"},
-    {"score"},
+    {"scores"},
     {"calibration"},
-    {"methods", "scoring", "foreign_images", "calibrating", "attribution"},
-    {"audit", "evaluation"},
+    {"evidence"},
+    {"metrics", "workflow"},
+    {"runs"},
+    {"audit"},
     {"__init__"},
+    {"cli"},
+    {"__main__"},
 )
 # These also know no JAX: all that they may import, besides the standard library.
-WITHOUT_JAX = {
+WITHOUT_JAX: dict[str, set[str]] = {
+    "parts": set(),
     "files": {"numpy"},
-    "checkpoints": {"files", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"},
-    "calibration": {"files", "checkpoints", "numpy", "scipy"},
+    "images": {"files", "PIL", "numpy"},
+    "checkpoints": {
+        *("files", "diffusers", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"),
+    },
+    "calibration": {"parts", "files", "checkpoints", "numpy", "scipy"},
+    "evidence": {"parts", "calibration", "numpy", "scipy"},
+    "metrics": {"calibration", "evidence", "numpy", "scipy"},
 }
+# Stems that modules of several rooms have, and what both are.
+SHARED_STEMS = {
+    "arrays": "what a room knows of arrays",
+    "attribute": "a command, and its configuration",
+    "audit": "a command, and its configuration",
+    "base": "what the classes of a room derive from",
+    "calibrate": "a command, its configuration, and the work",
+    "consistency": "a family of generators, and how it is trained",
+    "convert": "a command, and the work",
+    "diffusion": "a family of generators, and how it is trained",
+    "file_set": "the set of images behind a file, and the distance to it",
+    "files": "writing a file whole, and the files of generators",
+    "foreign": "groups of foreign images, and how a command reads them",
+    "load": "images and generators from where they lie",
+    "recipe": "how to invert, and how to train",
+    "vae": "a family of generators, and how it is trained",
+}
+# What the package keeps under, so that it stays easy to see.
+MOST_LINES = 20_000
+MOST_LINES_OF_A_FUNCTION = 80
+MOST_SIGNATURES = {"alpha": 6, "progress": 4}
 # Folders beside the package; the package imports none of them.
 BESIDE = {"benchmarks", "configs", "scripts", "tests"}
 
 
 def part_of(path: Path, package: Path) -> str:
-    """Returns the part (module or folder directly under the package) that a file belongs to."""
+    """Returns the room (module or folder directly under the package) that a file belongs to."""
     return path.relative_to(package).with_suffix("").parts[0]
 
 
@@ -54,7 +88,7 @@ def imported_names(path: Path, package: Path) -> Iterator[tuple[int, str]]:
 
 
 def imports(package: Path) -> Iterator[tuple[str, str, str, bool]]:
-    """Yields place, importing part, imported part or package, and whether that is a part."""
+    """Yields place, importing room, imported room or package, and whether that is a room."""
     parts = {part_of(path, package) for path in package.rglob("*.py")}
     for path in sorted(package.rglob("*.py")):
         for line, name in imported_names(path, package):
@@ -68,7 +102,7 @@ def imports(package: Path) -> Iterator[tuple[str, str, str, bool]]:
 
 
 def faults(package: Path) -> list[str]:
-    """Returns one line for each part without a floor and each import that is not allowed."""
+    """Returns one line for each room without a floor and each import that is not allowed."""
     floor = {part: level for level, parts in enumerate(FLOORS) for part in parts}
     parts = {part_of(path, package) for path in package.rglob("*.py")}
     found = [f"{part} has no floor: give it one in FLOORS" for part in sorted(parts - set(floor))]
@@ -93,7 +127,7 @@ def test_imports_point_down():
     assert faults(ROOT / "jax_origin") == []
 
 
-def test_parts_do_not_import_each_other_in_a_circle():
+def test_rooms_do_not_import_each_other_in_a_circle():
     graph: dict[str, set[str]] = {}
     for _, part, target, inside in imports(ROOT / "jax_origin"):
         if inside and target != part:
@@ -104,44 +138,102 @@ def test_parts_do_not_import_each_other_in_a_circle():
 @pytest.mark.parametrize(
     ("file", "line", "fault"),
     [
-        ("images/decode.py", "import jax_origin.score", "images imports score"),
-        ("images/decode.py", "from jax_origin import score", "images imports score"),
-        ("images/decode.py", "from .. import score", "images imports score"),
-        ("images/decode.py", "from ..score import raw", "images imports score"),
-        ("images/decode.py", "def f():\n    from ..score import raw", "images imports score"),
-        ("score.py", "from .audit.record import read_records", "score imports audit"),
-        ("score.py", "from jax_origin import attribute", "score imports __init__"),
-        ("score.py", "import scripts.audit", "score imports scripts"),
-        ("calibration/rule.py", "import jax.numpy as jnp", "calibration imports jax"),
-        ("calibration/rule.py", "from ..images import ImageError", "calibration imports images"),
+        ("images/decode.py", "import jax_origin.scores", "images imports scores"),
+        ("images/decode.py", "from jax_origin import scores", "images imports scores"),
+        ("images/decode.py", "from .. import scores", "images imports scores"),
+        ("images/decode.py", "from ..scores import raw", "images imports scores"),
+        ("images/decode.py", "def f():\n    from ..scores import raw", "images imports scores"),
+        ("scores.py", "from .runs.record import read_records", "scores imports runs"),
+        ("scores.py", "from jax_origin import attribute", "scores imports __init__"),
+        ("scores.py", "import scripts.audit", "scores imports scripts"),
+        ("scores.py", "from jax_origin.cli import attribute", "scores imports cli"),
+        ("runs/record.py", "import jax_origin.audit", "runs imports audit"),
+        ("evidence/ratios.py", "import jax", "evidence imports jax"),
+        ("parts.py", "import numpy", "parts imports numpy"),
+        ("calibration/rules.py", "import jax.numpy as jnp", "calibration imports jax"),
+        ("calibration/rules.py", "from ..images import ImageError", "calibration imports images"),
         ("files.py", "import jax", "files imports jax"),
         ("tricks/__init__.py", "", "tricks has no floor"),
-        ("score.py", "from . import calibration", "score imports calibration"),
-        ("score.py", "import jax, scipy\nfrom .inversion.engine import invert", None),
+        ("scores.py", "from . import calibration", "scores imports calibration"),
+        ("scores.py", "import jax, scipy\nfrom .inversion.engine import invert", None),
         (
             "images/decode.py",
             "import os\nfrom .photographs import crops\nfrom ..files import a",
             None,
         ),
         (
-            "calibration/rule.py",
+            "calibration/rules.py",
             "import json\nfrom scipy import stats\nfrom ..files import a",
             None,
         ),
-        ("__init__.py", "from jax_origin.evaluation.metrics import auc", None),
+        ("__init__.py", "from jax_origin.metrics import auc", None),
+        ("cli/audit.py", "from jax_origin import audit, calibrate", None),
     ],
 )
 def test_a_wrong_import_is_found(tmp_path, file, line, fault):
     package = tmp_path / "jax_origin"
     for name in (
-        *("audit/record.py", "calibration/rule.py", "evaluation/metrics.py", "files.py"),
-        *("images/decode.py", "images/photographs.py", "inversion/engine.py", "score.py", file),
+        *("runs/record.py", "calibration/rules.py", "files.py", "cli/command.py"),
+        *("audit/report.py", "evidence/ratios.py", "parts.py"),
+        *("images/decode.py", "images/photographs.py", "inversion/engine.py", "scores.py", file),
     ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(line if name == file else "", encoding="utf-8")
     found = faults(package)
     assert len(found) == (fault is not None), found
     assert all(fault in line for line in found)
+
+
+def modules(package: Path) -> list[Path]:
+    return [path for path in sorted(package.rglob("*.py")) if path.stem != "__init__"]
+
+
+def functions(package: Path) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Yields place and syntax tree of each function and method."""
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(package.parent)}:{node.lineno} {node.name}", node
+
+
+def test_no_two_rooms_share_a_name():
+    package = ROOT / "jax_origin"
+    rooms = [path.stem for path in package.glob("*.py")]
+    rooms += [path.parent.name for path in package.glob("*/__init__.py")]
+    assert len(rooms) == len(set(rooms)), sorted(rooms)
+    assert set(rooms) == set().union(*FLOORS)
+
+
+def test_modules_share_a_name_only_where_it_says_the_same():
+    stems = [path.stem for path in modules(ROOT / "jax_origin")]
+    assert {stem for stem in stems if stems.count(stem) > 1} == set(SHARED_STEMS)
+
+
+def test_no_function_is_long():
+    long = [
+        f"{place}: {lines} lines"
+        for place, node in functions(ROOT / "jax_origin")
+        if (lines := node.end_lineno - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("name", MOST_SIGNATURES)
+def test_what_belongs_in_an_object_is_in_few_signatures(name):
+    found = [
+        place
+        for place, node in functions(ROOT / "jax_origin")
+        if name in [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    ]
+    assert len(found) <= MOST_SIGNATURES[name], found
+
+
+def test_the_package_is_small():
+    lines = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in (ROOT / "jax_origin").rglob("*.py")
+    }
+    assert sum(lines.values()) <= MOST_LINES
 
 
 def test_packages_that_are_imported_are_declared():

@@ -3,12 +3,12 @@
 python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR --out=FILE.json
 
 Several names are written --config.methods="('ronan', 'origin')", and a set's file
-'--config.sets["cifake"]=FOLDER'. All settings: jax_origin/evaluation/settings.py.
+'--config.sets["cifake"]=FOLDER'. All settings: benchmarks/settings.py.
 """
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,7 +10,7 @@ TPR and FPR are those of the calibrations named here. One edit, or a chain of tw
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 EDITS = (
     *("clean", "jpeg-90", "jpeg-75", "webp-80"),

@@ -10,8 +10,8 @@ import dataclasses
 
 import ml_collections
 
+from benchmarks.settings import evaluation_config
 from jax_origin import METHODS
-from jax_origin.evaluation.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,7 +7,7 @@ Test images as those of configs/evaluate/cifar10.py, whose scores are used again
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,7 +7,7 @@ None of these is calibrated: the table tells what is left of an own image's evid
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 EDITS = (
     "crop-1+jpeg-75",  # cropped, then stored

@@ -8,7 +8,7 @@ other. Calibrations know some of these; the others lie between.
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 FILES = (
     *("clean", "jpeg-97", "jpeg-95", "jpeg-90", "jpeg-85", "jpeg-80-444", "jpeg-75"),

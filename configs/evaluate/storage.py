@@ -7,7 +7,7 @@ Five qualities, chroma at half and at full resolution; calibrations know four of
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 QUALITIES = (95, 90, 75, 50, 30)
 EDITS = ("clean", *(f"jpeg-{q}{s}" for q in QUALITIES for s in ("", "-444")))

@@ -10,8 +10,9 @@ import dataclasses
 
 import ml_collections
 
+from benchmarks.settings import evaluation_config
 from jax_origin import METHODS
-from jax_origin.evaluation.settings import evaluation_config
+from jax_origin.distances import L2
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -22,10 +23,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_calibration = 100
     config.edits = ("clean", *(f"jpeg-{quality}" for quality in (95, 90, 75, 50, 30)))
     origin = METHODS["origin"]
-    descent, polish = origin.inversion.stages
-    stages = (dataclasses.replace(descent, objective="l1"), polish)
-    inversion = dataclasses.replace(origin.inversion, stages=stages, distance="l2")
+    recipe = dataclasses.replace(origin.recipe, distance=L2())
     config.methods = (
-        dataclasses.replace(origin, name="origin, pixels", inversion=inversion, conditions=()),
+        dataclasses.replace(origin, name="origin, pixels", recipe=recipe, conditions=()),
     )
     return config

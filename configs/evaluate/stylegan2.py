@@ -5,7 +5,7 @@ python scripts/evaluate.py --config=configs/evaluate/stylegan2.py --data=DIR --o
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -1,13 +1,21 @@
-"""The generators that an audit asks about, and which of them cannot be told apart."""
+"""The generators that an audit asks about, and what each says of every image."""
 
 import dataclasses
+import os
+import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from jax_origin.attribution import check_calibration
-from jax_origin.audit.job import RunError
-from jax_origin.calibration import Calibration, indistinguishable_groups, origin_and_condition
-from jax_origin.methods import get_method
+import jax
+
+from jax_origin.calibration import Calibration, Rates, origin_and_condition
+from jax_origin.evidence import indistinguishable_groups
+from jax_origin.generators import generator_name
+from jax_origin.inversion import Run
+from jax_origin.runs import RunError, Workdir
+from jax_origin.runtime import wait_for_all
+from jax_origin.workflow import Attributor, check_calibration, get_method
 from jax_origin.zoo import calibration_path, load_generator
 
 
@@ -36,13 +44,26 @@ class Candidate:
         """A name for the folder of its records: no path, not hidden."""
         return re.sub(r"[^\w.-]+", "-", self.name).strip(".-") or "candidate"
 
+    def workdir(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> Workdir:
+        """The folder of its records, not yet entered.
+
+        Args:
+          out: The audit's folder.
+          settings: The audit's, as `Workdir` takes them.
+        """
+        own = {
+            "candidate's fingerprint": self.calibration.generator["fingerprint"],
+            "candidate's calibration": self.calibration.digest,
+        }
+        return Workdir(pathlib.Path(out) / self.folder, {**own, **settings}, flag="--out")
+
 
 def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Candidate]:
     """Checks that each generator loads and has its calibration; none is kept in memory.
 
     Args:
-      sources: For each candidate a zoo name or a directory; "=" and the path of its calibration
-        may follow, without which it is the zoo's own.
+      sources: For each candidate a zoo name or a directory. "=" and the path of its calibration may
+        follow; without them it is the zoo's own.
       resize: Whether images are resized: candidates may then make images of different sizes.
 
     Returns:
@@ -51,8 +72,8 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
     Raises:
       CheckpointError: If a generator does not load, or the zoo has no calibration of it.
       CalibrationError: If a calibration cannot be read, or is of another generator.
-      RunError: If there are no candidates, two have one name, one makes no colour images, or their
-        images differ in size and none are resized.
+      RunError: If there are no candidates, two have one name, or their images differ in size and
+        are not resized.
     """
     if not sources:
         raise RunError("--candidate: name at least one generator")
@@ -62,15 +83,10 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
         if not source or (given and not path):
             raise RunError(f"--candidate={entry}: write NAME, or DIR=CALIBRATION")
         generator = load_generator(source)
-        method = get_method("origin", generator).name
-        calibration = Calibration.load(path or calibration_path(generator.name, method))
+        name, method = generator_name(generator), get_method("origin", generator).name
+        calibration = Calibration.load(path or calibration_path(name, method))
         check_calibration(calibration, generator)
-        if generator.image_shape[2] != 3:
-            raise RunError(
-                f"{generator.name!r} makes images of {generator.image_shape[2]} channels; files "
-                "are read as RGB"
-            )
-        candidate = Candidate(generator.name, source, calibration)
+        candidate = Candidate(name, source, calibration)
         if candidate.folder in found:
             raise RunError(
                 f"two candidates are called {candidate.folder!r} ({found[candidate.folder].source} "
@@ -87,12 +103,13 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
 def tell_apart(
     candidates: Sequence[Candidate],
 ) -> tuple[list[Candidate], list[tuple[str, ...]]]:
-    """Finds the candidates that cannot be told apart, so that the others of a group count for each.
+    """Finds the candidates that cannot be told apart.
 
-    They are found by the fingerprint of what is inverted, then by the scores of each other's images
-    where the calibrations have a foreign group of the other's name. Within a group the others'
-    images are not foreign: their foreign groups are taken out of the calibration, or else q would
-    speak against all of them where it should speak for the group.
+    Two are alike if what is inverted has one fingerprint, or if each scores the other's images as
+    its own. Scores are compared where the calibrations have a foreign group of the other's name.
+
+    Such images are not foreign to the others of the group. Their foreign groups are taken out of
+    these calibrations; else q would speak against the whole group.
 
     Args:
       candidates: As `open_candidates` gives them.
@@ -127,6 +144,49 @@ def tell_apart(
                 "calibrate it with --foreign"
             )
     return told, groups
+
+
+def examine(
+    paths: Sequence[str],
+    candidate: Candidate,
+    workdir: Workdir,
+    *,
+    key: jax.Array,
+    rates: Rates,
+    resize: bool = False,
+    run: Run | None = None,
+) -> None:
+    """Gives each image its record under a candidate; of several processes, all call it.
+
+    Images are inverted in full: ratios and many tests at once need full scores.
+
+    Args:
+      paths: The images' files.
+      candidate: The generator that is asked about; it is loaded here.
+      workdir: Its folder, entered; images that have a record there are left out.
+      key: A JAX key, for starting points.
+      rates: The rates of error.
+      resize: Whether images of another size are resized.
+      run: Where and how.
+
+    Raises:
+      CalibrationError: If the calibration cannot keep the rates.
+      RunError: If records cannot be read or written.
+    """
+    waiting = workdir.waiting(paths)
+    if waiting:
+        attributor = Attributor(
+            load_generator(candidate.source),
+            candidate.calibration,
+            key=key,
+            rates=rates,
+            full_scores=True,
+            resize=resize,
+            run=run,
+        )
+        for verdict in attributor.stream(waiting):
+            workdir.write(verdict)
+    wait_for_all(f"records {candidate.name}")
 
 
 def _without(candidate: Candidate, others: set[str]) -> Candidate:

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jax_origin.audit.evidence_tables import cross_fitted_ratios
-from jax_origin.calibration import Calibration, Ratios, pav_points, tippett
+from jax_origin.calibration import Calibration
+from jax_origin.evidence import Ratios, pav_points, tippett
 from jax_origin.files import atomic_write
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
@@ -19,10 +20,10 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     """Draws a Tippett plot and a PAV plot for each condition, a colour for each foreign group.
 
     The ratios are those of the calibration's own scores, cross-fitted. A Tippett plot shows how
-    often belonging (solid) and foreign images (dashed) have a ratio of at least that: the further
-    apart, the better, and at 0 each curve shows how many mislead. A PAV plot shows the ratios
-    beside what the best rising recalibration makes of them: well calibrated ones lie on the
-    diagonal; triangles at the edge are infinite.
+    often belonging (solid) and foreign images (dashed) have at least such a ratio. The further
+    apart the curves are, the better; at 0 each shows how many images mislead. A PAV plot compares
+    the ratios with their best rising recalibration. Well calibrated ones lie on the diagonal;
+    triangles at the edge are infinite.
 
     Args:
       calibration: The candidate's.
@@ -30,7 +31,7 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
       title: What stands over it.
 
     Returns:
-      Whether there was anything to draw; without it no file is written.
+      Whether there was anything to draw. If not, no file is written.
 
     Raises:
       OSError: If the file cannot be written.

@@ -1,23 +1,26 @@
-"""What calibrations say of themselves: the cost of their ratios, and limits on attributions."""
+"""How good calibrations are: the cost of their ratios, and limits on attributions."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from jax_origin.audit.table import table
 from jax_origin.calibration import (
     AS_MADE,
     Calibration,
     ForeignGroup,
+    limits_of_q,
+    origin_and_condition,
+)
+from jax_origin.calibration.rules import percent
+from jax_origin.evidence import (
     Ratios,
     cllr,
     cllr_interval,
     cross_fitted,
     leave_one_group_out,
-    limits_of_q,
-    origin_and_condition,
     scores_under,
 )
+from jax_origin.runs import table
 
 _MOST_FOLDS = 10
 
@@ -29,7 +32,7 @@ def cost_table(calibrations: Mapping[str, Calibration]) -> str:
       calibrations: By candidate.
 
     Returns:
-      A Markdown table, and under it why a cell is empty.
+      A Markdown table, and under it why cells are empty.
     """
     columns = dict.fromkeys(name for c in calibrations.values() for name in c.conditions)
     rows, reasons = [], dict[str, None]()
@@ -50,25 +53,25 @@ def cost_table(calibrations: Mapping[str, Calibration]) -> str:
     return "\n".join([lines, *(f"\n{reason}" for reason in reasons)])
 
 
-def attribution_table(calibrations: Mapping[str, Calibration], *, beta: float) -> str:
+def attribution_table(calibrations: Mapping[str, Calibration], *, rate: float) -> str:
     """Limits on how often images of each foreign group are attributed; see `limits_of_q`.
 
     Args:
       calibrations: By candidate, each with foreign groups.
-      beta: The rate that q is held to.
+      rate: The rate that q is held to, in (0, 1).
 
     Returns:
       A Markdown table; a line for each group, and several where its edits have different limits.
     """
     rows: dict[tuple[str, ...], list[str]] = {}
     for candidate, calibration in calibrations.items():
-        limits = limits_of_q(calibration.foreign, beta=beta)
+        limits = limits_of_q(calibration.foreign, rate=rate)
         for name, group in limits.groups.items():
             if group.limit is None or group.joint_limit is None:
                 cells = (f"none: used for {', '.join(group.used_for)}", "-")
             else:
                 worst = " (worst)" if group.limit == limits.worst else ""
-                cells = (f"{_percent(group.limit)}{worst}", _percent(group.joint_limit))
+                cells = (f"{percent(group.limit)}{worst}", percent(group.joint_limit))
             origin, condition = origin_and_condition(name, calibration)
             row = (candidate, origin, str(group.independent), *cells)
             rows.setdefault(row, []).append(condition)
@@ -79,8 +82,7 @@ def attribution_table(calibrations: Mapping[str, Calibration], *, beta: float) -
 def cross_fitted_ratios(calibration: Calibration, condition: str) -> dict[str, Ratios]:
     """The ratios of a calibration's own scores under one condition, by foreign group.
 
-    Groups are left out whose ratios cannot be cross-fitted: too few sources, or which score is of
-    which source is not known.
+    A group is left out if it has too few sources, or if the sources of its scores are not known.
     """
     belonging, foreign = scores_under(calibration, condition)
     found = {}
@@ -112,7 +114,3 @@ def _left_out(calibration: Calibration) -> dict[str, str]:
     except ValueError:  # One group alone, or too few images: the column stays empty.
         return {}
     return {name: f"{cllr(*ratios).cllr:.3f}" for name, ratios in found.items()}
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g}%"

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from jax_origin.audit.candidates import Candidate
 from jax_origin.audit.evidence_tables import attribution_table, cost_table
-from jax_origin.audit.findings import Findings
-from jax_origin.audit.table import table
-from jax_origin.calibration import Calibration, Naming, discovery_power
+from jax_origin.audit.findings import Findings, column
+from jax_origin.calibration import Calibration
+from jax_origin.calibration.rules import percent
+from jax_origin.evidence import Naming, discovery_power
+from jax_origin.runs import table
+from jax_origin.runs.summary import short_path
 
 _NONE, _UNDECIDED, _ERROR = "none of these", "undecided", "error"
 _PROCEDURES = {"bh": "Benjamini and Hochberg", "by": "Benjamini and Yekutieli"}
@@ -24,12 +27,9 @@ def findings_table(findings: Findings, *, most: int = 100) -> str:
     """
     rows = []
     for i, naming in enumerate(findings.naming[:most]):
-        short = str(pathlib.PurePath(*pathlib.PurePath(findings.paths[i]).parts[-2:]))
-        if naming is None:
-            remark = next(e for c in findings.results.values() if (e := c.error[i]) is not None)
-        else:
-            remark = naming.reason or ""
-        rows.append([_outcome(naming), short, remark])
+        errors = (records[i]["error"] for records in findings.records.values())
+        remark = next(filter(None, errors)) if naming is None else naming.reason or ""
+        rows.append([_outcome(naming), short_path(findings.paths[i]), remark])
     lines = table(["made by", "image", "reason"], rows)
     left = len(findings.paths) - len(rows)
     return lines + (f"\n... and {left} more" if left else "")
@@ -69,9 +69,8 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
       candidates: The candidates, with the calibrations that decided.
 
     Returns:
-      The report: what was found, what the numbers refer to, what stands when all images are counted
-      as tests, how good the ratios are, how often foreign images are attributed, and what none of
-      this covers.
+      What was found, what the numbers mean, and what stands when all images count as tests. Then
+      how good the ratios are, how often foreign images are attributed, and what is not covered.
     """
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
     num, left_out = len(findings.paths), int((~findings.examined).sum())
@@ -79,7 +78,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
     sections = [
         "# Findings",
         _words(
-            f"{num:,} images were held against {len(candidates)} "
+            f"{num:,} images were compared with {len(candidates)} "
             f"{'candidate' if len(candidates) == 1 else 'candidates'}: which of them made each, or "
             "none? `findings.jsonl` has a line for each image."
         ),
@@ -92,7 +91,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         sections.append(_words(f"{left_out:,} images could not be examined; their lines say why."))
     sections += [
         "## What the words and numbers mean",
-        _meaning(findings, {c.method["rule"] for c in calibrations.values()}),
+        _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",
         _candidate_table(candidates),
         _words(_told_apart(findings)),
@@ -101,23 +100,23 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         "## How good the likelihood ratios are",
         _words(
             "Cllr is the cost of the ratios in bits: 0 is perfect, 1 says nothing, more "
-            "misleads. It is counted on the calibrations' own scores, each weighed by ratios "
-            "fitted without it (ten folds), against one foreign group at a time; in brackets a "
-            "95% bootstrap interval, which cannot know of misleading scores where the sample "
-            "has none. The last column leaves the group out and asks what ratios against the "
-            "others, in equal shares, would have said of it: it describes this calibration, and "
-            "promises nothing of other origins."
+            "misleads. Each of the calibrations' own scores is weighed by ratios fitted without "
+            "it (ten folds), against one foreign group at a time. In brackets stands a 95% "
+            "bootstrap interval. It cannot know of misleading scores where the sample has none. "
+            "The last column leaves the group out: what would ratios against the others, in equal "
+            "shares, have said of it? It describes this calibration, and promises nothing of other "
+            "origins."
         ),
         cost_table(calibrations),
         "## How often a foreign image is attributed",
         _words(
-            f"An image is attributed to a candidate where q is at most {findings.beta:g}. Of "
-            "fresh images of a group the share so attributed is, with 95% confidence, at most "
-            "the limit; `all at once` is the limit at which those of all groups of a candidate "
-            "hold together. Sources are independent ones: crops of one photograph are one. A "
-            "group that some choice used, of a recipe or a threshold, has no limit."
+            f"An image is attributed to a candidate if q is at most {findings.beta:g}. With "
+            "95% confidence, at most the limit's share of a group's fresh images is attributed. "
+            "The limits under `all at once` hold together for all groups of a candidate. Sources "
+            "are independent: crops of one photograph are one source. A group has no limit if a "
+            "recipe or a threshold was chosen by it."
         ),
-        attribution_table(calibrations, beta=findings.beta),
+        attribution_table(calibrations, rate=findings.beta),
         "## What this does not cover",
         _not_covered(candidates),
     ]
@@ -143,47 +142,46 @@ def _meaning(findings: Findings, rules: set[str]) -> str:
     alpha, beta, num = findings.alpha, findings.beta, len(findings.candidates)
     unsure = ", ".join(sorted(rules - {"conformal"}))
     points = [
-        "**p** of a candidate says how well an image fits the images known to be its own. It is "
-        f"excluded where p is at most {alpha:g}: at most {_percent(alpha)} of its own images "
-        "are, on average over calibrations, if they are fresh, made with the settings "
-        "calibrated, and met no edit but those calibrated."
+        "**p** of a candidate says how well an image fits the images known to be its own. The "
+        f"candidate is excluded if p is at most {alpha:g}. That happens to at most "
+        f"{percent(alpha)} of its own images, on average over calibrations. They must be fresh, "
+        "made with the settings calibrated, and have met no edit but those calibrated."
         + (f" The {unsure} rule asks for that rate, and does not promise it." if unsure else ""),
         "**q** says how well an image fits the foreign group of the candidate's calibration "
-        f"that it fits best. It is attributed only where q is at most {beta:g}: of images of "
-        f"each of those groups at most {_percent(beta)} are, on average over calibrations. q "
+        f"that it fits best. The image is attributed only if q is at most {beta:g}. That happens "
+        f"to at most {percent(beta)} of the images of each group, on average over calibrations. q "
         "speaks of these groups and of no others.",
         "A candidate is **named** if it is the only one that is not excluded, and the image is "
         "attributed to it. **None of these**: all are excluded. **Undecided** is everything "
         "else; an undecided image is not called foreign.",
         "An image that a candidate made is called none of these, or given another's name, with "
-        f"a probability of at most {_percent(alpha)}, however many candidates there are. An "
+        f"a probability of at most {percent(alpha)}, however many candidates there are. An "
         "image of a calibrated foreign group is given a name with a probability of at most "
-        f"{_percent(min(1, num * beta))} ({num} x {_percent(beta)}).",
+        f"{percent(min(1, num * beta))} ({num} x {percent(beta)}).",
         "**log10_lr** is a likelihood ratio: how much more probable is such a score for an "
         "image of the candidate's own than for one of a foreign group? 2 means a hundred times. "
-        "It is weighed by images that met the condition which the image fits best, against the "
-        "foreign group (`against`) for which it is the least: against any mixture of these "
-        "groups it is no less. `log10_lr_limits` are the least and the largest that so few "
-        "images can support. It is not the probability that the candidate made the image.",
+        "The images compared with met the condition that the image fits best. `against` names the "
+        "foreign group for which the ratio is the least; against any mixture of the groups it is "
+        "no less. `log10_lr_limits` are the least and the largest that so few images can support. "
+        "It is not the probability that the candidate made the image.",
     ]
     return "\n".join(_point(point) for point in points)
 
 
 def _candidate_table(candidates: Sequence[Candidate]) -> str:
-    rows = []
-    for candidate in candidates:
-        own = candidate.calibration
-        rows.append(
-            [
-                candidate.name,
-                own.generator["fingerprint"][:12],
-                own.digest[:12],
-                own.method["name"],
-                str(own.belonging.size),
-                ", ".join(own.belonging_by_condition),
-                ", ".join(candidate.origins),
-            ]
-        )
+    rows = [
+        [
+            candidate.name,
+            own.generator["fingerprint"][:12],
+            own.digest[:12],
+            own.method["name"],
+            str(own.belonging.size),
+            ", ".join(own.belonging_by_condition),
+            ", ".join(candidate.origins),
+        ]
+        for candidate in candidates
+        for own in [candidate.calibration]
+    ]
     head = ["candidate", "fingerprint", "calibration", "method", "own images", "conditions"]
     return table([*head, "foreign groups"], rows)
 
@@ -191,13 +189,13 @@ def _candidate_table(candidates: Sequence[Candidate]) -> str:
 def _told_apart(findings: Findings) -> str:
     if not findings.indistinguishable:
         return (
-            "None of the candidates were found to be indistinguishable: no two have one "
-            "fingerprint, and no two were shown to accept each other's images as their own."
+            "All candidates can be told apart: no two have one fingerprint, and no two were shown "
+            "to accept each other's images as their own."
         )
     listed = "; ".join(", ".join(group) for group in findings.indistinguishable)
     return (
         f"These cannot be told apart, and are named together: {listed}. They have one fingerprint, "
-        "or accept each other's images as their own; images of one are not counted as foreign to "
+        "or accept each other's images as their own. Images of one do not count as foreign to "
         "another."
     )
 
@@ -207,9 +205,9 @@ def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
     num_tests = int(known.sum()) * len(names)
     if not num_tests:
         return "No image was examined."
-    rows, rate = [], findings.rate
+    rows = []
     for k, name in enumerate(names):
-        p, q = findings.results[name].p[known], findings.results[name].q[known]
+        p, q = (column(findings.records[name], x)[known] for x in ("p", "q"))
         counts = (
             (p <= findings.alpha).sum(),
             findings.excluded[:, k].sum(),
@@ -221,21 +219,21 @@ def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
     head += [f"q at most {findings.beta:g}", "attributions that stand"]
     own = min(s.size for c in calibrations.values() for s in c.belonging_by_condition.values())
     foreign = min(g.scores.size for c in calibrations.values() for g in c.foreign.values())
+    tests = (
+        ("exclusions", own, findings.excluded_by),
+        ("attributions", foreign, findings.attributed_by),
+    )
     power = [
-        f"{what}: {discovery_power(n, num_tests=num_tests, rate=rate, method=procedure).note}."
-        for what, n, procedure in (
-            ("exclusions", own, findings.excluded_by),
-            ("attributions", foreign, findings.attributed_by),
-        )
+        f"{what}: {discovery_power(n, num_tests=num_tests, rate=findings.fdr, method=by).note}."
+        for what, n, by in tests
     ]
     procedures = dict.fromkeys([findings.excluded_by, findings.attributed_by])
     by = ", and for attributions that ".join(f"of {_PROCEDURES[name]}" for name in procedures)
     intro = (
         f"The rates above are of one image. Over all {num_tests:,} tests (images x candidates) "
-        f"those exclusions, or attributions, stand of which at most {_percent(rate)} "
-        f"are false on average, by the procedure {by}. That the others do not stand does not speak "
-        "against them one by one: what so few calibration images can show among so many tests is "
-        "limited."
+        f"exclusions, or attributions, stand if at most {percent(findings.fdr)} of those that "
+        f"stand are false on average, by the procedure {by}. The others may still be right one by "
+        "one: so few calibration images can show little among so many tests."
     )
     parts = [_words(intro), table(head, rows), "\n".join(_point(line) for line in power)]
     return "\n\n".join(parts)
@@ -265,7 +263,3 @@ def _point(text: str) -> str:
 
 def _words(text: str, width: int = 100) -> str:
     return textwrap.fill(text, width=width)
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g}%"

@@ -1,181 +1,80 @@
 """From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
 
-from jax_origin.calibration.calibration import (
-    AS_MADE,
-    DECISIONS,
-    Calibration,
-)
-from jax_origin.calibration.candidates import (
-    SEVERAL_FIT,
-    Naming,
-    name_candidates,
-)
+from jax_origin.calibration import decision_rules, rules
+from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.checks import CalibrationError, as_scores, check_rate
 from jax_origin.calibration.conditions import (
-    Compared,
-    Condition,
-    Fit,
     compared_with,
     edited_group,
     origin_and_condition,
     parse_condition,
-    q_over_groups,
 )
 from jax_origin.calibration.decision import (
-    DRIFT,
-    FALSE_ATTRIBUTION_UNKNOWN,
-    FITS_BOTH,
-    FITS_NEITHER,
-    TOO_FEW,
     Decider,
     Decision,
-    Decisions,
     accepting_score,
     decide,
     decide_arrays,
 )
-from jax_origin.calibration.discoveries import (
-    Power,
-    attributions,
-    discovery_power,
-    exclusions,
-    require_full_scores,
+from jax_origin.calibration.decision_rules import (
+    DRIFT,
+    DecisionRule,
+    Published,
+    TwoErrors,
 )
-from jax_origin.calibration.errors import (
-    CalibrationError,
-)
-from jax_origin.calibration.evidence import (
-    LeastRatio,
-    Ratios,
-    cross_fitted,
-    least_log10_lr,
-    leave_one_group_out,
-    log10_lr_by_group,
-    pooled_log10_lr,
-    scores_under,
-)
-from jax_origin.calibration.explain import (
-    explain,
-)
+from jax_origin.calibration.encoder_weights import start_path
+from jax_origin.calibration.explain import explain
 from jax_origin.calibration.false_attribution import (
-    AttributionThreshold,
-    FalseAttribution,
-    GroupLimit,
-    TooFewNegatives,
     attribution_threshold,
     false_attribution_limits,
     limits_of_q,
-    negatives_needed,
-    upper_limit,
 )
-from jax_origin.calibration.foreign import (
-    ForeignGroup,
-    shared_images,
-)
-from jax_origin.calibration.indistinguishable import (
-    Comparison,
-    compare,
-    indistinguishable_groups,
-)
-from jax_origin.calibration.likelihood_ratio import (
-    LR_MODELS,
-    LogisticRatio,
-    PavRatio,
-    RatioModel,
-    empirical_bounds,
-)
-from jax_origin.calibration.ratio_cost import (
-    Cllr,
-    CllrInterval,
-    Tippett,
-    cllr,
-    cllr_interval,
-    pav_points,
-    tippett,
-)
-from jax_origin.calibration.rule import (
-    RULES,
+from jax_origin.calibration.foreign import ForeignGroup, shared_images
+from jax_origin.calibration.measured import Measured
+from jax_origin.calibration.nearest_group import NearestGroup
+from jax_origin.calibration.rates import Rates
+from jax_origin.calibration.rules import (
     Conformal,
     Grubbs,
     KernelDensity,
     PredictionInterval,
     Rule,
-    scores_needed,
 )
-from jax_origin.calibration.start_weights import start_path
 
 __all__ = [
     "AS_MADE",
-    "DECISIONS",
     "DRIFT",
-    "FALSE_ATTRIBUTION_UNKNOWN",
-    "FITS_BOTH",
-    "FITS_NEITHER",
-    "LR_MODELS",
-    "RULES",
-    "SEVERAL_FIT",
-    "TOO_FEW",
-    "AttributionThreshold",
     "Calibration",
     "CalibrationError",
-    "Cllr",
-    "CllrInterval",
-    "Compared",
-    "Comparison",
-    "Condition",
     "Conformal",
     "Decider",
     "Decision",
-    "Decisions",
-    "FalseAttribution",
-    "Fit",
+    "DecisionRule",
     "ForeignGroup",
-    "GroupLimit",
     "Grubbs",
     "KernelDensity",
-    "LeastRatio",
-    "LogisticRatio",
-    "Naming",
-    "PavRatio",
-    "Power",
+    "Measured",
+    "NearestGroup",
     "PredictionInterval",
-    "RatioModel",
-    "Ratios",
+    "Published",
+    "Rates",
     "Rule",
-    "Tippett",
-    "TooFewNegatives",
+    "TwoErrors",
     "accepting_score",
+    "as_scores",
     "attribution_threshold",
-    "attributions",
-    "cllr",
-    "cllr_interval",
-    "compare",
+    "check_rate",
     "compared_with",
-    "cross_fitted",
     "decide",
     "decide_arrays",
-    "discovery_power",
+    "decision_rules",
     "edited_group",
-    "empirical_bounds",
-    "exclusions",
     "explain",
     "false_attribution_limits",
-    "indistinguishable_groups",
-    "least_log10_lr",
-    "leave_one_group_out",
     "limits_of_q",
-    "log10_lr_by_group",
-    "name_candidates",
-    "negatives_needed",
     "origin_and_condition",
     "parse_condition",
-    "pav_points",
-    "pooled_log10_lr",
-    "q_over_groups",
-    "require_full_scores",
-    "scores_needed",
-    "scores_under",
+    "rules",
     "shared_images",
     "start_path",
-    "tippett",
-    "upper_limit",
 ]

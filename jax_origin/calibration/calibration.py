@@ -6,115 +6,128 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from reprlib import repr as short_repr
-from typing import Any, TypeGuard
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration.errors import CalibrationError
-from jax_origin.calibration.foreign import ForeignGroup, is_number, listed_scores, sound_scores
-from jax_origin.calibration.rule import RULES, build_rule
-from jax_origin.calibration.start_weights import read_weights, start_path, weights_sha256
+from jax_origin.calibration import old_files
+from jax_origin.calibration.checks import (
+    REMEDY,
+    CalibrationError,
+    Fields,
+    check_fields,
+    is_number,
+    is_whole,
+    listed_scores,
+    plain_json,
+    read_json,
+    sound_scores,
+)
+from jax_origin.calibration.decision_rules import DecisionRule
+from jax_origin.calibration.encoder_weights import read_weights, start_path, weights_sha256
+from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.measured import Measured
+from jax_origin.calibration.rates import Rates
+from jax_origin.calibration.rules import Rule
 from jax_origin.checkpoints import write_safetensors
 from jax_origin.files import atomic_write
-
-DECISIONS = ("two_errors", "published")
-"""two_errors: p against false exclusion and q against false attribution; published: p alone."""
+from jax_origin.parts import Part
 
 AS_MADE = "as made"
 """The condition of belonging images that nothing was done to."""
 
 _FORMAT = "jax_origin calibration"
-_VERSION = 3
-_READABLE = (2, 3)  # a file of version 2 has no conditions, and is the same otherwise
-_REMEDY = "make one with scripts/calibrate.py"
+_VERSION = 4
+_Part = TypeVar("_Part", bound=Part)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Calibration:
     """Scores of images known to belong, of foreign ones by group, and all that they depend on.
 
-    The parts are checked and copied when it is made: arrays become float64 and read-only, and
-    plain JSON becomes what a file would give back (tuples become lists), so that a calibration
-    saved and loaded equals the one it was.
+    Each part is checked and copied when a calibration is made. Arrays become read-only, and plain
+    JSON becomes what a file would give back (tuples become lists). So a calibration that is saved
+    and loaded equals the one it was.
 
     Attributes:
       generator: name, fingerprint, latent_shape and image_shape (height, width, channels) of the
         generator that made the belonging images.
-      method: name; inversion (its settings); score; rule (a name in RULES); rule_options (the
-        rule's options by name, where it has any); decision (a name in DECISIONS); alpha and beta in
-        (0, 1), the default rates of error (beta may be None where the decision is "published");
-        floor >= 0, from which scores are clamped; reference, the fingerprint of a reference model,
-        or None; looks_resized, whether the generator's images look as if they had been resized;
-        scored_block, the lanes that were computed together when its scores were.
-      belonging: scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
-      conditions: scores of the same after an edit, by the edit's name; may be empty. p is the
-        largest over all of them and the images as made.
-      foreign: foreign groups by name; may be empty.
-      seed: what the run's key was made from, where known.
-      keys: a plain description of the random keys.
-      packages: versions of the packages used, by name.
-      platform: the kind of device, in words.
-      start: what learned starting points were computed with, for each encoder by its role: its
-        configuration, and `sha256` over all weights. None where nothing was learned.
-      start_weights: the encoders' weights, by "role.name"; `save` puts them into a file beside the
-        calibration's own.
-      version: version of the file format.
-      path: the file it was loaded from, for messages; not part of the calibration.
+      method: The method as JSON: name, recipe, score, rule, decision, rates (alpha; and beta, if
+        the decision judges q), floor >= 0, and what else `Method.to_json` gives.
+      belonging: Scores of images known to belong, float64 [N], N >= 1, finite, >= 0.
+      foreign: Foreign groups by name; may be empty.
+      conditions: Scores of belonging images after an edit, by the edit's name; may be empty.
+      measured: What else was measured of the generator and the run.
+      reference: Fingerprint of the reference model; None without one.
+      seed: What the run's key was made from, where known.
+      keys: A plain description of the random keys.
+      packages: Versions of the packages used, by name.
+      platform: The kind of device, in words.
+      encoders: For each trained encoder its configuration, by role, and `sha256` over all weights.
+        None where no encoder was trained.
+      encoder_weights: The encoders' weights, by "role.name"; `save` writes them beside the
+        calibration's own file.
+      path: The file it was loaded from, for messages; not part of the calibration.
+
+    Raises:
+      CalibrationError: A part is unsound; one line.
     """
 
     generator: dict[str, Any]
     method: dict[str, Any]
     belonging: NDArray[np.float64]
     foreign: dict[str, ForeignGroup]
+    conditions: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
+    reference: str | None = None
     seed: int | None
     keys: dict[str, Any]
     packages: dict[str, str]
     platform: str
-    version: int = _VERSION
-    start: dict[str, Any] | None = field(default=None, kw_only=True)
-    start_weights: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
-    conditions: dict[str, NDArray[np.float64]] = field(default_factory=dict, kw_only=True)
-    path: str = field(default="", kw_only=True)
+    encoders: dict[str, Any] | None = None
+    encoder_weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    path: str = ""
 
     def __post_init__(self) -> None:
         for name in ("generator", "method", "keys", "packages"):
-            object.__setattr__(self, name, _plain_json(getattr(self, name), name))
-        _check_fields(self.generator, _GENERATOR_FIELDS, "generator")
-        _check_fields(self.method, _METHOD_FIELDS, "method")
-        if not isinstance(self.method.get("rule_options", {}), dict):
-            raise CalibrationError("method.rule_options must hold the rule's options by name")
-        if self.method["beta"] is None and self.method["decision"] != "published":
-            raise CalibrationError("method.beta must not be null where the decision needs it")
-        for name, number in self.packages.items():
-            if not isinstance(number, str):
-                raise CalibrationError(f"packages.{name} must be text; got {short_repr(number)}")
-        _check_fields(vars(self), _PLAIN_FIELDS, "")
-        weights = {name: np.array(array) for name, array in self.start_weights.items()}
+            self._set(name, plain_json(getattr(self, name), name))
+        check_fields(self.generator, _GENERATOR_FIELDS, "generator")
+        check_fields(self.method, _METHOD_FIELDS, "method")
+        check_fields(self.packages, dict.fromkeys(self.packages, _TEXT), "packages")
+        check_fields(vars(self), _PLAIN_FIELDS, "")
+        self._set("measured", Measured.from_json(self.measured))
+        rates, judges_q = self.rates, self.decision.judges_q
+        if rates.alpha is None:
+            raise CalibrationError("method.rates must name an alpha")
+        if rates.beta is None and judges_q:
+            raise CalibrationError("method.rates must name a beta where the decision needs one")
+        self._copy_encoders()
+        self._copy_scores()
+
+    def _copy_encoders(self) -> None:
+        weights = {name: np.array(array) for name, array in self.encoder_weights.items()}
         for array in weights.values():
             array.flags.writeable = False
-        object.__setattr__(self, "start_weights", weights)
-        if self.start is not None:
-            plain = {
-                **_plain_json(self.start, "start"),
-                "sha256": weights_sha256(self.start_weights),
-            }
-            if self.start.get("sha256", plain["sha256"]) != plain["sha256"]:
+        self._set("encoder_weights", weights)
+        if self.encoders is not None:
+            plain = plain_json(self.encoders, "encoders") | {"sha256": weights_sha256(weights)}
+            if self.encoders.get("sha256", plain["sha256"]) != plain["sha256"]:
                 raise CalibrationError("the learned start's weights are not those it was made with")
-            object.__setattr__(self, "start", plain)
+            self._set("encoders", plain)
 
-        object.__setattr__(self, "belonging", sound_scores(self.belonging, "belonging scores"))
+    def _copy_scores(self) -> None:
+        self._set("belonging", sound_scores(self.belonging, "belonging scores"))
         if not isinstance(self.conditions, dict) or AS_MADE in self.conditions:
             raise CalibrationError(f"conditions must hold scores by edit, none called {AS_MADE!r}")
         conditions = {
             name: sound_scores(scores, f"scores of belonging images after {name!r}")
             for name, scores in self.conditions.items()
         }
-        object.__setattr__(self, "conditions", conditions)
+        self._set("conditions", conditions)
         for scores in self.belonging_by_condition.values():
             try:
-                build_rule(self.method["rule"], scores, **self.rule_options)
+                self.rule.fit(scores)
             except ValueError as error:
                 raise CalibrationError(str(error)) from None
         if not isinstance(self.foreign, dict):
@@ -122,12 +135,25 @@ class Calibration:
         for name, group in self.foreign.items():
             if not isinstance(name, str) or not name or not isinstance(group, ForeignGroup):
                 raise CalibrationError(f"foreign group {name!r} must be a ForeignGroup with a name")
-        object.__setattr__(self, "foreign", dict(self.foreign))
+        self._set("foreign", dict(self.foreign))
 
-    @property
-    def belonging_by_condition(self) -> dict[str, NDArray[np.float64]]:
-        """All scores of images known to belong: as made, then after each edit."""
-        return {AS_MADE: self.belonging, **self.conditions}
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @functools.cached_property
+    def rule(self) -> Rule:
+        """The rule that turns a score into p."""
+        return self._part(Rule, "rule")
+
+    @functools.cached_property
+    def decision(self) -> DecisionRule:
+        """The rule that turns p and q into a verdict."""
+        return self._part(DecisionRule, "decision")
+
+    @functools.cached_property
+    def rates(self) -> Rates:
+        """The rates of error by default."""
+        return self._part(Rates, "rates")
 
     @property
     def floor(self) -> float:
@@ -135,13 +161,13 @@ class Calibration:
         return float(self.method["floor"])
 
     @property
-    def rule_options(self) -> dict[str, Any]:
-        """The rule's options by name; none unless the method has them."""
-        return dict(self.method.get("rule_options", {}))
+    def belonging_by_condition(self) -> dict[str, NDArray[np.float64]]:
+        """All scores of images known to belong: as made, then after each edit."""
+        return {AS_MADE: self.belonging, **self.conditions}
 
     @functools.cached_property
     def foreign_digests(self) -> dict[str, str]:
-        """The images that the foreign groups are known to be made of: digest to group's name."""
+        """The group's name by each digest of an image that a foreign group was made of."""
         return {digest: name for name, group in self.foreign.items() for digest in group.digests}
 
     @property
@@ -149,6 +175,14 @@ class Calibration:
         """SHA-256 of the calibration's canonical JSON (sorted, without spaces), in hex."""
         canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+    def __repr__(self) -> str:
+        name, of = self.method["name"], self.generator["name"]
+        return (
+            f"Calibration({name!r} of {of!r}: {self.belonging.size} belonging scores, "
+            f"{1 + len(self.conditions)} conditions, {len(self.foreign)} foreign groups, "
+            f"digest {_short(self.digest)})"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Calibration):
@@ -161,65 +195,47 @@ class Calibration:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the calibration as JSON, whole or not at all; makes the folder if it is missing.
 
-        The weights of a learned start go into a file beside it, `start_path` of its own path.
+        The encoders' weights go into a file beside it, `start_path` of its own path.
 
         Args:
-          path: the file to write; one that is there is replaced.
+          path: The file to write; one that is there is replaced.
 
         Raises:
-          OSError: the file cannot be written.
+          OSError: The file cannot be written.
         """
-        if self.start is not None:
-            write_safetensors(start_path(path), self.start_weights)
+        if self.encoders is not None:
+            write_safetensors(start_path(path), self.encoder_weights)
         with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
             json.dump(self._content(), file, indent=1, allow_nan=False)
             file.write("\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":
-        """Reads a calibration that `save` wrote.
+        """Reads a calibration that `save` wrote, or one of an older file version.
 
         Args:
-          path: the file.
+          path: The file.
 
         Returns:
           The calibration, equal to the one saved, to the bit.
 
         Raises:
-          CalibrationError: one line that names the file and what is wrong with it.
+          CalibrationError: One line that names the file and what is wrong with it.
         """
         where = os.fspath(path)
-        content = _read_json(where)
+        content = read_json(where)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise CalibrationError(f"{where}: not a calibration; {_REMEDY}")
+            raise CalibrationError(f"{where}: not a calibration; {REMEDY}")
         version = content.get("version")
-        if _is_int(version) and version > _VERSION:
+        if is_whole(version) and version > _VERSION:
             raise CalibrationError(
                 f"{where}: written by a newer jax_origin (file version {version}, this one reads "
                 f"up to {_VERSION}): upgrade jax_origin"
             )
         try:
-            if _is_int(version) and version in _READABLE:
-                content = {
-                    **content,
-                    "version": _VERSION,
-                    "conditions": content.get("conditions", {}),
-                }
-            missing = [name for name in _FILE_FIELDS if name not in content]
-            if missing:
-                raise CalibrationError(f"lacks {', '.join(missing)}; {_REMEDY}")
-            unknown = sorted(set(content) - {"format", *_FILE_FIELDS})
-            if unknown:
-                raise CalibrationError(
-                    f"has unknown fields: {', '.join(map(repr, unknown))}; {_REMEDY}"
-                )
-            fields = {name: content[name] for name in _FILE_FIELDS}
-            fields["belonging"] = listed_scores(content["belonging"], "belonging scores")
-            fields["foreign"] = _listed_groups(content["foreign"])
-            fields["conditions"] = _listed_conditions(content["conditions"])
-            if fields["start"] is not None:
-                fields["start_weights"] = read_weights(start_path(where))
-            return cls(**fields, path=where)
+            if is_whole(version) and version in old_files.VERSIONS:
+                content = old_files.as_version_4(content)
+            return cls(**_fields(content, where), path=where)
         except CalibrationError as error:
             raise CalibrationError(f"{where}: {error}") from None
 
@@ -233,36 +249,40 @@ class Calibration:
         """Checks that the calibration was made for this generator and method.
 
         Args:
-          fingerprint: the generator's; where it is given it decides, whatever the name.
-          generator_name: the generator's name, which decides where no fingerprint is given.
-          method_name: the method's name.
+          fingerprint: The generator's; where it is given it decides, whatever the name.
+          generator_name: The generator's name, which decides where no fingerprint is given.
+          method_name: The method's name.
 
         Raises:
-          CalibrationError: it was made for another one; the line says which, and what to do.
+          CalibrationError: It was made for another one; the line says which, and what to do.
         """
         where = f"calibration {self.path}" if self.path else "the calibration"
         name, made_for = self.generator["name"], self.generator["fingerprint"]
+        of_generator = f"{where} was made for generator {name!r} (fingerprint {_short(made_for)})"
         if fingerprint is not None and fingerprint != made_for:
             wanted = "the one" if generator_name is None else repr(generator_name)
             raise CalibrationError(
-                f"{where} was made for generator {name!r} (fingerprint {_short(made_for)}), "
-                f"not {wanted} (fingerprint {_short(fingerprint)}): {_REMEDY}"
+                f"{of_generator}, not {wanted} (fingerprint {_short(fingerprint)}): {REMEDY}"
             )
         if fingerprint is None and generator_name is not None and generator_name != name:
-            raise CalibrationError(
-                f"{where} was made for generator {name!r} (fingerprint {_short(made_for)}), "
-                f"not {generator_name!r}: {_REMEDY}"
-            )
+            raise CalibrationError(f"{of_generator}, not {generator_name!r}: {REMEDY}")
         if method_name is not None and method_name != self.method["name"]:
             raise CalibrationError(
                 f"{where} was made for method {self.method['name']!r}, "
-                f"not {method_name!r}: {_REMEDY}"
+                f"not {method_name!r}: {REMEDY}"
             )
 
+    def _part(self, of: type[_Part], name: str) -> _Part:
+        try:
+            return of.from_json(self.method[name])
+        except ValueError as error:
+            raise CalibrationError(f"method.{name}: {error}") from None
+
     def _content(self) -> dict[str, Any]:
-        """Returns what a file holds, as plain JSON."""
-        content: dict[str, Any] = {"format": _FORMAT}
+        """What a file holds, as plain JSON."""
+        content: dict[str, Any] = {"format": _FORMAT, "version": _VERSION}
         content |= {name: getattr(self, name) for name in _FILE_FIELDS}
+        content["measured"] = self.measured.to_json()
         content["belonging"] = self.belonging.tolist()
         content["conditions"] = {name: s.tolist() for name, s in self.conditions.items()}
         content["foreign"] = {name: group.to_json() for name, group in self.foreign.items()}
@@ -270,22 +290,9 @@ class Calibration:
 
 
 _FILE_FIELDS = (
-    "version",
-    "generator",
-    "method",
-    "seed",
-    "keys",
-    "packages",
-    "platform",
-    "start",
-    "belonging",
-    "conditions",
-    "foreign",
+    *("generator", "method", "measured", "reference", "seed", "keys", "packages", "platform"),
+    *("encoders", "belonging", "conditions", "foreign"),
 )
-
-
-def _is_int(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:
@@ -293,61 +300,57 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_int(size) and size > 0 for size in value)
+    return isinstance(value, list) and all(is_whole(size) and size > 0 for size in value)
 
 
-def _is_rate(value: Any) -> bool:
-    return is_number(value) and 0 < value < 1
+def _or_none(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or test(value)
 
 
-# Each field's test, and what the field must be in words.
-_Fields = dict[str, tuple[Callable[[Any], bool], str]]
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and _is_text(value.get("kind"))
 
-_GENERATOR_FIELDS: _Fields = {
+
+_TEXT = (lambda value: isinstance(value, str), "text")
+_PART = (_is_part, "a part with its kind")
+_GENERATOR_FIELDS: Fields = {
     "name": (_is_text, "text"),
     "fingerprint": (_is_text, "text"),
     "latent_shape": (_is_shape, "a list of sizes"),
     "image_shape": (lambda v: _is_shape(v) and len(v) == 3, "height, width and channels"),
 }
-_METHOD_FIELDS: _Fields = {
+_METHOD_FIELDS: Fields = {
     "name": (_is_text, "text"),
-    "inversion": (lambda v: isinstance(v, dict), "settings by name"),
-    "score": (_is_text, "text"),
-    "rule": (lambda v: isinstance(v, str) and v in RULES, f"one of {', '.join(RULES)}"),
-    "decision": (lambda v: v in DECISIONS, f"one of {', '.join(DECISIONS)}"),
-    "alpha": (_is_rate, "between 0 and 1"),
-    "beta": (lambda v: v is None or _is_rate(v), "between 0 and 1, or null"),
+    "recipe": (lambda v: isinstance(v, dict), "settings by name"),
+    **dict.fromkeys(("score", "rule", "decision"), _PART),
+    "rates": (lambda v: isinstance(v, dict), "rates by name"),
     "floor": (lambda v: is_number(v) and v >= 0, "a number, 0 or more"),
-    "reference": (lambda v: v is None or _is_text(v), "a fingerprint or null"),
 }
-_PLAIN_FIELDS: _Fields = {
-    "seed": (lambda v: v is None or _is_int(v), "a whole number or null"),
-    "platform": (lambda v: isinstance(v, str), "text"),
-    "start": (lambda v: v is None or isinstance(v, dict), "what was learned, or null"),
-    "version": (lambda v: _is_int(v) and v == _VERSION, f"{_VERSION}"),
+_PLAIN_FIELDS: Fields = {
+    "reference": (_or_none(_is_text), "a fingerprint or null"),
+    "seed": (_or_none(is_whole), "a whole number or null"),
+    "platform": _TEXT,
+    "encoders": (_or_none(lambda v: isinstance(v, dict)), "encoders by role, or null"),
 }
 
 
-def _check_fields(values: dict[str, Any], fields: _Fields, where: str) -> None:
-    prefix = f"{where}." if where else ""
-    for name, (is_sound, words) in fields.items():
-        if name not in values:
-            raise CalibrationError(f"{where} lacks {name}; {_REMEDY}")
-        if not is_sound(values[name]):
-            raise CalibrationError(
-                f"{prefix}{name} must be {words}; got {short_repr(values[name])}"
-            )
-
-
-def _plain_json(value: Any, name: str) -> dict[str, Any]:
-    """Returns a deep copy of value as a JSON file would give it back."""
-    try:
-        copied = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CalibrationError(f"{name} must be plain JSON: {error}") from None
-    if not isinstance(copied, dict):
-        raise CalibrationError(f"{name} must hold values by name; got {short_repr(value)}")
-    return copied
+def _fields(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """What `Calibration` is made of, from a file's content of the present version."""
+    missing = [name for name in ("version", *_FILE_FIELDS) if name not in content]
+    if missing:
+        raise CalibrationError(f"lacks {', '.join(missing)}; {REMEDY}")
+    unknown = sorted(set(content) - {"format", "version", *_FILE_FIELDS})
+    if unknown:
+        raise CalibrationError(f"has unknown fields: {', '.join(map(repr, unknown))}; {REMEDY}")
+    is_present = is_whole(content["version"]) and content["version"] == _VERSION
+    check_fields(content, {"version": (lambda _: is_present, f"{_VERSION}")}, "")
+    fields = {name: content[name] for name in _FILE_FIELDS}
+    fields["belonging"] = listed_scores(content["belonging"], "belonging scores")
+    fields["foreign"] = _listed_groups(content["foreign"])
+    fields["conditions"] = _listed_conditions(content["conditions"])
+    if fields["encoders"] is not None:
+        fields["encoder_weights"] = read_weights(start_path(where))
+    return fields
 
 
 def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
@@ -367,22 +370,6 @@ def _listed_conditions(conditions: Any) -> dict[str, NDArray[np.float64]]:
         raise CalibrationError("conditions must hold belonging scores by edit")
     named = {name: f"belonging scores after {name!r}" for name in conditions}
     return {name: listed_scores(conditions[name], words) for name, words in named.items()}
-
-
-def _read_json(where: str) -> Any:
-    try:
-        with open(where, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise CalibrationError(f"{where}: no such file; {_REMEDY}") from None
-    except OSError as error:
-        raise CalibrationError(f"{where}: cannot be read: {error.strerror}") from None
-    except json.JSONDecodeError as error:
-        raise CalibrationError(
-            f"{where}: not JSON ({error.msg}, line {error.lineno}); {_REMEDY}"
-        ) from None
-    except (ValueError, RecursionError):
-        raise CalibrationError(f"{where}: not JSON that can be read; {_REMEDY}") from None
 
 
 def _short(fingerprint: str) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 from jax_origin.calibration.calibration import Calibration
 from jax_origin.calibration.conditions import origin_and_condition, parse_condition
-from jax_origin.calibration.decision import DRIFT, FITS_BOTH, FITS_NEITHER, Decision
+from jax_origin.calibration.decision import Decision
+from jax_origin.calibration.decision_rules import DRIFT, FITS_BOTH, FITS_NEITHER
 from jax_origin.calibration.false_attribution import FalseAttribution
-from jax_origin.calibration.rule import check_rate
+from jax_origin.calibration.rates import Rates
+from jax_origin.calibration.rules import percent
 
 
 def explain(
@@ -14,33 +16,24 @@ def explain(
     calibration: Calibration,
     *,
     image: str = "this image",
-    alpha: float | None = None,
-    beta: float | None = None,
+    rates: Rates | None = None,
     limits: FalseAttribution | None = None,
 ) -> str:
     """Explains a verdict in a short paragraph, for a reader without statistics.
 
     Args:
-      decision: as `decide` gave it.
-      calibration: the one that it was made with.
-      image: what to call the image.
-      alpha: the rate of false exclusion that it was made with; None means the calibration's own.
-      beta: the rate of false attribution, likewise.
-      limits: what fresh foreign images say about the rate of false attribution of this very
-        decision, as `false_attribution_limits` gives it at the decision's accepting score.
+      decision: As `decide` gave it.
+      calibration: The one that it was made with.
+      image: What to call the image.
+      rates: The rates that it was made with; None means the calibration's own.
+      limits: What fresh foreign images say of how often the decision's accepting score attributes
+        them; see `false_attribution_limits`.
 
     Returns:
-      Four to seven sentences: the question, the finding, the verdict with its rate of error, and
+      Four to eight sentences: the question, the finding, the verdict with its rate of error, and
       what it does not cover. All numbers are those of the decision, the calibration and the limits.
-
-    Raises:
-      ValueError: a rate outside (0, 1).
     """
-    alpha = calibration.method["alpha"] if alpha is None else alpha
-    beta = calibration.method["beta"] if beta is None else beta
-    check_rate(alpha, "alpha")
-    if beta is not None:
-        check_rate(beta, "beta")
+    asked = (rates or Rates()).over(calibration.rates)
     name = calibration.generator["name"]
     sentences = [
         f"The question was whether {image} was made by {name}.",
@@ -54,7 +47,7 @@ def explain(
         )
     if decision.q is not None:
         sentences.append(_found_of_foreign(decision.q, calibration))
-    sentences += _verdict(decision, calibration, alpha, beta)
+    sentences += _verdict(decision, calibration, asked)
     if limits is not None and decision.verdict == "belongs":
         sentences.append(_checked(limits))
     sentences.append(_not_covered(decision, calibration))
@@ -70,19 +63,18 @@ def _conditions(calibration: Calibration) -> str:
 
 
 def _found_of_own(p: float, calibration: Calibration) -> str:
-    num, rule = calibration.belonging.size, calibration.method["rule"]
-    confidence = calibration.rule_options.get("confidence")
-    if rule != "conformal":
+    num, rule = calibration.belonging.size, calibration.rule
+    if rule.keeps is None:
         return (
-            f"By the {rule} rule, set on {num:,} images known to be its own, p is {p:.2g}: the "
-            "smaller, the less it fits them."
+            f"By the {rule.kind} rule, set on {num:,} images known to be its own, p is {p:.2g}: "
+            "the smaller, the less it fits them."
         )
-    if confidence is not None:
+    count = rule.rank(p, num)
+    if count is None:
         return (
-            f"Judged by {num:,} images known to be its own, at most {_percent(p)} of its own score "
-            f"as high as this one or higher, with {_percent(confidence)} confidence."
+            f"Judged by {num:,} images known to be its own, at most {percent(p)} of its own score "
+            f"as high as this one or higher, {rule.keeps}."
         )
-    count = round(p * (num + 1)) - 1
     return f"Of {num:,} images known to be its own, {_count(count)} as high as this one or higher."
 
 
@@ -91,7 +83,7 @@ def _found_of_foreign(q: float, calibration: Calibration) -> str:
     sizes = {group.scores.size for group in groups.values()}
     if len(sizes) > 1:
         return (
-            f"In the foreign group that comes nearest (of {origins}), about {_percent(q)} "
+            f"In the foreign group that comes nearest (of {origins}), about {percent(q)} "
             "score as low as this one or lower, this one counted in."
         )
     (num,) = sizes
@@ -103,9 +95,7 @@ def _found_of_foreign(q: float, calibration: Calibration) -> str:
     return f"{where}, {_count(count)} as low as this one or lower."
 
 
-def _verdict(
-    decision: Decision, calibration: Calibration, alpha: float, beta: float | None
-) -> list[str]:
+def _verdict(decision: Decision, calibration: Calibration, rates: Rates) -> list[str]:
     name, reason = calibration.generator["name"], decision.reason
     if decision.verdict == "undecided":
         if reason == FITS_BOTH:
@@ -123,7 +113,7 @@ def _verdict(
     if decision.verdict == "foreign":
         return [
             f"The verdict is that {name} did not make it.",
-            _false_exclusion(calibration, alpha),
+            _false_exclusion(calibration, rates),
         ]
     sentences = [f"The verdict is that {name} made it."]
     if not calibration.foreign:
@@ -131,34 +121,30 @@ def _verdict(
             "How often an image of other origin would be called its own is not known: no foreign "
             "image was scored."
         )
-    elif calibration.method["decision"] == "published":
+    elif not calibration.decision.judges_q:
         sentences.append(
             "The published rule looks at its own images alone: how often a foreign image would be "
             "called its own is not kept to any rate."
         )
     else:
-        assert beta is not None  # A decision on both errors was made with one.
+        assert rates.beta is not None  # A decision on both errors was made with one.
         sentences.append(
-            f"Of images of any one of these foreign groups, at most {_percent(beta)} would be "
+            f"Of images of any one of these foreign groups, at most {percent(rates.beta)} would be "
             f"called {name}'s, on average over such calibrations."
         )
     return sentences
 
 
-def _false_exclusion(calibration: Calibration, alpha: float) -> str:
-    name = calibration.generator["name"]
-    if calibration.method["rule"] != "conformal":
+def _false_exclusion(calibration: Calibration, rates: Rates) -> str:
+    name, kept = calibration.generator["name"], calibration.rule.keeps
+    assert rates.alpha is not None  # A calibration has one.
+    share = percent(rates.alpha)
+    if kept is None:
         return (
-            f"The rule asks that {_percent(alpha)} of {name}'s own images be turned away; how many "
+            f"The rule asks that {share} of {name}'s own images be turned away; how many "
             "are depends on how their scores are distributed."
         )
-    confidence = calibration.rule_options.get("confidence")
-    kept = (
-        "on average over such calibrations"
-        if confidence is None
-        else f"with {_percent(confidence)} confidence"
-    )
-    return f"Of {name}'s own images, at most {_percent(alpha)} would be turned away so, {kept}."
+    return f"Of {name}'s own images, at most {share} would be turned away so, {kept}."
 
 
 def _checked(limits: FalseAttribution) -> str:
@@ -171,7 +157,7 @@ def _checked(limits: FalseAttribution) -> str:
     counts = _listed(f"{g.false:,} of {g.independent:,} in {name}" for name, g in known.items())
     return (
         f"On foreign images that no choice had used ({counts} called its own) this happens to at "
-        f"most {_percent(limits.worst)}, with {_percent(limits.confidence)} confidence, "
+        f"most {percent(limits.worst)}, with {percent(limits.confidence)} confidence, "
         f"{'in the worst group' if len(known) > 1 else 'in that group'}."
     )
 
@@ -198,10 +184,6 @@ def _origins(calibration: Calibration) -> str:
 
 def _count(count: int) -> str:
     return "none scores" if not count else f"{count:,} {'scores' if count == 1 else 'score'}"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.3g}%"
 
 
 def _listed(names: Iterable[str]) -> str:

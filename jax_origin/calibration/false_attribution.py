@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
+from jax_origin.calibration.checks import check_rate
 from jax_origin.calibration.foreign import ForeignGroup
-from jax_origin.calibration.rule import check_rate, scores_needed
+from jax_origin.calibration.nearest_group import most_as_low
+from jax_origin.calibration.rules import clopper_pearson, scores_needed
 
 
 class TooFewNegatives(ValueError):
-    """A wanted rate that the foreign scores cannot support; one line.
+    """The foreign scores are too few for a wanted rate; one line.
 
     Attributes:
-      more: how many more independent negatives each group needs, by name; groups that have enough
+      more: How many more independent negatives each group needs, by name. Groups that have enough
         are left out.
     """
 
@@ -28,13 +28,13 @@ class AttributionThreshold(NamedTuple):
     """A threshold that keeps the rate of false attribution.
 
     Attributes:
-      below: scores strictly below it are attributed.
-      accepting: the highest attributed score, the float under `below`.
-      rate: what the rate is at most, in the worst group.
-      confidence: with which confidence.
-      allowed: how many independent sources of each group may lie below its own bound, by name.
-      limits: the upper Clopper-Pearson limit for so many, by name; each at most `rate`.
-      foreign: the groups, marked as used for a threshold: no further bound holds on them.
+      below: Scores strictly below it are attributed.
+      accepting: The highest attributed score, the float under `below`.
+      rate: What the rate is at most, in the worst group.
+      confidence: With which confidence.
+      allowed: How many independent sources of each group may lie below its own bound, by name.
+      limits: The upper Clopper-Pearson limit for so many, by name; each at most `rate`.
+      foreign: The groups, marked as used for a threshold; they support no further limit.
     """
 
     below: float
@@ -50,12 +50,12 @@ class GroupLimit(NamedTuple):
     """What one foreign group says about false attribution.
 
     Attributes:
-      false: independent sources with an attributed score.
-      independent: independent sources in all.
-      limit: what the group's rate is at most, at the confidence asked for; None where a choice used
+      false: Independent sources with an attributed score.
+      independent: Independent sources in all.
+      limit: What the group's rate is at most, at the confidence asked for; None where a choice used
         these scores.
-      joint_limit: the same at the confidence at which all groups' limits hold at once.
-      used_for: the choices that used these scores.
+      joint_limit: The same at the confidence at which all groups' limits hold at once.
+      used_for: The choices that used these scores.
     """
 
     false: int
@@ -69,11 +69,11 @@ class FalseAttribution(NamedTuple):
     """Limits on the rate of false attribution at a fixed threshold.
 
     Attributes:
-      groups: each group's count and limits, by name.
-      worst: what the rate of the worst group is at most, at `confidence`: the largest of the
-        groups' own limits. Groups without a limit have no part in it; None where none has one.
-      confidence: the confidence of each limit, and of `worst`; `1 - (1 - confidence) / G` is that
-        of each joint limit, G the groups with a limit.
+      groups: Each group's count and limits, by name.
+      worst: What the rate of the worst group is at most, at `confidence`: the largest of the
+        groups' own limits. None where no group has a limit.
+      confidence: The confidence of each limit, and of `worst`. That of each joint limit is
+        `1 - (1 - confidence) / G`, with G the number of groups that have a limit.
     """
 
     groups: dict[str, GroupLimit]
@@ -90,25 +90,26 @@ def attribution_threshold(
     limit is at most `rate`; the group's bound is its (k + 1)-th smallest score, and the threshold
     the least of the bounds. Scores strictly below it are attributed.
 
-    A group's rate at its own bound follows Beta(k + 1, n - k) for continuous scores, which is over
+    A group's rate at its own bound follows Beta(k + 1, n - k) for continuous scores. It is over
     `rate` with probability P(Binomial(n, rate) <= k) <= 1 - confidence (Wilks, Ann. Math. Stat.
-    1941). With several groups no correction is needed: a threshold that lets the worst group over
-    the rate lies over the rate's quantile of one fixed group, the one whose quantile is least, and
-    so does that group's own bound. Ties only make it stricter. Where a group has several scores of
-    a source, see `ForeignGroup.counting_scores`: the rate is then of sources, of as many images
-    each, with any score attributed; that of single images is no higher.
+    1941). Several groups need no correction: a threshold that lets the worst group over the rate
+    lies over the rate's quantile of one fixed group, the one whose quantile is least, and so does
+    that group's own bound. Ties only make it stricter. Where a group has several scores of a
+    source, the rate is of sources with any score attributed (`ForeignGroup.counting_scores`); that
+    of single images is no higher.
 
     Args:
-      foreign: foreign groups by name, at least one, that no choice has used.
-      rate: the wanted rate, in (0, 1).
-      confidence: in (0, 1).
+      foreign: Foreign groups by name, at least one, that no choice has used.
+      rate: The wanted rate, in (0, 1).
+      confidence: In (0, 1).
 
     Returns:
       The threshold.
 
     Raises:
-      TooFewNegatives: the counts cannot support the rate; the line says how many more are needed.
-      ValueError: no groups; a group that a choice has used; a rate or confidence outside (0, 1).
+      TooFewNegatives: The counts cannot support the rate; the line says how many more are needed.
+      ValueError: There is no group, a choice has used one, or a rate or confidence is outside
+        (0, 1).
     """
     _check(foreign, confidence)
     check_rate(rate, "rate")
@@ -133,7 +134,7 @@ def attribution_threshold(
         )
     below, allowed, limits = np.inf, {}, {}
     for name, group in foreign.items():
-        by_count = _limits(np.arange(group.independent), group.independent, confidence)
+        by_count = clopper_pearson(np.arange(group.independent), group.independent, confidence)
         allowed[name] = int(np.searchsorted(by_count, rate, side="right")) - 1
         limits[name] = float(by_count[allowed[name]])
         below = min(below, float(group.counting_scores()[allowed[name]]))
@@ -147,24 +148,23 @@ def false_attribution_limits(
 ) -> FalseAttribution:
     """Counts how many foreign sources a fixed threshold attributes, with exact limits.
 
-    The threshold must have been fixed before these scores were seen: groups that a choice used
-    (`ForeignGroup.used_for`) are counted, and get no limit. The groups that a calibration decides
-    with are such: q sets the accepting score by them, so they are to be marked, and `limits_of_q`
-    has what can be said of them. The limit of the worst group is the largest of the groups' own,
-    because that of the group which is truly worst holds with the confidence asked for, whichever it
-    is; counts of different groups are never pooled, which would let many easy negatives hide a few
-    hard ones.
+    The threshold must have been fixed before these scores were seen. Groups that a choice used
+    (`ForeignGroup.used_for`) are counted, and get no limit. Mark the groups that a calibration
+    decides with: q sets the accepting score by them, and `limits_of_q` gives their limits. The
+    limit of the worst group is the largest of the groups' own: that of the truly worst group holds
+    with the confidence asked for, whichever it is. Counts of different groups are never pooled:
+    many easy negatives would hide a few hard ones.
 
     Args:
-      foreign: foreign groups by name, at least one.
-      accepting: the highest attributed score; -inf where none is.
-      confidence: of each limit, in (0, 1).
+      foreign: Foreign groups by name, at least one.
+      accepting: The highest attributed score; -inf where none is.
+      confidence: Of each limit, in (0, 1).
 
     Returns:
       Counts and limits.
 
     Raises:
-      ValueError: no groups; confidence outside (0, 1); accepting is not a number.
+      ValueError: There are no groups, the confidence is outside (0, 1), or accepting is NaN.
     """
     _check(foreign, confidence)
     if np.isnan(accepting):
@@ -174,39 +174,34 @@ def false_attribution_limits(
 
 
 def limits_of_q(
-    foreign: Mapping[str, ForeignGroup], *, beta: float, confidence: float = 0.95
+    foreign: Mapping[str, ForeignGroup], *, rate: float, confidence: float = 0.95
 ) -> FalseAttribution:
-    """Limits on how often a foreign image is attributed where q <= beta, by the groups q is of.
+    """Limits on how often a foreign image is attributed where q is at most a rate.
 
-    With M scores of a group, q <= beta asks that at most k = beta (M + 1) - 1 of them are as low as
-    the image's: the score lies under the group's (k + 1)-th smallest. So the rate of such a group
-    follows Beta(k + 1, M - k) over calibrations, for continuous scores, and its upper quantile is
-    the Clopper-Pearson limit for k of M (Wilks, Ann. Math. Stat. 1941). It holds although the very
-    groups decide, because the rank k was fixed before their scores were seen. Where several scores
-    are of one source, k of the sources are counted at the most, and the rate is of sources. A rule
-    that also asks for a large p attributes less.
+    These are limits for the very groups that q is of. With M scores of a group, q <= rate asks that
+    at most k = rate (M + 1) - 1 of them are as low as the image's: the score lies under the group's
+    (k + 1)-th smallest. So a group's rate follows Beta(k + 1, M - k) over calibrations, for
+    continuous scores. Its upper quantile is the Clopper-Pearson limit for k of M (Wilks, Ann. Math.
+    Stat. 1941). It holds although the same groups decide, because the rank k was fixed before their
+    scores were seen. Where several scores are of one source, at most k sources are counted, and the
+    rate is of sources. A decision that also asks for a large p attributes less.
 
     Args:
-      foreign: foreign groups by name, at least one. Those that some other choice has used, of a
-        recipe or of a threshold, get no limit.
-      beta: the rate that q is held to, in (0, 1).
-      confidence: of each limit, in (0, 1).
+      foreign: Foreign groups by name, at least one. Groups that another choice used, of a recipe
+        or of a threshold, get no limit.
+      rate: The beta that q is held to, in (0, 1).
+      confidence: Of each limit, in (0, 1).
 
     Returns:
-      As `false_attribution_limits`, `false` being how many sources may lie as low as an attributed
-      image. A group too small for beta attributes nothing, and its limit is 0.
+      As `false_attribution_limits`; `false` is how many sources may lie as low as an attributed
+      image. A group too small for the rate attributes nothing, and its limit is 0.
 
     Raises:
-      ValueError: no groups; beta or confidence outside (0, 1).
+      ValueError: There are no groups, or a rate or confidence is outside (0, 1).
     """
     _check(foreign, confidence)
-    check_rate(beta, "beta")
-    counts = {}
-    for name, group in foreign.items():
-        num = group.scores.size
-        # By the divisions that q uses.
-        steps = np.arange(1, num + 2) / (num + 1.0)
-        counts[name] = int(np.searchsorted(steps, beta, side="right")) - 1
+    check_rate(rate, "rate")
+    counts = {name: most_as_low(group.scores.size, rate) for name, group in foreign.items()}
     return _limited(foreign, counts, confidence)
 
 
@@ -214,36 +209,36 @@ def upper_limit(false: int, num: int, *, confidence: float = 0.95) -> float:
     """The upper Clopper-Pearson limit of a rate, one-sided.
 
     Args:
-      false: how often it happened, 0 to num.
-      num: of how many independent trials, at least 1.
-      confidence: in (0, 1).
+      false: How often it happened, 0 to num.
+      num: Of how many independent trials, at least 1.
+      confidence: In (0, 1).
 
     Returns:
       The rate at which so few would be seen with probability 1 - confidence; 1 where false = num.
 
     Raises:
-      ValueError: counts that are not whole, or out of range; confidence outside (0, 1).
+      ValueError: A count is not whole or out of range, or the confidence outside (0, 1).
     """
     check_rate(confidence, "confidence")
     if not 0 <= false <= num or num < 1 or false != int(false) or num != int(num):
         raise ValueError(f"need whole counts, 0 <= false <= num, num >= 1; got {false} of {num}")
-    return float(_limits(np.array([false]), num, confidence)[0])
+    return float(clopper_pearson(np.array([false]), num, confidence)[0])
 
 
 def negatives_needed(rate: float, *, false: int = 0, confidence: float = 0.95) -> int:
     """How many independent negatives support a rate of false attribution.
 
     Args:
-      rate: in (0, 1).
-      false: how many of them are falsely attributed.
-      confidence: in (0, 1).
+      rate: In (0, 1).
+      false: How many of them are falsely attributed.
+      confidence: In (0, 1).
 
     Returns:
       The smallest number whose upper limit is at most `rate`: 299 for 0.01 and 2,995 for 0.001,
       with none false at 0.95.
 
     Raises:
-      ValueError: a rate or confidence outside (0, 1), or a negative count.
+      ValueError: A rate or confidence is outside (0, 1), or the count negative.
     """
     low = scores_needed(rate, confidence=confidence)
     if false < 0 or false != int(false):
@@ -263,7 +258,7 @@ def negatives_needed(rate: float, *, false: int = 0, confidence: float = 0.95) -
 def _limited(
     foreign: Mapping[str, ForeignGroup], counts: Mapping[str, int], confidence: float
 ) -> FalseAttribution:
-    """Returns each group's limit for its count; -1 is one of which nothing is ever attributed."""
+    """Each group's limit for its count; -1 says that nothing of a group is ever attributed."""
     unused = sum(not group.used_for for group in foreign.values())
     joint = 1.0 - (1.0 - confidence) / max(unused, 1)
     groups = {}
@@ -279,12 +274,6 @@ def _limited(
         groups[name] = GroupLimit(max(false, 0), num, limit, joint_limit, group.used_for)
     limits = [group.limit for group in groups.values() if group.limit is not None]
     return FalseAttribution(groups, max(limits, default=None), confidence)
-
-
-def _limits(false: NDArray[np.int_], num: int, confidence: float) -> NDArray[np.float64]:
-    # At false = num the second parameter would be 0, and the limit is 1.
-    limit = special.betaincinv(false + 1.0, np.maximum(num - false, 1), confidence)
-    return np.where(false == num, 1.0, limit)
 
 
 def _check(foreign: Mapping[str, ForeignGroup], confidence: float) -> None:

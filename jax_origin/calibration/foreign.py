@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jax_origin.calibration.errors import CalibrationError
-from jax_origin.calibration.rule import as_scores
+from jax_origin.calibration.checks import (
+    CalibrationError,
+    is_whole,
+    listed_scores,
+    sound_scores,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +24,17 @@ class ForeignGroup:
 
     Attributes:
       scores: float64 [M], M >= 1, finite, >= 0.
-      independent: how many independent sources they come from, 1 to M: crops of one photograph
+      independent: How many independent sources they come from, 1 to M. Crops of one photograph
         are one source.
-      sources: which source each score comes from, whole numbers >= 0, int64 [M], with as many
+      sources: Which source each score comes from, whole numbers >= 0, int64 [M], with as many
         different values as `independent`; None where only their number is known.
-      used_for: the choices that these scores took part in, in words of the caller's ("threshold",
-        "recipe"). A bound on false attribution holds only on scores that no choice used.
-      digests: a short digest of each image's pixels, M words of text, by which an image is known
-        that the group was made of; none where they were not recorded.
+      used_for: The choices that used these scores, one word each ("threshold", "recipe"). A limit
+        on false attribution holds only on scores that no choice used.
+      digests: A short digest of each image's pixels, [M] words, or none where they were not
+        recorded. They show whether an image belongs to the group itself.
+
+    Raises:
+      CalibrationError: A part is unsound.
     """
 
     scores: NDArray[np.float64]
@@ -39,7 +46,7 @@ class ForeignGroup:
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores", sound_scores(self.scores, "foreign scores"))
         num = self.independent
-        if isinstance(num, bool) or not isinstance(num, int) or not 1 <= num <= self.scores.size:
+        if not is_whole(num) or not 1 <= num <= self.scores.size:
             raise CalibrationError(
                 f"independent must be a whole number from 1 to {self.scores.size}, the number of "
                 f"foreign scores; got {short_repr(num)}"
@@ -68,7 +75,7 @@ class ForeignGroup:
         """Reads a group from what `to_json` gave.
 
         Raises:
-          CalibrationError: it is no such group.
+          CalibrationError: It is no such group.
         """
         needed = {"scores", "independent"}
         if not isinstance(plain, dict) or not needed <= set(plain) <= needed | _OPTIONAL:
@@ -85,7 +92,7 @@ class ForeignGroup:
         return cls(scores, plain["independent"], **optional)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the group as plain JSON; what it does not have is left out."""
+        """The group as plain JSON; what it does not have is left out."""
         plain: dict[str, Any] = {"independent": self.independent, "scores": self.scores.tolist()}
         if self.sources is not None:
             plain["sources"] = self.sources.tolist()
@@ -96,16 +103,15 @@ class ForeignGroup:
         return plain
 
     def marked(self, choice: str) -> "ForeignGroup":
-        """Returns the group with one more choice that its scores took part in."""
+        """The group, marked as used for one more choice."""
         return dataclasses.replace(self, used_for=(*self.used_for, choice))
 
     def counting_scores(self) -> NDArray[np.float64]:
-        """The scores that a count of sources goes by, in rising order.
+        """The scores by which sources are counted, in rising order.
 
         Returns:
-          The lowest score of each source where `sources` says which is which. All scores where only
-          the number of sources is known: then each low score counts as a source of its own, which
-          counts too many false ones and never too few.
+          The lowest score of each source, if `sources` is known; otherwise all scores. Each low
+          score then counts as a source of its own: that counts too many false ones, never too few.
         """
         if self.sources is None:
             return np.sort(self.scores)
@@ -117,7 +123,7 @@ class ForeignGroup:
         """The source of each score, numbered from 0 to independent - 1, [M].
 
         Raises:
-          CalibrationError: only the number of sources is known.
+          CalibrationError: Only the number of sources is known.
         """
         if self.sources is not None:
             return np.unique(self.sources, return_inverse=True)[1]
@@ -129,14 +135,14 @@ class ForeignGroup:
         return np.arange(self.scores.size)
 
     def weights(self) -> NDArray[np.float64]:
-        """What each score counts so that each source counts one, [M]; `independent` in all."""
+        """Weights by which each source counts one, [M]; their sum is `independent`."""
         if self.sources is None:
             return np.full(self.scores.size, self.independent / self.scores.size)
         index = self.source_index()
         return 1.0 / np.bincount(index)[index]
 
     def subset(self, chosen: NDArray[np.bool_]) -> "ForeignGroup":
-        """Returns the group of the chosen scores, [M] bool; their sources must be known."""
+        """The group of the chosen scores, [M] bool; their sources must be known."""
         index = self.source_index()[chosen]
         return ForeignGroup(
             self.scores[chosen],
@@ -147,9 +153,13 @@ class ForeignGroup:
         )
 
     def num_false(self, accepting: float) -> int:
-        """How many independent sources have a score <= accepting, at the most."""
+        """The most independent sources that may have a score <= accepting."""
         count = int(np.searchsorted(self.counting_scores(), accepting, side="right"))
         return min(count, self.independent)
+
+    def __repr__(self) -> str:
+        used = f", used for {', '.join(self.used_for)}" if self.used_for else ""
+        return f"ForeignGroup({self.scores.size} scores of {self.independent} sources{used})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ForeignGroup):
@@ -182,65 +192,17 @@ class ForeignGroup:
 
 
 def shared_images(foreign: Mapping[str, ForeignGroup]) -> dict[tuple[str, str], int]:
-    """How many images two foreign groups hold in common, as far as their digests are known.
+    """Counts the images that two foreign groups have in common, where their digests are known.
 
-    The limits of such groups hold, each by itself and all at once; but what is found of one of them
+    The limits of such groups still hold, each by itself and all at once. But what one of them shows
     says little about the other.
 
     Returns:
-      The number by the names of each pair that has any.
+      The number, by the names of each pair that has any.
     """
     pairs = itertools.combinations(foreign, 2)
     common = {(a, b): {*foreign[a].digests} & {*foreign[b].digests} for a, b in pairs}
     return {pair: len(images) for pair, images in common.items() if images}
-
-
-def sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Returns a checked, read-only copy of calibration scores.
-
-    Args:
-      scores: [N].
-      name: what to call them in an error.
-
-    Returns:
-      float64 [N].
-
-    Raises:
-      CalibrationError: there are none, or one is not a finite number of at least 0.
-    """
-    try:
-        array = as_scores(scores, name)
-    except ValueError as error:
-        raise CalibrationError(str(error)) from None
-    if not array.size:
-        raise CalibrationError(f"there are no {name}: need at least one")
-    for is_wrong, word in ((~np.isfinite(array), "infinite"), (array < 0, "negative")):
-        if is_wrong.any():
-            raise CalibrationError(
-                f"{name} hold {np.count_nonzero(is_wrong)} {word}, the first at index "
-                f"{np.flatnonzero(is_wrong)[0]}: scores are finite and 0 or more"
-            )
-    array.flags.writeable = False
-    return array
-
-
-def listed_scores(values: Any, name: str) -> NDArray[np.float64]:
-    """Returns scores from plain JSON, float64 [N]; see `sound_scores` for what is checked later.
-
-    Raises:
-      CalibrationError: they are no list of numbers, or one is too large for a float.
-    """
-    if not isinstance(values, list) or not all(is_number(value) for value in values):
-        raise CalibrationError(f"{name} must be a list of numbers")
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:
-        raise CalibrationError(f"{name} hold a number too large to be a score") from None
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value from JSON is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _OPTIONAL = {"sources", "used_for", "digests"}

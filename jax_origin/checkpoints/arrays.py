@@ -1,4 +1,4 @@
-"""Arrays by name that are read one at a time, each when it is asked for."""
+"""Arrays by name, each read from its file only when asked for."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ class LazyArray(NamedTuple):
     Attributes:
       shape: Its shape.
       dtype: Its dtype, in the machine's byte order.
-      read: Reads it, anew at each call.
+      read: Reads the array; each call reads it again.
     """
 
     shape: tuple[int, ...]
@@ -22,10 +22,10 @@ class LazyArray(NamedTuple):
 
 
 class LazyArrays(Mapping[str, np.ndarray]):
-    """A mapping from names to arrays that keeps no array: each look-up reads one.
+    """A mapping from names to arrays that holds no array: each look-up reads one.
 
-    Iteration gives names alone, and `shapes` and `dtypes` are known without reading; `values` and
-    `items` read one array at each step. A look-up may raise `CheckpointError`.
+    Iterating gives names. `shapes` and `dtypes` read nothing; `values` and `items` read one array
+    a step. A look-up may raise `CheckpointError`.
     """
 
     def __init__(self, entries: Mapping[str, LazyArray]):
@@ -33,7 +33,7 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> "LazyArrays":
-        """The same arrays as a `LazyArrays`; those of one stay as they are."""
+        """The same arrays as a `LazyArrays`; one that is given comes back unchanged."""
         if isinstance(arrays, LazyArrays):
             return arrays
         return cls({name: _held(array) for name, array in arrays.items()})
@@ -76,7 +76,7 @@ class LazyArrays(Mapping[str, np.ndarray]):
 
 
 def is_shape(sizes: Sequence[Any]) -> bool:
-    """Whether NumPy can make an array of this shape, if only its memory is large enough."""
+    """Whether NumPy could make an array of this shape, given enough memory."""
     if len(sizes) > 32 or not all(type(size) is int and 0 <= size < 1 << 58 for size in sizes):
         return False
     # NumPy counts an empty array's other sizes too; 16 bytes a number at the most.

@@ -1,4 +1,4 @@
-"""Folders as diffusers saves them: a model, or a pipeline with a folder for each of its parts."""
+"""Folders that diffusers saved: a model, or a pipeline with a folder for each part."""
 
 import os
 from collections.abc import Callable, Collection
@@ -24,19 +24,18 @@ _PARTS = ("unet", "transformer")
 def read_folder(
     folder: str, open_weights: Callable[[FilePart], LazyArrays], *, root: str | None
 ) -> Checkpoint:
-    """Reads a folder that a model or a pipeline of diffusers was saved to.
+    """Reads a folder that diffusers saved.
 
     Args:
-      folder: With a model's weights and config.json; or with folders of such (unet, vae,
+      folder: A model (weights and config.json), or a pipeline of folders like it (unet, vae,
         scheduler, ...).
-      open_weights: Gives the arrays of a file of weights, or of an index of several.
-      root: Of a pipeline, whose weights to read: by default those of `unet` or `transformer`, or
-        of the only part that has weights. Of a model, the arrays under this name alone.
+      open_weights: Opens a file of weights, or an index of several.
+      root: In a pipeline, the part to read; by default `unet`, `transformer`, or the only part
+        with weights. In a model, the name under which arrays are read.
 
     Returns:
-      The arrays; and as config a model's config.json, or the config of every part of a pipeline
-      by the part's name; also of one whose model lies beside the folders of its other parts, or
-      beside scheduler_config.json.
+      The arrays. The config is a model's config.json, or the config of each part by its name. A
+      model beside its scheduler's config counts as a pipeline.
 
     Raises:
       CheckpointError: If there are no weights, or a file is not what it should be.
@@ -64,11 +63,7 @@ def read_folder(
 
 
 def files_of(folder: str) -> set[str]:
-    """The files of a folder and of the folders in it, by their names with slashes.
-
-    Raises:
-      CheckpointError: If it cannot be listed.
-    """
+    """The names of the files in a folder and one level below, with slashes."""
     names = set()
     for entry in os.scandir(folder):
         if entry.is_dir():
@@ -81,7 +76,7 @@ def files_of(folder: str) -> set[str]:
 
 
 def weight_file(names: Collection[str], part: str = "") -> str | None:
-    """Which of these files, if any, holds the weights of a model or of a part of a pipeline."""
+    """The file that holds the weights of a model or of a pipeline's part; None without one."""
     for suffix in _SUFFIXES:
         for stem in _STEMS:
             if (name := f"{part}/{stem}{suffix}".removeprefix("/")) in names:
@@ -90,7 +85,7 @@ def weight_file(names: Collection[str], part: str = "") -> str | None:
 
 
 def pipeline_part(names: Collection[str], root: str | None) -> str | None:
-    """Which part's weights to read: `root`, a usual one, or the only one."""
+    """The part whose weights to read: `root`, else a usual one, else the only one."""
     parts = _parts(names)
     if root is not None:
         return root if root in parts else None
@@ -108,11 +103,11 @@ def _open(folder: str, name: str, open_weights: Callable[[FilePart], LazyArrays]
 
 
 def _config_of_model(folder: str, names: Collection[str]) -> dict[str, Any] | None:
-    """The config of the model in a folder; with its scheduler's, where there is one."""
+    """The config of the model in a folder, with its scheduler's if there is one."""
     model = _config(folder, names, "")
     for name in ("scheduler_config.json", "scheduler/scheduler_config.json"):
         if name in names and "config.json" in names:
-            scheduler = read_json(open_file(os.path.join(folder, *name.split("/"))))
+            scheduler = _read_config(folder, name)
             return {"unet": model, "scheduler": scheduler}
     return model
 
@@ -120,5 +115,27 @@ def _config_of_model(folder: str, names: Collection[str]) -> dict[str, Any] | No
 def _config(folder: str, names: Collection[str], part: str) -> dict[str, Any] | None:
     for name in _CONFIGS:
         if (inside := f"{part}/{name}".removeprefix("/")) in names:
-            return read_json(open_file(os.path.join(folder, *inside.split("/"))))
+            return _read_config(folder, inside)
     return None
+
+
+def _read_config(folder: str, name: str) -> dict[str, Any]:
+    """Reads one of `_CONFIGS`: through diffusers' own reader, if it is there and wrote the file.
+
+    Its `ConfigMixin` imports without PyTorch; its models and schedulers do not, and are not used.
+    """
+    path = os.path.join(folder, *name.split("/"))
+    config = read_json(open_file(path))  # Refuses what is too large or no mapping.
+    if "_class_name" not in config:
+        return config
+    try:
+        # Imported here: it takes seconds, and few checkpoints are such folders.
+        from diffusers.configuration_utils import ConfigMixin
+    except Exception:  # It is not there, or something that it imports is broken.
+        return config
+    reader = type("ConfigReader", (ConfigMixin,), {"config_name": os.path.basename(name)})
+    try:
+        return dict(reader.load_config(os.path.dirname(path) or ".", local_files_only=True))
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines() or [""]
+        raise CheckpointError(f"{path}: diffusers cannot read it ({reason[0]:.200})") from None

@@ -1,4 +1,4 @@
-"""A run of bytes inside a file, read piece by piece and never past its end."""
+"""A range of bytes in a file, read in pieces and never past its end."""
 
 import math
 import os
@@ -12,7 +12,7 @@ from jax_origin.checkpoints.rename import CheckpointError
 
 
 class _File:
-    """An open file that threads may share; it is closed when nobody refers to it any more."""
+    """An open file that threads may share; it closes itself when nothing refers to it."""
 
     def __init__(self, path: str):
         self.path = path
@@ -29,14 +29,14 @@ class _File:
                 while view:
                     count = self._file.readinto(view)
                     if not count:
-                        raise CheckpointError(f"{self.path}: has become shorter while it was read")
+                        raise CheckpointError(f"{self.path}: became shorter while it was read")
                     view = view[count:]
         except OSError as error:
             raise CheckpointError(f"{self.path}: cannot be read ({error.strerror})") from None
 
 
 class FilePart:
-    """Bytes of an open file that are read only when asked for; `size` says how many."""
+    """A range of `size` bytes of an open file, read only when asked for."""
 
     def __init__(self, file: _File, start: int, size: int):
         self._file, self._start, self.size = file, start, size
@@ -47,21 +47,21 @@ class FilePart:
         return self._file.path
 
     def error(self, reason: str) -> CheckpointError:
-        """The error to raise for this file: its path and the reason, on one line."""
+        """The error to raise for this file: its path, then the reason, on one line."""
         return CheckpointError(f"{self.path}: {reason}")
 
     def part(self, start: int, size: int) -> "FilePart":
-        """`size` bytes from `start` on.
+        """The range of `size` bytes from `start` on.
 
         Raises:
-          CheckpointError: If they are not all inside this part.
+          CheckpointError: If it reaches past this range.
         """
         if start < 0 or size < 0 or start + size > self.size:
             raise self.error(f"damaged or cut short: {size} bytes wanted at {start} of {self.size}")
         return FilePart(self._file, self._start + start, size)
 
     def read(self, start: int = 0, size: int | None = None) -> bytes:
-        """Reads `size` bytes from `start` on, all the rest by default."""
+        """Reads `size` bytes from `start` on; by default all that follow."""
         wanted = self.part(start, self.size - start if size is None else size)
         data = bytearray(wanted.size)
         self._file.read_into(wanted._start, memoryview(data))
@@ -72,7 +72,7 @@ class FilePart:
         return self.read(0, min(size, self.size))
 
     def array(self, dtype: np.dtype, shape: Sequence[int], start: int = 0) -> np.ndarray:
-        """Reads an array that lies in C order from `start` on."""
+        """Reads an array stored in C order from `start` on."""
         wanted = self.part(start, math.prod(shape) * dtype.itemsize)
         array = np.empty(shape, dtype)
         if wanted.size:
@@ -84,7 +84,7 @@ def open_file(path: str | os.PathLike) -> FilePart:
     """Opens a file for reading.
 
     Raises:
-      CheckpointError: If there is no such file, or it cannot be opened.
+      CheckpointError: If the file is missing or cannot be opened.
     """
     try:
         file = _File(os.fspath(path))

@@ -1,4 +1,4 @@
-"""Checkpoints of the Hugging Face hub, from the local cache or, failing that, downloaded."""
+"""Checkpoints on the Hugging Face hub: taken from the local cache, else downloaded."""
 
 import os
 import re
@@ -8,25 +8,25 @@ from jax_origin.checkpoints.diffusers_folder import files_of, pipeline_part, wei
 from jax_origin.checkpoints.rename import CheckpointError
 
 PREFIX = "hf://"
-"""What the address of a checkpoint on the hub begins with; all else is a local path."""
+"""How an address on the hub begins; anything else is a local path."""
 
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 
 
 def fetch(address: str, *, root: str | None) -> str:
-    """Finds a repository of the hub, or one file of it, on this machine.
+    """Finds a repository of the hub, or one of its files, on this machine.
 
-    Only what will be read is downloaded: configs, and the weights of one part.
+    It downloads only what will be read: configs, and the weights of one part.
 
     Args:
       address: ``hf://org/name``, ``hf://org/name@revision`` or ``hf://org/name/file``.
-      root: Of a pipeline, the part whose weights are needed.
+      root: The part of a pipeline whose weights are needed.
 
     Returns:
       The path of the folder or file in the hub's cache.
 
     Raises:
-      CheckpointError: If the address is none, or what it names is neither cached nor to be had.
+      CheckpointError: If the address is malformed, or its files are neither cached nor available.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None or ".." in address.split("/"):
@@ -51,13 +51,13 @@ def fetch(address: str, *, root: str | None) -> str:
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]:.200}".rstrip(": ")
         raise CheckpointError(
-            f"{address}: not in the local cache, and not to be had from the hub ({reason}); "
-            f"where there is a network, `hf download {repository}` puts it into the cache"
+            f"{address}: not in the local cache, and the hub did not provide it ({reason}); "
+            f"with a network, `hf download {repository}` puts it into the cache"
         ) from None
 
 
 def needed(names: Collection[str], root: str | None) -> list[str]:
-    """Which files of a repository to download: configs, and the weights that will be read."""
+    """The files of a repository to download: configs, and the weights that will be read."""
     configs = [name for name in names if name.endswith(".json") and name.count("/") < 2]
     weights = _weights(names, root)
     if weights is None or weights.endswith(".json"):

@@ -1,4 +1,4 @@
-"""NumPy's .npz archives, of plain numbers alone: arrays of objects are refused."""
+"""NumPy's .npz archives. They may hold numbers; arrays of objects are refused."""
 
 import math
 import re
@@ -21,7 +21,7 @@ _MOST_GROWTH, _ALWAYS_FINE = 32, 256 << 20
 
 
 def is_npz(members: dict[str, Member]) -> bool:
-    """Whether a zip archive with these members is one of NumPy's."""
+    """Whether NumPy wrote a zip archive with these members."""
     return bool(members) and all(name.endswith(".npy") for name in members)
 
 
@@ -29,8 +29,8 @@ def read_npz(file: FilePart, members: dict[str, Member]) -> LazyArrays:
     """Reads the headers of an archive's arrays.
 
     Raises:
-      CheckpointError: If a header is damaged, an array is not of plain numbers, or the arrays are
-        far larger than the file (a zip bomb).
+      CheckpointError: If a header is damaged, an array holds objects, or the arrays are far
+        larger than the file (a zip bomb).
     """
     check_growth(file, sum(member.size for member in members.values()))
     entries = {}
@@ -45,15 +45,15 @@ def read_npz(file: FilePart, members: dict[str, Member]) -> LazyArrays:
 def check_growth(file: FilePart, unpacked: int, *, packed: int | None = None) -> None:
     """Refuses a file whose arrays need far more bytes than it has.
 
-    Weights hardly get smaller when they are packed, masks and zeros do: 256 MiB are always fine.
+    Packing hardly shrinks weights, but does shrink masks and zeros: 256 MiB are always accepted.
 
     Args:
-      file: What to name in the error.
-      unpacked: The bytes of all arrays.
-      packed: The bytes that they take on disk; those of `file` by default.
+      file: The file to name in the error.
+      unpacked: Bytes of all arrays.
+      packed: Bytes that they take on disk; by default the size of `file`.
 
     Raises:
-      CheckpointError: If it does.
+      CheckpointError: If the arrays are too large.
     """
     packed = file.size if packed is None else packed
     if unpacked > max(_ALWAYS_FINE, _MOST_GROWTH * packed):

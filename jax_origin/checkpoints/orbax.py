@@ -1,4 +1,4 @@
-"""Orbax directories of the layout that our training loop writes (OCDBT)."""
+"""Orbax steps in the layout that our training loop writes (OCDBT)."""
 
 import math
 import os
@@ -17,7 +17,7 @@ _METADATA = "_METADATA"
 
 
 def orbax_folder(path: str) -> str | None:
-    """The folder of a step that holds its arrays; None if `path` is no step of Orbax's."""
+    """The folder that holds a step's arrays; None if `path` is not a step of Orbax."""
     for name in ("", "state", "default", "pytree"):
         if os.path.isfile(os.path.join(path, name, _METADATA)):
             return os.path.join(path, name)
@@ -25,10 +25,10 @@ def orbax_folder(path: str) -> str | None:
 
 
 def read_orbax(folder: str) -> LazyArrays:
-    """Reads the list of a step's arrays; names are the keys that lead to each, with dots between.
+    """Reads the list of a step's arrays; an array's name joins the keys that lead to it with dots.
 
     Raises:
-      CheckpointError: If the step is damaged, or of another layout of Orbax's.
+      CheckpointError: If the step is damaged, or has another layout of Orbax.
     """
     file = open_file(os.path.join(folder, _METADATA))
     metadata = read_json(file)

@@ -1,9 +1,9 @@
-"""A reader of pickles that imports, calls and compiles nothing that a pickle names.
+"""A pickle reader that imports, calls and compiles nothing that a pickle names.
 
 Python's own unpickler runs what the file says. This one interprets the opcodes (documented in the
-standard library's ``pickletools``) and builds plain values alone: a global is looked up in a table
-of functions of ours, and refused by its name if it is not there. Opcodes, texts and copies are
-counted against a budget, so that time and memory stay bounded for any file.
+standard library's ``pickletools``) and builds only plain values. It looks a global up in a table
+of our own functions, and refuses by name what is not there. A budget counts opcodes, texts and
+copies, so that time and memory stay bounded for any file.
 """
 
 import struct
@@ -19,7 +19,7 @@ class Known(NamedTuple):
 
     Attributes:
       name: Its dotted name.
-      call: What a call of it makes: a function of ours; None if it may be named, not called.
+      call: Our function that stands in for it; None if it may be named but not called.
     """
 
     name: str
@@ -27,19 +27,19 @@ class Known(NamedTuple):
 
 
 class Budget:
-    """The steps that reading one file may take, one an opcode, and one for 32 bytes of text.
+    """How many steps reading one file may take: one for each opcode or 32 bytes of text.
 
-    A latent diffusion model's training checkpoint, with its optimizer, takes a quarter of them.
+    A latent diffusion model's training checkpoint, optimizer included, takes a quarter of them.
     """
 
     def __init__(self, file: FilePart, steps: int = 1 << 20):
         self._file, self._left = file, steps
 
     def spend(self, steps: int) -> None:
-        """Counts some steps.
+        """Spends some steps.
 
         Raises:
-          CheckpointError: If there are none left.
+          CheckpointError: If none are left.
         """
         self._left -= steps
         if self._left < 0:
@@ -57,17 +57,17 @@ def load_pickle(
     """Reads one pickle of protocol 2 to 5.
 
     Args:
-      file: Where it lies; byte strings become parts of it, and are not read.
-      start: Where in `file` it begins.
-      find: Gives the global of a dotted name, None for one to refuse; a ValueError says why.
-      budget: What it may cost.
-      persistent: Gives the value of a persistent id; without it they are refused.
+      file: The file; byte strings in the pickle become ranges of it, and are not read.
+      start: Where in `file` the pickle begins.
+      find: Finds a global by its dotted name. None refuses it; a ValueError says why.
+      budget: How many steps it may take.
+      persistent: Gives the value of a persistent id; without it, such ids are refused.
 
     Returns:
       The value, and where in `file` the pickle ends.
 
     Raises:
-      CheckpointError: If the pickle is damaged, names another global, or costs too much.
+      CheckpointError: If the pickle is damaged, names an unknown global, or takes too many steps.
     """
     return _Machine(file, start, find, budget, persistent).run()
 

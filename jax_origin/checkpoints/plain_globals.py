@@ -1,4 +1,4 @@
-"""What a pickle may name besides tensors: containers, NumPy's arrays, and a few plain objects."""
+"""The globals a pickle may name besides tensors: containers, NumPy arrays, plain objects."""
 
 import math
 import re
@@ -12,7 +12,7 @@ from jax_origin.checkpoints.file_part import FilePart
 
 
 class Attributes(dict):
-    """An object that is read as the dict of its attributes."""
+    """An object, read as the dict of its attributes."""
 
     def build(self, state: Any) -> None:
         """Takes the attributes that the pickle gives the object."""
@@ -20,7 +20,7 @@ class Attributes(dict):
 
 
 class PickledArray:
-    """An array inside a pickle; `array` is None until the pickle has said what it holds."""
+    """An array inside a pickle; `array` is None until its state has been read."""
 
     def __init__(self, array: LazyArray | None = None):
         self.array = array
@@ -32,7 +32,7 @@ class PickledArray:
 
 
 class Dtype:
-    """A NumPy dtype of plain numbers, in the byte order that the pickle says."""
+    """A NumPy dtype of plain numbers, in the byte order that the pickle states."""
 
     def __init__(self, code: Any, align: Any = False, copy: Any = True):
         if not re.fullmatch(r"[<>=|]?([biufc]\d{1,2}|\?)", _as(str, code)):
@@ -40,7 +40,7 @@ class Dtype:
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> None:
-        """Takes the state of a dtype, of which the byte order is all that plain numbers have."""
+        """Takes the state of a dtype; for plain numbers only the byte order counts."""
         if state[1] not in ("<", ">", "=", "|"):
             raise ValueError("a byte order that is none")
         self.dtype = self.dtype.newbyteorder(state[1])
@@ -163,4 +163,4 @@ PLAIN: dict[str, Callable[..., Any] | None] = {
         for kind in ("Posix", "PurePosix", "Windows", "PureWindows")
     },
 }
-"""What a call of each global makes; None where it may be named, but not called."""
+"""Our function for each global; None if it may be named but not called."""

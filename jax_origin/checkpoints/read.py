@@ -1,4 +1,4 @@
-"""One door for checkpoints of every format: what a file is, its content says."""
+"""Opens checkpoints of every format; a file's content decides which format it is."""
 
 import os
 
@@ -17,7 +17,6 @@ from jax_origin.checkpoints.torch_file import (
     read_torch_legacy,
     read_torch_zip,
 )
-from jax_origin.checkpoints.torch_tar import is_tar, read_torch_tar
 from jax_origin.checkpoints.tree import Checkpoint, checkpoint_of, select
 from jax_origin.checkpoints.zip_members import zip_members
 
@@ -31,29 +30,28 @@ _NOT_WEIGHTS = {
 
 
 def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Checkpoint:
-    """Opens a checkpoint of any published format, without PyTorch and without running code of it.
+    """Opens a published checkpoint, without PyTorch and without running any code in it.
 
-    Read are: safetensors, alone or in shards with an index; what torch.save wrote (zip, the format
-    before PyTorch 1.6, tar); StyleGAN2-ADA's, StyleGAN3's and EDM's network pickles; NumPy's .npz;
-    folders of diffusers' models and pipelines; and steps of Orbax's as our training writes them.
+    The formats are: safetensors, alone or in shards with an index; both of torch.save's, before and
+    since PyTorch 1.6; StyleGAN2-ADA's, StyleGAN3's and EDM's network pickles; NumPy's .npz; folders
+    of diffusers' models and pipelines; and steps of Orbax as our training writes them.
 
     Args:
       path: A file, a folder, or an address on the Hugging Face hub: ``hf://org/name``,
         ``hf://org/name@revision``, ``hf://org/name/file``.
-      root: The arrays under this name alone, by the rest of their names: ``"g_ema"``, ``"D"``, or
-        a part of a pipeline. By default all arrays, but of a network pickle those of ``G_ema`` (or
-        ``ema``), of a pipeline those of its ``unet`` or ``transformer``, and of a training's file
-        that holds one model those of the model.
+      root: Read only the arrays under this name (``"g_ema"``, ``"D"``, a pipeline's part), and
+        drop it from their names. The default is all arrays, with three exceptions: ``G_ema`` or
+        ``ema`` of a network pickle, ``unet`` or ``transformer`` of a pipeline, and the model of a
+        training checkpoint that holds just one.
 
     Returns:
-      The arrays by name, each read when it is asked for; what the checkpoint says of the
-      architecture (a network's init kwargs, config.json, plain values beside the tensors); and
-      `path`.
+      The arrays by name, each read when asked for. What the checkpoint says of the architecture: a
+      network's init kwargs, config.json, plain values beside the tensors. And `path`.
 
     Raises:
-      CheckpointError: If there is no such checkpoint, it is damaged or of no format above, or it
-        holds anything but plain values and tensors; the message names it. A look-up in `arrays`
-        raises it too, when the file has changed since.
+      CheckpointError: If the checkpoint is missing, damaged, of no format above, or holds anything
+        but plain values and tensors. The message names it. A later look-up in `arrays` raises it
+        if the file has changed.
     """
     source = os.fspath(path)
     if source.startswith(hub.PREFIX):
@@ -94,8 +92,6 @@ def _read_file(file: FilePart, root: str | None) -> Checkpoint:
         tree = read_torch_zip(file, members, find, budget)
     elif head.startswith(LEGACY_HEAD):
         tree = read_torch_legacy(file, find, budget)
-    elif is_tar(head):
-        tree = read_torch_tar(file, find, budget)
     elif head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         tree = read_network_pickle(file, find, budget)
     else:

@@ -1,4 +1,4 @@
-"""Tables that say which array of a reference checkpoint becomes which of ours."""
+"""Tables that map the arrays of a reference checkpoint to ours."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ class CheckpointError(ValueError):
 
 
 class Rename(NamedTuple):
-    r"""One line of a table: the arrays it speaks of, and what becomes of them.
+    r"""One line of a table: which arrays it matches, and what they become.
 
     Attributes:
       pattern: Regular expression that has to match the whole reference name.
-      name: Our name, in which ``\1`` is the pattern's first group; None drops the array; several
-        names share it out among them, in equal parts of its last axis (after `layout`).
+      name: Our name, in which ``\1`` is the pattern's first group; None drops the array. Several
+        names split it into equal parts along its last axis, after `layout`.
       layout: Turns the reference's axes into ours; None leaves them as they are.
     """
 
@@ -33,8 +33,8 @@ class Rename(NamedTuple):
 def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> LazyArrays:
     """Applies a table of renames; the first line that matches an array counts.
 
-    No array is read: a layout is tried on a stand-in of the same shape, and applied to the array
-    itself whenever that is asked for.
+    It reads no array. A layout is tried on a stand-in of the same shape, and applied to the array
+    itself when that is read.
 
     Args:
       arrays: The reference's arrays by name.
@@ -61,13 +61,13 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> LazyArr
             raise CheckpointError(f"{reference!r} has the wrong shape, {entry.shape}") from None
         for ours, part in zip(names, parts, strict=True):
             if ours in found:
-                raise CheckpointError(f"two arrays of the checkpoint are called {ours!r} here")
+                raise CheckpointError(f"two arrays of the checkpoint become {ours!r}")
             found[ours] = part
     return LazyArrays(found)
 
 
 def renamed(names: Iterable[str], table: Sequence[Rename]) -> dict[str, tuple[str, ...]]:
-    """What a table makes of each name: ours, none where it is dropped, or matches no line."""
+    """Our names for each name; none if it is dropped or matches no line."""
     return {reference: ours for reference, _, ours in _matches(names, table)}
 
 

@@ -1,7 +1,7 @@
 """safetensors files: tensors by name, and no code.
 
-A file is eight bytes with the header's length (little-endian), the header (JSON: dtype, shape and
-place of each tensor), and the tensors. Format: https://huggingface.co/docs/safetensors.
+A file has eight bytes with the header's length (little-endian), the header (JSON: dtype, shape and
+place of each tensor), and then the tensors. Format: https://huggingface.co/docs/safetensors.
 """
 
 import json
@@ -61,7 +61,7 @@ def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
     """Reads a safetensors file's header.
 
     Returns:
-      The file's arrays, each read when asked for, and the texts that the file says of itself.
+      The file's arrays, each read when asked for, and its metadata.
 
     Raises:
       CheckpointError: If it is not a whole safetensors file, or has a dtype unknown here.
@@ -86,7 +86,7 @@ def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
             raise file.error(f"{name!r} holds a dtype that is not read here ({dtype_name:.20})")
         dtype = _DTYPES[dtype_name]
         if end - start != math.prod(shape) * dtype.itemsize:
-            raise _torn(file, f"{name!r} is not of the size that its shape says")
+            raise _torn(file, f"{name!r} has another size than its shape says")
         places.append((start, end))
         entries[name] = LazyArray(tuple(shape), dtype, partial(_read, data, dtype, shape, start))
     reached = 0
@@ -107,11 +107,11 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 def write_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name, one at a time; the file is there whole or not at all.
+    """Writes arrays by name, one at a time; a failure leaves no partial file.
 
     Args:
-      path: The file; one that is there is replaced.
-      arrays: The arrays; a `LazyArrays` is never held in memory as a whole.
+      path: The file; an existing one is replaced.
+      arrays: The arrays; those of a `LazyArrays` are held in memory one at a time.
 
     Raises:
       CheckpointError: If the format has no such dtype, or an array cannot be read.

@@ -1,4 +1,4 @@
-"""Weights in several files, with an index in JSON that says which array is in which."""
+"""Weights in several files, with a JSON index that says which file holds each array."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def read_json(file: FilePart) -> dict[str, Any]:
     """Reads a mapping in JSON.
 
     Raises:
-      CheckpointError: If it is none, or larger than 16 MiB.
+      CheckpointError: If it is not a mapping, or larger than 16 MiB.
     """
     if file.size > _MOST_JSON:
         raise file.error(f"refused: {file.size} bytes of JSON")
@@ -30,14 +30,14 @@ def read_json(file: FilePart) -> dict[str, Any]:
 
 
 def read_sharded(index: FilePart, open_shard: Callable[[FilePart], LazyArrays]) -> LazyArrays:
-    """Reads the arrays that an index speaks of; the files have to lie beside it.
+    """Reads the arrays that an index lists; their files must lie beside it.
 
     Args:
       index: A file such as ``model.safetensors.index.json``.
-      open_shard: Gives the arrays of one of the other files.
+      open_shard: Opens one of the other files.
 
     Raises:
-      CheckpointError: If it is no such index, leads out of its folder, or a file or array is
+      CheckpointError: If it is not such an index, names a file elsewhere, or a file or array is
         missing.
     """
     shards = read_json(index).get("weight_map")

@@ -1,9 +1,9 @@
-"""Pickles of whole networks: StyleGAN2-ADA's, StyleGAN3's, EDM's, and modules of PyTorch's.
+"""Pickles of whole networks: StyleGAN2-ADA's, StyleGAN3's, EDM's, and PyTorch modules.
 
 StyleGAN's classes (`torch_utils/persistence.py` of NVlabs/stylegan2-ada-pytorch) are pickled with
-the source of the module that defines them, which their own reader executes. Here the source is a
-text that nobody looks at: a module is its `_parameters`, `_buffers`, `_modules` and the arguments
-that it was made with. Storages lie inside as byte strings, each a file of torch.save's in turn.
+the source of the module that defines them, which their own reader executes. This reader
+ignores the source: a module is its `_parameters`, `_buffers`, `_modules` and the arguments that it
+was made with. Storages lie inside as byte strings, each a complete torch.save file.
 """
 
 from typing import Any
@@ -24,7 +24,8 @@ def read_network_pickle(file: FilePart, find: Find, budget: Budget) -> Any:
     """Reads the value in a plain pickle; its tensors' numbers stay in the file.
 
     Raises:
-      CheckpointError: If it is damaged, of StyleGAN's TensorFlow era, or names what is not known.
+      CheckpointError: If it is damaged, dates from StyleGAN's TensorFlow era, or names an unknown
+        global.
     """
     tree, _ = load_pickle(file, 0, find, budget)
     return tree
@@ -45,7 +46,7 @@ class Globals:
         """Finds a global.
 
         Raises:
-          ValueError: If it is refused for a reason that is worth a word.
+          ValueError: If it is refused for a reason worth telling.
         """
         if name in self._calls:
             return Known(name, self._calls[name])

@@ -1,4 +1,4 @@
-"""Files that torch.save wrote: the zip format, and the older one of a row of pickles."""
+"""Files of torch.save: the zip format, and the older series of pickles."""
 
 import struct
 from collections.abc import Callable
@@ -17,15 +17,15 @@ LEGACY_HEAD = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little") + b"."
 
 
 def is_torch_zip(members: dict[str, Member]) -> bool:
-    """Whether a zip archive with these members is one of PyTorch's."""
+    """Whether PyTorch wrote a zip archive with these members."""
     return any(name.endswith("/data.pkl") or name == "data.pkl" for name in members)
 
 
 def read_torch_zip(file: FilePart, members: dict[str, Member], find: Find, budget: Budget) -> Any:
-    """Reads the value in a zip archive of PyTorch's; the tensors' numbers stay in the file.
+    """Reads the value in a zip archive of PyTorch; the tensors' numbers stay in the file.
 
     Raises:
-      CheckpointError: If it is damaged, holds a program (TorchScript), or names what is not known.
+      CheckpointError: If it is damaged, holds a TorchScript program, or names an unknown global.
     """
     pickles = [name for name in members if name.endswith("/data.pkl") or name == "data.pkl"]
     if len(pickles) != 1:
@@ -64,11 +64,11 @@ def read_torch_zip(file: FilePart, members: dict[str, Member], find: Find, budge
 def read_torch_legacy(file: FilePart, find: Find, budget: Budget) -> Any:
     """Reads the value in a file of the format before PyTorch 1.6.
 
-    It is a row of pickles (magic number, protocol, facts of the machine, the value, the storages'
-    keys) and then each storage: how many numbers, and the numbers.
+    It holds a series of pickles (magic number, protocol, facts of the machine, the value, the
+    storages' keys), then for each storage the count of its numbers and the numbers.
 
     Raises:
-      CheckpointError: If it is damaged, or names what is not known.
+      CheckpointError: If it is damaged, or names an unknown global.
     """
     blocks: dict[Any, Block] = {}
     widths: dict[Any, int] = {}

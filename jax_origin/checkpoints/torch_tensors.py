@@ -1,4 +1,4 @@
-"""PyTorch's tensors as pickles hold them: views of storages that lie elsewhere in the file."""
+"""PyTorch's tensors in pickles: views of storages that lie elsewhere in the file."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -13,7 +13,7 @@ from jax_origin.checkpoints.plain_globals import PickledArray
 
 
 class Block:
-    """The bytes of a storage; where they lie may be found out after the pickle has been read."""
+    """The bytes of a storage; their place may become known only after the pickle is read."""
 
     def __init__(self, size: int, where: FilePart | None = None):
         self.size, self.where = size, where
@@ -196,4 +196,4 @@ TENSORS: dict[str, Callable[..., Any] | None] = {
     "torch.Size": _size,
     "torch.device": _device,
 }
-"""What a call of each of PyTorch's globals makes; None where it may be named, but not called."""
+"""Our function for each of PyTorch's globals; None if it may be named but not called."""

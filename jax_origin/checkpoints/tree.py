@@ -1,4 +1,4 @@
-"""Nested values as a pickle holds them, taken apart into arrays by dotted name and plain values."""
+"""Splits the nested value of a pickle into arrays by dotted name and plain values."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,8 +14,8 @@ class Checkpoint(NamedTuple):
 
     Attributes:
       arrays: Its arrays by name, each read from the file when it is asked for.
-      config: What it says of the architecture, as plain values; None if it says nothing.
-      source: Where it was read from.
+      config: What it says of the architecture, as plain values; None for nothing.
+      source: Its path or address.
     """
 
     arrays: LazyArrays
@@ -24,7 +24,7 @@ class Checkpoint(NamedTuple):
 
 
 class Module:
-    """A PyTorch module, read as its attributes: nothing of its class is needed or run."""
+    """A PyTorch module, read as its attributes; its class is neither needed nor run."""
 
     def __init__(self, attributes: Any = None):
         self.build({} if attributes is None else attributes)
@@ -47,7 +47,7 @@ WRAPPERS = frozenset(
         *("g_ema", "generator", "netG"),
     }
 )
-"""Keys that are left out of names when they hold all the arrays that there are."""
+"""Keys left out of names when all arrays lie under them."""
 
 TRAINING = frozenset(
     {
@@ -56,32 +56,32 @@ TRAINING = frozenset(
         *("native_amp_scaling_state", "callbacks", "loops", "hyper_parameters", "rng_state"),
     }
 )
-"""Keys beside a model under which a file keeps its training's state: nothing there is a weight."""
+"""Keys under which a training checkpoint keeps what is not a weight."""
 
 MODULE_ROOTS = ("G_ema", "ema")
-"""Where the generator is, in files that hold several modules."""
+"""Where the generator lies in files of several modules."""
 
 _DEPTH = 64
 _NOTHING = object()
 
 
 def checkpoint_of(tree: Any, budget: Budget, *, root: str | None, source: str) -> Checkpoint:
-    """Takes a nested value apart.
+    """Splits a nested value into arrays and plain values.
 
-    An array's name is made of the keys and positions that lead to it, with dots between; inside a
-    module it is the one that the module's state_dict has. A key of `WRAPPERS` that leads to all
-    arrays is left out; to all but those under keys of `TRAINING`, and those are left out with it.
-    Of a file of modules the one at `MODULE_ROOTS` is taken by default.
+    An array's name joins the keys and positions that lead to it with dots; inside a module it is
+    the name in the module's state_dict. Names leave out a key of `WRAPPERS` that leads to all
+    arrays. Arrays under keys of `TRAINING` do not count, and are dropped with it. In a file of
+    modules, the one at `MODULE_ROOTS` is taken by default.
 
     Args:
       tree: The value: dicts, lists, modules, arrays and plain values.
-      budget: What walking over it may cost.
-      root: The arrays under this name alone, by the rest of their names.
-      source: What to call it in errors.
+      budget: How many steps the walk may take.
+      root: Read only the arrays under this name, and drop it from theirs.
+      source: The name for errors.
 
     Raises:
-      CheckpointError: If it holds no array, none under `root`, or two of one name; or if it is
-        nested too deeply or inside itself.
+      CheckpointError: If it has no array, none under `root`, or two of one name; or it is nested
+        too deeply or inside itself.
     """
     walk = _Walk(budget, source)
     plain = walk.take_apart(tree, (), 0)
@@ -110,7 +110,7 @@ def select(arrays: LazyArrays, root: str | None, *, source: str) -> LazyArrays:
     """The arrays under a root, or all of them.
 
     Raises:
-      CheckpointError: If there are none under it.
+      CheckpointError: If there are none.
     """
     if root is None:
         return arrays
@@ -135,14 +135,14 @@ def _at(config: dict[str, Any], root: str) -> dict[str, Any] | None:
 
 
 class _Walk:
-    """Collects the arrays of a tree, and gives what remains of it without them."""
+    """Collects the arrays of a tree, and returns the rest of it."""
 
     def __init__(self, budget: Budget, source: str):
         self.budget, self.source = budget, source
         self.found: list[tuple[tuple[str, ...], LazyArray]] = []
 
     def take_apart(self, value: Any, path: tuple[str, ...], depth: int) -> Any:
-        """Gives plain values as JSON has them; `_NOTHING` for what is none."""
+        """The plain values, as JSON has them; `_NOTHING` for anything else."""
         self.budget.spend(1)
         if depth > _DEPTH:
             reason = f"refused: nested more than {_DEPTH} deep, or inside itself"
@@ -196,7 +196,7 @@ class _Walk:
                 self.module(child, path, f"{prefix}{name}.", depth + 1)
 
     def arguments(self, module: Module, depth: int) -> Any:
-        """What a module of StyleGAN's was made with."""
+        """The arguments that a StyleGAN module was made with."""
         arguments = dict(module.mapping("_init_kwargs"))
         if module.attributes.get("_init_args"):
             arguments["_init_args"] = module.attributes["_init_args"]

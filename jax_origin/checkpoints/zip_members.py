@@ -1,7 +1,6 @@
-"""The members of a zip archive as parts of its file, found without unpacking anything.
+"""The members of a zip archive as ranges of its file, found without unpacking anything.
 
-Format: PKWARE's APPNOTE.TXT, of which the single-disk subset that PyTorch and NumPy write is read,
-zip64 included.
+Format: the part of PKWARE's APPNOTE.TXT that PyTorch and NumPy write: one disk, zip64 included.
 """
 
 import itertools
@@ -42,8 +41,8 @@ def zip_members(file: FilePart) -> dict[str, Member]:
       The members by name, in the directory's order; folders are left out.
 
     Raises:
-      CheckpointError: If the archive is damaged, two members share a name or bytes, or a name leads
-        out of the archive; or if it is encrypted, split, or packed by another method than deflate.
+      CheckpointError: If the archive is damaged, encrypted, split, or packed by another method than
+        deflate; or if two members share a name or bytes, or a name leads out of the archive.
     """
     directory, count = _directory(file)
     members: dict[str, Member] = {}
@@ -88,8 +87,8 @@ def unpack(member: Member, *, limit: int | None = None) -> np.ndarray:
     """The bytes of a member as uint8 [size], or just the first `limit` of them.
 
     Raises:
-      CheckpointError: If there are fewer than was declared, or (unless there is a limit) they do
-        not have the CRC-32 that they had when they were stored.
+      CheckpointError: If there are fewer than declared, or their CRC-32 is wrong. A limit skips
+        that check.
     """
     wanted = member.size if limit is None else min(limit, member.size)
     if member.deflated:

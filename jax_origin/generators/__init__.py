@@ -4,14 +4,15 @@ from jax_origin.generators.base import (
     FunctionGenerator,
     Generator,
     GeneratorLike,
-    fingerprint,
     generator_name,
     sample_latents,
 )
 from jax_origin.generators.consistency import Consistency
+from jax_origin.generators.contract import PackedLatents, inspected
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
-from jax_origin.generators.storage import KINDS, open_generator, save_generator, with_settings
+from jax_origin.generators.files import KINDS, open_generator, save_generator, with_settings
+from jax_origin.generators.fingerprints import fingerprint
 from jax_origin.generators.stylegan2 import StyleGAN2
 from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
@@ -25,10 +26,12 @@ __all__ = [
     "FunctionGenerator",
     "Generator",
     "GeneratorLike",
+    "PackedLatents",
     "ResNetVAE",
     "StyleGAN2",
     "fingerprint",
     "generator_name",
+    "inspected",
     "open_generator",
     "sample_latents",
     "save_generator",

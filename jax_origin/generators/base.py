@@ -1,7 +1,6 @@
-"""What a generator is, and what can be said of any of them."""
+"""What a generator is: the contract, the base class, and a plain function as one."""
 
-import hashlib
-import json
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -13,7 +12,7 @@ from jax_origin.checkpoints import Rename
 
 
 class GeneratorLike(Protocol):
-    """The contract that every inspected module keeps; `Generator` says what its parts are."""
+    """The contract that every inspected module keeps; see `Generator`."""
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -34,21 +33,33 @@ class Generator(nnx.Module):
     """A frozen, differentiable map from a latent to an image in [0, 1].
 
     Any ``nnx.Module`` with `latent_shape`, `image_shape` and ``__call__(latents [N,
-    *latent_shape]) -> images [N, H, W, C]`` can be inspected, whether or not it derives from this
-    class. Three methods are used where they exist: ``sample_latents(key, num)`` (the prior;
-    standard normal without it), ``encode(images)``, and ``undo(images, latents)`` (draws of the
-    latents that lead to images, made from draws of the prior). Those that derive from this class
-    can be saved, loaded by kind, and read from a reference checkpoint besides.
+    *latent_shape]) -> images [N, H, W, C]`` can be inspected; it need not derive from this class.
+    Three methods are used where they exist:
+
+    - ``sample_latents(key, num)``: the prior; standard normal without it.
+    - ``encode(images)``: latents near those that make the images.
+    - ``undo(images, latents)``: latents that lead to the images, made from draws of the prior.
+
+    A class that derives from this one and has a `kind` can also be saved, loaded by kind, and read
+    from a reference checkpoint.
+
+    Attributes:
+      kind: Its name in `jax_origin.generators.KINDS`, cards and flags.
+      reference_fields: Entries of a checkpoint's own description by which `reference_config` knows
+        that it is of this kind.
+      default_method: The method that suits it, a name in `jax_origin.METHODS`. A class of your own
+        may set it.
+      name: What messages and records call it; `load_generator` sets it.
     """
 
     kind: ClassVar[str]
     reference_fields: ClassVar[frozenset[str]] = frozenset()
-    """Of what a checkpoint says of itself: entries by which `reference_config` knows it."""
-    name: str = ""  # what messages and records call it; `load_generator` sets it
+    default_method: ClassVar[str] = "origin"
+    name: str = ""
 
     @property
     def config(self) -> dict[str, Any]:
-        """The constructor's arguments, as JSON: all that shapes the map but the weights."""
+        """The constructor's arguments, as JSON: all that shapes the map except its weights."""
         raise NotImplementedError(f"{type(self).__name__} has no config")
 
     @property
@@ -72,7 +83,7 @@ class Generator(nnx.Module):
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration that a checkpoint's own description says; over what shapes imply."""
+        """The configuration in a checkpoint's own description; it overrides `infer_config`."""
         raise NotImplementedError(f"{cls.__name__} has no reference checkpoint")
 
     @classmethod
@@ -84,38 +95,87 @@ class Generator(nnx.Module):
 class FunctionGenerator(nnx.Module):
     """A plain function and its parameters as a generator.
 
+    All four functions must be pure, and take the parameters first. Latents are an array [N,
+    *latent_shape], or a pytree of such arrays where `latent_shape` is a pytree of shapes.
+
     Args:
-      fn: ``fn(params, latents [N, *latent_shape]) -> images [N, H, W, C]`` in [0, 1]; pure.
+      fn: ``fn(params, latents) -> images [N, H, W, C]`` in [0, 1].
       params: Any pytree of arrays.
-      latent_shape: Shape of one latent.
+      latent_shape: Shape of one latent, or a dict or tuple of shapes, such as
+        ``{"z": (64,), "label": (10,)}``.
       image_shape: (H, W, C).
-      name: What a calibration calls it; the function's own name by default. The fingerprint covers
-        name, shapes and parameters, but cannot see into the function: change the name with it.
+      name: What messages and calibrations call it; the function's own name by default.
+      prior: ``prior(params, key, num) -> latents``; standard normal by default.
+      encode: ``encode(params, images) -> latents``, near those that make the images.
+      undo: ``undo(params, images, noise) -> latents`` that lead to the images; noise is a draw of
+        the prior for each.
     """
 
     def __init__(
         self,
-        fn: Callable[[Any, jax.Array], jax.Array],
+        fn: Callable[[Any, Any], jax.Array],
         params: Any,
         *,
-        latent_shape: tuple[int, ...],
+        latent_shape: Any,
         image_shape: tuple[int, int, int],
         name: str | None = None,
+        prior: Callable[[Any, jax.Array, int], Any] | None = None,
+        encode: Callable[[Any, jax.Array], Any] | None = None,
+        undo: Callable[[Any, jax.Array, Any], Any] | None = None,
     ):
         leaves, self.treedef = jax.tree.flatten(params)
         self.leaves = nnx.List([nnx.Param(jax.numpy.asarray(leaf)) for leaf in leaves])
         self.fn = fn
-        self.latent_shape = tuple(latent_shape)
+        # Flat, because compiled programs are kept by a module's attributes: these are hashable.
+        self._functions = (prior, encode, undo)
+        shapes, self._latent_tree = jax.tree.flatten(latent_shape, is_leaf=is_shape)
+        self._latent_shapes = tuple(map(tuple, shapes))
         self.image_shape = tuple(image_shape)
         self.name = name or getattr(fn, "__qualname__", type(fn).__name__)
 
-    def __call__(self, latents: jax.Array) -> jax.Array:
+    @property
+    def latent_shape(self) -> Any:
+        """Shape of one latent, or a pytree of shapes."""
+        return jax.tree.unflatten(self._latent_tree, self._latent_shapes)
+
+    @property
+    def params(self) -> Any:
+        """The parameters, as the functions take them."""
+        return jax.tree.unflatten(self.treedef, [leaf[...] for leaf in self.leaves])
+
+    def __call__(self, latents: Any) -> jax.Array:
         """Latents [N, *latent_shape] to images [N, H, W, C]."""
-        leaves = [leaf[...] for leaf in self.leaves]
-        return self.fn(jax.tree.unflatten(self.treedef, leaves), latents)
+        return self.fn(self.params, latents)
+
+    # Properties: a function that was not given is no attribute, and nobody calls it.
+    @property
+    def sample_latents(self) -> Callable[[jax.Array, int], Any]:
+        """``sample_latents(key, num)``: the prior, if one was given."""
+        return self._with_params("prior", 0)
+
+    @property
+    def encode(self) -> Callable[[jax.Array], Any]:
+        """``encode(images)``, if it was given."""
+        return self._with_params("encode", 1)
+
+    @property
+    def undo(self) -> Callable[[jax.Array, Any], Any]:
+        """``undo(images, latents)``, if it was given."""
+        return self._with_params("undo", 2)
+
+    def _with_params(self, name: str, place: int) -> Callable[..., Any]:
+        function = self._functions[place]
+        if function is None:
+            raise AttributeError(f"{self.name} has no {name}")
+        return functools.partial(function, self.params)
 
 
-def sample_latents(generator: GeneratorLike, key: jax.Array, num: int) -> jax.Array:
+def is_shape(value: Any) -> bool:
+    """Whether a `latent_shape`, or a part of one, is the shape of one array."""
+    return isinstance(value, tuple | list) and all(isinstance(n, int | np.integer) for n in value)
+
+
+def sample_latents(generator: GeneratorLike, key: jax.Array, num: int) -> Any:
     """Draws latents from the generator's prior: its own `sample_latents`, or N(0, I).
 
     Args:
@@ -124,21 +184,31 @@ def sample_latents(generator: GeneratorLike, key: jax.Array, num: int) -> jax.Ar
       num: How many.
 
     Returns:
-      float32 [num, *latent_shape].
+      float32 [num, *latent_shape], or a pytree of such arrays.
     """
     own = getattr(generator, "sample_latents", None)
     if own is not None:
         return own(key, num)
-    return jax.random.normal(key, (num, *generator.latent_shape))
+    if is_shape(generator.latent_shape):
+        return jax.random.normal(key, (num, *generator.latent_shape))
+    shapes, tree = jax.tree.flatten(generator.latent_shape, is_leaf=is_shape)
+    keys = jax.random.split(key, len(shapes))
+    draws = [jax.random.normal(k, (num, *shape)) for k, shape in zip(keys, shapes, strict=True)]
+    return jax.tree.unflatten(tree, draws)
 
 
 def generator_name(generator: GeneratorLike) -> str:
-    """What messages and records call it: its `name` (the zoo sets it), else its class's name."""
+    """What messages and records call it: its `name`, or its class's name where it has none."""
     return getattr(generator, "name", None) or type(generator).__name__
 
 
+def has_own_kind(generator: Any) -> bool:
+    """Whether its class is one of ours: a derived class may compute something else."""
+    return isinstance(generator, Generator) and "kind" in vars(type(generator))
+
+
 def flat_weights(generator: Any) -> dict[str, Any]:
-    """The module's arrays (or their shapes, if it is abstract) by dotted name, sorted."""
+    """The module's arrays by dotted name, sorted; shapes if it is abstract. No PRNG state."""
     state = nnx.state(generator, nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}
     return {name: _array(flat[name]) for name in sorted(flat)}
@@ -148,52 +218,3 @@ def _array(leaf: Any) -> Any:
     value = leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
     is_key = jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(value) if is_key else value
-
-
-def fingerprint(generator: GeneratorLike) -> str:
-    """SHA-256 over class, configuration and weights: two generators of one fingerprint are one map.
-
-    For a class with a `kind` the configuration is its `config`; for another module, the numbers,
-    strings, tuples and dicts that it and its submodules hold (Flax's own layers left out, whose
-    attributes change with Flax).
-
-    Args:
-      generator: The generator.
-
-    Returns:
-      64 hexadecimal digits.
-    """
-    # A class derived from one with a kind may compute something else: the kind is not its own.
-    if isinstance(generator, Generator) and "kind" in vars(type(generator)):
-        identity: dict[str, Any] = {"kind": generator.kind, "config": generator.config}
-    else:
-        identity = {"class": type(generator).__qualname__, "settings": _plain_settings(generator)}
-    identity["latent_shape"] = list(generator.latent_shape)
-    identity["image_shape"] = list(generator.image_shape)
-    text = json.dumps(identity, sort_keys=True, default=lambda number: number.item())
-    digest = hashlib.sha256(text.encode())
-    for name, value in flat_weights(generator).items():
-        array = np.asarray(value)
-        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _plain_settings(module: Any) -> dict[str, Any]:
-    settings = {}
-    for path, part in nnx.iter_modules(module):
-        if type(part).__module__.startswith("flax."):
-            continue
-        for name, value in sorted(vars(part).items()):
-            of_flax = name.startswith("_") and "__" in name
-            if not of_flax and _is_plain(value):
-                settings[".".join(map(str, (*path, name)))] = value
-    return settings
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(part) for key, part in value.items())
-    return value is None or isinstance(value, bool | int | float | str | np.number | np.bool_)

@@ -9,7 +9,7 @@ from flax import nnx
 def clip_straight_through(images: jax.Array) -> jax.Array:
     """Clips to [0, 1]; its derivative is that of the identity.
 
-    A clipped pixel would pass no gradient, and a lane that starts out saturated could not move.
+    With the true derivative, zero, a lane that starts out saturated could not move.
     """
     return jnp.clip(images, 0.0, 1.0)
 
@@ -74,24 +74,53 @@ def stages_to_4x4(image_size: int) -> int:
 
 
 class TransposedConv(nnx.Module):
-    """The layer around `transposed_conv_4x4`, without bias."""
+    """The layer around `transposed_conv_4x4`."""
 
-    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = False, rngs: nnx.Rngs):
         init = nnx.initializers.normal(0.02)
         self.kernel = nnx.Param(init(rngs.params(), (4, 4, in_features, out_features)))
+        self.bias = nnx.Param(jnp.zeros(out_features)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[N, H, W, in] -> [N, 2H, 2W, out]."""
-        return transposed_conv_4x4(x, self.kernel[...])
+        return self._shifted(transposed_conv_4x4(x, self.kernel[...]))
+
+    def _shifted(self, x: jax.Array) -> jax.Array:
+        return x if self.bias is None else x + self.bias[...][None, None, None]
 
 
-class Projection(nnx.Module):
+class Projection(TransposedConv):
     """A latent to a 4x4 grid: PyTorch's ``ConvTranspose2d(in, out, 4, 1, 0)`` on a 1x1 input."""
-
-    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
-        init = nnx.initializers.normal(0.02)
-        self.kernel = nnx.Param(init(rngs.params(), (4, 4, in_features, out_features)))
 
     def __call__(self, latents: jax.Array) -> jax.Array:
         """[N, in] -> [N, 4, 4, out]."""
-        return jnp.einsum("ni,hwio->nhwo", latents, self.kernel[...])
+        return self._shifted(jnp.einsum("ni,hwio->nhwo", latents, self.kernel[...]))
+
+
+def pytorch_batch_norm(features: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Batch norm with PyTorch's defaults."""
+    return nnx.BatchNorm(features, momentum=0.9, epsilon=1e-5, rngs=rngs)
+
+
+class ConvNormRelu(nnx.Module):
+    """A convolution, batch norm, ReLU: a stage of `DCGAN` and of the encoder of `VAE`."""
+
+    def __init__(self, conv: nnx.Module, features: int, *, rngs: nnx.Rngs):
+        self.conv = conv
+        self.norm = pytorch_batch_norm(features, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """What `conv` takes -> [N, H, W, features]."""
+        return nnx.relu(self.norm(self.conv(x)))
+
+
+class NormReluUp(nnx.Module):
+    """The same from norm to norm: batch norm, ReLU, and a convolution to twice the size."""
+
+    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
+        self.norm = pytorch_batch_norm(in_features, rngs=rngs)
+        self.conv = TransposedConv(in_features, out_features, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[N, H, W, in] -> [N, 2H, 2W, out]."""
+        return self.conv(nnx.relu(self.norm(x)))

@@ -9,18 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import Rename
-from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
-from jax_origin.generators.unet import UNet, UNetConfig
-from jax_origin.generators.unet_reference import (
-    UNET_FIELDS,
-    infer_unet,
-    stored_size,
-    unet_of_diffusers,
-    unet_of_openai,
-    unet_renames,
-)
+from jax_origin.generators.diffusion import DiffusionGenerator, stored_network
+from jax_origin.generators.unet import UNetConfig
+from jax_origin.generators.unet_reference import infer_unet
 
 RELAXED = "relaxed"
 _LABEL_SCALE = 16.0  # a unit vector's softmax gives its class all but 1e-4 of the weight, of 1000
@@ -50,22 +42,22 @@ def karras_sigmas(
     return tuple((top + place / (steps - 1) * (bottom - top)) ** rho for place in places)
 
 
-class Consistency(Generator):
-    """A consistency model's image of noise, in one step or in a few with fixed noise between.
+class Consistency(DiffusionGenerator):
+    """A consistency model: noise to an image, in one step or a few with fixed noise between.
 
-    As OpenAI's consistency_models (cm/karras_diffusion.py, MIT; their ``stochastic_iterative``
-    sampler) and diffusers' ``ConsistencyModelPipeline`` (Apache-2.0) have it, but for the noise
-    between steps, which is drawn once, from `noise_seed`, the same for all images.
+    The arithmetic is that of OpenAI's consistency_models (cm/karras_diffusion.py, MIT; their
+    ``stochastic_iterative`` sampler) and of diffusers' ``ConsistencyModelPipeline`` (Apache-2.0).
+    Only the noise between steps differs: all images share one draw, from `noise_seed`.
 
     Args:
       image_size: Side of the image.
       unet: The network, `UNetConfig` or its fields.
       sigmas: Noise level of each step, falling; the first multiplies the latent. See
         `karras_sigmas`.
-      label: The class whose images it makes; None for a network without classes; "relaxed" puts
-        the class into the latent, behind the flattened noise: one number a class, of which the
-        softmax (of 16 times them) weighs the classes' embeddings. The prior draws unit vectors
-        there. To search all labels exactly, invert one generator for each label.
+      label: The class whose images it makes; None for a network without classes. "relaxed" puts
+        the class into the latent, behind the flattened noise: one number a class. A softmax of 16
+        times these numbers weighs the classes' embeddings, and the prior draws unit vectors. To
+        search all labels exactly, invert one generator for each label.
       noise_seed: Of the noise between steps.
       clip_denoised: Clip each step's image to [-1, 1], its gradient passed straight through.
       sigma_data: Deviation of the data.
@@ -74,7 +66,11 @@ class Consistency(Generator):
     """
 
     kind: ClassVar[str] = "consistency"
-    reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS
+    default_method: ClassVar[str] = "origin-consistency"
+    arguments = (
+        *("image_size", "sigmas", "label", "noise_seed", "clip_denoised"),
+        *("sigma_data", "sigma_min"),
+    )
 
     def __init__(
         self,
@@ -90,7 +86,6 @@ class Consistency(Generator):
         rngs: nnx.Rngs,
     ):
         network = UNetConfig.of(unet)
-        network.check_image_size(image_size)
         if label != RELAXED:
             network.check_label(label)  # type: ignore[arg-type]
         elif network.classes is None:
@@ -100,28 +95,12 @@ class Consistency(Generator):
         falling = all(a > b for a, b in itertools.pairwise([*sigmas, sigma_min]))
         if not len(sigmas) or not falling:
             raise ValueError(f"sigmas must fall, and stay above sigma_min={sigma_min}: {sigmas}")
-        self.image_size = image_size
         self.sigmas = tuple(float(sigma) for sigma in sigmas)
-        self.label = label
         self.noise_seed = noise_seed
         self.clip_denoised = clip_denoised
         self.sigma_data = sigma_data
         self.sigma_min = sigma_min
-        self.unet = UNet(network, rngs=rngs)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this map."""
-        return {
-            "image_size": self.image_size,
-            "unet": self.unet.config.as_dict(),
-            "sigmas": list(self.sigmas),
-            "label": self.label,
-            "noise_seed": self.noise_seed,
-            "clip_denoised": self.clip_denoised,
-            "sigma_data": self.sigma_data,
-            "sigma_min": self.sigma_min,
-        }
+        super().__init__(network, image_size=image_size, label=label, rngs=rngs)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -129,11 +108,6 @@ class Consistency(Generator):
         if self.label != RELAXED:
             return self.image_shape
         return (int(np.prod(self.image_shape)) + (self.unet.config.classes or 0),)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return (self.image_size, self.image_size, self.unet.config.in_channels)
 
     def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
         """Standard normal noise; a relaxed label is one of the classes."""
@@ -191,16 +165,11 @@ class Consistency(Generator):
         return xp.float32(out) * predicted + xp.float32(skip) * x
 
     @classmethod
-    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """The names of OpenAI's consistency_models, and of diffusers' ``UNet2DModel``."""
-        return unet_renames(UNetConfig.of(config["unet"]))
-
-    @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The configuration that a reference checkpoint's names and shapes imply.
 
-        What they do not say is as published (see `infer_unet`): one step from sigma 80; 64 px for
-        networks with classes (ImageNet), 256 without (LSUN); label 0 of those with classes.
+        The rest is as published (see `infer_unet`): one step from sigma 80; 64 px and label 0 for
+        networks with classes (ImageNet), 256 px without (LSUN).
         """
         unet = infer_unet(arrays)
         labelled = unet["classes"] is not None
@@ -221,19 +190,12 @@ class Consistency(Generator):
         Raises:
           ValueError: If it describes a model that is not built here.
         """
-        if "num_channels" in stored:
-            # Its attention, flash or legacy, splits queries, keys and values before heads.
-            unet = unet_of_openai(stored, heads_outermost=False)
-            size, scheduler = stored["image_size"], stored
-        else:
-            network, scheduler = stored.get("unet", stored), stored.get("scheduler", {})
-            unet, size = unet_of_diffusers(network), network.get("sample_size")
+        # OpenAI's attention, flash or legacy, splits queries, keys and values before heads.
+        arguments, sampler = stored_network(stored, heads_outermost=False)
         return {
-            **stored_size(size),
-            "unet": unet.as_dict(),
-            "sigmas": [scheduler.get("sigma_max", 80.0)],
-            "label": None if unet.classes is None else 0,
-            "clip_denoised": scheduler.get("clip_denoised", True),
-            "sigma_data": scheduler.get("sigma_data", 0.5),
-            "sigma_min": scheduler.get("sigma_min", 0.002),
+            **arguments,
+            "sigmas": [sampler.get("sigma_max", 80.0)],
+            "clip_denoised": sampler.get("clip_denoised", True),
+            "sigma_data": sampler.get("sigma_data", 0.5),
+            "sigma_min": sampler.get("sigma_min", 0.002),
         }

@@ -1,4 +1,4 @@
-"""Published checkpoints as ours: read by a kind's rules, and written as a directory with a card."""
+"""Reads published checkpoints by the rules of a kind of generator, and writes their arrays."""
 
 import os
 import pathlib
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_origin.checkpoints import (
-    Checkpoint,
     CheckpointError,
     LazyArrays,
     read_checkpoint,
@@ -17,6 +16,7 @@ from jax_origin.checkpoints import (
     write_safetensors,
 )
 from jax_origin.checkpoints.arrays import LazyArray
+from jax_origin.checkpoints.networks import View, names_found, preferred, views
 from jax_origin.generators.base import Generator
 
 # Arrays of more numbers are described by their shapes alone, until they are wanted.
@@ -28,8 +28,8 @@ class Reference(NamedTuple):
 
     Attributes:
       config: The architecture's arguments.
-      arrays: Its arrays under our names; each is read when it is asked for.
-      names: For each of the checkpoint's arrays, ours that it became; none where it is dropped.
+      arrays: Its arrays under our names, each read when asked for.
+      names: Our names for each of the checkpoint's arrays; none if it is dropped.
     """
 
     config: dict[str, Any]
@@ -42,6 +42,10 @@ def read_reference(
 ) -> Reference:
     """Reads a published checkpoint of any format by the rules of a kind of generator.
 
+    The network may be the whole checkpoint, or lie in it under a prefix, beside other networks and
+    a training's state. The first reading that fits is taken: the whole, then the prefixes. Of
+    several that fit, one named as a moving average comes first, then one named as a generator.
+
     The configuration is what names and shapes imply, under what the checkpoint says of itself,
     under `config`.
 
@@ -52,34 +56,49 @@ def read_reference(
         wanted; entry by entry also within an argument that is a mapping.
 
     Raises:
-      CheckpointError: If it cannot be read, or is no checkpoint of this kind; the message says why.
+      CheckpointError: If it cannot be read, no network in it is of this kind, or several are. The
+        message says why, and lists the names found and the prefixes tried.
     """
     checkpoint = read_checkpoint(path)
-    try:
-        full = over(_implied(cls, checkpoint), config or {})
-        table = cls.reference_renames(full)
-        arrays = rename(checkpoint.arrays, table)
-        names = renamed(checkpoint.arrays, table)
-    except ValueError as error:  # A CheckpointError is one.
-        raise CheckpointError(f"{path}: {error}") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        # What a file says of itself, or `config`, is anything at all.
-        reason = f"{type(error).__name__}: {error}"
+    shown = _Shown(checkpoint.arrays)
+    stored = checkpoint.config or {}
+    # Where Lightning keeps a module's arguments.
+    stored = stored.get("hyper_parameters") or stored
+    if not isinstance(stored, Mapping) or not cls.reference_fields & set(stored):
+        stored = None
+    found: dict[str, Reference] = {}
+    failures: list[_Failure] = []
+    tried: list[str] = []
+    for view in views(checkpoint.arrays, getattr(cls, "reference_sequential", None)):
+        tried += [view.prefix] * bool(view.prefix)
+        try:
+            found[view.prefix] = _read_view(cls, view, checkpoint.arrays, shown, stored, config)
+        except _Failure as failure:
+            failures.append(failure)
+        if found and not view.prefix:
+            break
+    if not found:
+        # Of all reasons, the one of the reading that came farthest.
+        reason = max(failures, key=lambda failure: failure.understood)
+        raise CheckpointError(f"{path}: {reason}; {names_found(checkpoint.arrays, tried)}")
+    best = preferred(found)
+    if len(best) > 1:
+        several = ", ".join(sorted(best)[:8])
         raise CheckpointError(
-            f"{path}: no {cls.kind} config can be made of what it says of itself ({reason:.200})"
-        ) from None
-    return Reference(full, arrays, names)
+            f"{path}: several networks in it are a {cls.kind}: {several}; save one alone"
+        )
+    return found[best[0]]
 
 
 def write_reference(
     path: str | os.PathLike, arrays: LazyArrays, *, dtype: np.typing.DTypeLike | None = None
 ) -> None:
-    """Writes arrays under our names as safetensors, one after the other.
+    """Writes arrays under our names to a safetensors file, one at a time.
 
     Args:
       path: The file.
       arrays: From `read_reference`.
-      dtype: What floating-point numbers are rounded to; None leaves each as it is.
+      dtype: Rounds to this dtype; None keeps each array's own.
 
     Raises:
       CheckpointError: If an array holds NaN or infinity, or numbers too large for `dtype`.
@@ -103,20 +122,68 @@ def write_reference(
     write_safetensors(path, LazyArrays({n: checked(n, e) for n, e in arrays.entries.items()}))
 
 
-def _implied(cls: type[Generator], checkpoint: Checkpoint) -> dict[str, Any]:
-    shown = {
-        name: entry.read()
-        if np.prod(entry.shape) <= _SMALL
-        else np.broadcast_to(np.zeros((), entry.dtype), entry.shape)
-        for name, entry in checkpoint.arrays.entries.items()
-    }
-    inferred = cls.infer_config(shown)
-    stored = checkpoint.config or {}
-    # Where Lightning keeps a module's arguments.
-    stored = stored.get("hyper_parameters") or stored
-    if not isinstance(stored, Mapping) or not cls.reference_fields & set(stored):
-        return inferred
-    return over(inferred, cls.reference_config(stored))
+class _Failure(Exception):
+    """Why a part of a checkpoint is no network of a kind; `understood` if only nearly."""
+
+    def __init__(self, reason: str, *, understood: bool):
+        super().__init__(reason)
+        self.understood = understood
+
+
+def _read_view(
+    cls: type[Generator],
+    view: View,
+    arrays: LazyArrays,
+    shown: "_Shown",
+    stored: Mapping[str, Any] | None,
+    config: Mapping[str, Any] | None,
+) -> Reference:
+    """Reads one part of a checkpoint's arrays; raises a `_Failure` if it does not fit."""
+    where = f"under {view.prefix!a:.60}: " if view.prefix else ""
+    understood = False
+    try:
+        full = cls.infer_config({name: shown[theirs] for name, theirs in view.names.items()})
+        understood = True
+        if stored is not None:
+            full = over(full, cls.reference_config(stored))
+        full = over(full, config or {})
+        own = LazyArrays({name: arrays.entries[theirs] for name, theirs in view.names.items()})
+        if (complete := getattr(cls, "complete_reference", None)) is not None:
+            inside = set(view.names.values())
+            others = {name: e for name, e in arrays.entries.items() if name not in inside}
+            own = complete(own, LazyArrays(others), full)
+        table = cls.reference_renames(full)
+        ours, became = rename(own, table), renamed(own, table)
+    except ValueError as error:  # A CheckpointError is one.
+        raise _Failure(f"{where}{error}", understood=understood) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # What a file says of itself, or `config`, is anything at all.
+        reason = f"{type(error).__name__}: {error}"
+        raise _Failure(
+            f"{where}no {cls.kind} config can be made of what it says of itself ({reason:.200})",
+            understood=understood,
+        ) from None
+    names: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ())
+    for name, parts in became.items():
+        if (theirs := view.names.get(name, name)) in names:
+            names[theirs] = parts
+    return Reference(full, ours, names)
+
+
+class _Shown(dict[str, np.ndarray]):
+    """A checkpoint's arrays, each read once at most; a large one is a stand-in of its shape."""
+
+    def __init__(self, arrays: LazyArrays):
+        super().__init__()
+        self._entries = arrays.entries
+
+    def __missing__(self, name: str) -> np.ndarray:
+        entry = self._entries[name]
+        if np.prod(entry.shape) <= _SMALL:
+            self[name] = entry.read()
+        else:
+            self[name] = np.broadcast_to(np.zeros((), entry.dtype), entry.shape)
+        return self[name]
 
 
 def over(inferred: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

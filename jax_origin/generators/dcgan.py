@@ -10,27 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
 from jax_origin.checkpoints.rename import CheckpointError, Rename, batch_norm, transposed_conv
-from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import (
+    ConvNormRelu,
     Projection,
     TransposedConv,
     clip_straight_through,
     stages_to_4x4,
 )
+from jax_origin.generators.square import SquareGenerator
 
 
-class _Stage(nnx.Module):
-    def __init__(self, conv: nnx.Module, features: int, *, rngs: nnx.Rngs):
-        self.conv = conv
-        self.norm = nnx.BatchNorm(features, momentum=0.9, epsilon=1e-5, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return nnx.relu(self.norm(self.conv(x)))
-
-
-class DCGAN(Generator):
-    """Transposed convolutions from a latent vector to an image; no bias, batch norm, tanh.
+class DCGAN(SquareGenerator):
+    """Transposed convolutions from a latent vector to an image, with batch norm, ReLU and tanh.
 
     With ``image_size=64`` it is the generator of pytorch/examples/dcgan (``netG``); with
     ``output_size=32`` beside it, the one that RONAN inverts, whose 64 px image is halved. With
@@ -43,10 +36,13 @@ class DCGAN(Generator):
       channels: Image channels.
       output_size: Side to which the image is resized, bilinear without antialiasing (that is
         torchvision's ``Resize`` of tensors before 0.17); None leaves it.
+      bias: Whether the transposed convolutions have biases; those of PyTorch's example have none.
       rngs: Keys for the initial weights, drawn as in the reference (normal, deviation 0.02).
     """
 
     kind: ClassVar[str] = "dcgan"
+    arguments = ("image_size", "latent_dim", "width", "channels", "output_size")
+    reference_sequential: ClassVar[str] = "main"
 
     def __init__(
         self,
@@ -56,6 +52,7 @@ class DCGAN(Generator):
         width: int = 64,
         channels: int = 3,
         output_size: int | None = None,
+        bias: bool = False,
         rngs: nnx.Rngs,
     ):
         depth = stages_to_4x4(image_size)
@@ -66,29 +63,22 @@ class DCGAN(Generator):
         self.width = width
         self.channels = channels
         self.output_size = output_size
+        self.bias = bool(bias)
         features = [width * 2 ** (depth - 1 - i) for i in range(depth)]
-        layers: list[nnx.Module] = [Projection(latent_dim, features[0], rngs=rngs)]
-        layers += [TransposedConv(i, o, rngs=rngs) for i, o in itertools.pairwise(features)]
+        layers: list[nnx.Module] = [Projection(latent_dim, features[0], bias=bias, rngs=rngs)]
+        layers += [
+            TransposedConv(i, o, bias=bias, rngs=rngs) for i, o in itertools.pairwise(features)
+        ]
         self.stages = nnx.List(
-            [_Stage(layer, size, rngs=rngs) for layer, size in zip(layers, features, strict=True)]
+            [ConvNormRelu(layer, o, rngs=rngs) for layer, o in zip(layers, features, strict=True)]
         )
-        self.output = TransposedConv(features[-1], channels, rngs=rngs)
+        self.output = TransposedConv(features[-1], channels, bias=bias, rngs=rngs)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The arguments that make this architecture."""
-        return {
-            "image_size": self.image_size,
-            "latent_dim": self.latent_dim,
-            "width": self.width,
-            "channels": self.channels,
-            "output_size": self.output_size,
-        }
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(latent_dim,)."""
-        return (self.latent_dim,)
+        """The constructor's arguments as JSON."""
+        # Without biases there is no entry: that is how the fingerprints of such networks are.
+        return {**super().config, **({"bias": True} if self.bias else {})}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -109,34 +99,51 @@ class DCGAN(Generator):
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """``main.0.weight`` and so on, the names of PyTorch's examples.
-
-        Saved from inside DataParallel they begin with ``module.``.
-        """
+        """``main.0.weight`` and so on, the names of PyTorch's examples."""
         depth = stages_to_4x4(config.get("image_size", 64))
-        main = r"(?:module\.)?main"
-        table = [Rename(rf"{main}\.{3 * depth}\.weight", "output.kernel", transposed_conv)]
+        convs = {3 * i: f"stages.{i}.conv" for i in range(depth)} | {3 * depth: "output"}
+        table = []
+        for place, ours in convs.items():
+            kernel = Rename(rf"main\.{place}\.weight", f"{ours}.kernel", transposed_conv)
+            table += [kernel, Rename(rf"main\.{place}\.bias", f"{ours}.bias")]
         for i in range(depth):
-            kernel = rf"{main}\.{3 * i}\.weight"
-            table.append(Rename(kernel, f"stages.{i}.conv.kernel", transposed_conv))
-            table += batch_norm(rf"{main}\.{3 * i + 1}", f"stages.{i}.norm")
+            table += batch_norm(rf"main\.{3 * i + 1}", f"stages.{i}.norm")
         return table
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The configuration that a reference checkpoint's shapes imply."""
-        kernels = {
-            int(match[1]): array.shape
-            for name, array in arrays.items()
-            if (match := re.fullmatch(r"(?:module\.)?main\.(\d+)\.weight", name))
-            and array.ndim == 4
-        }
+        kernels = _kernels({name: array.shape for name, array in arrays.items()})
         order = sorted(kernels)
         if len(order) < 2:
             raise CheckpointError("no DCGAN generator: it has no main.0.weight, main.3.weight, ...")
-        return {
+        first, last = kernels[order[0]], kernels[order[-1]]
+        config = {
             "image_size": 4 * 2 ** (len(order) - 1),
-            "latent_dim": kernels[order[0]][0],
-            "width": kernels[order[-1]][0],
-            "channels": kernels[order[-1]][1],
+            "latent_dim": first[0],
+            "width": last[0],
+            "channels": last[1],
         }
+        biased = any(f"main.{place}.bias" in arrays for place in order)
+        return {**config, "bias": True} if biased else config
+
+    @classmethod
+    def complete_reference(
+        cls, arrays: LazyArrays, beside: LazyArrays, config: Mapping[str, Any]
+    ) -> LazyArrays:
+        """The arrays, with biases of zero where only some layers have one."""
+        if not config.get("bias"):
+            return arrays
+        kernels = _kernels(arrays.shapes)
+        zeros = {f"main.{place}.bias": _zeros(shape[1]) for place, shape in kernels.items()}
+        return LazyArrays({**zeros, **arrays.entries})
+
+
+def _kernels(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    """The shapes of the convolutions' kernels, by their place in the Sequential."""
+    places = {name: re.fullmatch(r"main\.(\d{1,9})\.weight", name) for name in shapes}
+    return {int(m[1]): shapes[name] for name, m in places.items() if m and len(shapes[name]) == 4}
+
+
+def _zeros(size: int) -> LazyArray:
+    return LazyArray((size,), np.dtype(np.float32), lambda: np.zeros(size, np.float32))

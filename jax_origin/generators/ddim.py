@@ -9,20 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import Rename
-from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.generators.diffusion import DiffusionGenerator, stored_network
 from jax_origin.generators.diffusion_schedule import Schedule, Steps
 from jax_origin.generators.undo_step import draw_input, undo_step
-from jax_origin.generators.unet import UNet, UNetConfig
-from jax_origin.generators.unet_reference import (
-    UNET_FIELDS,
-    infer_unet,
-    stored_size,
-    unet_of_diffusers,
-    unet_of_openai,
-    unet_renames,
-)
+from jax_origin.generators.unet import UNetConfig
+from jax_origin.generators.unet_reference import infer_unet
 
 _UNDOING = 6
 """Evaluations by which `DDIM.undo` undoes each step but the last."""
@@ -30,7 +22,7 @@ _FARTHEST = 5  # deviations of noise, beyond which it is as good as never drawn
 _ROUNDING = 2 / 255 / 12**0.5  # the deviation of what 8 bits leave out, in images of [-1, 1]
 
 
-class DDIM(Generator):
+class DDIM(DiffusionGenerator):
     """Noise to an image by a fixed number of DDIM steps without added noise (eta = 0).
 
     The arithmetic is that of diffusers' ``DDIMPipeline`` with a ``DDIMScheduler`` (Apache-2.0).
@@ -40,8 +32,8 @@ class DDIM(Generator):
 
     Args:
       image_size: Side of the image.
-      unet: The network, `UNetConfig` or its fields. If it predicts more channels than the image
-        has, the rest (a learned variance) are left out.
+      unet: The network, `UNetConfig` or its fields. Channels that it predicts beyond the image's,
+        a learned variance, are dropped.
       schedule: The noise schedule, `Schedule` or its fields.
       num_steps: How many steps.
       label: The class whose images it makes; None for a network without classes.
@@ -50,7 +42,8 @@ class DDIM(Generator):
     """
 
     kind: ClassVar[str] = "ddim"
-    reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS
+    default_method: ClassVar[str] = "origin-diffusion"
+    arguments = ("image_size", "schedule", "num_steps", "label", "inversion_iterations")
 
     def __init__(
         self,
@@ -64,40 +57,15 @@ class DDIM(Generator):
         rngs: nnx.Rngs,
     ):
         network, self.schedule = UNetConfig.of(unet), Schedule.of(schedule or {})
-        network.check_image_size(image_size)
         network.check_label(label)
         if network.out_channels < network.in_channels:
             raise ValueError("unet: it predicts fewer channels than it takes")
         if not isinstance(inversion_iterations, int) or inversion_iterations < 1:
             raise ValueError(f"inversion_iterations must be at least 1, not {inversion_iterations}")
         self.schedule.steps(num_steps)  # raises if there cannot be so many
-        self.image_size = image_size
         self.num_steps = num_steps
-        self.label = label
         self.inversion_iterations = inversion_iterations
-        self.unet = UNet(network, rngs=rngs)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this map."""
-        return {
-            "image_size": self.image_size,
-            "unet": self.unet.config.as_dict(),
-            "schedule": self.schedule.as_dict(),
-            "num_steps": self.num_steps,
-            "label": self.label,
-            "inversion_iterations": self.inversion_iterations,
-        }
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """The noise's, (H, W, C)."""
-        return self.image_shape
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return (self.image_size, self.image_size, self.unet.config.in_channels)
+        super().__init__(network, image_size=image_size, label=label, rngs=rngs)
 
     def __call__(self, latents: jax.Array) -> jax.Array:
         """Noise [N, H, W, C] to images [N, H, W, C] in [0, 1]."""
@@ -118,10 +86,10 @@ class DDIM(Generator):
     def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
         """Images to a draw of the noise that leads to them: each step's input from its output.
 
-        All steps but the last can be undone by `undo_step`; without their clipping, since where it
-        took hold a draw that is off the sampler's path is led further off each step. The last
-        takes the noise out of its input, most of which no image can tell: `draw_input` draws it,
-        and changes the draw only as far as the image, to its rounding, asks for.
+        `undo_step` undoes all steps but the last, without their clipping: clipping would lead a
+        draw that is off the sampler's path further off at each step. The last step removes the
+        noise from its input, and the image says little of it. So `draw_input` draws that input,
+        and changes the draw only as far as the image, to its rounding, requires.
 
         Args:
           images: [N, H, W, C] in [0, 1].
@@ -159,8 +127,8 @@ class DDIM(Generator):
     def encode(self, images: jax.Array) -> jax.Array:
         """Images [N, H, W, C] to noise that leads back near them: DDIM inversion.
 
-        A step is undone by solving for its input, the noise taken at the last guess of it
-        (`inversion_iterations` guesses, the first being the output); estimates are not clipped.
+        Each step is undone by a fixed-point iteration for its input: `inversion_iterations` rounds,
+        begun at its output. Estimates are not clipped.
         """
 
         def undo(x: jax.Array, at: Steps) -> jax.Array:
@@ -177,7 +145,7 @@ class DDIM(Generator):
     def estimate(
         self, x: jax.Array, times: jax.Array, signal: jax.Array, noise: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """The image and the noise of which the network says that x is the mixture.
+        """The network's estimate of the image and the noise that x mixes.
 
         Args:
           x: ``signal * image + noise * noise``, images in [-1, 1]; float32 [N, H, W, C].
@@ -206,16 +174,11 @@ class DDIM(Generator):
         ]
 
     @classmethod
-    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """The names of diffusers' ``UNet2DModel``, and of OpenAI's guided-diffusion."""
-        return unet_renames(UNetConfig.of(config["unet"]))
-
-    @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The configuration that a reference checkpoint's names and shapes imply.
 
-        What they do not say is as published (see `infer_unet`): DDPM's linear schedule; 256 px
-        for six levels, 64 for OpenAI's networks of four, else 32; label 0 of those with classes.
+        The rest is as published (see `infer_unet`): DDPM's linear schedule; 256 px for six levels,
+        64 for OpenAI's networks of four, else 32; label 0 where there are classes.
         """
         unet = infer_unet(arrays)
         openai = "input_blocks.0.0.weight" in arrays
@@ -240,21 +203,12 @@ class DDIM(Generator):
         Raises:
           ValueError: If it describes a model that is not built here.
         """
-        if "num_channels" in stored:
-            unet = unet_of_openai(
-                stored, heads_outermost=not stored.get("use_new_attention_order", False)
-            )
-            size, schedule = stored["image_size"], _guided_diffusion_schedule(stored)
-        else:
-            network = stored.get("unet", stored)
-            unet, size = unet_of_diffusers(network), network.get("sample_size")
-            schedule = Schedule.of_diffusers(stored.get("scheduler", {}))
-        return {
-            **stored_size(size),
-            "unet": unet.as_dict(),
-            "schedule": schedule.as_dict(),
-            "label": None if unet.classes is None else 0,
-        }
+        arguments, scheduler = stored_network(
+            stored, heads_outermost=not stored.get("use_new_attention_order", False)
+        )
+        openai = "num_channels" in stored
+        read = _guided_diffusion_schedule if openai else Schedule.of_diffusers
+        return {**arguments, "schedule": read(scheduler).as_dict()}
 
 
 def _guided_diffusion_schedule(stored: Mapping[str, Any]) -> Schedule:

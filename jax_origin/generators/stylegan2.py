@@ -7,20 +7,19 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from jax_origin.checkpoints.arrays import LazyArrays
 from jax_origin.checkpoints.rename import Rename
 from jax_origin.generators import style_layers, stylegan2_reference
-from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through, stages_to_4x4
-
-_MOST_LAYERS = 64  # of the mapping network; published ones have 2 or 8
+from jax_origin.generators.square import SquareGenerator
 
 ARCHITECTURES = ("skip", "resnet", "orig")
 NOISE_MODES = ("none", "const")
 LATENT_SPACES = ("z", "w", "w+")
 
 
-class StyleGAN2(Generator):
-    """A mapping network from z to w, and a synthesis network that w styles.
+class StyleGAN2(SquareGenerator):
+    """A mapping network from z to w, and a synthesis network that w controls.
 
     Names and arithmetic follow ``training/networks.py`` of NVlabs/stylegan2-ada-pytorch, whose
     licence is NVIDIA's Source Code License; no code is taken. Layers that run in float16 there
@@ -45,15 +44,21 @@ class StyleGAN2(Generator):
       conv_clamp: Limit of the activations; None for none.
       truncation_psi: How far w lies from its mean: 1 leaves it, 0 is the mean.
       truncation_cutoff: How many layers are truncated; None for all.
-      latent_space: What is inverted: "z", a "w" for all layers, or "w+", a w for each. From z own
-        images are hardly ever found again: the mapping network bends it too much.
+      latent_space: What is inverted: "z", one "w" for all layers, or "w+", a w for each. From z,
+        own images are hardly ever found again: the mapping network bends it too much.
       rngs: Keys for the initial weights, drawn as in the reference.
 
     Raises:
-      ValueError: If an option is of no use, or two do not go together.
+      ValueError: If an option is wrong, or two contradict each other.
     """
 
     kind: ClassVar[str] = "stylegan2_ada"
+    default_method: ClassVar[str] = "origin-thorough"
+    arguments = (
+        *("image_size", "widths", "channels", "z_dim", "w_dim", "c_dim", "label"),
+        *("mapping_layers", "mapping_width", "embed_width", "mapping_rate", "architecture"),
+        *("noise_mode", "conv_clamp", "truncation_psi", "truncation_cutoff", "latent_space"),
+    )
     reference_fields: ClassVar[frozenset[str]] = frozenset({"z_dim"})
 
     def __init__(
@@ -91,8 +96,9 @@ class StyleGAN2(Generator):
         for name, count in {**counts, "channels": channels, "widths": min(widths)}.items():
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
-        if mapping_layers > _MOST_LAYERS:  # What a file says is built one by one.
-            raise ValueError(f"mapping_layers must be at most {_MOST_LAYERS}, not {mapping_layers}")
+        if mapping_layers > (most := stylegan2_reference.MOST_LAYERS):
+            # What a file says is built one by one.
+            raise ValueError(f"mapping_layers must be at most {most}, not {mapping_layers}")
         if label is not None and label not in range(c_dim):
             known = f"None or a class from 0 to {c_dim - 1}, not {label!r}"
             known = known if c_dim else "None: the network has no classes"
@@ -144,29 +150,6 @@ class StyleGAN2(Generator):
         )
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this architecture and map."""
-        return {
-            "image_size": self.image_size,
-            "widths": list(self.widths),
-            "channels": self.channels,
-            "z_dim": self.z_dim,
-            "w_dim": self.w_dim,
-            "c_dim": self.c_dim,
-            "label": self.label,
-            "mapping_layers": self.mapping_layers,
-            "mapping_width": self.mapping_width,
-            "embed_width": self.embed_width,
-            "mapping_rate": self.mapping_rate,
-            "architecture": self.architecture,
-            "noise_mode": self.noise_mode,
-            "conv_clamp": self.conv_clamp,
-            "truncation_psi": self.truncation_psi,
-            "truncation_cutoff": self.truncation_cutoff,
-            "latent_space": self.latent_space,
-        }
-
-    @property
     def num_ws(self) -> int:
         """How many vectors w the synthesis network takes: one a convolution, one for the image."""
         return 2 * len(self.widths)
@@ -177,13 +160,8 @@ class StyleGAN2(Generator):
         shapes = {"z": (self.z_dim,), "w": (self.w_dim,), "w+": (self.num_ws, self.w_dim)}
         return shapes[self.latent_space]
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return (self.image_size, self.image_size, self.channels)
-
     def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
-        """Samples of the prior, [num, *latent_shape]: normal z, or what these are mapped to."""
+        """Samples of the prior, [num, *latent_shape]: normal z, or the w that they map to."""
         z = jax.random.normal(key, (num, self.z_dim))
         if self.latent_space == "z":
             return z
@@ -206,7 +184,7 @@ class StyleGAN2(Generator):
         return clip_straight_through(self.unclipped(latents))
 
     def unclipped(self, latents: jax.Array) -> jax.Array:
-        """The same, with what is below 0 and above 1: what the network is trained on."""
+        """The same without clipping to [0, 1]: what the network is trained on."""
         if self.latent_space == "z":
             ws = self.styles(latents)
         elif self.latent_space == "w":
@@ -224,10 +202,11 @@ class StyleGAN2(Generator):
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """``synthesis.b4.const``, ``mapping.fc0.weight`` and so on, the names of the reference."""
-        sides = _sides(config.get("image_size", 32))
+        """The names of NVIDIA's code, and those of rosinality/stylegan2-pytorch."""
         return stylegan2_reference.renames(
-            sides, noise=config.get("noise_mode", "const") == "const"
+            _sides(config.get("image_size", 32)),
+            mapping_layers=config.get("mapping_layers", 8),
+            noise=config.get("noise_mode", "const") == "const",
         )
 
     @classmethod
@@ -238,6 +217,16 @@ class StyleGAN2(Generator):
         (0.01); `reference_config` knows them. Label, truncation and latent space are the user's.
         """
         return stylegan2_reference.config_of_arrays(arrays)
+
+    @classmethod
+    def complete_reference(
+        cls, arrays: LazyArrays, beside: LazyArrays, config: Mapping[str, Any]
+    ) -> LazyArrays:
+        """The arrays with the mean of w, which rosinality's files keep beside the network or not.
+
+        Where it is missing it is measured, as that code does before it truncates.
+        """
+        return stylegan2_reference.with_mean_style(arrays, beside, config)
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,8 @@ class UNetConfig:
       embedding_channels: Length of the embedding; None for four times the first width.
       flip_sin_to_cos: Cosines come before sines.
       freq_shift: Taken from the divisor of the frequencies' exponents.
-      heads_outermost: How the file it is read from arranges OpenAI's one array of queries, keys
-        and values: by head first (guided-diffusion's default), or not. The network is the same.
+      heads_outermost: Whether OpenAI's file arranges its array of queries, keys and values by head
+        first (guided-diffusion's default). The network is the same.
     """
 
     widths: tuple[int, ...]
@@ -158,8 +158,8 @@ class UNet(nnx.Module):
       rngs: Keys for the initial weights.
 
     Attributes:
-      remat: Set it to True, and the backward pass computes each block anew rather than keep what
-        went on inside; less memory, a third more time, the same numbers.
+      remat: If set to True, the backward pass recomputes each block instead of storing its inside:
+        less memory, a third more time, the same numbers.
     """
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):

@@ -1,6 +1,6 @@
-"""Other people's U-Net files: their names, and the configuration that they store or imply.
+"""Published U-Net files: their names, and the configuration that they store or imply.
 
-Two families of names are read, and told apart by them: diffusers' ``UNet2DModel`` (Apache-2.0;
+Two families of names are read: diffusers' ``UNet2DModel`` (Apache-2.0;
 attention under its old names and its new ones) and OpenAI's ``UNetModel`` of guided-diffusion and
 consistency_models (MIT).
 """
@@ -35,7 +35,7 @@ _OPENAI_BLOCK: _Layers = (
 
 
 UNET_FIELDS = frozenset({"unet", "num_channels", "block_out_channels"})
-"""Entries by which a stored configuration is known for diffusers' or OpenAI's."""
+"""A stored configuration with one of these entries is diffusers' or OpenAI's."""
 
 
 def _linear_of_conv(array: np.ndarray) -> np.ndarray:
@@ -161,10 +161,10 @@ def _openai_attention(theirs: str, ours: str, config: UNetConfig, width: int) ->
 def infer_unet(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The options of `UNetConfig` that a file's names and shapes imply.
 
-    They do not say everything. For OpenAI's names, and for diffusers' with resampling in residual
-    blocks, the rest is as in OpenAI's published consistency models: heads of 64 channels, norms of
-    32 groups. For diffusers' others it is as in Google's published ddpm-cifar10-32 and
-    ddpm-celebahq-256: one head, epsilon 1e-6, padding below and right, sines before cosines.
+    The rest is as published. OpenAI's names, and diffusers' with resampling in residual blocks,
+    follow OpenAI's consistency models: heads of 64 channels, norms of 32 groups. Diffusers' others
+    follow Google's ddpm-cifar10-32 and ddpm-celebahq-256: one head, epsilon 1e-6, padding below
+    and right, sines before cosines.
 
     Raises:
       CheckpointError: If it is neither family's file.

@@ -18,31 +18,16 @@ from jax_origin.checkpoints.rename import (
     linear_to_grid,
     transposed_conv,
 )
-from jax_origin.generators.base import Generator
-from jax_origin.generators.blocks import TransposedConv, clip_straight_through, stages_to_4x4
+from jax_origin.generators.blocks import (
+    ConvNormRelu,
+    NormReluUp,
+    clip_straight_through,
+    stages_to_4x4,
+)
+from jax_origin.generators.square import SquareGenerator
 
 
-class _Down(nnx.Module):
-    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
-        self.conv = nnx.Conv(
-            in_features, out_features, (4, 4), strides=2, padding=1, use_bias=False, rngs=rngs
-        )
-        self.norm = nnx.BatchNorm(out_features, momentum=0.9, epsilon=1e-5, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return nnx.relu(self.norm(self.conv(x)))
-
-
-class _Up(nnx.Module):
-    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
-        self.norm = nnx.BatchNorm(in_features, momentum=0.9, epsilon=1e-5, rngs=rngs)
-        self.conv = TransposedConv(in_features, out_features, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.conv(nnx.relu(self.norm(x)))
-
-
-class VAE(Generator):
+class VAE(SquareGenerator):
     """Strided convolutions down to a 4x4 grid, a Gaussian latent, transposed convolutions back.
 
     In PyTorch's terms the encoder is a Sequential of ``Conv2d(4, 2, 1, bias=False)``,
@@ -59,6 +44,7 @@ class VAE(Generator):
     """
 
     kind: ClassVar[str] = "vae"
+    arguments = ("image_size", "latent_dim", "width", "channels")
 
     def __init__(
         self,
@@ -77,31 +63,11 @@ class VAE(Generator):
         sizes = [channels, *(width * 2**i for i in range(depth))]
         pairs = list(itertools.pairwise(sizes))
         grid = 16 * sizes[-1]
-        self.encoder = nnx.List([_Down(i, o, rngs=rngs) for i, o in pairs])
+        self.encoder = nnx.List([_down(i, o, rngs=rngs) for i, o in pairs])
         self.mean = nnx.Linear(grid, latent_dim, rngs=rngs)
         self.log_variance = nnx.Linear(grid, latent_dim, rngs=rngs)
         self.project = nnx.Linear(latent_dim, grid, rngs=rngs)
-        self.decoder = nnx.List([_Up(o, i, rngs=rngs) for i, o in reversed(pairs)])
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this architecture."""
-        return {
-            "image_size": self.image_size,
-            "latent_dim": self.latent_dim,
-            "width": self.width,
-            "channels": self.channels,
-        }
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(latent_dim,)."""
-        return (self.latent_dim,)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
-        return (self.image_size, self.image_size, self.channels)
+        self.decoder = nnx.List([NormReluUp(o, i, rngs=rngs) for i, o in reversed(pairs)])
 
     def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [N, H, W, C] to the latent's mean and log variance, [N, latent_dim] each."""
@@ -161,3 +127,8 @@ class VAE(Generator):
             "width": width,
             "channels": channels,
         }
+
+
+def _down(ins: int, outs: int, *, rngs: nnx.Rngs) -> ConvNormRelu:
+    conv = nnx.Conv(ins, outs, (4, 4), strides=2, padding=1, use_bias=False, rngs=rngs)
+    return ConvNormRelu(conv, outs, rngs=rngs)

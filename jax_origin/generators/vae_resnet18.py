@@ -1,6 +1,5 @@
 """The ResNet-18 variational autoencoder of Lightning Bolts; its decoder generates."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,8 +16,8 @@ from jax_origin.checkpoints.rename import (
     linear,
     linear_to_grid,
 )
-from jax_origin.generators.base import Generator
-from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.generators.blocks import clip_straight_through, pytorch_batch_norm
+from jax_origin.generators.square import SquareGenerator
 
 # Mean and deviation of the pixels, on [0, 1], by the name of the data that Lightning Bolts trains
 # on (pl_bolts/transforms/dataset_normalizations.py).
@@ -33,7 +32,7 @@ _CONSTRUCTOR_NAMES = {"input_height": "image_size"} | {
 }
 
 
-class ResNetVAE(Generator):
+class ResNetVAE(SquareGenerator):
     """A ResNet-18 to a Gaussian latent, and the same network turned round back to an image.
 
     It is the VAE of Lightning-Universe/lightning-bolts
@@ -58,6 +57,8 @@ class ResNetVAE(Generator):
     """
 
     kind: ClassVar[str] = "vae_resnet18"
+    arguments = ("image_size", "latent_dim", "width", "first_conv", "maxpool1", "mean", "std")
+    channels = 3
     reference_fields: ClassVar[frozenset[str]] = frozenset({"latent_dim", "input_height"})
 
     def __init__(
@@ -96,29 +97,6 @@ class ResNetVAE(Generator):
             rngs=rngs,
         )
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """The arguments that make this architecture, and the normalisation."""
-        return {
-            "image_size": self.image_size,
-            "latent_dim": self.latent_dim,
-            "width": self.width,
-            "first_conv": self.first_conv,
-            "maxpool1": self.maxpool1,
-            "mean": list(self.mean),
-            "std": list(self.std),
-        }
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(latent_dim,)."""
-        return (self.latent_dim,)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, 3)."""
-        return (self.image_size, self.image_size, 3)
-
     def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [N, H, W, 3] in [0, 1] to the latent's mean and log variance, [N, latent_dim]."""
         mean, std = self._statistics(images.dtype)
@@ -141,19 +119,18 @@ class ResNetVAE(Generator):
 
     @classmethod
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
-        """Names of Lightning Bolts' VAE, with or without the prefix of a module around it."""
-        prefix = r"(?:\w+\.)*?"
-        layers = prefix + r"((?:en|de)coder\.(?:layer[1-4]\.[01]\.)?{})"
+        """Lightning Bolts' names: ``encoder.layer1.0.conv1.weight``, ``fc_mu.weight``, ..."""
+        layers = r"((?:en|de)coder\.(?:layer[1-4]\.[01]\.)?{})"
         # Where a decoder's stage doubles the grid, its convolutions come second in a Sequential.
         resized = r"(?:\.1)?"
-        shortcut = prefix + r"((?:en|de)coder\.layer[1-4]\.0)\.(?:down|up)sample\.{}"
+        shortcut = r"((?:en|de)coder\.layer[1-4]\.0)\.(?:down|up)sample\.{}"
         table = [
             Rename(layers.format("conv[12]") + resized + r"\.weight", r"\1.kernel", conv),
             Rename(shortcut.format("0") + resized + r"\.weight", r"\1.shortcut.conv.kernel", conv),
-            Rename(prefix + r"(fc_(?:mu|var))\.weight", r"\1.kernel", linear),
-            Rename(prefix + r"(fc_(?:mu|var))\.bias", r"\1.bias"),
-            Rename(prefix + r"decoder\.linear\.weight", "decoder.linear.kernel", linear_to_grid(4)),
-            Rename(prefix + r"decoder\.linear\.bias", "decoder.linear.bias", linear_to_grid(4)),
+            Rename(r"(fc_(?:mu|var))\.weight", r"\1.kernel", linear),
+            Rename(r"(fc_(?:mu|var))\.bias", r"\1.bias"),
+            Rename(r"decoder\.linear\.weight", "decoder.linear.kernel", linear_to_grid(4)),
+            Rename(r"decoder\.linear\.bias", "decoder.linear.bias", linear_to_grid(4)),
         ]
         norms = {layers.format("bn[12]"): r"\1", shortcut.format("1"): r"\1.shortcut.bn"}
         for theirs, ours in norms.items():
@@ -167,14 +144,9 @@ class ResNetVAE(Generator):
         They say nothing of `image_size`, `mean` and `std`, which keep their defaults: those of
         ``cifar10-resnet18``. `reference_config` knows more.
         """
-        found = {}
-        for name, array in arrays.items():
-            match = re.fullmatch(r"(?:\w+\.)*?((?:en|de)coder\..+)", name)
-            if match:
-                found[match[1]] = array
-        if "encoder.layer1.0.conv3.weight" in found:
+        if "encoder.layer1.0.conv3.weight" in arrays:
             raise CheckpointError("a VAE on ResNet-50; only the one on ResNet-18 is read")
-        stem, project = found.get("encoder.conv1.weight"), found.get("decoder.linear.weight")
+        stem, project = arrays.get("encoder.conv1.weight"), arrays.get("decoder.linear.weight")
         if stem is None or project is None or stem.ndim != 4 or project.ndim != 2:
             raise CheckpointError(
                 "no ResNet VAE: it has no encoder.conv1.weight or no decoder.linear.weight"
@@ -183,7 +155,7 @@ class ResNetVAE(Generator):
             "latent_dim": project.shape[1],
             "width": stem.shape[0],
             "first_conv": stem.shape[-1] == 7,
-            "maxpool1": "decoder.layer4.0.upsample.0.1.weight" in found,
+            "maxpool1": "decoder.layer4.0.upsample.0.1.weight" in arrays,
         }
 
     @classmethod
@@ -215,7 +187,7 @@ class _Encoder(nnx.Module):
         self.maxpool1 = maxpool1
         size, strides = (7, 2) if first_conv else (3, 1)
         self.conv1 = _conv(3, width, size, strides=strides, rngs=rngs)
-        self.bn1 = _norm(width, rngs=rngs)
+        self.bn1 = pytorch_batch_norm(width, rngs=rngs)
         self.layer1 = _down(width, width, 1, rngs=rngs)
         self.layer2 = _down(width, 2 * width, 2, rngs=rngs)
         self.layer3 = _down(2 * width, 4 * width, 2, rngs=rngs)
@@ -267,9 +239,9 @@ class _Decoder(nnx.Module):
 class _DownBlock(nnx.Module):
     def __init__(self, ins: int, outs: int, strides: int, *, rngs: nnx.Rngs):
         self.conv1 = _conv(ins, outs, 3, strides=strides, rngs=rngs)
-        self.bn1 = _norm(outs, rngs=rngs)
+        self.bn1 = pytorch_batch_norm(outs, rngs=rngs)
         self.conv2 = _conv(outs, outs, 3, rngs=rngs)
-        self.bn2 = _norm(outs, rngs=rngs)
+        self.bn2 = pytorch_batch_norm(outs, rngs=rngs)
         changes = strides != 1 or ins != outs
         self.shortcut = _Shortcut(ins, outs, strides, rngs=rngs) if changes else None
 
@@ -283,9 +255,9 @@ class _UpBlock(nnx.Module):
     def __init__(self, ins: int, outs: int, scale: int, *, rngs: nnx.Rngs):
         self.scale = scale
         self.conv1 = _conv(ins, ins, 3, rngs=rngs)
-        self.bn1 = _norm(ins, rngs=rngs)
+        self.bn1 = pytorch_batch_norm(ins, rngs=rngs)
         self.conv2 = _conv(ins, outs, 3, rngs=rngs)
-        self.bn2 = _norm(outs, rngs=rngs)
+        self.bn2 = pytorch_batch_norm(outs, rngs=rngs)
         changes = scale != 1 or ins != outs
         self.shortcut = _Shortcut(ins, outs, 1, rngs=rngs) if changes else None
 
@@ -299,7 +271,7 @@ class _UpBlock(nnx.Module):
 class _Shortcut(nnx.Module):
     def __init__(self, ins: int, outs: int, strides: int, *, rngs: nnx.Rngs):
         self.conv = _conv(ins, outs, 1, strides=strides, rngs=rngs)
-        self.bn = _norm(outs, rngs=rngs)
+        self.bn = pytorch_batch_norm(outs, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.bn(self.conv(x))
@@ -319,10 +291,6 @@ def _conv(ins: int, outs: int, size: int, *, strides: int = 1, rngs: nnx.Rngs) -
     return nnx.Conv(
         ins, outs, (size, size), strides=strides, padding=size // 2, use_bias=False, rngs=rngs
     )
-
-
-def _norm(features: int, *, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    return nnx.BatchNorm(features, momentum=0.9, epsilon=1e-5, rngs=rngs)
 
 
 def _repeat(x: jax.Array, scale: int) -> jax.Array:

@@ -11,28 +11,33 @@ from jax_origin.images.edits import (
     parse_edit,
     stored_images,
 )
-from jax_origin.images.errors import ImageError
-from jax_origin.images.load import find_images, jpeg_share, load_images
-from jax_origin.images.photographs import photograph_crops
-from jax_origin.images.png import save_png
-from jax_origin.images.resizing import Resizing, find_resizings
-from jax_origin.images.stored import (
+from jax_origin.images.decode import ImageError
+from jax_origin.images.file_set import (
+    UNKNOWN_FILE,
     Stored,
     StoredArrays,
     as_images,
-    decode_stored,
     stack_stored,
     stored_image,
     stored_pixels,
 )
+from jax_origin.images.jpeg import YCBCR
+from jax_origin.images.load import find_images, jpeg_share, load_images
+from jax_origin.images.opened import OpenedImage, decode_stored, open_image
+from jax_origin.images.photographs import photograph_crops
+from jax_origin.images.png import save_png
+from jax_origin.images.resizing import Resizing, find_resizings
 
 __all__ = [
     "EDITS",
     "SUFFIXES",
+    "UNKNOWN_FILE",
+    "YCBCR",
     "Alike",
     "DecodedImage",
     "EditStep",
     "ImageError",
+    "OpenedImage",
     "Resizing",
     "Stored",
     "StoredArrays",
@@ -49,6 +54,7 @@ __all__ = [
     "jpeg_share",
     "load_images",
     "map_ahead",
+    "open_image",
     "parse_edit",
     "photograph_crops",
     "pixels_sha256",

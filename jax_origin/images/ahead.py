@@ -13,13 +13,13 @@ Result = TypeVar("Result")
 def map_ahead(
     fn: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 4, ahead: int = 128
 ) -> Iterator[Result]:
-    """Applies a function to items in worker threads, some of them before they are asked for.
+    """Applies a function to items in worker threads, ahead of the consumer.
 
     Args:
-      fn: The function; an exception that it raises comes out at its item's place.
-      items: Any number of them; taken as the results are.
+      fn: The function; its exceptions are raised at their item's place.
+      items: Any number of them, consumed as results are.
       workers: Threads.
-      ahead: How many results, done or under way, wait at the most.
+      ahead: The most results, done or under way, that wait.
 
     Yields:
       The results, in order.

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jax_origin.images.edits import EditStep, parse_edit, stored_images
-from jax_origin.images.stored import LOSSY_WEBP, Stored
+from jax_origin.images.edits import LOSSY_FILES, EditStep, parse_edit, stored_images
+from jax_origin.images.file_set import LOSSY_WEBP, Stored
 
-_FORMATS = ("jpeg", "webp")
 _RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
 _SAME = 0.01  # Tables whose steps differ by less than a hundredth, on average, are the same.
 
@@ -19,7 +18,7 @@ class Alike(NamedTuple):
     """What a file says of the edits that an image may have met.
 
     Attributes:
-      edits: those that would have left such a file; of formats between two that are known, both.
+      edits: those that could have produced this kind of file, in order.
       unlike: what no known edit accounts for, in words; None if nothing is.
     """
 
@@ -33,60 +32,54 @@ class _Table(NamedTuple):
 
 
 def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -> Alike:
-    """Chooses the edits whose images are stored as this one is.
+    """Chooses the edits that could have produced this kind of file.
 
-    A lossless file comes from edits that do not end in a lossy format: one that was resized (see
-    `jax_origin.images.find_resizings`) from those that resize, by the smallest change among those
-    that lose as much as it did; any other from all of them, for not every resize shows. A lossy
-    WebP comes from those that end in one. A JPEG comes from those that end in one with the same
-    quantisation tables; if there are none, it lies between the next finer and the next coarser. The
-    set of a finer file is the smaller, so one that is finer than all is compared with the finest:
-    foreign images are no nearer to it. One that is coarser than all is unlike any.
+    - A lossless file: edits that do not end in a lossy format. If the image shows that it was
+      resized (`jax_origin.images.find_resizings`), only those that resize, with the smallest change
+      that loses as much. If not, all of them, because not every resize shows.
+    - A lossy WebP: edits that end in one.
+    - A JPEG: edits that end in one with its quantisation tables. Without such, the next finer and
+      the next coarser. One finer than all is judged with the finest: its set is smaller, so foreign
+      images are no nearer to it. One coarser than all is unlike any.
 
     Args:
       stored: the image.
-      edits: names as in `jax_origin.images.EDITS`, "clean" among them for images as made; a name
-        that is no edit is kept for all files.
-      resized: whether an image that shows that it was resized is compared apart. It must not be
-        where images look so that were not, as those of a generator may that ends in a resize.
-
-    Returns:
-      The edits, in order.
+      edits: names as in `jax_origin.images.EDITS`, with "clean" for images as made. A name that is
+        no edit is kept for all files.
+      resized: whether images that show a resize are judged apart. Pass False for a generator whose
+        own images look resized.
     """
-    steps: dict[str, EditStep | None] = {}
-    others = []
+    of_format: dict[str | None, dict[str, EditStep | None]] = {"jpeg": {}, "webp": {}, None: {}}
+    names, others = [], []
     for name in edits:
         try:
             parsed = parse_edit(name)
         except ValueError:
             others.append(name)
             continue
-        steps[name] = parsed[-1] if parsed else None
-    unlike = None
+        step = parsed[-1] if parsed else None
+        of_format[step.family if step and step.family in LOSSY_FILES else None][name] = step
+        names.append(name)
+    chosen: Iterable[str]
+    if stored.kind == "jpeg":
+        chosen, unlike = _of_jpeg(stored, of_format["jpeg"])
+    elif stored.note == LOSSY_WEBP:
+        chosen = of_format["webp"]
+        unlike = None if chosen else stored.note
+    elif stored.note is None:
+        chosen, unlike = _of_lossless(stored, of_format[None], resized=resized)
+    else:
+        chosen, unlike = (), stored.note
     if stored.colour == "grey" and stored.pixels.shape[2] == 3:
         unlike = "stored in grey"
-    if stored.kind == "jpeg":
-        known = {name: step for name, step in steps.items() if step and step.family == "jpeg"}
-        chosen, differs = _of_jpeg(stored, known)
-        unlike = unlike or differs
-    elif stored.note == LOSSY_WEBP:
-        chosen = [name for name, step in steps.items() if _format(step) == "webp"]
-        if not chosen:
-            unlike = unlike or stored.note
-    elif stored.note is None:
-        lossless = {name: step for name, step in steps.items() if _format(step) is None}
-        chosen, differs = _of_lossless(stored, lossless, resized=resized)
-        unlike = unlike or differs
-    else:
-        chosen, unlike = [], unlike or stored.note
     kept = {*chosen, *others}
-    return Alike(tuple(name for name in (*steps, *others) if name in kept), unlike)
+    return Alike(tuple(name for name in dict.fromkeys([*names, *others]) if name in kept), unlike)
 
 
 def _of_lossless(
     stored: Stored, edits: Mapping[str, EditStep | None], *, resized: bool
 ) -> tuple[list[str], str | None]:
-    """The edits that resize as much, or all where nothing shows that one did; and what differs."""
+    """The edits that resize as much, or all where no resize shows; and what differs."""
     share = _smallest_share(stored) if resized else None
     if share is None:
         return [*edits], None if edits else "lossless"
@@ -100,7 +93,7 @@ def _of_lossless(
 
 
 def _share_kept(step: EditStep | None, side: int) -> float | None:
-    """What an edit leaves of a side before it is brought back to its length; None if all of it."""
+    """The share of a side that an edit keeps before it resizes back; None if all of it."""
     if step is None or step.family not in _RESIZING:
         return None
     left = round(side * step.amount) if step.family == "resize" else side - 2 * step.amount
@@ -108,7 +101,7 @@ def _share_kept(step: EditStep | None, side: int) -> float | None:
 
 
 def _smallest_share(stored: Stored) -> float | None:
-    """What a way to its size left of an image's side; None if all of it."""
+    """The smallest share of a side that the image may have had; None if all of it."""
     shares = [
         between / side
         for way in stored.resizings
@@ -118,11 +111,11 @@ def _smallest_share(stored: Stored) -> float | None:
 
 
 def _of_jpeg(stored: Stored, edits: dict[str, EditStep]) -> tuple[list[str], str | None]:
-    """The edits whose tables are those of a JPEG, or its neighbours; and what differs."""
+    """The edits with a JPEG's tables, or the nearest on either side; and what differs."""
     if not edits:
         return [], "JPEG"
     ours = _Table(_coarseness(stored.tables[0]), _averaged(stored))
-    known = {name: _table(step) for name, step in edits.items()}
+    known = {name: _table(step, stored.pixels.shape[2]) for name, step in edits.items()}
     covering = {
         name: table
         for name, table in known.items()
@@ -162,8 +155,8 @@ def _averaged(stored: Stored) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=256)
-def _table(step: EditStep) -> _Table:
+def _table(step: EditStep, channels: int) -> _Table:
     """What a JPEG of this quality has, by writing one."""
     name = "-".join(filter(None, (step.family, f"{step.amount:.10g}", step.option)))
-    (written,) = stored_images(np.zeros((1, 16, 16, 3), np.uint8), name)
+    (written,) = stored_images(np.zeros((1, 16, 16, channels), np.uint8), name)
     return _Table(_coarseness(written.tables[0]), _averaged(written))

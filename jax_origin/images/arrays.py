@@ -1,9 +1,13 @@
-"""The two forms of images in memory, uint8 and float32 in [0, 1], and a hash of their pixels."""
+"""The forms of images: uint8, float32 in [0, 1], Pillow's, a PNG file; and a hash of the pixels."""
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from jax_origin.files import atomic_write
 
 _TOLERANCE = 1e-6
 
@@ -32,7 +36,11 @@ def as_float(images: Any) -> np.ndarray:
         if np.isnan(low):
             raise ValueError("images must not hold NaN")
         if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-            advice = "; pass uint8, or divide by 255" if low >= 0 and 2 < high <= 255 else ""
+            advice = ""
+            if low >= 0 and 2 < high <= 255:
+                advice = "; pass uint8, or divide by 255"
+            elif -1 - _TOLERANCE <= low < 0 and high <= 1 + _TOLERANCE:
+                advice = "; after tanh, pass (x + 1) / 2"
             raise ValueError(
                 f"images of floats must lie in [0, 1], got values from {low:g} to {high:g}{advice}"
             )
@@ -60,8 +68,8 @@ def as_uint8(images: Any) -> np.ndarray:
 def pixels_sha256(pixels: np.ndarray) -> bytes:
     """Hashes the shape and pixels of one image.
 
-    Unlike the hash of a file it is the same for every file, format and compression that decodes
-    to these pixels, so randomness for an image can be derived from it.
+    It is the same for every file, format and compression that decodes to these pixels, so an
+    image's random numbers are derived from it.
 
     Args:
       pixels: uint8 [H, W, C].
@@ -84,6 +92,36 @@ def pixels_sha256(pixels: np.ndarray) -> bytes:
 def short_digest(pixels: np.ndarray) -> str:
     """The first 12 hexadecimal digits of `pixels_sha256`, which tell millions of images apart."""
     return pixels_sha256(pixels).hex()[:12]
+
+
+def to_pillow(pixels: np.ndarray) -> Image.Image:
+    """Pillow's image of uint8 [H, W, 3] (RGB) or [H, W, 1] (grey)."""
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """The pixels of Pillow's image, uint8 [H, W, 3 or 1]."""
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
+def save_png(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+    """Writes an image as PNG; the file is whole or not there, and missing folders are made.
+
+    Args:
+      path: where the file is to be.
+      pixels: uint8 [H, W, 3] (RGB), or [H, W, 1] or [H, W] (grey).
+
+    Raises:
+      ValueError: `pixels` is of another type or shape.
+      OSError: the file cannot be written.
+    """
+    pixels = np.asarray(pixels)
+    shape = (*pixels.shape, 1) if pixels.ndim == 2 else pixels.shape
+    if pixels.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3) or not pixels.size:
+        found = f"{pixels.dtype} {list(pixels.shape)}"
+        raise ValueError(f"pixels must be uint8 [H, W, 3], [H, W, 1] or [H, W], got {found}")
+    with atomic_write(path) as temporary:
+        to_pillow(pixels.reshape(shape)).save(temporary, format="PNG")
 
 
 def _rank_4(images: Any) -> np.ndarray:

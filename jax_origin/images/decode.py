@@ -1,4 +1,4 @@
-"""One image file in, RGB pixels out, or an error that names the file and the reason."""
+"""One image file in, pixels out, or an error that names the file and the reason."""
 
 import contextlib
 import hashlib
@@ -13,9 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from jax_origin.images.errors import ImageError
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _FORMATS_IN_WORDS = "PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
 
@@ -29,8 +26,30 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
+_MOST_PIXELS = 1 << 26
+_MOST_BYTES = 8 * _MOST_PIXELS + (1 << 24)  # Twice the largest image's, and room for metadata.
 _WARNINGS_LOCK = threading.Lock()
+
+COLOUR_TO_GREY = "colour converted to grey"
+"""The note of a file whose colours were given up for a generator of one channel."""
+
+
+class ImageError(ValueError):
+    """An image, or a set of them, that cannot be used: `str(error)` is "path: reason".
+
+    Attributes:
+      path: the file, folder or pattern as the caller named it.
+      reason: what is wrong with it and, where something can be done, what.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path = os.fspath(path)
+        self.reason = reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        # The default would call the class with the joined message, and fail in a worker process.
+        return type(self), (self.path, self.reason)
 
 
 @dataclass(frozen=True)
@@ -39,15 +58,17 @@ class DecodedImage:
 
     Attributes:
       path: the file as the caller named it.
-      pixels: uint8 [H, W, 3], RGB. An embedded colour profile is not applied.
+      pixels: uint8 [H, W, 3], RGB; or [H, W, 1], grey. An embedded colour profile is not applied.
       sha256: SHA-256 of the bytes of the file, in hexadecimal.
       note: what was done to the stored image to get `pixels`, None if nothing was.
+      size: (H, W) of the image in its file, upright.
     """
 
     path: str
     pixels: np.ndarray
     sha256: str
     note: str | None
+    size: tuple[int, int]
 
 
 def decode_image(
@@ -55,32 +76,27 @@ def decode_image(
     *,
     size: tuple[int, int] | None = None,
     resize: bool = False,
-    max_pixels: int = 1 << 26,
+    channels: int = 3,
 ) -> DecodedImage:
-    """Reads and decodes one image file.
+    """Reads and decodes one image file of at most 2**26 pixels.
 
-    Palette and greyscale images, opaque alpha channels and EXIF orientation are brought to plain
-    RGB, and `note` says so. What cannot be brought there without a choice (transparency, CMYK,
-    more than 8 bits a channel, several frames) is refused.
+    Palettes, opaque alpha channels and EXIF orientation are resolved, and `note` says so. Grey
+    files are expanded to RGB, or colour files converted to grey, as `channels` asks. What needs a
+    choice (transparency, CMYK, more than 8 bits a channel, several frames) is refused.
 
     Args:
       path: the file.
       size: the (H, W) wanted, None for any.
-      resize: whether an image of another size is resized (bicubic, antialiased) instead of
-        refused.
-      max_pixels: the largest H * W that is decoded; checked from the header. Pillow's own limit,
-        twice `PIL.Image.MAX_IMAGE_PIXELS`, stands above it.
-
-    Returns:
-      The decoded image.
+      resize: whether an image of another size is resized (bicubic, antialiased) or refused.
+      channels: 3 for RGB, 1 for grey (luma of ITU-R BT.601; grey values stay exact).
 
     Raises:
       ImageError: the file cannot be read, is not such an image, or is of another size. Nothing
         else is raised, whatever the file holds.
+      ValueError: channels is neither 1 nor 3.
     """
     name = os.fspath(path)
-    data = read_file(name, max_pixels=max_pixels)
-    return decode_bytes(data, path=name, size=size, resize=resize, max_pixels=max_pixels)
+    return decode_bytes(read_file(name), path=name, size=size, resize=resize, channels=channels)
 
 
 def decode_bytes(
@@ -89,76 +105,69 @@ def decode_bytes(
     path: str,
     size: tuple[int, int] | None = None,
     resize: bool = False,
-    max_pixels: int = 1 << 26,
+    channels: int = 3,
+    max_pixels: int = _MOST_PIXELS,
 ) -> DecodedImage:
-    """Decodes the bytes of one image file, as `decode_image` does.
+    """Decodes the bytes of one image file. What is not said here is as in `decode_image`.
 
     Args:
       data: the bytes of the file.
       path: the name to use in the result and in errors.
-      size: see `decode_image`.
-      resize: see `decode_image`.
-      max_pixels: see `decode_image`.
-
-    Returns:
-      The decoded image.
-
-    Raises:
-      ImageError: as `decode_image`.
+      size: the (H, W) wanted, None for any.
+      resize: whether an image of another size is resized.
+      channels: 3 or 1.
+      max_pixels: the largest H * W that is decoded; checked from the header. Pillow's own limit,
+        twice `PIL.Image.MAX_IMAGE_PIXELS`, stands above it.
     """
+    if channels not in (1, 3):
+        raise ValueError(f"images are decoded to 1 or 3 channels, not {channels}")
     if not data:
         raise ImageError(path, "is empty (zero bytes)")
     try:
         image = _open(data, path, max_pixels)
-        rgb, notes = _rgb(image, path)
+        upright, notes = _upright(image, path, channels)
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files.
         raise ImageError(path, f"is truncated or corrupt ({_one_line(error)})") from error
-    height, width = rgb.height, rgb.width
-    if size is not None and (height, width) != tuple(size):
+    found = (upright.height, upright.width)
+    if size is not None and found != tuple(size):
         if not resize:
-            reason = (
-                f"is {height}x{width} (HxW), the generator makes {size[0]}x{size[1]}; "
-                "pass --resize to allow resizing"
+            raise ImageError(
+                path,
+                f"is {found[0]}x{found[1]} (HxW), the generator makes {size[0]}x{size[1]}; "
+                "pass --resize to allow resizing",
             )
-            raise ImageError(path, reason)
-        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BICUBIC)
-        notes.append(f"resized from {height}x{width} to {size[0]}x{size[1]}")
+        upright = upright.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        notes.append(f"resized from {found[0]}x{found[1]} to {size[0]}x{size[1]}")
     return DecodedImage(
         path=path,
-        pixels=np.array(rgb, dtype=np.uint8),
+        pixels=np.array(upright, dtype=np.uint8).reshape(upright.height, upright.width, channels),
         sha256=hashlib.sha256(data).hexdigest(),
         note="; ".join(notes) or None,
+        size=found,
     )
 
 
-def read_file(path: str, *, max_pixels: int = 1 << 26) -> bytes:
-    """The bytes of a file that may be an image of no more than so many pixels.
-
-    Raises:
-      ImageError: it cannot be read, or is too large.
-    """
-    # Twice the bytes of the largest image allowed, and room for metadata.
-    max_bytes = 8 * max_pixels + (1 << 24)
+def read_file(path: str) -> bytes:
+    """The bytes of a file; an `ImageError` if it cannot be read or is too large for an image."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(path, "is a folder, not an image file")
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(path, "is not a regular file")
-        if status.st_size > max_bytes:
-            raise ImageError(path, f"is enormous ({status.st_size} bytes, at most {max_bytes})")
+        if status.st_size > _MOST_BYTES:
+            raise ImageError(path, f"is enormous ({status.st_size} bytes, at most {_MOST_BYTES})")
         with open(path, "rb") as file:
             return file.read()
-    except FileNotFoundError as error:
-        raise ImageError(path, "no such file") from error
-    except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror or error})") from error
     except ImageError:
         raise
-    except ValueError as error:  # For instance a null character in the name.
-        raise ImageError(path, f"cannot be read ({error})") from error
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file") from error
+    except (OSError, ValueError) as error:  # For instance a null character in the name.
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(path, f"cannot be read ({reason})") from error
 
 
 @contextlib.contextmanager
@@ -181,9 +190,8 @@ def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
         except Image.DecompressionBombError as error:
             raise ImageError(path, f"is enormous ({_one_line(error)})") from error
         if image.width * image.height > max_pixels:
-            dimensions = f"{image.height}x{image.width} (HxW)"
-            reason = f"is enormous: {dimensions} is more than max_pixels={max_pixels}"
-            raise ImageError(path, reason)
+            found = f"{image.height}x{image.width} (HxW)"
+            raise ImageError(path, f"is enormous: {found} is more than max_pixels={max_pixels}")
         # A telephone's JPEG may carry a second picture (depth, gain map); Pillow calls it MPO.
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise ImageError(path, "is animated or has several pages; extract one image from it")
@@ -219,8 +227,8 @@ def _bits_per_channel(image: ImageFile.ImageFile) -> int:
     return 32 if image.mode == "I" else 8
 
 
-def _rgb(image: ImageFile.ImageFile, path: str) -> tuple[Image.Image, list[str]]:
-    """Decodes to RGB, upright; also returns what was done."""
+def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Image.Image, list[str]]:
+    """Decodes to RGB or grey, upright; also returns what was done."""
     notes = []
     if image.format == "TIFF":
         orientation = exif_orientation(image)
@@ -231,24 +239,31 @@ def _rgb(image: ImageFile.ImageFile, path: str) -> tuple[Image.Image, list[str]]
         orientation = exif_orientation(image)  # In a PNG it may stand after the pixels.
     if image.format == "MPO":
         notes.append("first picture of several taken")
+    is_grey = image.mode in ("1", "L", "LA")
     if image.mode in ("P", "PA"):
         notes.append("palette converted to RGB")
-    elif image.mode in ("1", "L", "LA"):
+    elif is_grey and channels == 3:
         notes.append("greyscale expanded to RGB")
-    rgb: Image.Image = image
+    upright: Image.Image = image
     if image.has_transparency_data:
-        rgb = image.convert("RGBA")
-        lowest = rgb.getchannel("A").getextrema()[0]
+        upright = image.convert("RGBA")
+        lowest = upright.getchannel("A").getextrema()[0]
         if lowest != 255:
             reason = f"is transparent (alpha down to {lowest} of 255); put it on a background first"
             raise ImageError(path, reason)
         notes.append("opaque alpha dropped")
-    rgb = rgb.convert("RGB")
+    upright = upright.convert("RGB")
+    if channels == 1:
+        if not is_grey:
+            # A WebP decoder gives grey with channels that differ by one level.
+            equal = np.ptp(np.asarray(upright), axis=2).max() <= (image.format == "WEBP")
+            notes.append("equal colours read as grey" if equal else COLOUR_TO_GREY)
+        upright = upright.convert("L")
     if orientation in _TRANSPOSITIONS:
         notes.append("EXIF orientation applied")
         if image.format != "TIFF":
-            rgb = rgb.transpose(_TRANSPOSITIONS[orientation])
-    return rgb, notes
+            upright = upright.transpose(_TRANSPOSITIONS[orientation])
+    return upright, notes
 
 
 def exif_orientation(image: Image.Image) -> int:

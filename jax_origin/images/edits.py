@@ -5,20 +5,23 @@ The same pixels and the same name give the same pixels, from run to run; another
 and resize a little differently.
 """
 
-import dataclasses
 import difflib
 import functools
 import io
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from jax_origin.images.arrays import pixels_sha256
+from jax_origin.images.arrays import from_pillow, pixels_sha256, to_pillow
 from jax_origin.images.decode import decode_bytes
-from jax_origin.images.stored import Stored, stored_image, stored_pixels
+from jax_origin.images.file_set import Stored, stored_image, stored_pixels
+
+
+LOSSY_FILES = ("jpeg", "webp")
+"""Families of edits that leave a lossy file."""
 
 
 class EditStep(NamedTuple):
@@ -39,11 +42,11 @@ def edit_images(images: np.ndarray, name: str) -> np.ndarray:
     """Edits images, each by itself.
 
     Args:
-      images: uint8 [N, H, W, 3], RGB.
+      images: uint8 [N, H, W, C], C 3 (RGB) or 1 (grey).
       name: The edit; see `EDITS`.
 
     Returns:
-      uint8 [N, H, W, 3]; for "clean" the images themselves.
+      uint8 [N, H, W, C]; for "clean" the images themselves.
 
     Raises:
       ValueError: If there is no such edit, the images are of another type or shape, or they are too
@@ -51,9 +54,9 @@ def edit_images(images: np.ndarray, name: str) -> np.ndarray:
     """
     steps = parse_edit(name)
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         found = f"{images.dtype} {list(images.shape)}"
-        raise ValueError(f"images must be uint8 [N, H, W, 3] to be edited, got {found}")
+        raise ValueError(f"images must be uint8 [N, H, W, 3 or 1] to be edited, got {found}")
     for step in steps:
         apply = _FAMILIES[step.family].apply
         edited = [apply(pixels, step) for pixels in images]
@@ -62,30 +65,22 @@ def edit_images(images: np.ndarray, name: str) -> np.ndarray:
 
 
 def stored_images(images: np.ndarray, name: str) -> list[Stored]:
-    """Images as files hold them after an edit.
+    """Images as files hold them after an edit: a JPEG or WebP if it ends in one, else lossless.
 
-    An edit whose last step is a file format gives the set of such a file; any other, that of a
-    lossless file of the edited pixels.
-
-    Args:
-      images: uint8 [N, H, W, 3], RGB.
-      name: The edit; see `EDITS`.
-
-    Raises:
-      ValueError: As `edit_images`.
+    Arguments and errors are those of `edit_images`.
     """
     steps = parse_edit(name)
-    write = _FILES.get(steps[-1].family) if steps else None
-    if write is None:
+    if not steps or steps[-1].family not in LOSSY_FILES:
         return stored_pixels(edit_images(images, name))
-    before = name.rpartition("+")[0] or "clean"
-    files = [write(pixels, steps[-1]) for pixels in edit_images(images, before)]
-    return [stored_image(data, decode_bytes(data, path=name)) for data in files]
+    edited = edit_images(images, name.rpartition("+")[0] or "clean")
+    files = [_file(pixels, steps[-1]) for pixels in edited]
+    decoded = [decode_bytes(data, path=name, channels=edited.shape[3]) for data in files]
+    return list(map(stored_image, files, decoded))
 
 
 @functools.lru_cache(maxsize=256)
 def parse_edit(name: str) -> tuple[EditStep, ...]:
-    """Takes the name of an edit apart.
+    """Parses the name of an edit.
 
     Args:
       name: Such as "clean", "jpeg-75" or "resize-0.75+jpeg-75-444"; see `EDITS`. An edit has one
@@ -95,7 +90,7 @@ def parse_edit(name: str) -> tuple[EditStep, ...]:
       The steps, in order; none for "clean".
 
     Raises:
-      ValueError: If there is no such edit; one line says how it is spelled, or which there are.
+      ValueError: If there is no such edit; one line says how it is spelled, or lists them.
     """
     if name == "clean":
         return ()
@@ -108,7 +103,8 @@ def _parse_step(part: str, name: str) -> EditStep:
     family, number, option = match.groups() if match else (part, "", "")
     near = difflib.get_close_matches(family.lower(), EDITS, n=1)
     if not near:
-        raise ValueError(f"unknown {where}; known: {', '.join(_forms())}")
+        known = ", ".join(["clean", *(family.form for family in _FAMILIES.values())])
+        raise ValueError(f"unknown {where}; known: {known}")
     if near[0] == "clean":
         raise ValueError(f"unknown {where}; 'clean' is written so, and stands alone")
     kind = _FAMILIES[near[0]]
@@ -116,7 +112,7 @@ def _parse_step(part: str, name: str) -> EditStep:
     if amount is None or not kind.allows(amount):
         raise ValueError(f"unknown {where}; {kind.form!r} takes {kind.range_in_words}")
     option = option.lower()
-    if option and option not in kind.options:
+    if option not in ("", kind.option):
         raise ValueError(f"unknown {where}; the form is {kind.form!r}")
     spelled = "-".join(filter(None, (near[0], f"{amount:.10g}", option)))
     if spelled != part:
@@ -131,31 +127,19 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _forms() -> list[str]:
-    return ["clean", *(family.form for family in _FAMILIES.values())]
-
-
-def _jpeg(pixels: np.ndarray, step: EditStep) -> np.ndarray:
-    return decode_bytes(_jpeg_file(pixels, step), path="JPEG").pixels
-
-
-def _jpeg_file(pixels: np.ndarray, step: EditStep) -> bytes:
-    subsampling = "4:4:4" if step.option == "444" else "4:2:0"
-    return _file(pixels, "JPEG", quality=int(step.amount), subsampling=subsampling)
-
-
-def _webp(pixels: np.ndarray, step: EditStep) -> np.ndarray:
-    return decode_bytes(_webp_file(pixels, step), path="WEBP").pixels
-
-
-def _webp_file(pixels: np.ndarray, step: EditStep) -> bytes:
-    return _file(pixels, "WEBP", quality=int(step.amount))
-
-
-def _file(pixels: np.ndarray, file_format: str, **options: object) -> bytes:
+def _file(pixels: np.ndarray, step: EditStep) -> bytes:
+    """A JPEG or lossy WebP file."""
+    options: dict[str, Any] = {"quality": int(step.amount)}
+    if step.family == "jpeg":
+        full = step.option == "444" or pixels.shape[2] == 1
+        options["subsampling"] = "4:4:4" if full else "4:2:0"
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format=file_format, **options)
+    to_pillow(pixels).save(file, format=step.family, **options)
     return file.getvalue()
+
+
+def _through_file(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return decode_bytes(_file(pixels, step), path=step.family, channels=pixels.shape[2]).pixels
 
 
 def _resize(pixels: np.ndarray, step: EditStep) -> np.ndarray:
@@ -164,8 +148,7 @@ def _resize(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     if small == (width, height):
         raise ValueError(f"resize-{step.amount:g} leaves images of {height}x{width} as they are")
     filtered = _FILTERS[step.option]
-    image = Image.fromarray(pixels).resize(small, filtered).resize((width, height), filtered)
-    return np.asarray(image)
+    return from_pillow(to_pillow(pixels).resize(small, filtered).resize((width, height), filtered))
 
 
 def _crop(pixels: np.ndarray, step: EditStep) -> np.ndarray:
@@ -173,8 +156,8 @@ def _crop(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     margin = int(step.amount)
     if min(height, width) <= 2 * margin:
         raise ValueError(f"crop-{margin} leaves nothing of images of {height}x{width}")
-    inner = np.ascontiguousarray(pixels[margin:-margin, margin:-margin])
-    return np.asarray(Image.fromarray(inner).resize((width, height), Image.Resampling.LANCZOS))
+    inner = pixels[margin:-margin, margin:-margin]
+    return from_pillow(to_pillow(inner).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _noise(pixels: np.ndarray, step: EditStep) -> np.ndarray:
@@ -184,22 +167,17 @@ def _noise(pixels: np.ndarray, step: EditStep) -> np.ndarray:
 
 
 def _blur(pixels: np.ndarray, step: EditStep) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(step.amount)))
+    return from_pillow(to_pillow(pixels).filter(ImageFilter.GaussianBlur(step.amount)))
 
 
-_FILES = {"jpeg": _jpeg_file, "webp": _webp_file}
-_FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Family:
+class _Family(NamedTuple):
     apply: Callable[[np.ndarray, EditStep], np.ndarray]
     form: str
-    summary: str
     low: float
     high: float
+    summary: str
     whole: bool = False
-    options: tuple[str, ...] = ()
+    option: str = ""
 
     def allows(self, amount: float) -> bool:
         return self.low <= amount <= self.high and (not self.whole or amount == int(amount))
@@ -210,54 +188,19 @@ class _Family:
         return f"a {number} from {self.low:g} to {self.high:g}"
 
 
+_FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
+_JPEG = "stored as JPEG, chroma at half resolution (4:2:0), or with -444 at full"
+_RESIZE = "both sides resized by the factor and back, Lanczos or bicubic"
+_CROP = "cut by so many pixels on each side, and resized back (Lanczos)"
+_NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
+_BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
 _FAMILIES = {
-    "jpeg": _Family(
-        apply=_jpeg,
-        form="jpeg-QUALITY[-444]",
-        summary="stored as JPEG, chroma at half resolution (4:2:0), or with -444 at full",
-        low=1,
-        high=100,
-        whole=True,
-        options=("444",),
-    ),
-    "webp": _Family(
-        apply=_webp,
-        form="webp-QUALITY",
-        summary="stored as lossy WebP",
-        low=1,
-        high=100,
-        whole=True,
-    ),
-    "resize": _Family(
-        apply=_resize,
-        form="resize-FACTOR[-bicubic]",
-        summary="both sides resized by the factor and back, Lanczos or bicubic",
-        low=0.05,
-        high=8,
-        options=("bicubic",),
-    ),
-    "crop": _Family(
-        apply=_crop,
-        form="crop-PIXELS",
-        summary="cut by so many pixels on each side, and resized back (Lanczos)",
-        low=1,
-        high=4096,
-        whole=True,
-    ),
-    "noise": _Family(
-        apply=_noise,
-        form="noise-SIGMA",
-        summary="Gaussian noise of this deviation in grey levels, from a seed that the pixels give",
-        low=0.01,
-        high=255,
-    ),
-    "blur": _Family(
-        apply=_blur,
-        form="blur-SIGMA",
-        summary="Gaussian blur of this deviation in pixels, as Pillow approximates it",
-        low=0.05,
-        high=100,
-    ),
+    "jpeg": _Family(_through_file, "jpeg-QUALITY[-444]", 1, 100, _JPEG, whole=True, option="444"),
+    "webp": _Family(_through_file, "webp-QUALITY", 1, 100, "stored as lossy WebP", whole=True),
+    "resize": _Family(_resize, "resize-FACTOR[-bicubic]", 0.05, 8, _RESIZE, option="bicubic"),
+    "crop": _Family(_crop, "crop-PIXELS", 1, 4096, _CROP, whole=True),
+    "noise": _Family(_noise, "noise-SIGMA", 0.01, 255, _NOISE),
+    "blur": _Family(_blur, "blur-SIGMA", 0.05, 100, _BLUR),
 }
 
 EDITS: Mapping[str, str] = {

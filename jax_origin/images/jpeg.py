@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jax_origin.images.errors import ImageError
+from jax_origin.images.decode import ImageError
 from jax_origin.images.jpeg_scan import (
     ZIGZAG,
     Band,
@@ -22,6 +22,16 @@ from jax_origin.images.jpeg_scan import (
     code_table,
     decode_scan,
 )
+
+YCBCR = np.array(
+    [
+        [0.299, 0.587, 0.114],
+        [-0.168735892, -0.331264108, 0.5],
+        [0.5, -0.418687589, -0.081312411],
+    ],
+    np.float32,
+)
+"""Rows: Y, Cb, Cr of red, green, blue (JFIF 1.02, page 3)."""
 
 _MOST_SCANS = 100
 _STANDALONE = {0x01, *range(0xD0, 0xD9)}  # Markers without a length: TEM, RST0 to RST7, SOI.
@@ -70,16 +80,10 @@ class JpegFile:
 def read_jpeg(data: bytes, *, path: str, max_pixels: int = 1 << 24) -> JpegFile:
     """Reads the quantised coefficients of a JPEG file: baseline, extended or progressive.
 
-    It is written in Python: some 2 megabytes of coefficients a second, a millisecond or two for an
-    image of 32x32.
-
     Args:
-      data: the bytes of the file; what stands behind its first image is not looked at.
+      data: the bytes of the file; what follows its first image is ignored.
       path: the name to use in errors.
       max_pixels: the largest H * W that is read.
-
-    Returns:
-      The coefficients.
 
     Raises:
       ImageError: the file is damaged, or of a kind that is not read: arithmetic coding, 12 bits,
@@ -89,10 +93,10 @@ def read_jpeg(data: bytes, *, path: str, max_pixels: int = 1 << 24) -> JpegFile:
     try:
         return _Reader(data, max_pixels).read()
     except _Refused as error:
-        raise ImageError(path, f"has coefficients that cannot be read: {error}") from None
+        reason = str(error)
     except (CorruptCodes, IndexError, OverflowError):
-        reason = "has coefficients that cannot be read: truncated or corrupt"
-        raise ImageError(path, reason) from None
+        reason = "truncated or corrupt"
+    raise ImageError(path, f"has coefficients that cannot be read: {reason}")
 
 
 class _Refused(Exception):
@@ -243,8 +247,7 @@ class _Reader:
                 raise CorruptCodes
             chosen += found[:1]
             dc, ac = (self.huffman.get(n) for n in (header[i + 1] >> 4, 16 | header[i + 1] & 15))
-            missing = (dc is None and not (band.first or band.high)) or (ac is None and band.last)
-            if missing:
+            if (dc is None and not (band.first or band.high)) or (ac is None and band.last):
                 raise CorruptCodes
             parts.append(ScanPart(found[0].values, dc, ac))
             # The table at a component's first scan is the one that counts.
@@ -260,7 +263,7 @@ class _Reader:
         for i, piece in enumerate(pieces[::2]):
             together = groups[i * interval : (i + 1) * interval]
             codes = piece.replace(b"\xff\0", b"\xff")
-            decode_scan(codes, together, parts, band, progressive=self.progressive)
+            decode_scan(codes, together, parts, band)
 
     def _note_bits(self, chosen: Sequence[_Component], band: Band) -> None:
         """Checks that a scan brings the bits that come next, and notes that they are there."""

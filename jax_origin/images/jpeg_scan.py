@@ -7,9 +7,8 @@ OverflowError or `CorruptCodes` where the codes are damaged.
 
 import array
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +29,7 @@ class CorruptCodes(Exception):
     """The codes of a scan are none that an encoder writes."""
 
 
-@dataclass(frozen=True)
-class ScanPart:
+class ScanPart(NamedTuple):
     """One component in a scan: its coefficients, 64 to a block, and its codes."""
 
     values: "array.array[int]"
@@ -39,8 +37,7 @@ class ScanPart:
     ac: Any
 
 
-@dataclass(frozen=True)
-class Band:
+class Band(NamedTuple):
     """What a scan holds: coefficients `first` to `last`, bits from `high` (0: all) to `low`."""
 
     first: int
@@ -72,9 +69,7 @@ def code_table(counts: bytes, symbols: bytes) -> memoryview:
     return table.data
 
 
-def decode_scan(
-    coded: bytes, groups: list[Group], parts: list[ScanPart], band: Band, *, progressive: bool
-) -> None:
+def decode_scan(coded: bytes, groups: list[Group], parts: list[ScanPart], band: Band) -> None:
     """Decodes the codes between two restarts into the coefficients of their components.
 
     Args:
@@ -82,20 +77,16 @@ def decode_scan(
       groups: The blocks, in order.
       parts: The components.
       band: The coefficients and bits.
-      progressive: Whether it is a progressive file's.
 
     Raises:
       CorruptCodes: A code is unknown or stands where it must not.
       IndexError: The codes end too early.
       OverflowError: A coefficient exceeds 16 bits.
     """
-    decode: Callable[..., int]
-    if not progressive:
-        decode = _sequential
-    elif band.first == 0:
-        decode = _dc_refined if band.high else _dc
+    if not band.high:
+        decode = _first_bits
     else:
-        decode = _ac_refined if band.high else _ac
+        decode = _ac_refined if band.first else _dc_refined
     if decode(_windows(coded), groups, parts, band) > 8 * len(coded):
         raise IndexError
 
@@ -109,33 +100,37 @@ def _windows(coded: bytes) -> memoryview:
     return windows.data
 
 
-# The four below are one loop each, written out: a call for each code would double their time. `at`
+# The three below are one loop each, written out: a call for each code would double their time. `at`
 # is the bit that comes next; `16 or 32 - (at & 7)` cuts the next bits out of its byte's window.
 
 
-def _sequential(
+def _first_bits(
     windows: memoryview, groups: Iterable[Group], parts: list[ScanPart], band: Band
 ) -> int:
-    del band
-    zigzag, at, before = ZIGZAG, 0, [0] * len(parts)
+    """All of a sequential scan, or the scan that begins a progressive file's coefficients."""
+    first, last, _, low = band
+    zigzag, at, empty, before = ZIGZAG, 0, 0, [0] * len(parts)
     for group in groups:
         for number, block in group:
-            part = parts[number]
-            values, ac = part.values, part.ac
-            window, shift = windows[at >> 3], 32 - (at & 7)
-            entry = part.dc[window >> shift & 0xFFFF]
-            length, bits = entry >> 8, entry & 255
-            if not entry or bits > 15:
-                raise CorruptCodes
-            if bits:
-                value = window >> (shift + 16 - length - bits) & ((1 << bits) - 1)
-                if not value >> (bits - 1):
-                    value -= (1 << bits) - 1
-                before[number] += value
-            at += length + bits
-            values[block] = before[number]
-            k = 1
-            while k < 64:
+            if empty:
+                empty -= 1
+                continue
+            values, dc, ac = parts[number]
+            if not first:
+                window, shift = windows[at >> 3], 32 - (at & 7)
+                entry = dc[window >> shift & 0xFFFF]
+                length, bits = entry >> 8, entry & 255
+                if not entry or bits > 15:
+                    raise CorruptCodes
+                if bits:
+                    value = window >> (shift + 16 - length - bits) & ((1 << bits) - 1)
+                    if not value >> (bits - 1):
+                        value -= (1 << bits) - 1
+                    before[number] += value
+                at += length + bits
+                values[block] = before[number] << low
+            k = first or 1
+            while k <= last:
                 window, shift = windows[at >> 3], 32 - (at & 7)
                 entry = ac[window >> shift & 0xFFFF]
                 if not entry:
@@ -143,37 +138,24 @@ def _sequential(
                 length, bits = entry >> 8, entry & 15
                 if bits:
                     k += entry >> 4 & 15
+                    if k > last:
+                        raise CorruptCodes
                     value = window >> (shift + 16 - length - bits) & ((1 << bits) - 1)
                     if not value >> (bits - 1):
                         value -= (1 << bits) - 1
-                    values[block + zigzag[k]] = value
+                    values[block + zigzag[k]] = value << low
                     at += length + bits
                     k += 1
-                else:
+                elif entry & 0xF0 == 0xF0:
                     at += length
-                    if entry & 0xF0 != 0xF0:
-                        break
                     k += 16
-    return at
-
-
-def _dc(windows: memoryview, groups: Iterable[Group], parts: list[ScanPart], band: Band) -> int:
-    at, before = 0, [0] * len(parts)
-    for group in groups:
-        for number, block in group:
-            part = parts[number]
-            window, shift = windows[at >> 3], 32 - (at & 7)
-            entry = part.dc[window >> shift & 0xFFFF]
-            length, bits = entry >> 8, entry & 255
-            if not entry or bits > 15:
-                raise CorruptCodes
-            if bits:
-                value = window >> (shift + 16 - length - bits) & ((1 << bits) - 1)
-                if not value >> (bits - 1):
-                    value -= (1 << bits) - 1
-                before[number] += value
-            at += length + bits
-            part.values[block] = before[number] << band.low
+                else:  # This block ends here; in a progressive file so many after it are empty.
+                    run = entry >> 4 & 15 if first else 0
+                    at += length + run
+                    empty = (
+                        (1 << run) - 1 + (window >> (shift + 16 - length - run) & ((1 << run) - 1))
+                    )
+                    break
     return at
 
 
@@ -185,40 +167,6 @@ def _dc_refined(
         for number, block in group:
             parts[number].values[block] |= (windows[at >> 3] >> 47 - (at & 7) & 1) << band.low
             at += 1
-    return at
-
-
-def _ac(windows: memoryview, groups: Iterable[Group], parts: list[ScanPart], band: Band) -> int:
-    zigzag, at, empty = ZIGZAG, 0, 0
-    values, ac = parts[0].values, parts[0].ac
-    for ((_, block),) in groups:
-        if empty:
-            empty -= 1
-            continue
-        k = band.first
-        while k <= band.last:
-            window, shift = windows[at >> 3], 32 - (at & 7)
-            entry = ac[window >> shift & 0xFFFF]
-            if not entry:
-                raise CorruptCodes
-            length, run, bits = entry >> 8, entry >> 4 & 15, entry & 15
-            if bits:
-                k += run
-                if k > band.last:
-                    raise CorruptCodes
-                value = window >> (shift + 16 - length - bits) & ((1 << bits) - 1)
-                if not value >> (bits - 1):
-                    value -= (1 << bits) - 1
-                values[block + zigzag[k]] = value << band.low
-                at += length + bits
-                k += 1
-            elif run == 15:
-                at += length
-                k += 16
-            else:  # This block ends here, and so many after it are empty.
-                empty = (1 << run) - 1 + (window >> (shift + 16 - length - run) & ((1 << run) - 1))
-                at += length + run
-                break
     return at
 
 

@@ -1,14 +1,18 @@
 """Many images in: the files of a folder or pattern, and whole sets as one array."""
 
 import glob
+import itertools
 import os
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
+from PIL import Image
 
-from jax_origin.images.decode import SUFFIXES, decode_bytes, decode_image
-from jax_origin.images.errors import ImageError
+from jax_origin.images.arrays import from_pillow, to_pillow
+from jax_origin.images.decode import ImageError, decode_bytes, decode_image
 
+_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -16,9 +20,9 @@ def find_images(where: str | os.PathLike[str]) -> list[str]:
     """Lists image files, without opening them.
 
     Args:
-      where: a file (taken as it is); a folder (all files below it with a suffix in `SUFFIXES`,
-        in either case); or a pattern with `*`, `?`, `[...]` or `**` (all files that match).
-        Hidden files and folders are left out, unless `where` itself names them.
+      where: a file (taken as it is); a folder (all files below it with an image's suffix, in
+        either case); or a pattern with `*`, `?`, `[...]` or `**` (all files that match).
+        Hidden files and folders are skipped, unless `where` itself names them.
 
     Returns:
       Paths that begin with `where`, sorted; at least one.
@@ -28,14 +32,13 @@ def find_images(where: str | os.PathLike[str]) -> list[str]:
     """
     where = os.fspath(where)
     if os.path.isdir(where):
-        found = [
-            os.path.join(folder, name)
-            for folder, names in _walk(where)
-            for name in names
-            if name.lower().endswith(SUFFIXES)
-        ]
+        found = []
+        for parent, folders, names in os.walk(where):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            names = [name for name in names if name.lower().endswith(_SUFFIXES)]
+            found += [os.path.join(parent, name) for name in names if not name.startswith(".")]
         if not found:
-            raise ImageError(where, f"no images in this folder (looked for {', '.join(SUFFIXES)})")
+            raise ImageError(where, f"no images in this folder (looked for {', '.join(_SUFFIXES)})")
     elif os.path.lexists(where):
         found = [where]
     elif glob.has_magic(where):
@@ -52,34 +55,67 @@ def load_images(
     *,
     size: tuple[int, int] | None = None,
     limit: int | None = None,
+    channels: int = 3,
+    fit: str | None = None,
 ) -> np.ndarray:
     """Loads a set of images of one size as one array.
 
     Args:
       path: a folder, file or pattern (see `find_images`; every file must decode), or an `.npz`
-        archive with either `x` (or `images`), uint8 [N, H, W, 3], or `jpeg`, uint8 bytes of
+        archive with either `x` (or `images`), uint8 [N, H, W, channels], or `jpeg`, uint8 bytes of
         encoded files one after the other, with `offsets`, int64 [N + 1]: image i is
         `jpeg[offsets[i]:offsets[i + 1]]`.
       size: the (H, W) that the images must have, None for that of the first.
       limit: load only the first `limit` images, None for all.
+      channels: 3 for RGB, 1 for grey; see `decode_image`.
+      fit: how an image of another size is brought to `size`: "crop" cuts its middle to the shape
+        wanted, then resizes; "resize" resizes it as it is; None refuses it. Both filters are
+        bicubic and antialiased.
 
     Returns:
-      uint8 [N, H, W, 3], RGB, N at least 1.
+      uint8 [N, H, W, channels], N at least 1.
 
     Raises:
       ImageError: an image cannot be used, the sizes differ, or the archive does not hold what it
         should.
-      ValueError: `limit` is below 1.
+      ValueError: `limit` is below 1, or `fit` is unknown or has no `size`.
     """
     path = os.fspath(path)
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    if path.lower().endswith(".npz") and not os.path.isdir(path):
-        return _load_archive(path, size=size, limit=limit)
+    if fit not in (None, "crop", "resize") or (fit and size is None):
+        raise ValueError(f'fit={fit!r}: choose "crop" or "resize", and give a size; or None')
     images: list[np.ndarray] = []
-    for file in find_images(path)[:limit]:
-        _append(images, decode_image(file).pixels, name=file, size=size)
+    if _is_archive(path):
+        named = _of_archive(path, limit=limit, channels=channels)
+    else:
+        files = find_images(path)[:limit]
+        named = ((file, decode_image(file, channels=channels).pixels) for file in files)
+    for name, pixels in named:
+        found = pixels.shape[:2]
+        if size is not None and found != tuple(size):
+            if fit is None:
+                reason = f"is {found[0]}x{found[1]} (HxW), {size[0]}x{size[1]} is wanted"
+                raise ImageError(name, f"{reason}; crop or resize it (--fit)")
+            pixels = _fitted(pixels, size, crop=fit == "crop")
+        elif images and found != images[0].shape[:2]:
+            first = f"{images[0].shape[0]}x{images[0].shape[1]}"
+            reason = f"is {found[0]}x{found[1]} (HxW), the first image of the set is {first}"
+            raise ImageError(name, reason)
+        images.append(pixels)
     return np.stack(images)
+
+
+def _fitted(pixels: np.ndarray, size: tuple[int, int], *, crop: bool) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    box = (0, 0, width, height)
+    if crop:
+        scale = min(height / size[0], width / size[1])
+        tall, wide = (max(1, round(side * scale)) for side in size)
+        top, left = (height - tall) // 2, (width - wide) // 2
+        box = (left, top, left + wide, top + tall)
+    fitted = to_pillow(pixels).crop(box).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return from_pillow(fitted)
 
 
 def jpeg_share(path: str | os.PathLike[str]) -> float:
@@ -92,71 +128,42 @@ def jpeg_share(path: str | os.PathLike[str]) -> float:
       ImageError: a file cannot be opened, or the archive does not hold what it should.
     """
     path = os.fspath(path)
-    if path.lower().endswith(".npz") and not os.path.isdir(path):
+    begins = []
+    if _is_archive(path):
         arrays = _read_archive(path)
         if "jpeg" not in arrays:
             return 0.0
-        encoded, offsets = arrays["jpeg"], arrays["offsets"]
-        _check_offsets(path, encoded, offsets)
-        begins = [encoded[start : start + len(_JPEG)].tobytes() for start in offsets[:-1]]
+        begins = [data[:3] for data in _encoded_files(path, arrays)]
     else:
-        begins = [_first_bytes(file, len(_JPEG)) for file in find_images(path)]
+        for name in find_images(path):
+            try:
+                with open(name, "rb") as file:
+                    begins.append(file.read(3))
+            except OSError as error:
+                raise ImageError(name, f"cannot be read ({error.strerror})") from None
     return sum(begin == _JPEG for begin in begins) / len(begins)
 
 
-def _first_bytes(path: str, num: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(num)
-    except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror})") from None
+def _is_archive(path: str) -> bool:
+    return path.lower().endswith(".npz") and not os.path.isdir(path)
 
 
-def _walk(folder: str) -> list[tuple[str, list[str]]]:
-    listing = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        listing.append((parent, [name for name in names if not name.startswith(".")]))
-    return listing
-
-
-def _append(
-    images: list[np.ndarray], pixels: np.ndarray, *, name: str, size: tuple[int, int] | None
-) -> None:
-    height, width = pixels.shape[:2]
-    if size is not None and (height, width) != tuple(size):
-        raise ImageError(name, f"is {height}x{width} (HxW), {size[0]}x{size[1]} is wanted")
-    if images and pixels.shape != images[0].shape:
-        first = f"{images[0].shape[0]}x{images[0].shape[1]}"
-        raise ImageError(name, f"is {height}x{width} (HxW), the first image of the set is {first}")
-    images.append(pixels)
-
-
-def _load_archive(path: str, *, size: tuple[int, int] | None, limit: int | None) -> np.ndarray:
+def _of_archive(path: str, *, limit: int | None, channels: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Each image of an archive, and its name."""
     arrays = _read_archive(path)
     key = "x" if "x" in arrays else "images"
     if key in arrays:
         stored = arrays[key]
-        if stored.dtype != np.uint8 or stored.ndim != 4 or stored.shape[3] != 3:
+        if stored.dtype != np.uint8 or stored.ndim != 4 or stored.shape[3] != channels:
             found = f"{stored.dtype} {list(stored.shape)}"
-            raise ImageError(path, f"'{key}' must be uint8 [N, H, W, 3], it is {found}")
+            raise ImageError(path, f"'{key}' must be uint8 [N, H, W, {channels}], it is {found}")
         if not stored.size:
             raise ImageError(path, f"'{key}' holds no images")
-        if size is not None and stored.shape[1:3] != tuple(size):
-            found = f"{stored.shape[1]}x{stored.shape[2]}"
-            reason = f"'{key}' holds images of {found} (HxW), {size[0]}x{size[1]} is wanted"
-            raise ImageError(path, reason)
-        return stored[:limit]
-    encoded, offsets = arrays["jpeg"], arrays["offsets"]
-    _check_offsets(path, encoded, offsets)
-    data = encoded.tobytes()
-    count = len(offsets) - 1 if limit is None else min(limit, len(offsets) - 1)
-    images: list[np.ndarray] = []
-    for index in range(count):
-        name = f"{path}[{index}]"
-        pixels = decode_bytes(data[offsets[index] : offsets[index + 1]], path=name).pixels
-        _append(images, pixels, name=name, size=size)
-    return np.stack(images)
+        yield from ((f"{path}[{i}]", pixels) for i, pixels in enumerate(stored[:limit]))
+        return
+    for i, data in enumerate(itertools.islice(_encoded_files(path, arrays), limit)):
+        name = f"{path}[{i}]"
+        yield name, decode_bytes(data, path=name, channels=channels).pixels
 
 
 def _read_archive(path: str) -> dict[str, np.ndarray]:
@@ -180,7 +187,9 @@ def _read_archive(path: str) -> dict[str, np.ndarray]:
     raise ImageError(path, f"must hold 'x', 'images', or 'jpeg' and 'offsets'; it holds {found}")
 
 
-def _check_offsets(path: str, encoded: np.ndarray, offsets: np.ndarray) -> None:
+def _encoded_files(path: str, arrays: dict[str, np.ndarray]) -> Iterator[bytes]:
+    """The files that an archive holds one after the other."""
+    encoded, offsets = arrays["jpeg"], arrays["offsets"]
     if encoded.dtype != np.uint8 or encoded.ndim != 1:
         found = f"{encoded.dtype} {list(encoded.shape)}"
         raise ImageError(path, f"'jpeg' must be uint8 bytes of rank 1, it is {found}")
@@ -190,3 +199,4 @@ def _check_offsets(path: str, encoded: np.ndarray, offsets: np.ndarray) -> None:
     signed = offsets.astype(np.int64)
     if signed[0] < 0 or signed[-1] > len(encoded) or np.any(np.diff(signed) < 0):
         raise ImageError(path, f"'offsets' must rise from 0 to at most {len(encoded)}")
+    yield from (encoded[begin:end].tobytes() for begin, end in itertools.pairwise(offsets))

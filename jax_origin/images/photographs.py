@@ -12,27 +12,12 @@ import os
 import numpy as np
 from PIL import Image
 
-from jax_origin.images.decode import decode_image
-from jax_origin.images.errors import ImageError
+from jax_origin.images.decode import ImageError, decode_image
 
 _PARTS = {
-    "calibration": (
-        "astronaut.png",
-        "brick.png",
-        "camera.png",
-        "coffee.png",
-        "gravel.png",
-        "ihc.png",
-        "retina.jpg",
-    ),
+    "calibration": "astronaut.png brick.png camera.png coffee.png gravel.png ihc.png retina.jpg",
     # motorcycle_right shows the same scene, and so belongs to neither part.
-    "demonstration": (
-        "chelsea.png",
-        "coins.png",
-        "grass.png",
-        "motorcycle_left.png",
-        "rocket.jpg",
-    ),
+    "demonstration": "chelsea.png coins.png grass.png motorcycle_left.png rocket.jpg",
 }
 _SMALLEST_CROP = 64
 _LEAST_CONTENT = 0.04
@@ -44,11 +29,10 @@ def photograph_crops(
 ) -> tuple[np.ndarray, list[str]]:
     """Cuts random crops from photographs and reduces them to the size wanted.
 
-    The photographs take turns, in an order drawn anew each round. A crop has the shape of `size`,
-    a shorter side between 64 pixels (or that of `size`, if larger) and what the photograph has,
-    and is reduced by Pillow's Lanczos filter. A crop of nearly no content (the standard deviation
-    of its grey values, on [0, 1], is under 0.04) is drawn again. Crops of one photograph are not
-    independent of each other: count the sources, not the crops, where independence matters.
+    The photographs take turns, in an order drawn anew each round. A crop has the shape of `size`;
+    its shorter side has at least 64 pixels, or those of `size` if more. Pillow's Lanczos filter
+    reduces it. A crop of nearly no content (grey values on [0, 1] that deviate by under 0.04) is
+    drawn again. Crops of one photograph are not independent: count the sources, not the crops.
 
     Args:
       num: how many crops.
@@ -68,7 +52,7 @@ def photograph_crops(
         raise ValueError(f"part must be one of {', '.join(sorted(_PARTS))}; got {part!r}")
     if num < 1 or min(size) < 1:
         raise ValueError(f"num and size must be at least 1, got {num} and {size}")
-    photographs = {os.path.splitext(name)[0]: _photograph(name) for name in _PARTS[part]}
+    photographs = {os.path.splitext(name)[0]: _photograph(name) for name in _PARTS[part].split()}
     names = list(photographs)
     rng = np.random.default_rng(seed)
     crops: list[np.ndarray] = []
@@ -85,16 +69,13 @@ def photograph_crops(
 def _crop_with_content(
     photograph: Image.Image, size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    best, most_content = None, -1.0
-    for _ in range(_MOST_DRAWS):  # A texture reduced to a few pixels may never have enough.
+    crops: list[tuple[float, np.ndarray]] = []
+    while len(crops) < _MOST_DRAWS:  # A texture reduced to a few pixels may never have enough.
         crop = _crop(photograph, size, rng)
-        content = float(crop.mean(axis=2).std()) / 255
-        if content > most_content:
-            best, most_content = crop, content
-        if content >= _LEAST_CONTENT:
+        crops.append((float(crop.mean(axis=2).std()) / 255, crop))
+        if crops[-1][0] >= _LEAST_CONTENT:
             break
-    assert best is not None
-    return best
+    return max(crops, key=lambda found: found[0])[1]
 
 
 def _crop(photograph: Image.Image, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

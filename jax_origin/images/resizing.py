@@ -1,8 +1,8 @@
 """How an image was resized before it was stored: found in its pixels, and as a map.
 
-An image that a filter brought to its size lies, but for the rounding of grey levels, in a subspace:
-what the filter makes of so many pixels fewer. Of the usual sizes and filters the right one leaves
-no more than that rounding outside of it, and most others leave much more.
+An image that a filter enlarged lies in a subspace, but for the rounding of grey levels: what the
+filter can make of fewer pixels. The right size and filter leave only that rounding outside of it.
+Most others leave much more.
 """
 
 import functools
@@ -29,13 +29,13 @@ _SMALLEST = 16  # pixels: shorter sides have too few numbers outside of any subs
 
 
 class Resizing(NamedTuple):
-    """A way of an image to another size, and from there to the size that it has.
+    """How an image came to another size, and from there to the size that it has.
 
     Attributes:
       size: (h, w), the size in between.
-      there: The filter that it was brought to that size with, "lanczos", "bicubic" or "bilinear";
-        None where its middle was cut out.
-      back: The filter that it was brought back with.
+      there: The filter to that size, "lanczos", "bicubic" or "bilinear"; None if the image's middle
+        was cut out.
+      back: The filter back.
     """
 
     size: tuple[int, int]
@@ -57,17 +57,16 @@ class Resizing(NamedTuple):
 def find_resizings(pixels: NDArray[np.uint8]) -> tuple[Resizing, ...]:
     """The ways by which an image may have come to its size.
 
-    Looked for are lossless images that were resized and back, or cut to their middle and resized
-    back, by one of three filters (Pillow's; their way up is that of most libraries), both sides by
-    the same factor. Whether an image of the size in between was resized to it, which is taken to be
-    by the same filter, or cut out is not in its pixels: both are given where both may be. So are
-    filters that cannot be told apart.
+    It finds lossless images that were resized, or cut to their middle, and resized back: both sides
+    by the same factor, with one of Pillow's three filters, which enlarge as most libraries do.
+    The pixels do not say whether the image was resized (assumed by the same filter) or cut. Where
+    both are possible both are returned, as are filters that cannot be told apart.
 
     Args:
       pixels: uint8 [H, W, C].
 
     Returns:
-      The ways; none where nothing speaks for one, and of images so smooth that all sizes would do.
+      The ways; none if nothing speaks for one, or if the image is so smooth that all sizes fit.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < _SMALLEST:
@@ -96,10 +95,7 @@ def find_resizings(pixels: NDArray[np.uint8]) -> tuple[Resizing, ...]:
 
 
 def read_resizings(size: tuple[int, int]) -> tuple[Resizing, ...]:
-    """The ways of an image that was resized to a file's size, and brought back when it was read.
-
-    Which filter had brought it to the file's size is not known.
-    """
+    """The ways of an image resized to a file's size, by any filter, and back when it was read."""
     return tuple(Resizing(size, there, _READING) for there in _FILTERS)
 
 

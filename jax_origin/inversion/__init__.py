@@ -1,27 +1,35 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.batch import invert
-from jax_origin.inversion.engine import Accept, Engine
-from jax_origin.inversion.learned_start import (
-    LearnedStart,
+from jax_origin.inversion.engine import Engine, Item
+from jax_origin.inversion.invert import invert
+from jax_origin.inversion.planning import StagePlan
+from jax_origin.inversion.recipe import Recipe, Stage
+from jax_origin.inversion.result import ENDINGS, Inversion
+from jax_origin.inversion.running import Progress, Run, Statistics, progress_bar
+from jax_origin.inversion.solve import solve
+from jax_origin.inversion.start_encoder import (
+    StartEncoder,
     StartTraining,
+    encoder_from_arrays,
     learn_start,
-    start_from_arrays,
 )
-from jax_origin.inversion.result import Inversion, StagePlan, Statistics
-from jax_origin.inversion.settings import Descent, InversionConfig
 
 __all__ = [
-    "Accept",
-    "Descent",
+    "ENDINGS",
     "Engine",
     "Inversion",
-    "InversionConfig",
-    "LearnedStart",
+    "Item",
+    "Progress",
+    "Recipe",
+    "Run",
+    "Stage",
     "StagePlan",
+    "StartEncoder",
     "StartTraining",
     "Statistics",
+    "encoder_from_arrays",
     "invert",
     "learn_start",
-    "start_from_arrays",
+    "progress_bar",
+    "solve",
 ]

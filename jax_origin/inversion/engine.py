@@ -1,11 +1,22 @@
 """The engine: lanes, one (image, restart) pair each, run in fixed blocks by one jitted step.
 
-Each stage of a recipe has a pool of lanes, ``config.block`` of them on each device. A lane that is
-done gives its place to the next one, without recompiling: images wait in front of each stage, the
-deepest pool that can be filled is advanced, and when no more images come the pools run empty from
-the first stage on. The lanes of one image enter a stage together and are looked at together, so
-what becomes of an image depends on nothing but itself. Several blocks of a stage may be in flight:
-the device goes on with one while the host looks at another.
+    items ──> readings ──> starting points
+                               │   waiting
+               stage 1   ┌─────▼──────────────┐   a block of lanes on each device,
+                  pool   │ ▓ ▓ ▓ ▓ ▓ ▓ ░ ░ │   ▓ holds a lane, ░ is free
+                         └─────┬──────────────┘   some steps, then a check: a lane that is done
+                               │   waiting           gives its place to the next one
+               stage 2   ┌─────▼──────────────┐
+                  pool   │ ▓ ▓ ░ ░ ░ ░ ░ ░ │ ◄─┐   a stage of several rounds is gone through
+                         └─────┬──────────────┘ ──┘   again, from a hop away
+                               ▼
+                        (tag, Inversion)
+
+Images wait in front of each stage. The deepest pool that can be filled is advanced, and when no
+more images come the pools run empty from the first stage on. The lanes of one image enter a stage
+together and are looked at together, so what becomes of an image depends on nothing but itself.
+Several blocks of a stage may be in flight: the device goes on with one while the host looks at
+another. Nothing is compiled again when lanes change places.
 """
 
 import collections
@@ -13,151 +24,200 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jax_origin.distance import TO_STORED
-from jax_origin.generators import GeneratorLike
+from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_uint8, pixels_sha256, stored_pixels
-from jax_origin.inversion.learned_start import LearnedStart
-from jax_origin.inversion.planning import Nothing, blocks_in_memory, plan_stages
-from jax_origin.inversion.pool import Image, Pool, stack
+from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
+from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
     Model,
     evenness,
     reconstruct,
+    split_module,
     stage_programs,
     start_program,
-    take_apart,
 )
-from jax_origin.inversion.result import Inversion, StagePlan, Statistics
-from jax_origin.inversion.settings import EVENNESS_COST, InversionConfig
+from jax_origin.inversion.recipe import EVENNESS_COST, Recipe
+from jax_origin.inversion.result import Inversion
+from jax_origin.inversion.running import Run, Statistics
+from jax_origin.inversion.start_encoder import StartEncoder
 
-Accept = float | Callable[[Any], float | None] | None
+
+class Item(NamedTuple):
+    """An image for the engine.
+
+    Attributes:
+      tag: Whatever the caller knows the image by; the result comes with it.
+      image: uint8 or float in [0, 1], [H, W, C] of the generator's image shape; or as a file stores
+        it, `jax_origin.images.Stored`.
+      accept: The image is done as soon as its tracked distance is at this or under it.
+    """
+
+    tag: Any
+    image: Any
+    accept: float | None = None
+
+
+class _Case:
+    """An item under way: its readings, which are tried in turn, and what was found of each."""
+
+    def __init__(self, item: Item, readings: Iterable[Any]) -> None:
+        self.item = item
+        self.readings = collections.deque(readings)
+        self.found: list[Inversion] = []
+        self.spent, self.told = 0.0, 0.0
+
+    def result(self) -> Inversion:
+        """The nearest reading's inversion, with the evaluations of all of them."""
+        nearest = min(self.found, key=lambda each: float(each.distance))
+        if any(each.ended == "accepted" for each in self.found):  # It might have come nearer still.
+            nearest = nearest._replace(ended=np.asarray("accepted"))
+        return nearest._replace(steps=np.sum([each.steps for each in self.found]))
 
 
 class Engine:
     """Inverts images one after the other, however many there are.
 
     It holds the images that are under way and no others. Its arguments are those of
-    `jax_origin.invert`.
+    `jax_origin.invert`; `advance` is called with the share of images done since its last call.
+
+    A file that may be read in several ways (`jax_origin.images.Stored.readings`) is inverted into
+    one set after the other, until one comes to the floor or is accepted; the nearest counts.
     """
 
     def __init__(
         self,
         generator: GeneratorLike,
-        config: InversionConfig | None = None,
+        recipe: Recipe | None = None,
         *,
         key: jax.Array,
-        learned: LearnedStart | None = None,
-        accept: Accept = None,
-        devices: Sequence[jax.Device] | None = None,
-        blocks: int | None = None,
-        statistics: Statistics | None = None,
-        progress: Callable[[int], None] | None = None,
+        encoder: StartEncoder | None = None,
+        futility: Sequence[float] = (),
+        run: Run | None = None,
+        advance: Callable[[float], None] | None = None,
     ) -> None:
-        if blocks is not None and blocks < 1:
-            raise ValueError(f"blocks must be at least 1, not {blocks}")
-        self._config = config = config or InversionConfig()
-        self._key = key
-        self._accept = accept if callable(accept) else lambda image: accept
+        generator, run = inspected(generator), run or Run()
+        self._recipe = recipe = recipe or Recipe()
+        self._key, self._futility = key, tuple(futility)
+        if not all(level > 0 for level in self._futility):
+            raise ValueError(f"futility must hold positive distances, not {self._futility}")
         self._image_shape = tuple(generator.image_shape)
         self._latent_shape = tuple(generator.latent_shape)
-        self._statistics = statistics if statistics is not None else Statistics()
-        self._progress = progress or (lambda evaluations: None)
-        self._spent, self._told = 0.0, 0
-        self._devices = devices = tuple(devices or jax.local_devices())
-        self._blocks = blocks
-        self._width = config.block * len(devices)
+        self._statistics = run.statistics if run.statistics is not None else Statistics()
+        self._advance = advance or (lambda share: None)
+        self._devices = devices = tuple(run.devices or jax.local_devices())
+        self._blocks = run.blocks
+        self._width = recipe.block * len(devices)
+        self._most = recipe.evaluations(self._latent_shape)
 
-        self._model, self._weights = take_apart(generator, config.compute)
+        self._model, self._weights = split_module(generator, recipe.compute)
         # Where the lanes are, once: a program would copy them there each time that it is called.
         self._on_lanes = self._weights
         if len(devices) > 1:
             everywhere = NamedSharding(Mesh(np.asarray(devices), ("lanes",)), PartitionSpec())
             self._on_lanes = jax.device_put(self._weights, everywhere)
-        encoder: Model | None = None
+        encoding: Model | None = None
         self._encoder_weights: list[jax.Array] = []
-        if config.start == "learned" and learned is not None:
-            for name in ("image_shape", "latent_shape"):
-                ours, theirs = (tuple(getattr(part, name)) for part in (generator, learned))
-                if ours != theirs:
-                    raise ValueError(
-                        f"the learned start was made for {name} {theirs}, the generator has {ours}"
-                    )
-            encoder, self._encoder_weights = take_apart(learned, "float32")
-        self._begin = start_program(
-            self._model, encoder, config.start, config.scales, config.restarts, config.hops
-        )
-        on_host = config.driver == "host" or (
-            config.driver == "auto" and jax.default_backend() == "cpu"
-        )
-        self._stages: list[list[Pool]] = []  # of each stage, a pool for each block in flight
-        checks, hops, latent_size = 0, 0, math.prod(generator.latent_shape)
-        self._most = 0.0
-        for stage, lanes in zip(config.stages, config.stage_lanes, strict=True):
-            length = stage.chunk(config.chunk)
-            programs = stage_programs(
-                self._model, stage.of_a_step, config.distance, length, on_host, devices
-            )
-            waiting: collections.deque[Image] = collections.deque()
-            self._stages.append([Pool(stage, programs, self._width, lanes, checks, hops, waiting)])
-            checks += stage.rounds * stage.checks(config.chunk)
-            hops += stage.hops
-            self._most += stage.evaluations(config.distance, latent_size, lanes)
+        if recipe.start.needs_encoder and encoder is not None:
+            encoder.require(generator)
+            encoding, self._encoder_weights = split_module(encoder)
+        self._begin = start_program(self._model, encoding, recipe.start, recipe.lanes, recipe.hops)
+        self._stages = self._pools()
+        self._running = False
 
-    def run(self, images: Iterable[np.ndarray | Stored]) -> Iterator[tuple[int, Inversion]]:
+    def _pools(self) -> list[list[Pool]]:
+        """Of each stage, a pool for each block in flight; one for now."""
+        recipe, devices = self._recipe, self._devices
+        on_host = recipe.driver == "host" or (
+            recipe.driver == "auto" and jax.default_backend() == "cpu"
+        )
+        stages, checks, hops = [], 0, 0
+        for stage, lanes in zip(recipe.stages, recipe.stage_lanes, strict=True):
+            length = stage.chunk(recipe.chunk)
+            programs = stage_programs(
+                self._model, stage.of_a_step, recipe.distance, length, on_host, devices
+            )
+            waiting: collections.deque[ImageUnderWay] = collections.deque()
+            pool = Pool(stage, programs, self._width, len(devices), lanes, checks, hops, waiting)
+            stages.append([pool])
+            checks += stage.rounds * stage.checks(recipe.chunk)
+            hops += stage.hops
+        return stages
+
+    def run(self, items: Iterable[Item]) -> Iterator[tuple[Any, Inversion]]:
         """Inverts images as they come.
 
         Args:
-          images: uint8 or float in [0, 1], each [H, W, C] of the generator's image shape; or as
-            they are stored, `jax_origin.images.Stored`.
+          items: The images, with the caller's tags.
 
         Yields:
-          The image's place in the order in which it came, and what came out for it (an `Inversion`
-          without its first axis); as soon as it is decided.
+          The item's tag, and what came out for it (an `Inversion` without its first axis), as soon
+          as it is decided.
 
         Raises:
           ValueError: If an image is no such array, or not of the generator's shape.
+          RuntimeError: If the engine inverts other images at the time.
         """
-        source = enumerate(images)
+        if self._running:
+            raise RuntimeError("an engine inverts one stream of images at a time: make another")
+        self._running = True
+        try:
+            self._stages = self._pools()  # Of a run that was left off nothing stays.
+            yield from self._run(iter(items))
+        finally:
+            self._running = False
+
+    def _run(self, source: Iterator[Item]) -> Iterator[tuple[Any, Inversion]]:
         more_to_come = True
+        again: collections.deque[_Case] = collections.deque()  # with another reading
+        block = self._recipe.block
         self._add_blocks()
         in_flight: collections.deque[Pool] = collections.deque()
         while True:
             while len(in_flight) < len(self._stages[0]):
-                if pool := self._ready(in_flight, last=not more_to_come):
+                if pool := self._ready(in_flight, last=not (more_to_come or again)):
                     self._send(pool)
                     in_flight.append(pool)
-                elif more_to_come:
-                    batch = list(itertools.islice(source, self._config.block))
-                    more_to_come = len(batch) == self._config.block
-                    if batch:
+                elif more_to_come or again:
+                    batch = [again.popleft() for _ in range(min(len(again), block))]
+                    wanted = block - len(batch)
+                    new = [self._case(item) for item in itertools.islice(source, wanted)]
+                    more_to_come = more_to_come and len(new) == wanted
+                    if batch := batch + new:
                         self._stages[0][0].waiting.extend(self._enter(batch))
                 else:
                     break
             if not in_flight:
                 return
-            yield from self._receive(in_flight.popleft())
+            for case, found in self._receive(in_flight.popleft()):
+                case.found.append(found)
+                if found.ended in ("floor", "accepted") or not case.readings:
+                    self._statistics.images += 1
+                    self._advance(1.0 - case.told)
+                    yield case.item.tag, case.result()
+                else:
+                    again.append(case)
 
     @property
     def evaluations(self) -> int:
-        """Gradient evaluations that an image takes at the most."""
-        return self._config.evaluations(self._latent_shape)
+        """Gradient evaluations that one reading of an image takes at the most."""
+        return self._most
 
     @property
     def blocks(self) -> int:
         """Blocks of lanes on each device at a time."""
         if self._blocks is None:
             pools = [pool for pool, *_ in self._stages]
-            self._blocks = blocks_in_memory(self._devices, pools, self._on_lanes, self._nothing())
+            self._blocks = blocks_in_memory(self._devices, pools, self._on_lanes, self._empty())
         return self._blocks
 
     def plan(self, *, repeats: int = 3) -> list[StagePlan]:
-        """Compiles each stage's step and times it on lanes that hold nothing.
+        """Compiles each stage's step and times it on empty lanes.
 
         Args:
           repeats: Steps that are timed; the fastest one counts.
@@ -165,22 +225,15 @@ class Engine:
         Returns:
           What each stage takes.
         """
-        return plan_stages(
-            self._model,
-            self._config.distance,
-            [pool for pool, *_ in self._stages],
-            self._on_lanes,
-            self._nothing(),
-            repeats=repeats,
-        )
+        pools = [pool for pool, *_ in self._stages]
+        return plan_stages(self._model, pools, self._on_lanes, self._empty(), repeats=repeats)
 
-    def _nothing(self) -> Nothing:
+    def _empty(self) -> EmptyLanes:
         pixels = np.zeros((self._width, *self._image_shape), np.float32)
-        return Nothing(
-            latents=np.zeros((self._width, *self._latent_shape), np.float32),
-            pixels=pixels,
-            targets=stack(self._targets(list(pixels), pixels)),
-        )
+        latents = np.zeros((self._width, *self._latent_shape), np.float32)
+        (reading, *_) = self._readings(pixels[0])
+        target = self._recipe.distance.target(reading)
+        return EmptyLanes(latents, pixels, stack([target] * self._width))
 
     def _add_blocks(self) -> None:
         """Makes as many pools for each stage as there are to be blocks in flight."""
@@ -199,46 +252,38 @@ class Engine:
             ready += [pool for pool in fullest if pool.load]
         return ready[0] if ready else None
 
-    def _enter(self, batch: list[tuple[int, np.ndarray | Stored]]) -> list[Image]:
-        images = [image for _, image in batch]
-        shown = [image.pixels if isinstance(image, Stored) else image for image in images]
-        for image in shown:
-            if np.shape(image) != self._image_shape:
-                raise ValueError(
-                    f"images are {np.shape(image)} (H, W, C), the generator makes "
-                    f"{self._image_shape}; resize them, or choose another generator"
-                )
+    def _case(self, item: Item) -> _Case:
+        image = item.image
+        shape = np.shape(image.pixels if isinstance(image, Stored) else image)
+        if shape != self._image_shape:
+            raise ValueError(
+                f"images are {shape} (H, W, C), the generator makes {self._image_shape}; resize "
+                "them, or choose another generator"
+            )
+        return _Case(item, self._readings(image))
+
+    def _readings(self, image: Any) -> list[Any]:
+        """What an image is inverted into: its pixels, or each set that its file may be."""
+        if not self._recipe.distance.of_files:
+            pixels = image.pixels if isinstance(image, Stored) else image
+            return [as_float(np.asarray(pixels)[None])[0]]
+        stored = image if isinstance(image, Stored) else stored_pixels(np.asarray(image)[None])[0]
+        return stored.readings()
+
+    def _enter(self, batch: Sequence[_Case]) -> list[ImageUnderWay]:
+        """Starting points for the next reading of each case, whose turn it is now."""
+        readings = [case.readings.popleft() for case in batch]
         with self._statistics.timed("refill"):
-            # One by one: floats would make floats of the 8-bit images that they are stacked with.
-            pixels = np.concatenate([as_float(np.asarray(image)[None]) for image in shown])
-            targets = self._targets(images, pixels)
+            shown = [each.pixels if isinstance(each, Stored) else each for each in readings]
+            pixels = np.stack([as_float(image[None])[0] for image in shown])
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
-            rows = _padded(len(batch), self._config.block)
+            rows = _padded(len(batch), self._recipe.block)
             begin = functools.partial(self._begin, self._weights, self._encoder_weights)
             points, hops = map(np.array, begin(self._key, words[rows], pixels[rows]))
-        return [
-            Image(
-                index,
-                pixels[i],
-                targets[i],
-                points[i],
-                hops[i],
-                restarts=self._config.restarts,
-                accept=self._accept(image),
-            )
-            for i, (index, image) in enumerate(batch)
-        ]
-
-    def _targets(self, images: Sequence[Any], pixels: np.ndarray) -> list[Any]:
-        """What the distance compares each image with."""
-        if self._config.distance not in TO_STORED:
-            return list(pixels)
-        stored = [
-            image if isinstance(image, Stored) else stored_pixels(pixels[i : i + 1])[0]
-            for i, image in enumerate(images)
-        ]
-        return [image.to_arrays() for image in stored]
+            targets = [self._recipe.distance.target(reading) for reading in readings]
+        parts = zip(batch, pixels, targets, points, hops, strict=False)  # The rest is padding.
+        return [ImageUnderWay(*part, accept=part[0].item.accept) for part in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics
@@ -249,35 +294,37 @@ class Engine:
             statistics.useful_lane_steps += pool.useful_steps
             pool.advance(self._on_lanes)
 
-    def _receive(self, pool: Pool) -> Iterator[tuple[int, Inversion]]:
+    def _receive(self, pool: Pool) -> Iterator[tuple[_Case, Inversion]]:
         statistics = self._statistics
         with statistics.timed("device"):
             pool.wait()
         with statistics.timed("host"):
             looked = pool.look()
             for image, spent in looked:
-                self._spent += spent
                 image.ended = self._ending(image)
+                self._tell(image.tag, spent)
             through = [image for image, _ in looked if not (image.ended or image.slots)]
         self._send_on(through, pool)
         with statistics.timed("host"):
             done = [image for image, _ in looked if image.ended]
             for image in done:
                 pool.release(image)
-                self._spent += self._most - image.cost
-                statistics.images += 1
                 statistics.evaluations += image.cost
-        self._progress(int(self._spent + 1e-3) - self._told)
-        self._told = int(self._spent + 1e-3)
-        block = self._config.block
-        for first in range(0, len(done), block):
-            yield from self._leave(done[first : first + block])
+        for first in range(0, len(done), self._recipe.block):
+            yield from self._leave(done[first : first + self._recipe.block])
 
-    def _send_on(self, images: Sequence[Image], pool: Pool) -> None:
+    def _tell(self, case: _Case, spent: float) -> None:
+        """Tells how far an image has come, as a share of all that one reading may take."""
+        case.spent += spent
+        share = min(case.spent / self._most, 1.0)
+        self._advance(share - case.told)
+        case.told = share
+
+    def _send_on(self, images: Sequence[ImageUnderWay], pool: Pool) -> None:
         """Has images that are through with a pool wait for what comes next, or end."""
         stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
         following = [pools[0] for pools in self._stages[stage + 1 : stage + 2]]
-        asked: dict[Pool, list[Image]] = {}
+        asked: dict[Pool, list[ImageUnderWay]] = {}
         for image in images:
             to = pool
             if image.round + 1 < pool.stage.rounds:
@@ -292,9 +339,9 @@ class Engine:
         for to, some in asked.items():
             to.waiting.extend(self._let_in(some, to) if to.stage.asks else some)
 
-    def _let_in(self, images: Sequence[Image], pool: Pool) -> list[Image]:
+    def _let_in(self, images: Sequence[ImageUnderWay], pool: Pool) -> list[ImageUnderWay]:
         """Those images that a pool's stage lets in by their evenness; the others end."""
-        block = self._config.block
+        block = self._recipe.block
         let_in = []
         for first in range(0, len(images), block):
             some = images[first : first + block]
@@ -302,48 +349,44 @@ class Engine:
             latents = np.stack([image.latents[np.argmin(image.distances)] for image in some])
             targets = stack([some[row].target for row in rows])
             with self._statistics.timed("device"):
-                spread = np.asarray(
-                    evenness(
-                        self._model, self._config.distance, self._weights, latents[rows], targets
-                    )
+                found = evenness(
+                    self._model, self._recipe.distance, self._weights, latents[rows], targets
                 )
-            for image, found in zip(some, spread, strict=False):
+                spread = np.asarray(found)
+            for image, even in zip(some, spread, strict=False):
                 image.cost += EVENNESS_COST
-                self._spent += EVENNESS_COST
-                if found <= pool.stage.evenness:
+                if even <= pool.stage.evenness:
                     let_in.append(image)
                 else:  # So does one without a finite error.
                     image.ended = "finished"
         return let_in
 
-    def _ending(self, image: Image) -> str:
+    def _ending(self, image: ImageUnderWay) -> str:
         lowest = image.curve[-1]
-        if lowest <= self._config.floor:
+        if lowest <= self._recipe.floor:
             return "floor"
         if image.accept is not None and lowest <= image.accept:
             return "accepted"
-        levels = self._config.futility
+        levels = self._futility
         if levels and lowest > levels[min(len(image.curve), len(levels)) - 1]:
             return "futile"
         return ""
 
-    def _leave(self, images: list[Image]) -> Iterator[tuple[int, Inversion]]:
+    def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[_Case, Inversion]]:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])
-        rows = _padded(len(images), self._config.block)
+        rows = _padded(len(images), self._recipe.block)
         with self._statistics.timed("device"):
             made, losses = map(
                 np.asarray, reconstruct(self._model, self._weights, latents[rows], pixels[rows])
             )
+        tracks_loss = self._recipe.distance.kind == "l2"
         for i, image in enumerate(images):
             distance = image.distances[best[i]]
-            loss = distance if self._config.distance == "l2" else losses[i]
-            if not np.isfinite(distance):
-                loss = distance
-            missing = self._config.checks - len(image.curve)
+            missing = self._recipe.checks - len(image.curve)
             found = Inversion(
-                loss=loss,
+                loss=distance if tracks_loss or not np.isfinite(distance) else losses[i],
                 distance=distance,
                 latent=latents[i],
                 reconstruction=made[i],
@@ -352,7 +395,7 @@ class Engine:
                 ended=np.asarray(image.ended),
                 curve=np.asarray(image.curve + image.curve[-1:] * missing, np.float32),
             )
-            yield image.index, found
+            yield image.tag, found
 
 
 def _padded(real: int, size: int) -> np.ndarray:

@@ -1,14 +1,15 @@
 """Solvers of nonlinear least squares: they lower the squares of the distance's residual."""
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jax_origin.distance import DISTANCES, RESIDUALS
-from jax_origin.inversion.solver import Render, Solver, Step
+from jax_origin.inversion.first_order import Problem, Solver, Step, spread
+from jax_origin.parts import at_least, register
 
 _TINY = float(jnp.finfo(jnp.float32).tiny)
 _SHORT = 0.25  # Of a Gauss-Newton update: what is tried beside the whole.
@@ -21,63 +22,70 @@ class _Damped(NamedTuple):
     damping: jax.Array  # relative to the mean of the normal matrix's diagonal, [L]
 
 
-class LevenbergMarquardt:
+@register
+@dataclasses.dataclass(frozen=True)
+class LevenbergMarquardt(Solver):
     """Levenberg-Marquardt on the distance's residual, with the whole Jacobian of each lane.
 
-    For small latents: a step makes the Jacobian once, one forward-mode pass a column, and then
-    tries several updates with it, each of which costs a forward pass alone (the chord method;
-    Shamanskii, Numerische Mathematik 9, 1966). An update that lowers the error is kept and the
-    damping falls; another is dropped and it grows (Marquardt 1963).
+    For small latents. A step makes the Jacobian once, one forward-mode pass a column. It then tries
+    several updates with it, each of which costs a forward pass alone (the chord method; Shamanskii,
+    Numerische Mathematik 9, 1966). An update that lowers the error is kept and the damping falls;
+    another is dropped and it grows (Marquardt 1963).
 
-    Args:
-      distance: Name of what is tracked; the sum of its squared residual is what is lowered.
+    Attributes:
       updates: Updates that are tried with one Jacobian.
       damping: The damping that a lane starts with.
     """
 
-    def __init__(self, *, distance: str, updates: int = 8, damping: float = 1e-3):
-        if not isinstance(updates, int) or updates < 1:
-            raise ValueError(f"updates must be a whole number of at least 1, not {updates!r}")
-        if not damping > 0:
-            raise ValueError(f"damping must be positive, not {damping!r}")
-        self._distance, self._residual = DISTANCES[distance], RESIDUALS[distance]
-        self._updates, self._damping = updates, damping
+    kind: ClassVar[str] = "levenberg_marquardt"
+    objective_free: ClassVar[bool] = True
+    updates: int = 8
+    damping: float = 1e-3
 
-    def init(self, latents: jax.Array) -> _Damped:
+    def __post_init__(self) -> None:
+        at_least("updates", self.updates, 1)
+        if not self.damping > 0:
+            raise ValueError(f"damping must be positive, not {self.damping!r}")
+
+    def init(self, latents: jax.Array, steps: int) -> _Damped:
         """Each lane's damping."""
-        return _Damped(jnp.full(len(latents), self._damping))
+        return _Damped(jnp.full(len(latents), self.damping))
 
-    def step(self, render: Render, targets: Any, latents: jax.Array, state: _Damped) -> Step:
+    def step(self, problem: Problem, latents: jax.Array, state: _Damped) -> Step:
         """One Jacobian, and the updates that are tried with it."""
         lanes, size = len(latents), latents[0].size
         # A residual has the shape of the images, or of the numbers stored: the largest array.
-        residuals = max(array[0].size for array in jax.tree.leaves(targets))
+        residuals = max(array[0].size for array in jax.tree.leaves(problem.targets))
         together = max(1, JACOBIAN_BYTES // (4 * size * residuals))
         group = max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= together)
 
         def grouped(array: jax.Array) -> jax.Array:
             return array.reshape(lanes // group, group, *array.shape[1:])
 
-        parts = jax.tree.map(grouped, (targets, latents, state))
+        def of_group(part: tuple[Any, jax.Array, _Damped]) -> tuple:
+            targets, latents, state = part
+            return self._step(problem._replace(targets=targets), latents, state)
+
+        parts = jax.tree.map(grouped, (problem.targets, latents, state))
         if group == lanes:  # A loop of one turn is not free: see jax issue 12868.
-            done = self._step(render, *jax.tree.map(lambda part: part[0], parts))
+            done = of_group(jax.tree.map(lambda part: part[0], parts))
         else:
-            done = jax.lax.map(lambda part: self._step(render, *part), parts)
+            done = jax.lax.map(of_group, parts)
             done = jax.tree.map(lambda array: array.reshape(lanes, *array.shape[2:]), done)
         latents, state, distance = done
         cost = jnp.full(lanes, self.evaluations(size))
         return Step(latents, state, latents, distance, cost)
 
     def _step(
-        self, render: Render, targets: Any, latents: jax.Array, state: _Damped
+        self, problem: Problem, latents: jax.Array, state: _Damped
     ) -> tuple[jax.Array, _Damped, jax.Array]:
         lanes, shape = len(latents), latents.shape[1:]
         size = math.prod(shape)
 
         def compare(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-            images = render(points.reshape(lanes, *shape))
-            error = self._residual(images, targets).reshape(lanes, -1)
-            return error, self._distance(images, targets)
+            images = problem.render(points.reshape(lanes, *shape))
+            error = problem.residual(images, problem.targets).reshape(lanes, -1)
+            return error, problem.distance(images, problem.targets)
 
         point = latents.reshape(lanes, size)
         error, tangent, distance = jax.linearize(compare, point, has_aux=True)
@@ -107,13 +115,13 @@ class LevenbergMarquardt:
             return (point, error, distance, damping), None
 
         (point, _, distance, damping), _ = jax.lax.scan(
-            attempt, (point, error, distance, state.damping), length=self._updates
+            attempt, (point, error, distance, state.damping), length=self.updates
         )
         return point.reshape(latents.shape), _Damped(damping), distance
 
     def evaluations(self, latent_size: int) -> float:
         """Two thirds a column of the Jacobian, and a third for each forward pass."""
-        return (2 * latent_size + 1 + self._updates) / 3
+        return (2 * latent_size + 1 + self.updates) / 3
 
 
 class _Krylov(NamedTuple):
@@ -122,49 +130,50 @@ class _Krylov(NamedTuple):
     products: jax.Array  # J^T J times each of them; a pair of zeros is not there yet
 
 
-class GaussNewton:
+@register
+@dataclasses.dataclass(frozen=True)
+class GaussNewton(Solver):
     """Damped Gauss-Newton on the distance's residual, without a matrix; for latents of any size.
 
     Each step solves ``(J^T J + d I) u = -J^T r`` by a few conjugate-gradient iterations, each one
-    Jacobian-vector and one vector-Jacobian product, and keeps the update, or a quarter of it, if
+    Jacobian-vector and one vector-Jacobian product. It keeps the update, or a quarter of it, if
     that lowers the error: of the two, the better.
-    J^T J changes little from step to step, so the directions of the last solves and what it made
-    of them precondition the next one, as a limited-memory quasi-Newton matrix (Morales and Nocedal,
+    J^T J changes little from step to step. So the directions of the last solves, and what it made
+    of them, precondition the next one as a limited-memory quasi-Newton matrix (Morales and Nocedal,
     SIAM Journal on Optimization 10, 2000).
 
-    Args:
-      distance: Name of what is tracked; the sum of its squared residual is what is lowered.
+    Attributes:
       iterations: Conjugate-gradient iterations a step.
       memory: Steps whose directions are kept; 0 for plain conjugate gradients. They take
         ``2 * iterations * memory`` times a latent's room in each lane.
       damping: The damping that a lane starts with, relative to the curvature along the gradient.
     """
 
-    def __init__(
-        self, *, distance: str, iterations: int = 8, memory: int = 3, damping: float = 1e-4
-    ):
-        for name, value, least in (("iterations", iterations, 1), ("memory", memory, 0)):
-            if not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"{name} must be a whole number of at least {least}, not {value!r}"
-                )
-        if not damping > 0:
-            raise ValueError(f"damping must be positive, not {damping!r}")
-        self._distance, self._residual = DISTANCES[distance], RESIDUALS[distance]
-        self._iterations, self._memory, self._damping = iterations, memory, damping
+    kind: ClassVar[str] = "gauss_newton"
+    objective_free: ClassVar[bool] = True
+    iterations: int = 8
+    memory: int = 3
+    damping: float = 1e-4
 
-    def init(self, latents: jax.Array) -> _Krylov:
+    def __post_init__(self) -> None:
+        at_least("iterations", self.iterations, 1)
+        at_least("memory", self.memory, 0)
+        if not self.damping > 0:
+            raise ValueError(f"damping must be positive, not {self.damping!r}")
+
+    def init(self, latents: jax.Array, steps: int) -> _Krylov:
         """Each lane's damping, and no directions yet."""
         lanes, *shape = latents.shape
-        none = jnp.zeros((lanes, self._iterations * self._memory, *shape))
-        return _Krylov(jnp.full(lanes, self._damping), none, none)
+        none = jnp.zeros((lanes, self.iterations * self.memory, *shape))
+        return _Krylov(jnp.full(lanes, self.damping), none, none)
 
-    def step(self, render: Render, targets: Any, latents: jax.Array, state: _Krylov) -> Step:
+    def step(self, problem: Problem, latents: jax.Array, state: _Krylov) -> Step:
         """One linearisation, one solve, two trials."""
+        targets = problem.targets
 
         def compare(points: jax.Array) -> tuple[jax.Array, jax.Array]:
-            images = render(points)
-            return self._residual(images, targets), self._distance(images, targets)
+            images = problem.render(points)
+            return problem.residual(images, targets), problem.distance(images, targets)
 
         lanes = len(latents)
         error, tangent, distance = jax.linearize(compare, latents, has_aux=True)
@@ -172,25 +181,25 @@ class GaussNewton:
         downhill = -transpose(error)[0]
         first = tangent(downhill)
         curvature = _dot(first, first) / (_dot(downhill, downhill) + _TINY)
-        ridge = _spread(state.damping * curvature, latents)
+        ridge = spread(state.damping * curvature, latents)
         precondition = _limited_memory(state.steps, state.products)
 
         def iterate(carry: tuple[jax.Array, ...], _: None) -> tuple[tuple, tuple]:
             update, residual, direction, size = carry
             bent = transpose(tangent(direction))[0]
             product = bent + ridge * direction
-            length = _spread(size / (_dot(direction, product) + _TINY), latents)
+            length = spread(size / (_dot(direction, product) + _TINY), latents)
             update, residual = update + length * direction, residual - length * product
             turned = precondition(residual)
             new = _dot(residual, turned)
-            following = turned + _spread(new / (size + _TINY), latents) * direction
+            following = turned + spread(new / (size + _TINY), latents) * direction
             return (update, residual, following, new), (direction, bent)
 
         turned = precondition(downhill)
         start = (jnp.zeros_like(latents), downhill, turned, _dot(downhill, turned))
         # A loop that holds convolutions is slow on CPU: see jax issue 12868.
         unroll = jax.default_backend() == "cpu"
-        (update, *_), pairs = jax.lax.scan(iterate, start, length=self._iterations, unroll=unroll)
+        (update, *_), pairs = jax.lax.scan(iterate, start, length=self.iterations, unroll=unroll)
         moved, size = latents, _dot(error, error)
         better = jnp.zeros(lanes, bool)
         # The model may hold near the latents alone, and a solve costs far more than a trial.
@@ -199,11 +208,11 @@ class GaussNewton:
             new_error, new_distance = compare(tried)
             new_size = _dot(new_error, new_error)
             lower = new_size < size  # Never of NaN.
-            moved = jnp.where(_spread(lower, latents), tried, moved)
+            moved = jnp.where(spread(lower, latents), tried, moved)
             distance = jnp.where(lower, new_distance, distance)
             size, better = jnp.where(lower, new_size, size), better | lower
         damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
-        kept = self._iterations * self._memory
+        kept = self.iterations * self.memory
         steps, products = (
             jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[
                 :, old.shape[1] + len(new) - kept :
@@ -217,14 +226,7 @@ class GaussNewton:
     def evaluations(self, latent_size: int) -> float:
         """Four thirds an iteration, a gradient, a product to scale the damping, two trials."""
         del latent_size
-        return (4 * self._iterations + 3 + 2 + 2) / 3
-
-
-LEAST_SQUARES: dict[str, Callable[..., Solver]] = {
-    "levenberg_marquardt": LevenbergMarquardt,
-    "gauss_newton": GaussNewton,
-}
-"""The solvers of this module by name."""
+        return (4 * self.iterations + 3 + 2 + 2) / 3
 
 
 def _limited_memory(steps: jax.Array, products: jax.Array) -> Callable[[jax.Array], jax.Array]:
@@ -243,17 +245,17 @@ def _limited_memory(steps: jax.Array, products: jax.Array) -> Callable[[jax.Arra
 
     def down(vector: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         step, product, rate = pair
-        share = _spread(rate * _dot(step, vector), vector)
+        share = spread(rate * _dot(step, vector), vector)
         return vector - share * product, share
 
     def up(vector: jax.Array, pair: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         step, product, rate, share = pair
-        back = _spread(rate * _dot(product, vector), vector)
+        back = spread(rate * _dot(product, vector), vector)
         return vector + (share - back) * step, None
 
     def apply(vector: jax.Array) -> jax.Array:
         vector, shares = jax.lax.scan(down, vector, pairs, reverse=True)
-        return jax.lax.scan(up, _spread(scale, vector) * vector, (*pairs, shares))[0]
+        return jax.lax.scan(up, spread(scale, vector) * vector, (*pairs, shares))[0]
 
     return apply
 
@@ -264,7 +266,3 @@ def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
 
 def _pair_dots(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.sum((a * b).reshape(*a.shape[:2], -1), axis=2)
-
-
-def _spread(per_lane: jax.Array, like: jax.Array) -> jax.Array:
-    return per_lane.reshape(-1, *(1,) * (like.ndim - 1))

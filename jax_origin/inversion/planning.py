@@ -9,16 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.distance import l2
+from jax_origin.distances import L2
 from jax_origin.inversion.pool import Pool
 from jax_origin.inversion.program import Model
-from jax_origin.inversion.result import StagePlan
 
 _SHARE_OF_MEMORY = 0.8  # that blocks may take; the rest is for weights, and what comes and goes
 _MOST_BLOCKS = 4  # A device runs one at a time: more hide nothing of the host's work.
 
 
-class Nothing(NamedTuple):
+class EmptyLanes(NamedTuple):
     """Lanes of all devices that hold nothing: latents, pixels, and what is compared with them."""
 
     latents: np.ndarray
@@ -26,23 +25,50 @@ class Nothing(NamedTuple):
     targets: Any
 
 
+class StagePlan(NamedTuple):
+    """What a stage of a recipe takes on the devices at hand.
+
+    Attributes:
+      solver: Its solver.
+      lanes: Lanes that run together, on all devices.
+      steps: Steps of a lane at the most.
+      evaluations: Gradient evaluations of an image at the most.
+      flops: Floating-point operations of a lane's step, from the compiler's count for a gradient.
+      bytes: Memory of one device's step, weights and lanes included, as the compiler plans it.
+      seconds_per_step: Measured, all lanes together.
+      lanes_per_image: Lanes of one image in the stage.
+    """
+
+    solver: str
+    lanes: int
+    steps: int
+    evaluations: float
+    flops: float
+    bytes: int
+    seconds_per_step: float
+    lanes_per_image: int
+
+    def seconds(self, images: int) -> float:
+        """What so many images take that all go through the whole stage, last lanes half empty."""
+        blocks = math.ceil(images * self.lanes_per_image / self.lanes)
+        return blocks * self.steps * self.seconds_per_step
+
+
 def plan_stages(
     model: Model,
-    distance: str,
     pools: Sequence[Pool],
     weights: list[jax.Array],
-    nothing: Nothing,
+    empty: EmptyLanes,
     *,
     repeats: int,
 ) -> list[StagePlan]:
-    """Compiles each stage's step and times it on lanes that hold nothing.
+    """Compiles each stage's step and times it on lanes that hold empty.
 
     Args:
       model: The generator.
-      distance: What is tracked.
       pools: One of each stage; they stay as they are.
       weights: The generator's, where the lanes are.
-      nothing: As many lanes as a pool has.
+      empty: As many lanes as a pool has.
       repeats: Steps that are timed; the fastest one counts.
 
     Returns:
@@ -50,15 +76,15 @@ def plan_stages(
     """
 
     def loss(latents: jax.Array) -> jax.Array:
-        return jnp.sum(l2(model.images(weights, latents), jnp.asarray(nothing.pixels)))
+        return jnp.sum(L2().l2(model.images(weights, latents), jnp.asarray(empty.pixels)))
 
-    gradient = jax.jit(jax.value_and_grad(loss)).lower(nothing.latents).compile()
-    lanes, size = len(nothing.latents), math.prod(nothing.latents.shape[1:])
+    gradient = jax.jit(jax.value_and_grad(loss)).lower(empty.latents).compile()
+    lanes, size = len(empty.latents), math.prod(empty.latents.shape[1:])
     flops = float((gradient.cost_analysis() or {}).get("flops", math.nan)) / lanes
     plans = []
     for pool in pools:
         stage = pool.stage
-        carry = pool.programs.init(nothing.latents, nothing.targets)
+        carry = pool.programs.init(empty.latents, empty.targets)
         compiled = pool.programs.one.lower(weights, carry).compile()
         memory = compiled.memory_analysis()
         fastest = math.inf
@@ -68,11 +94,11 @@ def plan_stages(
             fastest = min(fastest, time.perf_counter() - began)
         plans.append(
             StagePlan(
-                solver=stage.solver,
+                solver=getattr(stage.solver, "optimizer", stage.solver.kind),
                 lanes=lanes,
                 steps=stage.steps * stage.rounds,
-                evaluations=stage.evaluations(distance, size, pool.lanes),
-                flops=stage.make_solver(distance).evaluations(size) * flops,
+                evaluations=stage.evaluations(size, pool.lanes),
+                flops=stage.solver.evaluations(size) * flops,
                 bytes=memory.temp_size_in_bytes + memory.argument_size_in_bytes,
                 seconds_per_step=fastest / pool.programs.steps_of_one,
                 lanes_per_image=pool.lanes,
@@ -85,7 +111,7 @@ def blocks_in_memory(
     devices: Sequence[jax.Device],
     pools: Sequence[Pool],
     weights: list[jax.Array],
-    nothing: Nothing,
+    empty: EmptyLanes,
 ) -> int:
     """How many blocks the devices hold at a time, by what the compiler says that each takes.
 
@@ -93,7 +119,7 @@ def blocks_in_memory(
       devices: Each holds as many; the one with the least memory decides.
       pools: One of each stage.
       weights: The generator's, where the lanes are.
-      nothing: As many lanes as a pool has.
+      empty: As many lanes as a pool has.
 
     Returns:
       1 to 4; 1 where a device does not say how much memory it has, as a CPU does not.
@@ -103,7 +129,7 @@ def blocks_in_memory(
         return 1
     held, scratch = 0, 0  # A block waits in each stage, and one step is taken at a time.
     for pool in pools:
-        carry = jax.eval_shape(pool.programs.init, nothing.latents, nothing.targets)
+        carry = jax.eval_shape(pool.programs.init, empty.latents, empty.targets)
         memory = pool.programs.one.lower(weights, carry).compile().memory_analysis()
         held += memory.argument_size_in_bytes
         held += memory.output_size_in_bytes - memory.alias_size_in_bytes

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jax_origin.inversion.program import StagePrograms
-from jax_origin.inversion.settings import Descent
+from jax_origin.inversion.recipe import Stage
 
 
 def stack(targets: Sequence[Any]) -> Any:
@@ -16,31 +16,43 @@ def stack(targets: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
 
 
-class Image:
-    """An image under way: the lanes that it still has, and the best that each has found."""
+class ImageUnderWay:
+    """An image under way: the lanes that it still has, and the best that each has found.
+
+    Attributes:
+      tag: Whatever the engine knows the image by.
+      accept: The image is done at this distance; None for never.
+      pixels: float32 [H, W, C].
+      target: What the distance compares with.
+      latents: The best of each lane, [lanes, *latent_shape]; where it begins, at first.
+      hops: Where each lane hops, [lanes, hops, *latent_shape].
+      distances: Of the latents, [lanes].
+      restarts: Which restart each lane is, [lanes].
+      slots: Each running lane's place in its pool.
+      curve: The lowest distance up to each check.
+      round: Of its stage.
+      cost: Gradient evaluations so far.
+      ended: One of `ENDINGS`; empty while it goes on.
+    """
 
     def __init__(
         self,
-        index: int,
+        tag: Any,
         pixels: np.ndarray,
         target: Any,
         points: np.ndarray,
         hops: np.ndarray,
         *,
-        restarts: int,
         accept: float | None,
     ) -> None:
-        self.index = index
-        self.accept = accept  # The image is done at this distance.
-        self.pixels = pixels
-        self.target = target  # What the distance compares with: the pixels, or `StoredArrays`.
-        self.latents = points
-        self.hops = hops  # where each lane hops, [restarts, hops, *latent_shape]
-        self.distances = np.full(restarts, np.inf, np.float32)
-        self.restarts = np.arange(restarts)
-        self.slots: dict[int, int] = {}  # of the pool, by lane
+        self.tag, self.accept = tag, accept
+        self.pixels, self.target = pixels, target
+        self.latents, self.hops = points, hops
+        self.distances = np.full(len(points), np.inf, np.float32)
+        self.restarts = np.arange(len(points))
+        self.slots: dict[int, int] = {}
         self.curve: list[float] = []
-        self.round = 0  # of its stage's
+        self.round = 0
         self.cost = 0.0
         self.ended = ""
 
@@ -57,21 +69,24 @@ class Pool:
 
     def __init__(
         self,
-        stage: Descent,
+        stage: Stage,
         programs: StagePrograms,
         width: int,
+        devices: int,
         lanes: int,
         checks_before: int,
         hops_before: int,
-        waiting: collections.deque[Image],
+        waiting: collections.deque[ImageUnderWay],
     ) -> None:
         self.waiting = waiting  # for this pool or another one of the stage
         self.lanes = lanes
         self.length = programs.length
         self.stage, self.programs = stage, programs
         self._checks_before, self._hops_before = checks_before, hops_before
+        self._devices = devices
+        self._refilled = max(1, width // devices // 4)  # Lanes of each device in one refill.
         self._free = list(range(width))
-        self._images: list[Image] = []
+        self._images: list[ImageUnderWay] = []
         self._count = np.zeros(width, np.int64)  # steps that the lane in each slot has done
         self._before = np.full(width, np.inf, np.float32)  # its distance at the last check
         self._cost = np.zeros(width, np.float32)
@@ -85,6 +100,7 @@ class Pool:
             self.stage,
             self.programs,
             len(self._count),
+            self._devices,
             self.lanes,
             self._checks_before,
             self._hops_before,
@@ -109,7 +125,7 @@ class Pool:
 
     def admit(self) -> None:
         """Gives free places to waiting images, all lanes of an image or none."""
-        entering: list[Image] = []
+        entering: list[ImageUnderWay] = []
         while self.waiting and len(self._free) >= self.lanes:
             image = self.waiting.popleft()
             image.slots = {lane: self._free.pop(0) for lane in range(self.lanes)}
@@ -120,22 +136,40 @@ class Pool:
         if not entering:
             return
         self._images += entering
-        width = len(self._count)
-        mask = np.zeros(width, bool)
-        # Where no lane enters stands a copy of one: a place is never without numbers.
-        latents = np.repeat(entering[0].latents[:1], width, axis=0)
-        in_slots = [entering[0].target] * width
+        begin: dict[int, tuple[np.ndarray, Any]] = {}  # latents and target, by place
         for image in entering:
             for lane, slot in image.slots.items():
-                mask[slot], latents[slot], in_slots[slot] = True, image.latents[lane], image.target
+                latents = image.latents[lane]
                 self._before[slot] = image.distances[lane]
                 if self.stage.hop:  # It comes from further off than it was before.
                     direction = image.hops[lane, self._hops_before + image.round]
-                    latents[slot] += self.stage.hop * direction
+                    latents = latents + self.stage.hop * direction
                     self._before[slot] = np.inf
-        self._count[mask], self._cost[mask] = 0, 0.0
-        new = self.programs.init(latents, stack(in_slots))
-        self._carry = new if self._carry is None else self.programs.mix(mask, new, self._carry)
+                begin[slot] = latents, image.target
+        self._count[list(begin)], self._cost[list(begin)] = 0, 0.0
+        if self._carry is None:
+            # Where no lane enters stands a copy of one: a place is never without numbers.
+            width, one = len(self._count), next(iter(begin.values()))
+            latents, targets = zip(*(begin.get(slot, one) for slot in range(width)), strict=True)
+            self._carry = self.programs.init(np.stack(latents), stack(targets))
+        else:
+            self._refill(begin)
+
+    def _refill(self, begin: dict[int, tuple[np.ndarray, Any]]) -> None:
+        """Sends the lanes that begin to their devices, and no others."""
+        block = len(self._count) // self._devices
+        of_device = [[s for s in begin if s // block == device] for device in range(self._devices)]
+        one = next(iter(begin.values()))
+        for first in range(0, max(map(len, of_device)), self._refilled):
+            sent = [slots[first : first + self._refilled] for slots in of_device]
+            places, rows = [], []
+            for slots in sent:
+                spare = self._refilled - len(slots)
+                places += [slot % block for slot in slots] + [block] * spare
+                rows += [begin[slot] for slot in slots] + [one] * spare
+            latents, targets = zip(*rows, strict=True)
+            at = np.array(places, np.int32)
+            self._carry = self.programs.refill(at, np.stack(latents), stack(targets), self._carry)
 
     def advance(self, weights: list[jax.Array]) -> None:
         """Sends all lanes on their way to the next check; see `wait`."""
@@ -146,7 +180,7 @@ class Pool:
         """Waits until all lanes have come to the check."""
         self._distance, self._best = np.asarray(self._carry.distance), None
 
-    def look(self) -> list[tuple[Image, float]]:
+    def look(self) -> list[tuple[ImageUnderWay, float]]:
         """Notes down how far each image has come, and takes the lanes that are done out.
 
         Returns:
@@ -170,13 +204,13 @@ class Pool:
         self._images = [image for image in self._images if image.slots]
         return looked
 
-    def release(self, image: Image) -> None:
+    def release(self, image: ImageUnderWay) -> None:
         """Takes an image's lanes out."""
         if image.slots:
             self._take_out(image, list(image.slots))
             self._images.remove(image)
 
-    def _take_out(self, image: Image, lanes: list[int]) -> None:
+    def _take_out(self, image: ImageUnderWay, lanes: list[int]) -> None:
         for lane in lanes:
             slot = image.slots.pop(lane)
             self._free.append(slot)

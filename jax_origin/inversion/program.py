@@ -10,10 +10,11 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
-from jax_origin.distance import EVENNESS, l2
+from jax_origin.distances import L2, Distance
 from jax_origin.generators.blocks import clip_straight_through
-from jax_origin.inversion.settings import Descent
-from jax_origin.inversion.start import hop_directions, starting_points
+from jax_origin.inversion.first_order import Problem, Render, spread
+from jax_origin.inversion.recipe import Stage
+from jax_origin.inversion.starts import Start, hop_directions
 
 
 class Model(NamedTuple):
@@ -44,7 +45,7 @@ class Model(NamedTuple):
         return clip_straight_through(made)
 
 
-def take_apart(module: Any, compute: str = "float32") -> tuple[Model, list[jax.Array]]:
+def split_module(module: Any, compute: str = "float32") -> tuple[Model, list[jax.Array]]:
     """A module without its weights, and these, cast once to the precision of its arithmetic."""
     graph, state = nnx.split(module)
     weights, tree = jax.tree.flatten(state)
@@ -75,12 +76,54 @@ class Carry(NamedTuple):
     taken: jax.Array
 
 
+def begun(stage: Stage, latents: jax.Array, targets: Any) -> Carry:
+    """Lanes that begin a stage at latents [L, *latent_shape]."""
+    lanes = len(latents)
+    carry = Carry(
+        targets=targets,
+        latents=latents,
+        state=stage.solver.init(latents, stage.steps),
+        distance=jnp.full(lanes, jnp.inf),
+        best=latents,
+        cost=jnp.zeros(lanes),
+        taken=jnp.zeros(lanes, jnp.int32),
+    )
+    # With weak types among them, the first step would be another program than the second.
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), carry)
+
+
+def stepped(
+    stage: Stage, distance: Distance, render: Render, carry: Carry, going: jax.Array
+) -> Carry:
+    """Lanes after one step of a stage; what is kept changes only of those that go on, bool [L]."""
+    problem = Problem(
+        render,
+        carry.targets,
+        distance.value,
+        distance.objective(stage.objective),
+        distance.residual,
+        stage.steps,
+    )
+    done = stage.solver.step(problem, carry.latents, carry.state)
+    better = going & (done.distance < carry.distance)
+    return Carry(
+        targets=carry.targets,
+        latents=done.latents,
+        state=done.state,
+        distance=jnp.where(better, done.distance, carry.distance),
+        best=jnp.where(spread(better, done.seen), done.seen, carry.best),
+        cost=carry.cost + jnp.where(going, done.cost, 0.0),
+        taken=carry.taken + 1,
+    )
+
+
 class StagePrograms(NamedTuple):
     """What runs a stage's lanes on their devices.
 
     Attributes:
-      init: ``init(latents, targets)``: lanes that begin.
-      mix: ``mix(mask, new, old)``: the new lanes where the mask says so. ``old`` is donated.
+      init: ``init(latents, targets)``: a block of lanes on each device that begin.
+      refill: ``refill(slots, latents, targets, carry)``: on each device `refilled` lanes begin, in
+        these places of its block; one past the end stands for no lane. ``carry`` is donated.
       advance: ``advance(weights, carry)``: from one check to the next. ``carry`` is donated.
       length: Steps from one check to the next.
       one: The jitted program that `advance` calls.
@@ -88,7 +131,7 @@ class StagePrograms(NamedTuple):
     """
 
     init: Callable[..., Carry]
-    mix: Callable[..., Carry]
+    refill: Callable[..., Carry]
     advance: Callable[..., Carry]
     length: int
     one: Any
@@ -97,12 +140,7 @@ class StagePrograms(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def start_program(
-    model: Model,
-    encoder: Model | None,
-    start: str,
-    scales: tuple[float, ...],
-    restarts: int,
-    hops: int = 0,
+    model: Model, encoder: Model | None, start: Start, restarts: int, hops: int = 0
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """``program(weights, encoder_weights, key, words, images)``: where lanes begin and hop.
 
@@ -125,14 +163,8 @@ def start_program(
             return jax.vmap(lambda i: jax.random.fold_in(own, i))(jnp.arange(restarts))
 
         generator, keys = model.merge(weights), jax.vmap(of_image)(words)
-        points = starting_points(
-            generator,
-            keys,
-            images,
-            start=start,
-            scales=scales,
-            encode=encoder.merge(encoder_weights) if encoder else None,
-        )
+        encode = encoder.merge(encoder_weights) if encoder else None
+        points = start.points(generator, images, keys, encode)
         return points.astype(jnp.float32), hop_directions(generator, keys, hops)
 
     return program
@@ -141,47 +173,23 @@ def start_program(
 @functools.lru_cache(maxsize=64)
 def stage_programs(
     model: Model,
-    stage: Descent,
-    distance: str,
+    stage: Stage,
+    distance: Distance,
     length: int,
     on_host: bool,
     devices: tuple[jax.Device, ...],
 ) -> StagePrograms:
-    """The programs of a stage (`Descent.of_a_step`), with so many steps between two checks."""
-    solver = stage.make_solver(distance)
+    """The programs of a stage (`Stage.of_a_step`), with so many steps between two checks."""
 
-    def init(latents: jax.Array, targets: Any) -> Carry:
-        lanes = len(latents)
-        carry = Carry(
-            targets=targets,
-            latents=latents,
-            state=solver.init(latents),
-            distance=jnp.full(lanes, jnp.inf),
-            best=latents,
-            cost=jnp.zeros(lanes),
-            taken=jnp.zeros(lanes, jnp.int32),
-        )
-        # With weak types among them, the first step would be another program than the second.
-        return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), carry)
-
-    def mix(mask: jax.Array, new: Carry, old: Carry) -> Carry:
-        return jax.tree.map(lambda n, o: jnp.where(_spread(mask, n), n, o), new, old)
+    def refill(slots: jax.Array, latents: jax.Array, targets: Any, old: Carry) -> Carry:
+        new = begun(stage, latents, targets)
+        return jax.tree.map(lambda n, o: o.at[slots].set(n, mode="drop"), new, old)
 
     def step(weights: list[jax.Array], carry: Carry) -> Carry:
         render = functools.partial(model.images, weights)
-        done = solver.step(render, carry.targets, carry.latents, carry.state)
         # Of several steps between two checks the last may be too many.
         going = (carry.taken < stage.steps) | (length == 1)
-        better = going & (done.distance < carry.distance)
-        return Carry(
-            targets=carry.targets,
-            latents=done.latents,
-            state=done.state,
-            distance=jnp.where(better, done.distance, carry.distance),
-            best=jnp.where(_spread(better, done.seen), done.seen, carry.best),
-            cost=carry.cost + jnp.where(going, done.cost, 0.0),
-            taken=carry.taken + 1,
-        )
+        return stepped(stage, distance, render, carry, going)
 
     def scan(weights: list[jax.Array], carry: Carry) -> Carry:
         return jax.lax.scan(lambda c, _: (step(weights, c), None), carry, length=length)[0]
@@ -202,17 +210,13 @@ def stage_programs(
         return carry
 
     return StagePrograms(
-        init=program(init, lanes, lanes),
-        mix=program(mix, lanes, lanes, lanes, donate=(2,)),
+        init=program(functools.partial(begun, stage), lanes, lanes),
+        refill=program(refill, lanes, lanes, lanes, lanes, donate=(3,)),
         advance=advance,
         length=length,
         one=one,
         steps_of_one=1 if on_host else length,
     )
-
-
-def _spread(per_lane: jax.Array, like: jax.Array) -> jax.Array:
-    return per_lane.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -221,12 +225,12 @@ def reconstruct(
 ) -> tuple[jax.Array, jax.Array]:
     """The images of latents, and their mean squared errors."""
     made = model.images(weights, latents)
-    return made, l2(made, images)
+    return made, L2().l2(made, images)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def evenness(
-    model: Model, distance: str, weights: list[jax.Array], latents: jax.Array, targets: Any
+    model: Model, distance: Distance, weights: list[jax.Array], latents: jax.Array, targets: Any
 ) -> jax.Array:
     """How evenly what the images of latents miss of their targets is spread, [L]."""
-    return EVENNESS[distance](model.images(weights, latents), targets)
+    return distance.evenness(model.images(weights, latents), targets)

@@ -9,15 +9,15 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jax_origin.generators import DDIM, Consistency, Generator, fingerprint, generator_name
+from jax_origin.generators import DDIM, Consistency, fingerprint, generator_name
 from jax_origin.generators.consistency import karras_sigmas
 from jax_origin.generators.unet import UNet
 from jax_origin.generators.unet_blocks import time_features
-from jax_origin.training.recipe import adam, averaged, frozen, mirrored
+from jax_origin.training.recipe import AveragedTask, mirrored_signed
 from jax_origin.zoo import load_generator
 
 
-class ConsistencyTask:
+class ConsistencyTask(AveragedTask):
     """A network that makes of noise in one step what its teacher makes of it in many.
 
     An image with noise of one level is led to the level below by a Heun step of the teacher's
@@ -70,8 +70,10 @@ class ConsistencyTask:
         average_decay: float = 0.999,
         huber: float = 0.00054,
     ):
-        self._make = lambda rngs: cls(**config, rngs=rngs)
-        student = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
+        super().__init__(
+            cls, config, steps=steps, learning_rate=learning_rate, average_decay=average_decay
+        )
+        student = self._outline
         self._teacher = _checked_teacher(teacher, student)
         if levels < 2:
             raise ValueError(f"levels must be at least 2, not {levels}")
@@ -79,7 +81,6 @@ class ConsistencyTask:
             "name": generator_name(self._teacher),
             "fingerprint": fingerprint(self._teacher),
         }
-        self._graph = nnx.split(student)[0]
         self._teacher_graph = nnx.split(self._teacher)[0]
         sigmas = karras_sigmas(
             range(levels), steps=levels, sigma_min=student.sigma_min, sigma_max=student.sigmas[0]
@@ -87,10 +88,7 @@ class ConsistencyTask:
         self._sigmas = np.array(sigmas, np.float32)
         self._times = _teacher_times(self._teacher, np.array(sigmas))
         self._target_decay = target_decay
-        self._decay = average_decay
         self._huber = huber
-        self._optimizer = adam(learning_rate, steps=steps, max_norm=1.0)
-        self.step = jax.jit(self._step, donate_argnums=0)
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """The teacher's weights, where they fit, and fresh optimiser state."""
@@ -99,12 +97,9 @@ class ConsistencyTask:
             _begin_as_teacher(student, self._teacher)
         params = jax.tree.map(jnp.copy, nnx.state(student))
         return {
-            "params": params,
+            **self._begin(params),
             "target": jax.tree.map(jnp.copy, params),
-            "average": jax.tree.map(jnp.copy, params),
             "teacher": jax.tree.map(jnp.copy, nnx.state(self._teacher)),
-            "optimizer": self._optimizer.init(params),
-            "done": jnp.zeros((), jnp.int32),
         }
 
     def _step(
@@ -112,7 +107,7 @@ class ConsistencyTask:
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, level_key, noise_key = jax.random.split(key, 3)
         count = images.shape[0]
-        real = mirrored(images.astype(jnp.float32) / 127.5 - 1, flip_key)
+        real = mirrored_signed(images, flip_key)
         level = jax.random.randint(level_key, (count,), 0, len(self._sigmas) - 1)
         high, low = (jnp.asarray(self._sigmas)[level + i] for i in range(2))
         x = real + high.reshape(-1, 1, 1, 1) * jax.random.normal(noise_key, real.shape)
@@ -124,19 +119,10 @@ class ConsistencyTask:
             squares = jnp.mean((made - target) ** 2, axis=(1, 2, 3))
             return jnp.mean(jnp.sqrt(squares + self._huber**2) - self._huber)
 
-        value, grads = jax.value_and_grad(loss)(state["params"])
-        updates, optimizer = self._optimizer.update(grads, state["optimizer"])
-        params = optax.apply_updates(state["params"], updates)
-        done = state["done"] + 1
-        new = {
-            "params": params,
-            "target": optax.incremental_update(params, state["target"], 1 - self._target_decay),
-            "average": averaged(state["average"], params, done=done, decay=self._decay),
-            "teacher": state["teacher"],
-            "optimizer": optimizer,
-            "done": done,
-        }
-        return new, {"loss": value}
+        new, losses = self._after(state, loss)
+        share = 1 - self._target_decay
+        new["target"] = optax.incremental_update(new["params"], state["target"], share)
+        return new, losses
 
     def _toward_image(self, teacher: DDIM, x: jax.Array, level: jax.Array) -> jax.Array:
         """Images with noise, [N, H, W, C], of a level [N], led to the next lower one."""
@@ -153,11 +139,6 @@ class ConsistencyTask:
         second = slope(x + fall * first, level + 1)
         return x + fall * (first + second) / 2
 
-    def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
-        """The generator of the averaged weights."""
-        del key
-        return frozen(self._graph, state["average"])
-
 
 def _checked_teacher(teacher: str | DDIM, student: Consistency) -> DDIM:
     if not teacher:
@@ -165,8 +146,8 @@ def _checked_teacher(teacher: str | DDIM, student: Consistency) -> DDIM:
     found = load_generator(teacher) if isinstance(teacher, str) else teacher
     if not isinstance(found, DDIM):
         raise ValueError(f"the teacher must be a DDIM: {teacher} is a {type(found).__name__}")
-    if found.label is not None or student.label is not None:
-        raise ValueError("the consistency task trains networks without classes")
+    if found.label is not None:
+        raise ValueError("the teacher has classes: the task trains networks without classes")
     if found.image_shape != student.image_shape:
         shapes = ("x".join(map(str, made.image_shape)) for made in (found, student))
         raise ValueError("the teacher makes images of {}, the student of {}".format(*shapes))

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator, sample_latents
-from jax_origin.training.recipe import mirrored
+from jax_origin.training.recipe import mirrored_signed
 
 
 class Discriminator(nnx.Module):
@@ -137,7 +137,7 @@ class GanTask:
         self, state: dict[str, Any], images: jax.Array, key: jax.Array
     ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
         flip_key, latent_key = jax.random.split(key)
-        real = mirrored(images.astype(jnp.float32) / 127.5 - 1, flip_key)
+        real = mirrored_signed(images, flip_key)
 
         def generate(params: Any, rest: Any) -> tuple[jax.Array, Any]:
             generator = nnx.merge(self._graph, params, rest, copy=True)

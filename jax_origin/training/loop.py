@@ -3,6 +3,7 @@
 import os
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -80,31 +81,15 @@ def train(
         "grid_every": grid_every,
         "log_every": log_every,
     }
-    for name, count in counts.items():
-        if count < 1:
-            raise TrainingError(f"{name} must be at least 1, not {count}")
-    if len(images) < batch_size:
-        raise TrainingError(f"{len(images)} images are fewer than a batch of {batch_size}")
-    workdir = pathlib.Path(workdir).absolute()
-    if seed < 0:
-        raise TrainingError(f"seed must be at least 0, not {seed}")
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(f"{workdir}: cannot be written to ({error.strerror})") from None
+    _check(counts, num_images=len(images), seed=seed)
+    workdir = _made(workdir)
     key = jax.random.key(seed)
     init_key, step_key, grid_key = (jax.random.fold_in(key, tag) for tag in range(3))
-    state = task.init(init_key)
     policy = ocp.training.preservation_policies.LatestN(2)
     with ocp.training.Checkpointer(
         workdir / "checkpoints", preservation_policy=policy
     ) as checkpointer:
-        start = 0
-        if checkpointer.latest is not None:
-            start = checkpointer.latest.step
-            if start > steps:
-                raise TrainingError(f"{workdir} is at step {start} already, past steps={steps}")
-            state = _load(checkpointer, state, where=workdir / "checkpoints" / str(start))
+        start, state = _resumed(checkpointer, task.init(init_key), steps=steps, workdir=workdir)
         _drop_lines_after(workdir / "losses.csv", start)
         bar = tqdm.tqdm(
             total=steps, initial=min(start, steps), disable=not progress, unit="step", mininterval=1
@@ -151,6 +136,38 @@ def _batch_indices(total: int, batch_size: int, step: int, seed: int) -> np.ndar
 def _named_leaves(state: Any) -> dict[str, jax.Array]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _check(counts: Mapping[str, int], *, num_images: int, seed: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise TrainingError(f"{name} must be at least 1, not {count}")
+    if num_images < counts["batch_size"]:
+        raise TrainingError(f"{num_images} images are fewer than a batch of {counts['batch_size']}")
+    if seed < 0:
+        raise TrainingError(f"seed must be at least 0, not {seed}")
+
+
+def _made(workdir: str | os.PathLike) -> pathlib.Path:
+    """The workdir's absolute path; the folder is there then."""
+    workdir = pathlib.Path(workdir).absolute()
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{workdir}: cannot be written to ({error.strerror})") from None
+    return workdir
+
+
+def _resumed(
+    checkpointer: ocp.training.Checkpointer, state: Any, *, steps: int, workdir: pathlib.Path
+) -> tuple[int, Any]:
+    """The last checkpoint's step and state; 0 and the given state where there is none."""
+    if checkpointer.latest is None:
+        return 0, state
+    start = checkpointer.latest.step
+    if start > steps:
+        raise TrainingError(f"{workdir} is at step {start} already, past steps={steps}")
+    return start, _load(checkpointer, state, where=workdir / "checkpoints" / str(start))
 
 
 def _load(checkpointer: ocp.training.Checkpointer, state: Any, *, where: pathlib.Path) -> Any:

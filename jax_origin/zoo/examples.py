@@ -28,12 +28,12 @@ def standard_foreign(
       name: The inspected generator's name.
       num: Images a group.
       key: A JAX key.
-      generators: Generators by name, the inspected one among them. Those of the zoo without it that
-        it ships calibrations of: the others are origins that no calibration knows.
+      generators: Generators by name, the inspected one among them. By default the zoo's generators
+        with a shipped calibration; the others stay origins that no calibration knows.
 
     Returns:
       Group name to (uint8 [num, H, W, C], the source of each image): a photograph's name, or a
-      number for each image that a generator made.
+      number for each generated image.
     """
     if generators is None:
         generators = _zoo(name)
@@ -45,7 +45,7 @@ def demonstration_images(
 ) -> dict[str, NDArray[np.uint8]]:
     """A mixture to try a zoo generator on: its own images, all others', and photographs.
 
-    The photographs are others than those that the calibrations use.
+    The calibrations use other photographs than these.
 
     Args:
       name: The inspected generator's name in the zoo.
@@ -63,7 +63,7 @@ def demonstration_images(
 
 
 def _zoo(name: str) -> dict[str, GeneratorLike]:
-    """The zoo's generators that it ships calibrations of, and this one."""
+    """This generator, and those of the zoo with a shipped calibration."""
     names = sorted({name, *zoo_names(calibrated="origin")})
     return {name: load_generator(name) for name in names}
 

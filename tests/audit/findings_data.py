@@ -1,8 +1,6 @@
 """Calibrations and records of made-up candidates, whose scores are known."""
 
 import dataclasses
-import json
-from pathlib import Path
 
 import numpy as np
 
@@ -40,10 +38,3 @@ def record(path: str, p: float | None, q: float | None, score: float | None, **c
 def unread(path: str, error: str) -> dict:
     nothing = dict.fromkeys(("condition", "score_kind", "sha256", "stored", "reason"))
     return record(path, None, None, None, **nothing, error=error)
-
-
-def write_records(folder: Path, records: list[dict]) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = "".join(json.dumps(record) + "\n" for record in records)
-    (folder / "verdicts.jsonl").write_text(lines)
-    return folder

@@ -3,12 +3,17 @@
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
-from jax_origin.audit import Candidate, RunError, open_candidates, tell_apart
-from jax_origin.calibrating import calibrate
-from jax_origin.calibration import CalibrationError, ForeignGroup
+from jax_origin.audit import Candidate, examine, open_candidates, tell_apart
+from jax_origin.calibration import CalibrationError, ForeignGroup, Rates
 from jax_origin.checkpoints import CheckpointError
-from jax_origin.generators import save_generator
+from jax_origin.generators import DCGAN, save_generator
+from jax_origin.images import save_png
+from jax_origin.inversion import Run
+from jax_origin.runs import RunError
+from jax_origin.workflow import belonging_images, calibrate
+from jax_origin.zoo import load_generator
 
 from .findings_data import NUM, made_up
 
@@ -98,17 +103,47 @@ def test_a_candidate_needs_foreign_images_that_are_not_its_twins():
         tell_apart([candidate("a", foreign={})])
 
 
-def test_a_grey_generator_is_refused(tmp_path, method):
-    from flax import nnx
+def test_each_image_gets_its_record_and_a_changed_one_another(tmp_path, generator, calibration):
+    save_generator(tmp_path / "mine", generator, dtype=np.float32, card={"name": "mine"})
+    calibration.save(tmp_path / "cal.json")
+    (mine,) = open_candidates([f"{tmp_path}/mine={tmp_path}/cal.json"])
+    own = belonging_images(generator, 2, key=jax.random.key(7))
+    noise = np.random.default_rng(7).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    paths = [f"{tmp_path}/images/{i}.png" for i in range(4)]
+    for path, pixels in zip(paths, [*own, noise[0]], strict=False):
+        save_png(path, pixels)
+    with open(paths[3], "w") as file:
+        file.write("no image")
+    told = []
 
-    from jax_origin.generators import DCGAN
-    from jax_origin.zoo import load_generator
+    def records():
+        with mine.workdir(tmp_path / "out", {"seed": 1}) as workdir:
+            options = {"key": jax.random.key(0), "rates": Rates(0.02, 0.02)}
+            run = Run(progress=lambda *what: told.append(what))
+            examine(paths, mine, workdir, **options, run=run)
+            return workdir.records(paths)
 
+    first = records()
+    assert [r["verdict"] for r in first] == ["belongs", "belongs", "foreign", None]
+    assert {r["score_kind"] for r in first[:3]} == {"full"} and told
+    assert records() == first
+    save_png(paths[0], noise[1])
+    again = records()
+    assert again[1:] == first[1:]
+    assert again[0]["verdict"] == "foreign" and "has changed" in again[0]["note"]
+    with (
+        pytest.raises(RunError, match=r"--seed was 1, is 2\): give another --out"),
+        mine.workdir(tmp_path / "out", {"seed": 2}),
+    ):
+        pass
+
+
+def test_a_grey_generator_is_a_candidate_too(tmp_path, method):
     grey = DCGAN(image_size=8, width=4, latent_dim=6, channels=1, rngs=nnx.Rngs(2))
     save_generator(tmp_path / "grey", grey)
     made = calibrate(
-        load_generator(tmp_path / "grey"), method=method, num_belonging=2, key=jax.random.key(0)
+        load_generator(tmp_path / "grey"), method=method, num_belonging=99, key=jax.random.key(0)
     )
     made.save(tmp_path / "cal.json")
-    with pytest.raises(RunError, match="'grey' makes images of 1 channels"):
-        open_candidates([f"{tmp_path}/grey={tmp_path}/cal.json"])
+    (found,) = open_candidates([f"{tmp_path}/grey={tmp_path}/cal.json"])
+    assert found.calibration.generator["image_shape"] == [8, 8, 1]

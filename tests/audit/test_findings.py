@@ -6,10 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from jax_origin.audit import RecordError, combine, read_results, write_findings
-from jax_origin.calibration import PavRatio
+from jax_origin.audit import combine, write_findings
+from jax_origin.calibration import Rates
+from jax_origin.evidence import PavRatio
+from jax_origin.runs import RecordError
 
-from .findings_data import NAMES, made_up, record, unread, write_records
+from .findings_data import NAMES, made_up, record, unread
 
 LEAST = 1 / 101
 # Of each image: p, q and score under a, then under b.
@@ -24,22 +26,21 @@ PATHS = [*IMAGES, "other/broken.png", "other/half.png"]
 
 
 @pytest.fixture
-def results(tmp_path):
+def records():
     found = {}
     for k, name in enumerate(NAMES):
-        records = [record(path, *values[k]) for path, values in IMAGES.items()]
-        records.append(unread("other/broken.png", "is empty (zero bytes)"))
+        rows = [record(path, *values[k]) for path, values in IMAGES.items()]
+        rows.append(unread("other/broken.png", "is empty (zero bytes)"))
         half = record("other/half.png", 0.5, LEAST, 5e-3)
         if name == "b":
             half |= dict.fromkeys(("p", "q", "score", "score_kind", "condition"))
             half["error"] = "no finite image"
-        folder = write_records(tmp_path / name, [half, *records[::-1]])
-        found[name] = read_results(folder, PATHS)
+        found[name] = [*rows, half]
     return found
 
 
 CALIBRATIONS = {name: made_up(name) for name in NAMES}
-RATES = {"alpha": 0.01, "beta": 0.01}
+RATES = {"rates": Rates(0.01, 0.01)}
 
 
 def lines(findings, folder) -> dict[str, dict]:
@@ -48,8 +49,8 @@ def lines(findings, folder) -> dict[str, dict]:
     return {row["path"]: row for row in map(json.loads, text.splitlines())}
 
 
-def test_each_image_gets_one_line_in_order(results, tmp_path):
-    found = lines(combine(PATHS, results, CALIBRATIONS, **RATES), tmp_path)
+def test_each_image_gets_one_line_in_order(records, tmp_path):
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
     assert list(found) == PATHS
     said = {path: (row["verdict"], row["named"], row["reason"]) for path, row in found.items()}
     assert said == {
@@ -68,8 +69,8 @@ def test_each_image_gets_one_line_in_order(results, tmp_path):
     assert (own["p"], own["q"], own["score"], own["condition"]) == (0.5, LEAST, 5e-3, "as made")
 
 
-def test_an_image_that_one_candidate_could_not_be_asked_about_has_no_verdict(results, tmp_path):
-    found = lines(combine(PATHS, results, CALIBRATIONS, **RATES), tmp_path)
+def test_an_image_that_one_candidate_could_not_be_asked_about_has_no_verdict(records, tmp_path):
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
     assert found["other/broken.png"]["error"] == "is empty (zero bytes)"
     half = found["other/half.png"]
     assert half["error"] == "b: no finite image"
@@ -79,10 +80,10 @@ def test_an_image_that_one_candidate_could_not_be_asked_about_has_no_verdict(res
     assert half["candidates"]["a"]["p"] == 0.5 and half["candidates"]["a"]["excluded"] is None
 
 
-def test_an_image_like_none_that_one_calibration_has_is_undecided(results, tmp_path):
+def test_an_image_like_none_that_one_calibration_has_is_undecided(records, tmp_path):
     drift = "drift: lossy WebP; calibrated: as made, jpeg-75"
-    results["b"].drift[0] = drift
-    found = lines(combine(PATHS, results, CALIBRATIONS, **RATES), tmp_path)
+    records["b"][0]["reason"] = drift
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
     odd = found["own/of_a.png"]
     assert (odd["verdict"], odd["named"], odd["reason"]) == ("undecided", [], f"b: {drift}")
     assert odd["candidates"]["b"]["log10_lr"] is None
@@ -93,10 +94,10 @@ def test_an_image_like_none_that_one_calibration_has_is_undecided(results, tmp_p
     )
 
 
-def test_ratios_compare_with_what_met_the_same_condition(results, tmp_path):
-    results["a"].condition[0] = "jpeg-75"
-    results["a"].score[:2] = 0.05, 1e-9
-    found = lines(combine(PATHS, results, CALIBRATIONS, **RATES), tmp_path)
+def test_ratios_compare_with_what_met_the_same_condition(records, tmp_path):
+    records["a"][0] |= {"condition": "jpeg-75", "score": 0.05}
+    records["a"][1]["score"] = 1e-9
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
     own = CALIBRATIONS["a"]
     after = found["own/of_a.png"]["candidates"]["a"]
     expected = {
@@ -115,87 +116,82 @@ def test_ratios_compare_with_what_met_the_same_condition(results, tmp_path):
     assert found["own/of_b.png"]["candidates"]["a"]["log10_lr"] == pytest.approx(2)
 
 
-def test_the_least_ratio_is_against_the_group_named(results, tmp_path):
+def test_the_least_ratio_is_against_the_group_named(records, tmp_path):
     foreign = dict(CALIBRATIONS["a"].foreign)
     foreign["photos"] = type(foreign["photos"])(foreign["photos"].scores, 7)
     few = {**CALIBRATIONS, "a": made_up("a", foreign)}
-    own = lines(combine(PATHS, results, few, **RATES), tmp_path)["own/of_a.png"]["candidates"]["a"]
+    own = lines(combine(records, few, **RATES), tmp_path)["own/of_a.png"]["candidates"]["a"]
     # Seven photographs support no more than 8, a hundred images of b 101.
     assert own["against"] == "photos"
     assert own["log10_lr"] == own["log10_lr_limits"][1] < math.log10(8)
     assert own["log10_lr_by_group"]["b"] == pytest.approx(2)
 
 
-def test_a_condition_without_foreign_images_has_no_ratio(results, tmp_path):
+def test_a_condition_without_foreign_images_has_no_ratio(records, tmp_path):
     foreign = {name: g for name, g in CALIBRATIONS["a"].foreign.items() if "after" not in name}
-    results["a"].condition[0] = "jpeg-75"
+    records["a"][0]["condition"] = "jpeg-75"
     only = {**CALIBRATIONS, "a": made_up("a", foreign)}
-    found = lines(combine(PATHS, results, only, **RATES), tmp_path)
+    found = lines(combine(records, only, **RATES), tmp_path)
     own = found["own/of_a.png"]["candidates"]["a"]
     assert own["log10_lr"] is own["against"] is own["log10_lr_limits"] is None
     assert own["log10_lr_by_group"] == {}
 
 
-def test_indistinguishable_candidates_are_named_together(results, tmp_path):
+def test_indistinguishable_candidates_are_named_together(records, tmp_path):
     together = {"indistinguishable": [("a", "b")], **RATES}
-    found = lines(combine(PATHS, results, CALIBRATIONS, **together), tmp_path)
+    found = lines(combine(records, CALIBRATIONS, **together), tmp_path)
     both = found["other/both.png"]
     assert (both["verdict"], both["named"]) == ("named", ["a", "b"])
     assert both["reason"] == "indistinguishable: a, b"
 
 
-def test_a_calibration_that_is_too_small_attributes_nothing_and_says_so(results):
+def test_a_calibration_that_is_too_small_attributes_nothing_and_says_so(records):
     small = {**CALIBRATIONS, "a": made_up("a", belonging=np.linspace(1e-3, 1e-2, 50))}
-    naming = combine(PATHS, results, small, alpha=0.01, beta=0.01).naming[0]
+    naming = combine(records, small, **RATES).naming[0]
     # Its jpeg-75 images are many enough; the largest p over conditions is not.
     assert naming.reason == "too few calibration images: a can exclude nothing"
     foreign = dict(CALIBRATIONS["a"].foreign)
     foreign["photos"] = type(foreign["photos"])(foreign["photos"].scores[:50], 50)
-    results["a"].q[0] = 1 / 51
+    records["a"][0]["q"] = 1 / 51
     small = {**CALIBRATIONS, "a": made_up("a", foreign)}
-    naming = combine(PATHS, results, small, alpha=0.01, beta=0.01).naming[0]
+    naming = combine(records, small, **RATES).naming[0]
     assert naming.reason == "too few calibration images: a can attribute nothing"
 
 
-def test_what_survives_is_counted_over_all_images_and_candidates(tmp_path):
+def test_what_survives_is_counted_over_all_images_and_candidates():
     num = 200
     paths = [f"{i}.png" for i in range(num)]
     # Half of the images are nobody's; the other half is a's. None of them is b's.
     p = {"a": np.where(np.arange(num) < 100, LEAST, 0.5), "b": np.full(num, LEAST)}
-    results = {}
-    for name in NAMES:
-        rows = [record(path, float(p[name][i]), 0.5, 5.0) for i, path in enumerate(paths)]
-        results[name] = read_results(write_records(tmp_path / name, rows), paths)
-    cautious = combine(paths, results, CALIBRATIONS, **RATES)
+    records = {
+        name: [record(path, float(p[name][i]), 0.5, 5.0) for i, path in enumerate(paths)]
+        for name in NAMES
+    }
+    cautious = combine(records, CALIBRATIONS, **RATES)
     assert (cautious.excluded_by, cautious.attributed_by) == ("by", "by")
     # 300 of 400 at 1/101: 0.0099 is at most 0.05 x 0.75, and not so over Yekutieli's 6.57.
     assert not cautious.excluded.any() and not cautious.attributed.any()
-    bold = combine(paths, results, CALIBRATIONS, **RATES, procedure="bh")
+    bold = combine(records, CALIBRATIONS, **RATES, procedure="bh")
     assert bold.excluded.sum() == 300 and bold.excluded[:, 1].all()
-    assert combine(paths, results, CALIBRATIONS, **RATES, rate=0.2).excluded.sum() == 300
+    assert combine(records, CALIBRATIONS, **RATES, fdr=0.2).excluded.sum() == 300
 
 
-def test_one_candidate_with_one_condition_and_group_is_held_to_hochbergs(results):
+def test_one_candidate_with_one_condition_and_group_is_held_to_hochbergs(records):
     alone = made_up("a", {"photos": CALIBRATIONS["a"].foreign["photos"]}, conditions={})
-    found = combine(PATHS, {"a": results["a"]}, {"a": alone}, **RATES)
+    found = combine({"a": records["a"]}, {"a": alone}, **RATES)
     assert (found.excluded_by, found.attributed_by) == ("bh", "bh")
-    found = combine(PATHS, {"a": results["a"]}, {"a": CALIBRATIONS["a"]}, **RATES)
+    found = combine({"a": records["a"]}, {"a": CALIBRATIONS["a"]}, **RATES)
     assert (found.excluded_by, found.attributed_by) == ("by", "by")
 
 
-def test_records_that_cannot_be_combined_are_refused(tmp_path):
-    folder = write_records(tmp_path, [record("a.png", 0.5, LEAST, 1e-3, score_kind="upper_bound")])
-    with pytest.raises(RecordError, match=r"1 images have no record, the first is b\.png"):
-        read_results(folder, ["a.png", "b.png"])
+def test_records_that_cannot_be_combined_are_refused(records):
+    records["a"][0]["score_kind"] = "upper_bound"
     with pytest.raises(RecordError, match="1 of the scores are upper bounds"):
-        read_results(folder, ["a.png"])
+        combine(records, CALIBRATIONS, **RATES)
 
 
 def test_nothing_could_be_read(tmp_path):
-    results = {
-        name: read_results(write_records(tmp_path / name, [unread("x.png", "is empty")]), ["x.png"])
-        for name in NAMES
-    }
-    found = combine(["x.png"], results, CALIBRATIONS, **RATES)
+    records = {name: [unread("x.png", "is empty")] for name in NAMES}
+    found = combine(records, CALIBRATIONS, **RATES)
     assert found.naming == [None] and not found.examined.any()
     assert lines(found, tmp_path)["x.png"]["error"] == "is empty"

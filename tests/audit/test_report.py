@@ -9,13 +9,14 @@ from jax_origin.audit import (
     findings_report,
     findings_table,
     folder_table,
-    read_results,
     truth_line,
 )
 from jax_origin.audit.evidence_tables import attribution_table, cost_table
-from jax_origin.calibration import ForeignGroup, cllr_interval, cross_fitted, upper_limit
+from jax_origin.calibration import ForeignGroup, Rates
+from jax_origin.calibration.false_attribution import upper_limit
+from jax_origin.evidence import cllr_interval, cross_fitted
 
-from .findings_data import NAMES, NUM, made_up, record, unread, write_records
+from .findings_data import NAMES, NUM, made_up, record, unread
 
 LEAST = 1 / 101
 IMAGES = {
@@ -24,18 +25,22 @@ IMAGES = {
     "x/b/3.png": [(0.5, LEAST, 5e-3), (LEAST, 0.5, 5.0)],
     "x/photos/4.png": [(LEAST, 0.6, 6.0), (LEAST, 0.7, 7.0)],
 }
-PATHS = [*IMAGES, "x/photos/5.png"]
 CANDIDATES = [Candidate(name, name, made_up(name)) for name in NAMES]
 
 
-def findings(folder, candidates=CANDIDATES, **options):
-    results = {}
-    for k, name in enumerate(NAMES):
-        records = [record(path, *values[k]) for path, values in IMAGES.items()]
-        records.append(unread("x/photos/5.png", "is empty"))
-        results[name] = read_results(write_records(folder / name, records), PATHS)
+RATES = Rates(0.01, 0.01)
+
+
+def findings(candidates=CANDIDATES, **options):
+    records = {
+        name: [
+            *(record(path, *values[k]) for path, values in IMAGES.items()),
+            unread("x/photos/5.png", "is empty"),
+        ]
+        for k, name in enumerate(NAMES)
+    }
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
-    return combine(PATHS, results, calibrations, alpha=0.01, beta=0.01, **options)
+    return combine(records, calibrations, rates=RATES, **options)
 
 
 def cells(table: str) -> list[list[str]]:
@@ -45,8 +50,8 @@ def cells(table: str) -> list[list[str]]:
     return [rows[0], *rows[2:]]
 
 
-def test_images_are_listed_and_counted_by_folder(tmp_path):
-    found = findings(tmp_path)
+def test_images_are_listed_and_counted_by_folder():
+    found = findings()
     assert cells(findings_table(found)) == [
         ["made by", "image", "reason"],
         ["a", "a/1.png", ""],
@@ -65,19 +70,19 @@ def test_images_are_listed_and_counted_by_folder(tmp_path):
     assert truth_line(found) == "right 2, wrong 1, undecided or not read 2"
 
 
-def test_candidates_that_cannot_be_told_apart_share_a_column(tmp_path):
-    found = findings(tmp_path, indistinguishable=[("a", "b")])
+def test_candidates_that_cannot_be_told_apart_share_a_column():
+    found = findings(indistinguishable=[("a", "b")])
     head, *rows = cells(folder_table(found))
     assert head[1:3] == ["a or b", "none of these"]
     assert [row[1] for row in rows] == ["1", "1", "0"]
     assert truth_line(found) == "right 3, wrong 0, undecided or not read 2"
 
 
-def test_the_report_says_what_was_found_and_what_it_refers_to(tmp_path):
-    text = findings_report(findings(tmp_path), CANDIDATES)
+def test_the_report_says_what_was_found_and_what_it_refers_to():
+    text = findings_report(findings(), CANDIDATES)
     flat = " ".join(text.split())
     for words in (
-        "5 images were held against 2 candidates",
+        "5 images were compared with 2 candidates",
         "Undecided because: several candidates fit: a, b (1).",
         "1 images could not be examined",
         "is given a name with a probability of at most 2% (2 x 1%)",
@@ -96,9 +101,9 @@ def test_the_report_says_what_was_found_and_what_it_refers_to(tmp_path):
         text
     )
     assert "does not promise it" not in flat
-    grubbs = {**CANDIDATES[0].calibration.method, "rule": "grubbs"}
+    grubbs = {**CANDIDATES[0].calibration.method, "rule": {"kind": "grubbs"}}
     other = [Candidate("a", "a", made_up("a", method=grubbs)), CANDIDATES[1]]
-    flat = " ".join(findings_report(findings(tmp_path, other), other).split())
+    flat = " ".join(findings_report(findings(other), other).split())
     assert "The grubbs rule asks for that rate, and does not promise it." in flat
 
 
@@ -110,32 +115,29 @@ def cells_of(text: str) -> list[list[str]]:
     ]
 
 
-def test_two_procedures_are_told_apart(tmp_path):
+def test_two_procedures_are_told_apart():
     alone = {"conditions": {}}
     candidate = Candidate("a", "a", made_up("a", **alone))
-    results = read_results(write_records(tmp_path, [record("1.png", 0.5, LEAST, 5e-3)]), ["1.png"])
-    found = combine(["1.png"], {"a": results}, {"a": candidate.calibration}, alpha=0.01, beta=0.01)
+    records = {"a": [record("1.png", 0.5, LEAST, 5e-3)]}
+    found = combine(records, {"a": candidate.calibration}, rates=RATES)
     flat = " ".join(findings_report(found, [candidate]).split())
-    assert "held against 1 candidate: which" in flat
+    assert "compared with 1 candidate: which" in flat
     assert (
         "of Benjamini and Hochberg, and for attributions that of Benjamini and Yekutieli." in flat
     )
 
 
-def test_nothing_examined_is_said(tmp_path):
-    results = {
-        name: read_results(write_records(tmp_path / name, [unread("x.png", "is empty")]), ["x.png"])
-        for name in NAMES
-    }
+def test_nothing_examined_is_said():
+    records = {name: [unread("x.png", "is empty")] for name in NAMES}
     calibrations = {c.name: c.calibration for c in CANDIDATES}
-    found = combine(["x.png"], results, calibrations, alpha=0.01, beta=0.01)
+    found = combine(records, calibrations, rates=RATES)
     assert "No image was examined." in findings_report(found, CANDIDATES)
 
 
 def test_a_group_that_a_choice_used_has_no_limit():
     foreign = dict(made_up("a").foreign)
     foreign["photos"] = foreign["photos"].marked("threshold")
-    found = cells(attribution_table({"a": made_up("a", foreign)}, beta=0.01))
+    found = cells(attribution_table({"a": made_up("a", foreign)}, rate=0.01))
     limit, joint = (100 * upper_limit(0, 100, confidence=c) for c in (0.95, 1 - 0.05 / 3))
     assert found == [
         ["candidate", "foreign group", "sources", "limit", "all at once", "conditions"],

@@ -9,11 +9,12 @@ import optax
 import pytest
 from flax import nnx
 
-from jax_origin.distance import l2
+from jax_origin.distances import L2
 from jax_origin.generators import DCGAN, VAE, FunctionGenerator
-from jax_origin.scoring import belonging_images
+from jax_origin.workflow import belonging_images
 from jax_origin.zoo import load_generator
 
+pytestmark = pytest.mark.outer
 torch = pytest.importorskip("torch")
 
 recipes = importlib.import_module("benchmarks.torch_recipes")
@@ -86,7 +87,7 @@ def test_the_descent_is_adam_at_a_tenth_on_the_squared_error():
     @jax.jit
     def step(latents, state):
         def total(latents):
-            losses = l2(generator(latents), images)
+            losses = L2().l2(generator(latents), images)
             return jnp.sum(losses), losses
 
         grads, losses = jax.grad(total, has_aux=True)(latents)

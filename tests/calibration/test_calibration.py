@@ -3,6 +3,8 @@ import json
 import math
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from hypothesis import strategies as st
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
+    Conformal,
     ForeignGroup,
+    Measured,
+    Rates,
     decide,
     start_path,
 )
@@ -31,10 +36,11 @@ def parts(**changes):
             "latent_shape": (4,),
             "image_shape": (8, 8, 3),
         },
-        "method": METHOD
-        | {"inversion": {"steps": 100, "learning_rate": 0.1, "starts": [0.05, 0.2]}},
+        "method": METHOD | {"recipe": {"restarts": 4, "floor": 0.1, "scales": [0.05, 0.2]}},
         "belonging": np.array([0.1, 1 / 3, 1e-300, 5e-324]),
         "foreign": {"photos": ForeignGroup(np.array([0.7, 0.9]), independent=1)},
+        "measured": Measured({"kind": "mine", "mean": 0.5}, (2.0, 1.0), True, 64),
+        "reference": "fingerprint of another",
         "seed": 7,
         "keys": {"images": "fold 0"},
         "packages": {"numpy": "2.0"},
@@ -61,7 +67,8 @@ def test_what_is_loaded_is_what_was_saved_to_the_bit(tmp_path_factory, belonging
     assert loaded.digest == saved.digest
     assert loaded.belonging.tobytes() == np.array(belonging).tobytes()
     assert loaded.foreign["photos"].scores.tobytes() == np.array(foreign).tobytes()
-    for name in ("generator", "method", "seed", "keys", "packages", "platform", "version"):
+    names = ("generator", "method", "measured", "reference", "seed", "keys", "packages", "platform")
+    for name in names:
         assert getattr(loaded, name) == getattr(saved, name)
 
 
@@ -69,8 +76,8 @@ def test_a_loaded_calibration_decides_like_the_one_saved(tmp_path):
     saved = calibrated(belonging=np.random.default_rng(0).random(200))
     saved.save(str(tmp_path / "new" / "folder" / "a.json"))
     loaded = Calibration.load(tmp_path / "new" / "folder" / "a.json")
-    points = np.linspace(0, 1.2, 100)
-    assert decide(points, loaded, beta=0.4) == decide(points, saved, beta=0.4)
+    points, rates = np.linspace(0, 1.2, 100), Rates(beta=0.4)
+    assert decide(points, loaded, rates=rates) == decide(points, saved, rates=rates)
 
 
 def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -92,9 +99,11 @@ def test_the_digest_depends_on_content_and_not_on_the_order_or_the_path(tmp_path
         calibrated(belonging=np.nextafter(base.belonging, 1)),
         calibrated(foreign={}),
         calibrated(foreign={"photos": ForeignGroup(np.array([0.7, 0.9]), independent=2)}),
-        calibrated(**method(alpha=0.05)),
+        calibrated(**method(rates={"alpha": 0.05, "beta": 0.01})),
+        calibrated(measured=Measured()),
+        calibrated(reference=None),
     ]
-    assert len({base.digest, *(other.digest for other in others)}) == 6
+    assert len({base.digest, *(other.digest for other in others)}) == 8
     assert all(base != other for other in others)
 
 
@@ -103,7 +112,7 @@ def test_it_cannot_be_changed_by_what_it_was_made_from():
     calibration = calibrated(belonging=belonging, method=settings_)
     digest = calibration.digest
     belonging[0] = 9.0
-    settings_["inversion"]["steps"] = 9
+    settings_["recipe"]["restarts"] = 9
     assert calibration.digest == digest
     with pytest.raises(ValueError, match="read-only"):
         calibration.belonging[0] = 9.0
@@ -120,7 +129,7 @@ def learned(seed=0, **changes):
         "reference.input.kernel": np.float16([[np.inf, -0.0, 6e-8]]),
     }
     start = {"generator": {"latent_shape": (4,)}, "reference": {"training": {"steps": 3}}}
-    return calibrated(**{"start": start, "start_weights": weights, **changes})
+    return calibrated(**{"encoders": start, "encoder_weights": weights, **changes})
 
 
 def test_a_learned_start_is_saved_beside_its_calibration_to_the_bit(tmp_path):
@@ -132,14 +141,14 @@ def test_a_learned_start_is_saved_beside_its_calibration_to_the_bit(tmp_path):
     assert start_path(path) == str(path.parent / "a.v2.start.safetensors")
     loaded = Calibration.load(path)
     assert loaded == saved and loaded.digest == saved.digest
-    assert loaded.start == saved.start
-    assert loaded.start["generator"] == {"latent_shape": [4]}
-    assert loaded.start["reference"] == {"training": {"steps": 3}}
-    assert loaded.start_weights.keys() == saved.start_weights.keys()
-    for name, array in saved.start_weights.items():
-        assert loaded.start_weights[name].dtype == array.dtype
-        assert loaded.start_weights[name].shape == array.shape
-        assert loaded.start_weights[name].tobytes() == array.tobytes()
+    assert loaded.encoders == saved.encoders
+    assert loaded.encoders["generator"] == {"latent_shape": [4]}
+    assert loaded.encoders["reference"] == {"training": {"steps": 3}}
+    assert loaded.encoder_weights.keys() == saved.encoder_weights.keys()
+    for name, array in saved.encoder_weights.items():
+        assert loaded.encoder_weights[name].dtype == array.dtype
+        assert loaded.encoder_weights[name].shape == array.shape
+        assert loaded.encoder_weights[name].tobytes() == array.tobytes()
     # Once more, from what was loaded: the same two files.
     before = [file.read_bytes() for file in sorted(path.parent.iterdir())]
     loaded.save(path)
@@ -150,16 +159,16 @@ def test_the_digest_is_of_the_weights_too():
     base, same = learned(), learned()
     assert base == same and base.digest == same.digest
     name = "generator.input.kernel"
-    weights = dict(base.start_weights)
+    weights = dict(base.encoder_weights)
     turned = dict(reversed(weights.items()))
-    assert learned(start_weights=turned).digest == base.digest
+    assert learned(encoder_weights=turned).digest == base.digest
     others = [
         calibrated(),
         learned(seed=1),
-        learned(start={"generator": {}}),
-        learned(start_weights={**weights, name: weights[name].reshape(4, 3)}),
-        learned(start_weights={**weights, name: weights[name].view(np.int16)}),
-        learned(start_weights={**weights, "more": weights[name]}),
+        learned(encoders={"generator": {}}),
+        learned(encoder_weights={**weights, name: weights[name].reshape(4, 3)}),
+        learned(encoder_weights={**weights, name: weights[name].view(np.int16)}),
+        learned(encoder_weights={**weights, "more": weights[name]}),
     ]
     assert len({base.digest, *(other.digest for other in others)}) == 7
     assert all(base != other for other in others)
@@ -168,14 +177,14 @@ def test_the_digest_is_of_the_weights_too():
 def test_a_calibration_with_a_learned_start_can_be_changed_in_part():
     base = learned()
     fewer = dataclasses.replace(base, belonging=base.belonging[:3])
-    assert fewer.start == base.start and fewer != base
-    assert fewer.start_weights.keys() == base.start_weights.keys()
+    assert fewer.encoders == base.encoders and fewer != base
+    assert fewer.encoder_weights.keys() == base.encoder_weights.keys()
 
 
 def test_a_learned_start_cannot_be_changed_by_what_it_was_made_from(tmp_path):
     weights = {"generator.kernel": np.float16([1, 2, 3])}
     start = {"generator": {"latent_shape": [4]}}
-    calibration = calibrated(start=start, start_weights=weights)
+    calibration = calibrated(encoders=start, encoder_weights=weights)
     digest = calibration.digest
     weights["generator.kernel"][0] = 9
     weights["more"] = np.zeros(2)
@@ -184,9 +193,9 @@ def test_a_learned_start_cannot_be_changed_by_what_it_was_made_from(tmp_path):
     calibration.save(tmp_path / "a.json")
     loaded = Calibration.load(tmp_path / "a.json")
     assert loaded.digest == digest
-    assert loaded.start_weights["generator.kernel"].tolist() == [1, 2, 3]
+    assert loaded.encoder_weights["generator.kernel"].tolist() == [1, 2, 3]
     with pytest.raises(ValueError, match="read-only"):
-        calibration.start_weights["generator.kernel"][0] = 9
+        calibration.encoder_weights["generator.kernel"][0] = 9
 
 
 def missing(path):
@@ -205,7 +214,7 @@ def tampered(path):
 
 
 def of_another(path):
-    write_safetensors(path, learned(seed=1).start_weights)
+    write_safetensors(path, learned(seed=1).encoder_weights)
 
 
 def without_one(path):
@@ -242,18 +251,18 @@ def test_a_learned_start_that_is_not_the_calibrations_is_refused(tmp_path, damag
 
 
 def test_weights_that_are_not_those_of_the_digest_are_refused():
-    start = {"generator": {}, "sha256": learned().start["sha256"]}
-    assert learned(start=start).start == start
+    start = {"generator": {}, "sha256": learned().encoders["sha256"]}
+    assert learned(encoders=start).encoders == start
     with pytest.raises(CalibrationError, match="weights are not those it was made with"):
-        learned(start=start, start_weights={})
+        learned(encoders=start, encoder_weights={})
 
 
-def test_sources_marks_and_the_rules_options_are_kept_and_older_files_lack_them(tmp_path):
+def test_sources_marks_and_the_rules_options_are_kept_and_need_not_be_there(tmp_path):
     digests = ("0a", "0b", "0c")
     group = ForeignGroup(
         [0.7, 0.9, 0.8], 2, sources=[4, 4, 9], used_for=("threshold",), digests=digests
     )
-    options = method(rule_options={"confidence": 0.95})
+    options = method(rule=Conformal(0.95).to_json())
     saved = calibrated(foreign={"photos": group}, **options)
     saved.save(tmp_path / "a.json")
     loaded = Calibration.load(tmp_path / "a.json")
@@ -261,12 +270,11 @@ def test_sources_marks_and_the_rules_options_are_kept_and_older_files_lack_them(
     assert loaded.foreign["photos"] == group
     assert loaded.foreign["photos"].sources.tolist() == [4, 4, 9]
     assert loaded.foreign_digests == dict.fromkeys(digests, "photos")
-    assert loaded.rule_options == {"confidence": 0.95}
+    assert loaded.rule == Conformal(0.95)
     assert saved != calibrated(foreign={"photos": group.marked("recipe")}, **options)
     calibrated().save(tmp_path / "b.json")
     content = json.loads((tmp_path / "b.json").read_text())
     assert set(content["foreign"]["photos"]) == {"scores", "independent"}
-    assert "rule_options" not in content["method"]
 
 
 def test_floor_is_the_methods():
@@ -282,21 +290,28 @@ def test_floor_is_the_methods():
         ({"belonging": [0.1, math.inf]}, "belonging scores hold 1 infinite, the first at index 1"),
         ({"belonging": [-0.1, 0.2]}, "belonging scores hold 1 negative, the first at index 0"),
         ({"belonging": [[0.1]]}, "one number for each image"),
-        (method(rule="grubs"), "method.rule must be one of conformal, grubbs, t, kde; got 'grubs'"),
-        (method(rule="grubbs") | {"belonging": [1, 2]}, "grubbs rule needs at least 3"),
-        (method(rule_options=[]), "method.rule_options must hold the rule's options by name"),
-        (method(rule_options={"k": 1}), "the conformal rule has no option 'k'; it has confidence"),
-        (method(rule="t", rule_options={"k": 1}), "the t rule has no option 'k'; it has none"),
-        (method(rule_options={"confidence": "1"}), "confidence must lie strictly between 0 and 1"),
-        (method(decision="q"), "method.decision must be one of two_errors, published; got 'q'"),
-        (method(alpha=1.0), "method.alpha must be between 0 and 1; got 1.0"),
-        (method(alpha=True), "method.alpha must be between 0 and 1; got True"),
-        (method(beta="0.1"), "method.beta must be between 0 and 1, or null; got '0.1'"),
-        (method(beta=None), "method.beta must not be null"),
+        (method(rule={"kind": "grubs"}), "method.rule: unknown rule 'grubs'.*registered before"),
+        (method(rule="grubbs"), "method.rule must be a part with its kind; got 'grubbs'"),
+        (method(rule={"kind": "grubbs"}) | {"belonging": [1, 2]}, "grubbs rule needs at least 3"),
+        (method(rule={"kind": "t", "k": 1}), "method.rule: PredictionInterval has no 'k'"),
+        (method(rule={"kind": "conformal", "confidence": "1"}), "confidence must lie strictly"),
+        (method(decision={"kind": "q"}), "method.decision: unknown decision 'q'"),
+        (method(score="loss"), "method.score must be a part with its kind"),
+        (method(rates={"alpha": 1.0, "beta": 0.1}), "alpha must lie strictly between 0 and 1; got"),
+        (method(rates={"alpha": True, "beta": 0.1}), "alpha must lie strictly .*; got True"),
+        (method(rates={"alpha": 0.1, "beta": "0.1"}), "beta must lie strictly .*; got '0.1'"),
+        (method(rates={"alpha": 0.1}), "must name a beta where the decision needs one"),
+        (method(rates={"beta": 0.1}), "must name an alpha"),
         (method(floor=-1), "method.floor must be a number, 0 or more; got -1"),
-        (method(inversion=None), "method.inversion must be settings by name; got None"),
-        (method(inversion={"rate": math.nan}), "method must be plain JSON"),
-        (method(inversion={"rate": np.float32(1)}), "method must be plain JSON"),
+        (method(recipe=None), "method.recipe must be settings by name; got None"),
+        (method(recipe={"rate": math.nan}), "method must be plain JSON"),
+        (method(recipe={"rate": np.float32(1)}), "method must be plain JSON"),
+        ({"measured": {"typical": 1}}, "measured must hold score, futility,"),
+        ({"measured": {"futility": [0.0]}}, "measured.futility must be positive distances"),
+        ({"measured": {"looks_resized": 1}}, "measured.looks_resized must be true or false"),
+        ({"measured": {"scored_block": 0}}, "measured.scored_block must be 1 or more, or null"),
+        ({"measured": {"score": [1]}}, "measured.score must hold values by name"),
+        ({"reference": 1}, "reference must be a fingerprint or null; got 1"),
         ({"generator": {"name": "a"}}, "generator lacks fingerprint"),
         (
             {"generator": parts()["generator"] | {"image_shape": [8, 8]}},
@@ -306,9 +321,8 @@ def test_floor_is_the_methods():
         ({"packages": {"numpy": 2}}, "packages.numpy must be text; got 2"),
         ({"platform": None}, "platform must be text; got None"),
         ({"seed": 1.5}, "seed must be a whole number or null; got 1.5"),
-        ({"start": [1]}, r"start must be what was learned, or null; got \[1\]"),
-        ({"start": {"generator": math.nan}}, "start must be plain JSON"),
-        ({"version": 0}, "version must be 3; got 0"),
+        ({"encoders": [1]}, r"encoders must be encoders by role, or null; got \[1\]"),
+        ({"encoders": {"generator": math.nan}}, "encoders must be plain JSON"),
         ({"foreign": {"": ForeignGroup([0.1], 1)}}, "must be a ForeignGroup with a name"),
         ({"foreign": {"photos": [0.1]}}, "foreign group 'photos' must be a ForeignGroup"),
         ({"foreign": []}, "foreign must hold foreign groups by name"),
@@ -328,15 +342,18 @@ def test_independent_sources_are_counted_among_the_scores(independent):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda c: c.pop("belonging"), "lacks belonging; make one with scripts/calibrate.py"),
+        (lambda c: c.pop("belonging"), "lacks belonging; make one with jax-origin calibrate"),
         (lambda c: c.pop("version"), "lacks version"),
-        (lambda c: c.update(version=4), "written by a newer jax_origin .file version 4"),
+        (lambda c: c.update(version=5), "written by a newer jax_origin .file version 5"),
         (
-            lambda c: c.update(version=1) or c.pop("start"),
-            "lacks start; make one with scripts/calibrate.py",
+            lambda c: c.update(version=1) or c.pop("encoders"),
+            "lacks encoders; make one with jax-origin calibrate",
         ),
-        (lambda c: c.update(start={"generator": {}}), "its learned start cannot be read"),
-        (lambda c: c.update(version="2"), "version must be 3; got '2'"),
+        (lambda c: c.update(encoders={"generator": {}}), "its learned start cannot be read"),
+        (lambda c: c.update(version="2"), "version must be 4; got '2'"),
+        (lambda c: c.update(version=1), "version must be 4; got 1"),
+        (lambda c: c.update(version=3), "method lacks 'alpha'"),
+        (lambda c: c.update(version=3, method=[1]), "method cannot be read: it must hold values"),
         (lambda c: c.update(format="other"), "not a calibration"),
         (lambda c: c.update(extra=1), "has unknown fields: 'extra'"),
         (lambda c: c.update(belonging="0.1"), "belonging scores must be a list of numbers"),
@@ -379,7 +396,7 @@ def test_independent_sources_are_counted_among_the_scores(independent):
             "may hold digests, sources, used_for",
         ),
         (lambda c: c["method"].pop("floor"), "method lacks floor"),
-        (lambda c: c["method"].update(alpha="x\ny" * 1000), "method.alpha must be between"),
+        (lambda c: c["method"]["rates"].update(alpha="x\ny" * 1000), "alpha must lie strictly"),
         (lambda c: c.update(generator=[]), "generator must hold values by name"),
     ],
 )
@@ -427,6 +444,63 @@ def test_a_missing_file_or_a_folder_is_named(tmp_path):
         Calibration.load(tmp_path)
 
 
+def test_its_repr_is_short():
+    group = ForeignGroup(np.linspace(1, 2, 500), 400, used_for=["recipe"])
+    shown = repr(calibrated(belonging=np.linspace(0, 1, 500), foreign={"photos": group}))
+    assert len(shown) < 200 and "'origin' of 'tiny': 500 belonging scores" in shown
+    assert repr(group) == "ForeignGroup(500 scores of 400 sources, used for recipe)"
+
+
+_OWN_RULE = """
+import dataclasses
+import numpy as np
+from jax_origin import parts
+from jax_origin.calibration import Calibration, Conformal, Rule, decide
+
+@parts.register
+@dataclasses.dataclass(frozen=True)
+class OfLogarithms(Rule):
+    kind = "of_logarithms"
+    shift: float = 0.0
+
+    def fit(self, scores):
+        return Fitted(Conformal().fit(np.log(self.shift + scores)), self.shift)
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    inner: object
+    shift: float
+
+    def p_value(self, scores):
+        return self.inner.p_value(np.log(self.shift + np.asarray(scores)))
+
+    def threshold(self, rate):
+        return np.exp(self.inner.threshold(rate)) - self.shift
+"""
+
+
+def test_a_users_rule_is_loaded_in_a_fresh_process_once_it_is_registered(tmp_path):
+    path = tmp_path / "a.json"
+    saved = calibrated(belonging=np.linspace(0.01, 1, 100))
+    saved.save(path)
+    content = json.loads(path.read_text())
+    content["method"]["rule"] = {"kind": "of_logarithms", "shift": 0.5}
+    path.write_text(json.dumps(content))
+    with pytest.raises(CalibrationError, match=r"rule 'of_logarithms'.*must be registered before"):
+        Calibration.load(path)
+    load = f"""
+calibration = Calibration.load({str(path)!r})
+assert calibration.rule == OfLogarithms(0.5)
+calibration.save({str(path)!r})
+assert Calibration.load({str(path)!r}) == calibration
+print(decide([0.2], calibration)[0].p)
+"""
+    run = [sys.executable, "-c", _OWN_RULE + load]
+    found = subprocess.run(run, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    assert float(found.stdout) == decide([0.2], saved)[0].p
+
+
 def test_require_passes_what_it_was_made_for():
     calibration = calibrated()
     calibration.require()
@@ -441,21 +515,21 @@ def test_require_passes_what_it_was_made_for():
         (
             {"fingerprint": "fedcba9876543210", "generator_name": "tiny"},
             "was made for generator 'tiny' (fingerprint 0123456789ab...), not 'tiny' "
-            "(fingerprint fedcba987654...): make one with scripts/calibrate.py",
+            "(fingerprint fedcba987654...): make one with jax-origin calibrate",
         ),
         (
             {"fingerprint": "fedcba9876543210"},
             "was made for generator 'tiny' (fingerprint 0123456789ab...), not the one "
-            "(fingerprint fedcba987654...): make one with scripts/calibrate.py",
+            "(fingerprint fedcba987654...): make one with jax-origin calibrate",
         ),
         (
             {"generator_name": "vae"},
             "was made for generator 'tiny' (fingerprint 0123456789ab...), not 'vae': "
-            "make one with scripts/calibrate.py",
+            "make one with jax-origin calibrate",
         ),
         (
             {"method_name": "ronan"},
-            "was made for method 'origin', not 'ronan': make one with scripts/calibrate.py",
+            "was made for method 'origin', not 'ronan': make one with jax-origin calibrate",
         ),
     ],
 )

@@ -5,7 +5,12 @@ import pytest
 
 from jax_origin.calibration import (
     AS_MADE,
-    RULES,
+    Conformal,
+    Grubbs,
+    KernelDensity,
+    NearestGroup,
+    PredictionInterval,
+    Rates,
     accepting_score,
     compared_with,
     decide,
@@ -13,14 +18,14 @@ from jax_origin.calibration import (
     edited_group,
     origin_and_condition,
     parse_condition,
-    q_over_groups,
-    scores_under,
 )
+from jax_origin.evidence import scores_under
 
 from .made_up import calibrated
 
 OWN = np.linspace(0, 1, 99)
 JPEG = np.linspace(2, 3, 49)
+RULES = (Conformal(), Conformal(confidence=0.9), Grubbs(), PredictionInterval(), KernelDensity())
 
 
 def test_p_is_that_of_the_condition_that_fits_best():
@@ -38,9 +43,7 @@ def test_p_is_that_of_the_condition_that_fits_best():
 def test_a_rule_and_its_floor_are_used_in_every_condition(rule):
     scores = np.linspace(0, 4, 50)
     both = calibrated(OWN, conditions={"jpeg-75": JPEG}, rule=rule, floor=0.4)
-    each = [
-        RULES[rule](np.maximum(own, 0.4)).p_value(np.maximum(scores, 0.4)) for own in (OWN, JPEG)
-    ]
+    each = [rule.fit(np.maximum(own, 0.4)).p_value(np.maximum(scores, 0.4)) for own in (OWN, JPEG)]
     assert decide_arrays(scores, both).p.tolist() == np.maximum(*each).tolist()
 
 
@@ -52,7 +55,7 @@ def test_no_condition_is_excluded_more_often_than_alpha():
         own = {name: np.abs(rng.normal(*law, size=39)) for name, law in laws.items()}
         made = calibrated(own.pop(AS_MADE), conditions=own)
         for name, law in laws.items():
-            excluded[name] += decide([rng.normal(*law)], made, alpha=alpha)[0].p <= alpha
+            excluded[name] += decide([rng.normal(*law)], made)[0].p <= alpha
     assert max(excluded.values()) / draws <= 0.05 + 0.021
     # And the condition that lies highest loses nothing to the others.
     assert excluded["resize-0.5"] / draws > 0.025
@@ -106,21 +109,21 @@ def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
         ("photos", "blurred"): np.linspace(3, 6, 99),
         ("sdxl", "clean"): np.linspace(4, 5, 19),
     }
-    fit = q_over_groups([1.0, 3.0, 5.5], foreign)
-    assert fit.p == pytest.approx([0.05, 0.05, 1.0])
-    assert fit.which == [("sdxl", "clean")] * 3
+    nearest = NearestGroup(foreign)
+    assert nearest.q([1.0, 3.0, 5.5]) == pytest.approx([0.05, 0.05, 1.0])
+    assert nearest.names([1.0, 3.0, 5.5]) == [("sdxl", "clean")] * 3
     del foreign["sdxl", "clean"]
-    fit = q_over_groups([1.0, 3.0], foreign)
-    assert fit.p == pytest.approx([0.01, 0.02])
-    assert fit.which == [("photos", "clean"), ("photos", "blurred")]
-    assert q_over_groups([0.5], {"a": [0.7]}, floor=0.8).p[0] == 1.0
+    nearest = NearestGroup(foreign)
+    assert nearest.q([1.0, 3.0]) == pytest.approx([0.01, 0.02])
+    assert nearest.names([1.0, 3.0]) == [("photos", "clean"), ("photos", "blurred")]
+    assert NearestGroup({"a": [0.7]}, floor=0.8).q([0.5])[0] == 1.0
 
 
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: q_over_groups([1.0], {}), "give scores of at least one condition"),
-        (lambda: q_over_groups([1.0], {"a": []}), "foreign group 'a' has no scores"),
+        (lambda: NearestGroup({}), "no foreign group to compare with"),
+        (lambda: NearestGroup({"a": []}), "foreign group 'a' has no scores"),
     ],
 )
 def test_wrong_input_is_named(build, message):
@@ -152,5 +155,5 @@ def test_images_made_under_other_settings_have_the_foreign_groups_of_their_edit(
     own, foreign = scores_under(made, "steps=5+jpeg-75")
     assert own.tolist() == (JPEG + 4).tolist()
     assert foreign["photos"].scores.tolist() == [9.0] * 49
-    (found,) = decide([4.5], made, conditions=[AS_MADE, "steps=5"], alpha=0.05, beta=0.05)
+    (found,) = decide([4.5], made, conditions=[AS_MADE, "steps=5"], rates=Rates(0.05, 0.05))
     assert (found.verdict, found.condition) == ("belongs", "steps=5")

@@ -8,27 +8,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jax_origin import parts
 from jax_origin.calibration import (
-    DECISIONS,
-    FALSE_ATTRIBUTION_UNKNOWN,
-    FITS_BOTH,
-    FITS_NEITHER,
-    RULES,
+    Conformal,
     Decider,
     Decision,
+    DecisionRule,
+    Grubbs,
+    KernelDensity,
+    PredictionInterval,
+    Published,
+    Rates,
+    Rule,
+    TwoErrors,
     accepting_score,
     decide,
     decide_arrays,
     edited_group,
 )
+from jax_origin.calibration.decision_rules import (
+    FALSE_ATTRIBUTION_UNKNOWN,
+    FITS_BOTH,
+    FITS_NEITHER,
+    Outcome,
+)
 
 from .made_up import calibrated
 
 BELONGING = np.linspace(0.001, 0.1, 100)
+RULES = (Conformal(), Conformal(confidence=0.9), Grubbs(), PredictionInterval(), KernelDensity())
+GRUBBS_ALONE = {"rule": Grubbs(), "decision": Published(), "beta": None}
 
 
 def verdicts(scores, calibration, **rates):
-    return [(d.verdict, d.reason) for d in decide(scores, calibration, **rates)]
+    return [(d.verdict, d.reason) for d in decide(scores, calibration, rates=Rates(**rates))]
 
 
 def test_four_cells_where_the_groups_lie_apart():
@@ -52,7 +65,7 @@ def test_fits_both_where_the_groups_overlap():
 def test_p_and_q_are_reported_and_q_is_that_of_the_nearest_group():
     groups = {"photos": [0.5, 0.6, 0.7], "vae": [0.2, 0.4, 0.8, 0.9]}
     calibration = calibrated([0.1, 0.2, 0.3], groups)
-    low, tied, high = decide([0.05, 0.2, 0.75], calibration, alpha=0.3, beta=0.3)
+    low, tied, high = decide([0.05, 0.2, 0.75], calibration, rates=Rates(0.3, 0.3))
     assert low == Decision(4 / 4, 1 / 4, "belongs", None)
     assert tied[:2] == (3 / 4, 2 / 5)  # A tie counts for belonging in p, and for foreign in q.
     assert high == Decision(1 / 4, 4 / 4, "foreign", None)
@@ -69,7 +82,7 @@ def test_verdicts_follow_the_table_and_never_turn_towards_belonging_as_the_score
     belonging, groups, alpha, beta
 ):
     calibration = calibrated(belonging, {f"g{i}": group for i, group in enumerate(groups)})
-    decisions = decide(np.arange(11), calibration, alpha=alpha, beta=beta)
+    decisions = decide(np.arange(11), calibration, rates=Rates(alpha, beta))
     for score, decision in zip(range(11), decisions, strict=True):
         p = (1 + sum(b >= score for b in belonging)) / (len(belonging) + 1)
         q = max((1 + sum(f <= score for f in group)) / (len(group) + 1) for group in groups)
@@ -92,7 +105,7 @@ def test_at_most_beta_of_exchangeable_foreign_scores_are_attributed(foreign, bet
     attributed = 0
     for i, score in enumerate(foreign):
         calibration = calibrated([10.0, 11.0], {"photos": foreign[:i] + foreign[i + 1 :]})
-        (decision,) = decide([score], calibration, beta=beta)
+        (decision,) = decide([score], calibration, rates=Rates(beta=beta))
         attributed += decision.verdict == "belongs"
     assert attributed <= beta * len(foreign) * (1 + 1e-12)
 
@@ -109,7 +122,7 @@ def test_differences_under_the_floor_carry_no_evidence(scores):
 
 def test_foreign_scores_are_clamped_as_well():
     calibration = calibrated([1e-6] * 3, {"photos": [2e-6, 3e-6, 0.5]})
-    (decision,) = decide([1e-6], calibration, alpha=0.3, beta=0.3)
+    (decision,) = decide([1e-6], calibration, rates=Rates(0.3, 0.3))
     assert decision == Decision(1.0, 3 / 4, "undecided", FITS_BOTH)
 
 
@@ -183,19 +196,17 @@ def test_where_nothing_can_be_excluded_nothing_is_attributed():
 
 def test_a_rules_options_are_the_calibrations():
     # The second highest of 100 belonging scores keeps the rate of this very calibration.
-    calibration = calibrated(
-        BELONGING, {"photos": PHOTOS}, alpha=0.05, rule_options={"confidence": 0.95}
-    )
+    calibration = calibrated(BELONGING, {"photos": PHOTOS}, alpha=0.05, rule=Conformal(0.95))
     assert accepting_score(calibration) == BELONGING[98]
     assert verdicts(BELONGING[97:], calibration)[-2:] == [
         ("belongs", None),
         ("undecided", FITS_NEITHER),
     ]
-    few = calibrated(BELONGING[:58], {"photos": PHOTOS}, rule_options={"confidence": 0.95})
+    few = calibrated(BELONGING[:58], {"photos": PHOTOS}, rule=Conformal(0.95))
     ((verdict, reason),) = verdicts([0.01], few, alpha=0.05)
     assert verdict == "undecided"
     assert "alpha=0.05 at confidence 0.95 needs at least 59 belonging images" in reason
-    enough = calibrated(BELONGING[:59], {"photos": PHOTOS}, rule_options={"confidence": 0.95})
+    enough = calibrated(BELONGING[:59], {"photos": PHOTOS}, rule=Conformal(0.95))
     assert verdicts([0.01], enough, alpha=0.05) == [("belongs", None)]
 
 
@@ -221,7 +232,7 @@ def test_without_foreign_groups_false_attribution_is_unknown():
 
 def test_the_published_decision_is_grubbs_alone_and_q_plays_no_part():
     belonging = np.random.default_rng(0).normal(0.5, 0.1, 100)
-    method = {"decision": "published", "rule": "grubbs", "alpha": 0.05, "beta": None, "floor": 0}
+    method = {**GRUBBS_ALONE, "alpha": 0.05, "floor": 0}
     # The published bound at N = 100, alpha = 0.05 is 3.2095 sample deviations.
     mean, deviation = belonging.mean(), belonging.std(ddof=1)
     scores = mean + deviation * np.array([-3.0, 3.2, 3.21])
@@ -242,7 +253,7 @@ def test_the_published_decision_is_grubbs_alone_and_q_plays_no_part():
 
 
 @pytest.mark.parametrize("groups", [{"photos": PHOTOS}, {"photos": PHOTOS, "few": PHOTOS[:9]}])
-@pytest.mark.parametrize("decision", DECISIONS)
+@pytest.mark.parametrize("decision", [TwoErrors(), Published()])
 def test_one_decision_for_each_score_in_order(decision, groups):
     calibration = calibrated(BELONGING, groups, decision=decision)
     scores = np.random.default_rng(3).permutation(np.linspace(0, 2, 50)).astype(np.float32)
@@ -267,7 +278,7 @@ def test_one_decision_for_each_score_in_order(decision, groups):
 )
 def test_wrong_input_is_named(scores, options, message):
     with pytest.raises(ValueError, match=message):
-        decide(scores, calibrated(BELONGING), **options)
+        decide(scores, calibrated(BELONGING), rates=Rates(**options))
 
 
 @pytest.mark.parametrize("foreign", [{}, {"photos": PHOTOS[:50], "vae": BELONGING}])
@@ -317,12 +328,12 @@ def test_large_audits_are_decided_at_a_hundred_thousand_scores_a_second_or_more(
     st.sampled_from([0, 2.0, 3.5]),
     st.sampled_from(
         [
-            {"rule": "conformal", "decision": "two_errors"},
-            {"rule": "grubbs", "decision": "two_errors"},
-            {"rule": "grubbs", "decision": "published"},
-            {"rule": "t", "decision": "two_errors"},
-            {"rule": "conformal", "rule_options": {"confidence": 0.8}},
-            {"rule": "grubbs", "decision": "published", "beta": None},
+            {"rule": Conformal()},
+            {"rule": Grubbs()},
+            {"rule": Grubbs(), "decision": Published()},
+            {"rule": PredictionInterval()},
+            {"rule": Conformal(0.8)},
+            GRUBBS_ALONE,
         ]
     ),
 )
@@ -332,13 +343,13 @@ def test_an_image_belongs_at_the_accepting_score_and_below_it_and_nowhere_else(
 ):
     foreign = {f"g{i}": group for i, group in enumerate(groups)}
     calibration = calibrated(belonging, foreign, **{"floor": floor, "alpha": alpha, **method})
-    given_rates = {} if method.get("beta", 0) is None else {"beta": beta}
-    highest = accepting_score(calibration, **given_rates)
+    rates = Rates() if method.get("beta", 0) is None else Rates(beta=beta)
+    highest = accepting_score(calibration, rates=rates)
     points = np.linspace(0, 9, 181)
     points = [*points, *np.nextafter(points, 0), *np.nextafter(points, 10)]
     if highest is not None:
         points += [highest, np.nextafter(highest, 0), np.nextafter(highest, 10)]
-    for point, decision in zip(points, decide(points, calibration, **given_rates), strict=True):
+    for point, decision in zip(points, decide(points, calibration, rates=rates), strict=True):
         accepted = highest is not None and point <= highest
         assert accepted == (decision.verdict == "belongs"), point
 
@@ -349,30 +360,30 @@ def test_the_accepting_score_is_the_lower_of_two_bounds():
     near = calibrated(BELONGING, {"far": PHOTOS, "near": np.linspace(0.03, 1, 100)})
     assert accepting_score(near) == np.nextafter(0.03, 0)
     # The third lowest of the nearer group bounds where two may lie as low.
-    assert accepting_score(near, beta=0.03) == pytest.approx(0.03 + 2 * 0.97 / 99, rel=1e-12)
-    # At 0.002 p is 100 / 101, and at 0.003 it is 99 / 101.
-    assert accepting_score(near, alpha=0.99, beta=0.03) == 0.002
-    published = calibrated(
-        BELONGING, {"near": BELONGING}, rule="grubbs", decision="published", beta=None, alpha=0.05
+    assert accepting_score(near, rates=Rates(beta=0.03)) == pytest.approx(
+        0.03 + 2 * 0.97 / 99, rel=1e-12
     )
+    # At 0.002 p is 100 / 101, and at 0.003 it is 99 / 101.
+    assert accepting_score(near, rates=Rates(0.99, 0.03)) == 0.002
+    published = calibrated(BELONGING, {"near": BELONGING}, **GRUBBS_ALONE, alpha=0.05)
     bound = BELONGING.mean() + 3.2095 * BELONGING.std(ddof=1)
     assert accepting_score(published) == pytest.approx(bound, rel=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("belonging", "foreign", "options"),
+    ("belonging", "foreign", "rates"),
     [
-        (BELONGING[:20], {}, {}),  # too few to exclude anything
-        (BELONGING, {"photos": PHOTOS[:98]}, {}),  # too few to attribute anything
-        (BELONGING, {"photos": PHOTOS, "vae": PHOTOS[:5]}, {}),
-        (BELONGING, {"photos": [0.0] * 100}, {}),  # every score fits them
-        (BELONGING, {"photos": [1e-6] * 50 + [0.5] * 50}, {"beta": 0.1}),  # at the floor
+        (BELONGING[:20], {}, Rates()),  # too few to exclude anything
+        (BELONGING, {"photos": PHOTOS[:98]}, Rates()),  # too few to attribute anything
+        (BELONGING, {"photos": PHOTOS, "vae": PHOTOS[:5]}, Rates()),
+        (BELONGING, {"photos": [0.0] * 100}, Rates()),  # every score fits them
+        (BELONGING, {"photos": [1e-6] * 50 + [0.5] * 50}, Rates(beta=0.1)),  # at the floor
     ],
 )
-def test_where_nothing_can_be_attributed_there_is_no_accepting_score(belonging, foreign, options):
+def test_where_nothing_can_be_attributed_there_is_no_accepting_score(belonging, foreign, rates):
     calibration = calibrated(belonging, foreign)
-    assert accepting_score(calibration, **options) is None
-    found = decide([0, 1e-5, 0.05, 1.5], calibration, **options)
+    assert accepting_score(calibration, rates=rates) is None
+    found = decide([0, 1e-5, 0.05, 1.5], calibration, rates=rates)
     assert "belongs" not in {decision.verdict for decision in found}
 
 
@@ -383,8 +394,8 @@ def test_the_accepting_score_is_right_at_every_step_of_q_and_a_hair_from_it(num)
     for count in range(1, num + 1):
         step = count / (num + 1)
         for beta in (math.nextafter(step, 0), step, math.nextafter(step, 1)):
-            highest = accepting_score(calibration, alpha=0.2, beta=beta)
-            found = decide(np.arange(0.5, num + 1), calibration, alpha=0.2, beta=beta)
+            highest = accepting_score(calibration, rates=Rates(0.2, beta))
+            found = decide(np.arange(0.5, num + 1), calibration, rates=Rates(0.2, beta))
             accepted = [decision.verdict == "belongs" for decision in found]
             # `sum(accepted)` of the points half way between belong.
             expected = None if not any(accepted) else np.nextafter(float(sum(accepted)), 0)
@@ -393,9 +404,73 @@ def test_the_accepting_score_is_right_at_every_step_of_q_and_a_hair_from_it(num)
             assert highest == expected, (count, beta)
 
 
-@pytest.mark.parametrize("name", ["alpha", "beta"])
-@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5, math.nan])
-@pytest.mark.parametrize("foreign", [{}, {"photos": PHOTOS}, {"photos": PHOTOS[:5]}])
-def test_a_wrong_rate_is_refused_for_the_accepting_score_too(name, rate, foreign):
+@pytest.mark.parametrize("name", ["alpha", "beta", "max_false_attribution"])
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5, math.nan, True, "0.1"])
+def test_a_wrong_rate_is_refused_when_it_is_named(name, rate):
     with pytest.raises(ValueError, match=f"{name} must lie strictly between 0 and 1"):
-        accepting_score(calibrated(BELONGING, foreign), **{name: rate})
+        Rates(**{name: rate})
+
+
+def test_rates_that_are_not_given_are_those_of_another():
+    given = Rates(beta=np.float32(0.25))
+    assert given.over(Rates(0.1, 0.2, 0.3)) == Rates(0.1, 0.25, 0.3)
+    assert Rates.from_json(given.to_json()) == given and type(given.beta) is float
+    with pytest.raises(ValueError, match="Rates has no 'bta'; did you mean 'beta'"):
+        Rates.from_json({"bta": 0.1})
+
+
+def test_a_decision_on_both_errors_needs_a_beta():
+    published = calibrated(BELONGING, {"photos": PHOTOS}, decision=Published(), beta=None)
+    method = published.method | {"decision": TwoErrors().to_json()}
+    with pytest.raises(ValueError, match="must name a beta"):
+        dataclasses.replace(published, method=method)
+
+
+@parts.register
+@dataclasses.dataclass(frozen=True)
+class Cautious(DecisionRule):
+    """A user's decision: what does not fit is never called foreign."""
+
+    kind = "cautious"
+
+    def outcome(self, fits, fits_foreign):
+        return Outcome("belongs") if fits and not fits_foreign else Outcome("undecided", "unsure")
+
+
+@parts.register
+@dataclasses.dataclass(frozen=True)
+class Median(Rule):
+    """A user's rule: scores up to `times` the median fit."""
+
+    kind = "median_times"
+    times: float = 2.0
+
+    def fit(self, scores):
+        return FittedMedian(self.times * np.median(scores))
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedMedian:
+    most: float
+
+    def p_value(self, scores):
+        return np.where(np.asarray(scores) <= self.most, 1.0, 0.0)
+
+    def threshold(self, rate):
+        return self.most if rate < 0.5 else math.inf
+
+
+def test_a_users_own_rule_and_decision_decide():
+    own = {"rule": Median(3.0), "decision": Cautious()}
+    calibration = calibrated(BELONGING, {"photos": PHOTOS}, **own)
+    assert (calibration.rule, calibration.decision) == (Median(3.0), Cautious())
+    assert verdicts([0.1, 0.2, 1.5], calibration) == [
+        ("belongs", None),
+        ("undecided", "unsure"),
+        ("undecided", "unsure"),
+    ]
+    assert accepting_score(calibration) == 3 * np.median(BELONGING)
+    ((verdict, reason),) = verdicts([0.1], calibration, alpha=0.5)
+    assert verdict == "undecided" and "needs more than the 100 belonging images" in reason
+    (known,) = verdicts([0.1], calibrated(BELONGING, **own))
+    assert known == ("belongs", FALSE_ATTRIBUTION_UNKNOWN)

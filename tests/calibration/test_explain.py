@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from jax_origin.calibration import (
-    FITS_BOTH,
-    FITS_NEITHER,
+    Conformal,
     Decision,
     ForeignGroup,
+    Grubbs,
+    Published,
+    Rates,
     decide,
     explain,
     false_attribution_limits,
 )
+from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER
 
 from . import made_up
 
@@ -24,8 +27,7 @@ def calibrated(foreign=None, *, belonging=OWN, **method):
 
 
 def told(score, calibration, **options):
-    rates = {name: options[name] for name in ("alpha", "beta") if name in options}
-    (decision,) = decide([score], calibration, **rates)
+    (decision,) = decide([score], calibration, rates=options.get("rates"))
     text = explain(decision, calibration, image="cat.png", **options)
     assert text.startswith("The question was whether cat.png was made by dcgan.")
     assert text.endswith("and is not the probability that the verdict is right.")
@@ -46,7 +48,9 @@ def test_belongs():
 
 
 def test_foreign():
-    decision, text = told(1.5, calibrated({"photographs": PHOTOS, "vae": PHOTOS - 0.5}), alpha=0.02)
+    decision, text = told(
+        1.5, calibrated({"photographs": PHOTOS, "vae": PHOTOS - 0.5}), rates=Rates(0.02)
+    )
     assert decision.verdict == "foreign"
     assert "Of 100 images known to be its own, none scores as high" in text
     assert "nearest (100 images; of photographs and vae), 100 score as low" in text
@@ -105,7 +109,7 @@ def test_without_foreign_images_what_is_unknown_is_said(score, verdict):
 
 
 def test_the_published_rule_keeps_no_rate():
-    published = {"decision": "published", "rule": "grubbs", "alpha": 0.05, "beta": None}
+    published = {"decision": Published(), "rule": Grubbs(), "alpha": 0.05, "beta": None}
     decision, text = told(0.05, calibrated({"photographs": PHOTOS}, **published))
     assert decision.verdict == "belongs"
     assert "By the grubbs rule, set on 100 images known to be its own, p is 1" in text
@@ -116,7 +120,7 @@ def test_the_published_rule_keeps_no_rate():
 
 
 def test_a_confidence_is_told():
-    calibration = calibrated({"photographs": PHOTOS}, alpha=0.05, rule_options={"confidence": 0.95})
+    calibration = calibrated({"photographs": PHOTOS}, alpha=0.05, rule=Conformal(0.95))
     _, text = told(0.0995, calibration)
     assert "at most 4.66% of its own score as high as this one or higher, with 95% conf" in text
     _, text = told(1.5, calibration)
@@ -139,10 +143,3 @@ def test_limits_from_fresh_images_are_told_where_there_are_any():
     assert "95%" not in text
     # A limit on false attribution says nothing of an image that is not attributed.
     assert "95%" not in told(1.5, calibration, limits=limits)[1]
-
-
-def test_wrong_rates_are_named():
-    calibration = calibrated({"photographs": PHOTOS})
-    (decision,) = decide([0.05], calibration)
-    with pytest.raises(ValueError, match="alpha must lie strictly"):
-        explain(decision, calibration, alpha=1.0)

@@ -7,14 +7,12 @@ from scipy import stats
 from jax_origin.calibration import (
     CalibrationError,
     ForeignGroup,
-    TooFewNegatives,
     attribution_threshold,
     false_attribution_limits,
     limits_of_q,
-    negatives_needed,
     shared_images,
-    upper_limit,
 )
+from jax_origin.calibration.false_attribution import TooFewNegatives, negatives_needed, upper_limit
 
 
 def group(scores, independent=None, **options):
@@ -161,7 +159,7 @@ def test_limits_of_q_are_those_of_the_ranks_it_allows():
         "crops": group(np.arange(100.0), 7),
         "browsed": group(np.arange(100.0), used_for=["recipe"]),
     }
-    found = limits_of_q(groups, beta=0.01)
+    found = limits_of_q(groups, rate=0.01)
     # q <= 0.01 needs a score under all of 100, under all but 9 of 999, and no score of 50 does it.
     assert {name: g.false for name, g in found.groups.items()} == {
         **dict.fromkeys(("hundred", "few", "crops", "browsed"), 0),
@@ -178,13 +176,13 @@ def test_limits_of_q_are_those_of_the_ranks_it_allows():
     assert found.worst == limits["crops"]
     joint = found.groups["hundred"].joint_limit
     assert joint == pytest.approx(upper_limit(0, 100, confidence=1 - 0.05 / 4))
-    assert limits_of_q({"crops": groups["crops"]}, beta=0.5).worst == 1.0
+    assert limits_of_q({"crops": groups["crops"]}, rate=0.5).worst == 1.0
 
 
 @pytest.mark.parametrize(("num", "beta"), [(100, 0.01), (199, 0.05)])
 def test_limits_of_q_hold_although_the_same_groups_decide(num, beta):
     rng, draws, over = np.random.default_rng(0), 2000, 0
-    (limit,) = (g.limit for g in limits_of_q({"a": group(np.ones(num))}, beta=beta).groups.values())
+    (limit,) = (g.limit for g in limits_of_q({"a": group(np.ones(num))}, rate=beta).groups.values())
     allowed = round(beta * (num + 1)) - 1
     for _ in range(draws):
         # Uniform scores: the rate of a score strictly under the bound is the bound itself.

@@ -116,6 +116,27 @@ def test_a_model_that_diffusers_saved(tmp_path):
             assert (read.arrays[name] == wanted.numpy()).all()
 
 
+READ = """
+import sys
+sys.modules["torch"] = None
+from jax_origin.checkpoints import read_checkpoint
+assert "diffusers" not in sys.modules
+config = read_checkpoint(sys.argv[1]).config
+assert "diffusers" in sys.modules, "not read through it"
+assert config["unet"] == {"_class_name": "UNet2DModel", "sample_size": 8}, config
+assert config["scheduler"] == {"_class_name": "DDIMScheduler", "beta_start": 0.5}, config
+"""
+
+
+def test_configs_of_diffusers_are_read_by_it_without_pytorch(tmp_path):
+    pytest.importorskip("diffusers")
+    write_model(tmp_path / "unet", 1, {"_class_name": "UNet2DModel", "sample_size": 8})
+    (tmp_path / "scheduler").mkdir()
+    config = {"_class_name": "DDIMScheduler", "beta_start": 0.5}
+    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    subprocess.run([sys.executable, "-c", READ, tmp_path], check=True, timeout=300)
+
+
 SAVE = """
 import sys, jax.numpy as jnp
 from orbax.checkpoint import v1 as ocp

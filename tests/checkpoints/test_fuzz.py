@@ -2,8 +2,6 @@
 
 import io
 import json
-import struct
-import tarfile
 import time
 
 import numpy as np
@@ -16,7 +14,6 @@ from jax_origin.checkpoints import CheckpointError, read_checkpoint
 from tests.checkpoints.written import (
     Call,
     Name,
-    Persistent,
     module,
     pickle_of,
     storage,
@@ -26,24 +23,6 @@ from tests.checkpoints.written import (
 )
 
 COUNTED = np.arange(12, dtype=np.float32)
-
-
-def tar():
-    storages = pickle_of(1) + pickle_of((5, "cpu", Name("torch", "FloatStorage")))
-    storages += struct.pack("<q", 12) + COUNTED.tobytes() + pickle_of([(6, 5, 4, 6)])
-    tensors = pickle_of(1) + pickle_of((1, 6, Name("torch", "FloatTensor")))
-    tensors += struct.pack("<ii5q", 2, 0, 2, 3, 3, 1, 0)
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, data in {
-            "pickle": pickle_of({"w": Persistent("1")}),
-            "storages": storages,
-            "tensors": tensors,
-        }.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return stream.getvalue()
 
 
 def npz(save):
@@ -72,7 +51,6 @@ FILES = {
     "safetensors": safetensors.numpy.save({"a": COUNTED, "b.c": COUNTED.reshape(3, 4)}),
     "zip": torch_zip(tree(legacy=False), {"0": bytes(COUNTED)}),
     "legacy": torch_legacy(tree(legacy=True), {"0": COUNTED}),
-    "tar": tar(),
     "npz": npz(np.savez),
     "packed npz": npz(np.savez_compressed),
     "network": pickle_of(

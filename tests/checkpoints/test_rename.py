@@ -44,7 +44,7 @@ def test_a_pattern_has_to_match_the_whole_name():
 
 def test_two_arrays_of_one_name_are_refused():
     table = [Rename(r"(old|new)\.w", "w")]
-    with pytest.raises(CheckpointError, match="two arrays of the checkpoint are called 'w' here"):
+    with pytest.raises(CheckpointError, match="two arrays of the checkpoint become 'w'"):
         rename({"old.w": counted(1), "new.w": counted(1)}, table)
 
 

@@ -2,10 +2,8 @@
 
 import argparse
 import collections
-import io
 import pathlib
 import struct
-import tarfile
 
 import ml_dtypes
 import numpy as np
@@ -138,33 +136,6 @@ def test_a_tensor_that_does_not_fit_its_storage_is_refused(tmp_path, tree, messa
     assert str(caught.value).startswith(f"{path}: ") and message in str(caught.value)
 
 
-def tar_file(tmp_path):
-    storages = pickle_of(1) + pickle_of((5, "cpu", Name("torch", "FloatStorage")))
-    storages += struct.pack("<q", 12) + COUNTED.tobytes() + pickle_of([(6, 5, 4, 6)])
-    tensors = pickle_of(2)
-    for key, whole, shape, stride, offset in ((1, 5, (4, 3), (1, 4), 0), (2, 6, (2,), (1,), 3)):
-        rank = len(shape)
-        tensors += pickle_of((key, whole, Name("torch", "FloatTensor")))
-        tensors += struct.pack(f"<ii{2 * rank + 1}q", rank, 0, *shape, *stride, offset)
-    tree = {"turned": Persistent("1"), "part": Persistent("2"), "epoch": 4}
-    members = {"sys_info": pickle_of({}), "pickle": pickle_of(tree)}
-    members |= {"storages": storages, "tensors": tensors}
-    path = tmp_path / "w.pt"
-    with tarfile.open(path, "w") as archive:
-        for name, data in members.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return path
-
-
-def test_the_tar_format_before_0_1_11(tmp_path):
-    checkpoint = read_checkpoint(tar_file(tmp_path))
-    same(checkpoint.arrays["turned"], COUNTED.reshape(3, 4).T)
-    same(checkpoint.arrays["part"], COUNTED[7:9])
-    assert checkpoint.config == {"epoch": 4}
-
-
 # Written by PyTorch.
 
 
@@ -270,14 +241,6 @@ def test_a_whole_module_of_pytorchs_has_the_names_of_its_state_dict(torch, tmp_p
     assert set(arrays) == set(network.state_dict())
     for name, wanted in network.state_dict().items():
         same(arrays[name], wanted.numpy())
-
-
-def test_torch_load_reads_the_same_tar_file(torch, tmp_path):
-    path = tar_file(tmp_path)
-    arrays = read_checkpoint(path).arrays
-    loaded = torch.load(path, weights_only=False)
-    for name in ("turned", "part"):
-        same(arrays[name], loaded[name].numpy())
 
 
 def test_a_program_is_refused(torch, tmp_path):

@@ -53,7 +53,8 @@ def own(**options):
 
 
 def ramp(params, latents):
-    return jax.nn.sigmoid(latents @ params["w"] + params["b"]).reshape(-1, 2, 2, 3)
+    flat = latents.reshape(len(latents), -1)
+    return jax.nn.sigmoid(flat @ params["w"] + params["b"]).reshape(-1, 2, 2, 3)
 
 
 def params(seed=0):
@@ -91,6 +92,9 @@ def test_the_fingerprint_of_a_function_covers_name_shapes_and_parameters():
     assert fingerprint(function_generator(name="ramp of tuesday")) != first
     assert generator_name(function_generator(name="ramp of tuesday")) == "ramp of tuesday"
     assert fingerprint(function_generator(fn=lambda params, latents: latents)) != first
+    assert fingerprint(function_generator(fn=jax.jit(ramp))) == first
+    with jax.disable_jit():
+        assert fingerprint(function_generator()) == first
     other = FunctionGenerator(ramp, params(), latent_shape=(2, 2), image_shape=(2, 2, 3))
     assert fingerprint(other) != first
 
@@ -170,6 +174,9 @@ def test_a_random_stream_does_not_count_as_a_weight():
             self.linear = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
             self.rngs = nnx.Rngs(seed)
 
+        def __call__(self, latents):
+            return self.linear(latents)[:, None, None]
+
     assert fingerprint(Noisy(0)) == fingerprint(Noisy(1))
 
 
@@ -194,6 +201,39 @@ def test_latents_are_standard_normal_by_default():
     assert abs(float(latents.std()) - 1) < 0.05
     assert (latents == sample_latents(function_generator(), key, 5000)).all()
     assert (latents != sample_latents(function_generator(), jax.random.key(1), 5000)).any()
+
+
+def test_a_function_generator_takes_a_prior_an_encoder_and_an_undo():
+    plain = function_generator()
+    for name in ("encode", "undo"):  # What was not given is no attribute: nobody calls it.
+        assert not hasattr(plain, name)
+    full = function_generator(
+        prior=lambda params, key, num: jnp.full((num, 4), params["w"].sum()),
+        encode=lambda params, images: images.mean((1, 2))[:, :1] * params["w"][:1, :4],
+        undo=lambda params, images, noise: noise + params["b"][:, :4],
+    )
+    assert (sample_latents(full, jax.random.key(0), 3) == params()["w"].sum()).all()
+    assert full.encode(jnp.ones((2, 2, 2, 3))).shape == (2, 4)
+    assert (full.undo(jnp.ones((2, 2, 2, 3)), jnp.ones((2, 4))) == 1).all()
+    graph, state = nnx.split(full)
+    encode = jax.jit(lambda state: nnx.merge(graph, state).encode(jnp.ones((2, 2, 2, 3))))
+    assert encode(state).shape == (2, 4)
+    hash(graph)  # Compiled programs are kept by it.
+
+
+def test_latents_of_a_pytree_are_drawn_leaf_by_leaf():
+    shapes = {"z": (4,), "w": (2, 3)}
+    generator = FunctionGenerator(
+        lambda params, latents: latents["z"], (), latent_shape=shapes, image_shape=(2, 2, 3)
+    )
+    assert generator.latent_shape == shapes
+    drawn = sample_latents(generator, jax.random.key(0), 5)
+    assert {name: leaf.shape for name, leaf in drawn.items()} == {"z": (5, 4), "w": (5, 2, 3)}
+    assert drawn["z"][0, 0] != drawn["w"][0, 0, 0]
+
+
+def test_every_generator_says_which_method_suits_it():
+    assert Generator.default_method == "origin"
 
 
 def test_a_generators_own_prior_is_used():

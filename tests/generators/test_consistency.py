@@ -8,7 +8,7 @@ import pytest
 from jax_origin.checkpoints import rename, write_safetensors
 from jax_origin.generators import Consistency, fingerprint, open_generator, sample_latents
 from jax_origin.generators.consistency import karras_sigmas
-from jax_origin.generators.storage import build
+from jax_origin.generators.files import build
 
 from .diffusers_unet import IMAGENET64, reference_unet
 

@@ -10,7 +10,7 @@ import pytest
 import jax_origin as jo
 from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import fingerprint, open_generator
-from jax_origin.generators.storage import convert_checkpoint
+from jax_origin.generators.files import convert_checkpoint
 
 from .diffusers_unet import CIFAR10, reference_unet
 
@@ -91,7 +91,7 @@ def test_an_array_that_is_missing_or_damaged_leaves_no_card(tmp_path):
     assert not (tmp_path / "out" / "card.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.outer
 def test_the_script_prints_what_became_of_each_array(tmp_path):
     source = write(tmp_path, "pth")
     command = [sys.executable, "scripts/convert_checkpoint.py", f"--source={source}", "--verify"]
@@ -117,7 +117,7 @@ def test_the_script_prints_what_became_of_each_array(tmp_path):
     assert "no VAE" in wrong.stderr and len(wrong.stderr.splitlines()[-1]) < 300
 
 
-@pytest.mark.slow
+@pytest.mark.outer
 def test_verify_compares_a_folders_outputs(tmp_path):
     network, _ = reference_unet(pytest.importorskip("torch"), CIFAR10)
     network.save_pretrained(tmp_path / "model")

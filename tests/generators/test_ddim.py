@@ -9,7 +9,7 @@ from flax import nnx
 from jax_origin.checkpoints import CheckpointError, rename, write_safetensors
 from jax_origin.generators import DDIM, fingerprint, open_generator
 from jax_origin.generators.diffusion_schedule import Schedule
-from jax_origin.generators.storage import build, save_generator
+from jax_origin.generators.files import build, save_generator
 
 from .diffusers_unet import CIFAR10, reference_unet
 

@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from jax_origin.checkpoints import CheckpointError, rename
-from jax_origin.generators.storage import build
+from jax_origin.generators.files import build
 from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_blocks import GroupNorm
 from jax_origin.generators.unet_reference import (

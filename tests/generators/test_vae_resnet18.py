@@ -287,7 +287,7 @@ def test_lightnings_hyper_parameters_become_a_config():
         ({"encoder.layer1.0.conv3.weight": np.zeros((4, 4, 1, 1))}, "a VAE on ResNet-50"),
         ({"fc_mu.bias": None}, r"missing \['fc_mu\.bias'\]"),
         ({"encoder.layer5.0.conv1.weight": np.zeros((4, 4, 3, 3))}, "unexpected array 'encoder.l"),
-        ({"decoder.layer1.0.conv2.weight": np.zeros((4, 4, 3, 3))}, "two arrays .* are called"),
+        ({"decoder.layer1.0.conv2.weight": np.zeros((4, 4, 3, 3))}, "two arrays .* become"),
         ({"fc_var.weight": np.zeros((6, 31))}, r"fc_var\.kernel is \(31, 6\), vae_resnet18 has"),
         ({"encoder.bn1.running_var": np.full(4, np.nan)}, r"encoder\.bn1\.var holds NaN or inf"),
     ],

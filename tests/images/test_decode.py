@@ -294,3 +294,27 @@ def test_threads_decode_alike_and_leave_the_warning_filters_alone():
 def test_errors_survive_a_process_boundary():
     error = pickle.loads(pickle.dumps(ImageError("a.png", "is empty")))
     assert (error.path, error.reason, str(error)) == ("a.png", "is empty", "a.png: is empty")
+
+
+@pytest.mark.parametrize(
+    ("image", "format_", "note"),
+    [
+        (GREY, "PNG", None),
+        (GREY, "TIFF", None),
+        (np.dstack([GREY] * 3), "PNG", "equal colours read as grey"),
+        (np.dstack([GREY] * 3), "BMP", "equal colours read as grey"),
+        (COLOUR, "PNG", "colour converted to grey"),
+    ],
+)
+def test_files_are_read_as_grey(image, format_, note):
+    decoded = decode_bytes(encode(image, format_), path="a", channels=1)
+    assert (decoded.note, decoded.size) == (note, GREY.shape)
+    wanted = GREY if image is not COLOUR else np.asarray(Image.fromarray(COLOUR).convert("L"))
+    np.testing.assert_array_equal(decoded.pixels, wanted[..., None])
+    small = decode_bytes(encode(image, format_), path="a", channels=1, size=(8, 8), resize=True)
+    assert small.pixels.shape == (8, 8, 1) and small.size == GREY.shape
+
+
+def test_other_numbers_of_channels_are_refused():
+    with pytest.raises(ValueError, match="1 or 3 channels, not 4"):
+        decode_bytes(encode(GREY, "PNG"), path="a", channels=4)

@@ -18,6 +18,7 @@ from jax_origin.images import (
     edit_images,
     parse_edit,
     photograph_crops,
+    stored_images,
 )
 
 EXAMPLES = (
@@ -231,7 +232,7 @@ def test_an_unknown_edit_is_named_with_what_to_write(name, message):
     ("images", "name", "message"),
     [
         (np.zeros((8, 8, 3), np.uint8), "jpeg-75", r"got uint8 \[8, 8, 3\]"),
-        (np.zeros((1, 8, 8, 1), np.uint8), "jpeg-75", r"got uint8 \[1, 8, 8, 1\]"),
+        (np.zeros((1, 8, 8, 2), np.uint8), "jpeg-75", r"got uint8 \[1, 8, 8, 2\]"),
         (np.zeros((1, 8, 8, 3), np.float32), "clean", r"got float32 \[1, 8, 8, 3\]"),
         (np.zeros((1, 8, 9, 3), np.uint8), "crop-4", "crop-4 leaves nothing of images of 8x9"),
         (np.zeros((1, 8, 8, 3), np.uint8), "resize-0.99", "leaves images of 8x8 as they are"),
@@ -251,3 +252,20 @@ def test_every_family_is_described_in_a_line():
 
 def test_no_images_are_no_images():
     assert edit_images(np.zeros((0, 8, 8, 3), np.uint8), "jpeg-75").shape == (0, 8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    ["clean", "jpeg-75", "jpeg-75-444", "webp-80", "resize-0.75", "crop-1", "noise-2", "blur-1"],
+)
+def test_grey_images_are_edited_as_colour_ones_of_equal_channels(edit):
+    grey = np.random.default_rng(0).integers(60, 190, (2, 24, 24, 1), dtype=np.uint8)
+    edited = edit_images(grey, edit)
+    assert edited.shape == grey.shape and edited.dtype == np.uint8
+    if edit != "noise-2":  # its seed comes from the pixels
+        of_colour = edit_images(np.repeat(grey, 3, axis=3), edit)
+        assert np.abs(of_colour.astype(int) - edited).max() <= 1
+    for stored, pixels in zip(stored_images(grey, edit), edited, strict=True):
+        np.testing.assert_array_equal(stored.pixels, pixels)
+        assert stored.colour == "grey"
+        assert stored.kind == ("jpeg" if edit.startswith("jpeg") else "pixels")

@@ -201,3 +201,36 @@ def test_a_damaged_archive(tmp_path: Path):
 def test_limit_must_be_positive(folder: Path):
     with pytest.raises(ValueError, match="limit must be at least 1, got 0"):
         load_images(folder, limit=0)
+
+
+def test_grey_sets(tmp_path: Path):
+    grey = IMAGES[..., :1]
+    for i, pixels in enumerate(grey[:3]):
+        save_png(tmp_path / f"{i}.png", pixels)
+    np.testing.assert_array_equal(load_images(tmp_path, channels=1), grey[:3])
+    np.savez(tmp_path / "set.npz", x=grey)
+    np.testing.assert_array_equal(load_images(tmp_path / "set.npz", channels=1), grey)
+    with pytest.raises(ImageError, match=r"'x' must be uint8 \[N, H, W, 3\], it is"):
+        load_images(tmp_path / "set.npz")
+
+
+def test_images_of_other_sizes_are_cropped_or_resized(folder: Path):
+    with pytest.raises(ImageError, match=r"a\.png: is 8x6 .*, 4x4 is wanted; crop or resize"):
+        load_images(folder, size=(4, 4))
+    wide = np.zeros((6, 12, 3), np.uint8)
+    wide[:, 3:9] = 200  # the middle square
+    save_png(folder / "a.png", wide)
+    cropped = load_images(folder, size=(3, 3), fit="crop")
+    assert cropped.shape == (5, 3, 3, 3)
+    assert (cropped[0] == 200).all()
+    resized = load_images(folder, size=(3, 6), fit="resize")
+    assert resized[0, 1, 0, 0] == 0 and resized[0, 1, 3, 0] > 190
+    np.testing.assert_array_equal(
+        load_images(folder / "b", size=(8, 6), fit="crop"), load_images(folder / "b")
+    )
+    np.savez(folder / "set.npz", x=IMAGES)
+    assert load_images(folder / "set.npz", size=(4, 4), fit="crop").shape == (5, 4, 4, 3)
+    assert load_images(folder / "b", size=(4, 4), fit="crop", channels=1).shape == (2, 4, 4, 1)
+    for wrong in ({"fit": "crop"}, {"fit": "squeeze", "size": (4, 4)}):
+        with pytest.raises(ValueError, match='choose "crop" or "resize"'):
+            load_images(folder, **wrong)

@@ -133,7 +133,7 @@ def test_files_and_arrays_carry_their_readings(pictures, tmp_path):
     assert not stored_images(edited[None], "jpeg-95")[0].resizings
 
     Image.fromarray(pictures[0]).resize((24, 16), Image.Resampling.LANCZOS).save(tmp_path / "x.png")
-    _, read = decode_stored(tmp_path / "x.png", size=(32, 48), resize=True)
+    read = decode_stored(tmp_path / "x.png", size=(32, 48), resize=True).stored
     assert read.note is None
     assert [way.resizing for way in read.readings()] == [
         None,

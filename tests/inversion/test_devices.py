@@ -15,19 +15,18 @@ import pytest
 from jax_origin import Descent, InversionConfig, StartTraining, calibrate, learn_start
 from jax_origin.generators import save_generator
 from jax_origin.images import save_png
-from jax_origin.methods import Method
-from jax_origin.scoring import belonging_images
+from jax_origin.workflow.methods import Method
+from jax_origin.workflow.scorer import belonging_images
 
 ROOT = Path(__file__).parents[2]
 METHOD = Method(
     name="tiny",
-    inversion=InversionConfig(
-        start="learned",
+    inversion=Recipe(
+        start=starts.Learned((0.0, 0.3)),
         restarts=2,
-        scales=(0.0, 0.3),
         stages=(
-            Descent(steps=20, learning_rate=0.1),
-            Descent(steps=4, solver="levenberg_marquardt", lanes=1, tolerance=0.1),
+            Stage(solvers.Optax("adam", 0.1), steps=20),
+            Stage(solvers.LevenbergMarquardt(), steps=4, lanes=1, tolerance=0.1),
         ),
         floor=1e-5,
         lane_block=4,

@@ -6,15 +6,25 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from jax_origin import Descent, FunctionGenerator, InversionConfig, Statistics, invert
-from jax_origin.distance.pixel import evenness as l2_evenness
+from jax_origin import (
+    FunctionGenerator,
+    Recipe,
+    Run,
+    Stage,
+    Statistics,
+    distances,
+    invert,
+    solvers,
+    starts,
+)
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
-from jax_origin.inversion import Engine
-from jax_origin.inversion.start import hop_directions
+from jax_origin.inversion import Engine, Item
+from jax_origin.inversion.starts import hop_directions
 
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
 KEY = jax.random.key(0)
@@ -45,14 +55,18 @@ def own_images(generator, num, seed=1):
     return as_uint8(generator(sample_latents(generator, jax.random.key(seed), num)))
 
 
-QUICK = InversionConfig(
-    restarts=2, scales=(0.2, 0.8), stages=(Descent(steps=12),), lane_block=8, driver="host"
+QUICK = Recipe(
+    start=starts.Scaled((0.2, 0.8)),
+    restarts=2,
+    stages=(Stage(steps=12),),
+    lane_block=8,
+    driver="host",
 )
 GOOD = dataclasses.replace(
     QUICK,
     stages=(
-        Descent(steps=60),
-        Descent(steps=90, objective="log_l2", learning_rate=0.1, lanes=1),
+        Stage(steps=60),
+        Stage(solvers.Optax("adam", 0.1), steps=90, objective="log_l2", lanes=1),
     ),
 )
 
@@ -70,6 +84,10 @@ def images(generator):
 @pytest.fixture(scope="module")
 def quick(generator, images):
     return invert(generator, images, QUICK, key=KEY)
+
+
+def items(images):
+    return (Item(index, image) for index, image in enumerate(images))
 
 
 def same(first, second):
@@ -99,8 +117,8 @@ def test_what_comes_back_belongs_together(generator, images, quick):
 
 def test_both_drivers_give_the_same_result(generator, images, quick):
     # 12 steps in chunks of 5: the last chunk is a shorter one.
-    config = dataclasses.replace(QUICK, driver="scan", chunk=5)
-    scanned = invert(generator, images, config, key=KEY)
+    recipe = dataclasses.replace(QUICK, driver="scan", chunk=5)
+    scanned = invert(generator, images, recipe, key=KEY)
     np.testing.assert_allclose(scanned.loss, quick.loss, rtol=1e-4)
     np.testing.assert_allclose(scanned.latent, quick.latent, atol=1e-4)
     assert np.array_equal(scanned.restart, quick.restart)
@@ -138,38 +156,38 @@ def test_another_key_starts_elsewhere(generator, images, quick):
 
 def test_each_image_and_restart_starts_elsewhere(generator, images):
     # A step too small to move: the latent is the starting point.
-    still = Descent(steps=1, solver="sgd", learning_rate=1e-30)
-    config = dataclasses.replace(QUICK, start="prior", stages=(still,), restarts=1)
-    one = invert(generator, images, config, key=KEY).latent
+    still = Stage(solvers.Optax("sgd", 1e-30), steps=1)
+    recipe = dataclasses.replace(QUICK, start=starts.Prior(), stages=(still,), restarts=1)
+    one = invert(generator, images, recipe, key=KEY).latent
     assert len(np.unique(one.round(4), axis=0)) == 7
-    two = invert(generator, images, dataclasses.replace(config, restarts=2), key=KEY)
+    two = invert(generator, images, dataclasses.replace(recipe, restarts=2), key=KEY)
     # Another number of restarts is another program, whose last bit may differ.
     moved = ~np.isclose(two.latent, one, rtol=1e-5, atol=1e-6).all(axis=1)
     assert np.array_equal(moved, two.restart == 1) and moved.any() and not moved.all()
-    scaled = dataclasses.replace(config, start="scaled", scales=(0.25,))
+    scaled = dataclasses.replace(recipe, start=starts.Scaled((0.25,)))
     np.testing.assert_allclose(
         invert(generator, images, scaled, key=KEY).latent, one * 0.25, rtol=1e-6
     )
 
 
 def test_more_restarts_are_never_worse(generator, images):
-    config = dataclasses.replace(QUICK, start="prior", restarts=1)
-    one = invert(generator, images, config, key=KEY)
-    three = invert(generator, images, dataclasses.replace(config, restarts=3), key=KEY)
+    recipe = dataclasses.replace(QUICK, start=starts.Prior(), restarts=1)
+    one = invert(generator, images, recipe, key=KEY)
+    three = invert(generator, images, dataclasses.replace(recipe, restarts=3), key=KEY)
     assert (three.loss <= one.loss).all()
     assert (three.loss < one.loss).any()
 
 
 def test_a_polish_is_never_worse(generator, images, quick):
     # At this rate the polish jumps about: what the search found must stand.
-    wild = Descent(steps=4, solver="sgd", objective="l2", learning_rate=1e5)
+    wild = Stage(solvers.Optax("sgd", 1e5), steps=4, objective="l2")
     kept = invert(
         generator, images, dataclasses.replace(QUICK, stages=(*QUICK.stages, wild)), key=KEY
     )
     assert (kept.loss <= quick.loss).all()
     fine = dataclasses.replace(
         QUICK,
-        stages=(*QUICK.stages, Descent(steps=20, objective="log_l2", learning_rate=0.02)),
+        stages=(*QUICK.stages, Stage(solvers.Optax("adam", 0.02), steps=20, objective="log_l2")),
     )
     polished = invert(generator, images, fine, key=KEY)
     assert (polished.loss < quick.loss).all()
@@ -177,28 +195,32 @@ def test_a_polish_is_never_worse(generator, images, quick):
 
 
 @pytest.mark.parametrize(
-    ("solver", "rate", "options"),
-    [("sgd", 5.0, {"momentum": 0.5}), ("lion", 0.1, {}), ("adamw", 0.2, {"weight_decay": 1e-4})],
+    "solver",
+    [
+        solvers.Optax("sgd", 5.0, options={"momentum": 0.5}),
+        solvers.Optax("lion", 0.1),
+        solvers.Optax("adamw", 0.2, options={"weight_decay": 1e-4}),
+        optax.chain(optax.clip(1.0), optax.adam(0.2)),
+    ],
+    ids=["sgd", "lion", "adamw", "a chain"],
 )
-def test_any_optimiser_of_optax_descends(generator, images, solver, rate, options):
+def test_any_optimiser_of_optax_descends(generator, images, solver):
     def loss(steps):
-        descent = Descent(
-            steps=steps, objective="l2", solver=solver, learning_rate=rate, options=options
-        )
-        config = dataclasses.replace(QUICK, restarts=1, stages=(descent,))
-        return invert(generator, images, config, key=KEY).loss
+        stage = Stage(solver, steps=steps, objective="l2")
+        recipe = dataclasses.replace(QUICK, restarts=1, stages=(stage,))
+        return invert(generator, images, recipe, key=KEY).loss
 
     assert (loss(40) < 0.2 * loss(1)).all()
 
 
 @pytest.mark.parametrize("objective", ["l1", "l2", "log_l2"])
 def test_every_objective_descends(generator, images, objective):
-    config = dataclasses.replace(QUICK, stages=(Descent(steps=40, objective=objective),))
-    assert (invert(generator, images, config, key=KEY).loss < 1e-3).all()
+    recipe = dataclasses.replace(QUICK, stages=(Stage(steps=40, objective=objective),))
+    assert (invert(generator, images, recipe, key=KEY).loss < 1e-3).all()
 
 
 def test_the_tracked_distance_may_be_l1_and_the_loss_stays_the_squared_error(generator, images):
-    found = invert(generator, images, dataclasses.replace(QUICK, distance="l1"), key=KEY)
+    found = invert(generator, images, dataclasses.replace(QUICK, distance=distances.L1()), key=KEY)
     difference = found.reconstruction - images / np.float32(255)
     np.testing.assert_allclose(found.distance, np.abs(difference).mean((1, 2, 3)), rtol=1e-4)
     np.testing.assert_allclose(found.loss, (difference**2).mean((1, 2, 3)), rtol=1e-4)
@@ -225,19 +247,18 @@ def test_an_encoder_gives_the_start():
     own = own_images(model, 3)
     encoded = dataclasses.replace(
         QUICK,
-        start="encoder",
+        start=starts.Encoded((0.0,)),
         restarts=1,
-        scales=(0.0,),
-        stages=(Descent(steps=1, learning_rate=1e-3),),
+        stages=(Stage(solvers.Optax("adam", 1e-3), steps=1),),
     )
     found = invert(model, own, encoded, key=KEY)
     np.testing.assert_allclose(found.latent, model.encode(own / np.float32(255)), atol=1e-4)
 
 
 def test_a_start_from_an_encoder_needs_one(generator, images):
-    config = dataclasses.replace(QUICK, start="encoder")
-    with pytest.raises(ValueError, match="start='encoder': FunctionGenerator has no encode"):
-        invert(generator, images, config, key=KEY)
+    recipe = dataclasses.replace(QUICK, start=starts.Encoded())
+    with pytest.raises(ValueError, match="Encoded: FunctionGenerator has no encode"):
+        invert(generator, images, recipe, key=KEY)
 
 
 class Projector(nnx.Module):
@@ -256,22 +277,22 @@ class Projector(nnx.Module):
 def test_a_generator_that_undoes_itself_gives_draws_for_starts():
     model = Projector()
     own = own_images(model, 3)
-    stages = (Descent(steps=1, learning_rate=1e-3),)
-    config = dataclasses.replace(QUICK, start="undone", restarts=2, stages=stages)
-    found = invert(model, own, config, key=KEY)
+    stages = (Stage(solvers.Optax("adam", 1e-3), steps=1),)
+    recipe = dataclasses.replace(QUICK, start=starts.Undone(), restarts=2, stages=stages)
+    found = invert(model, own, recipe, key=KEY)
     assert found.loss.max() < 1e-4
     # What no image tells is as the prior draws it, for each image and each run anew.
     hidden = found.latent[:, 1]
     assert 0.9 < hidden.std() < 1.1
     assert abs(np.corrcoef(hidden.reshape(3, -1))[0, 1]) < 0.3
-    again = invert(model, own, config, key=jax.random.key(9))
+    again = invert(model, own, recipe, key=jax.random.key(9))
     assert np.abs(again.latent[:, 1] - hidden).mean() > 0.5
 
 
 def test_a_start_that_is_undone_needs_its_generator(generator, images):
-    config = dataclasses.replace(QUICK, start="undone")
-    with pytest.raises(ValueError, match="start='undone': FunctionGenerator has no undo"):
-        invert(generator, images, config, key=KEY)
+    recipe = dataclasses.replace(QUICK, start=starts.Undone())
+    with pytest.raises(ValueError, match="Undone: FunctionGenerator has no undo"):
+        invert(generator, images, recipe, key=KEY)
 
 
 class Painter(nnx.Module):
@@ -294,8 +315,8 @@ class Painter(nnx.Module):
 def test_a_module_of_the_user_is_inverted():
     model = Painter(rngs=nnx.Rngs(0))
     own = own_images(model, 4)
-    config = dataclasses.replace(GOOD, restarts=1)
-    found = invert(model, own, config, key=KEY)
+    recipe = dataclasses.replace(GOOD, restarts=1)
+    found = invert(model, own, recipe, key=KEY)
     assert found.latent.shape == (4, 4, 4, 2)
     assert (found.loss < 4 * FLOOR).all()
 
@@ -310,13 +331,11 @@ def test_nothing_is_compiled_again_from_batch_to_batch(generator, images, quick)
     assert len(TRACES) == before
 
 
-@pytest.mark.parametrize("distance", ["l1", "l2"])
+@pytest.mark.parametrize("distance", [distances.L1(), distances.L2()], ids=["l1", "l2"])
 def test_a_generator_of_nan_has_infinite_loss(images, distance):
     broken = tiny(params=jax.tree.map(lambda x: x * np.nan, parameters(0)))
-    config = dataclasses.replace(
-        QUICK, distance=distance, stages=(Descent(steps=12), Descent(steps=2))
-    )
-    found = invert(broken, images, config, key=KEY)
+    recipe = dataclasses.replace(QUICK, distance=distance, stages=(Stage(steps=12), Stage(steps=2)))
+    found = invert(broken, images, recipe, key=KEY)
     assert np.isposinf(found.loss).all()
     assert np.isposinf(found.distance).all()
 
@@ -349,24 +368,29 @@ def test_a_generator_that_makes_another_shape_than_it_says_is_refused(images):
 
 
 @pytest.mark.parametrize("driver", ["host", "scan"])
-def test_progress_adds_up_to_all_steps(generator, images, driver):
-    told: list[int] = []
-    config = dataclasses.replace(
-        QUICK, driver=driver, chunk=5, stages=(Descent(steps=12), Descent(steps=12))
+def test_progress_is_told_in_images(generator, images, driver):
+    told: list[tuple] = []
+    recipe = dataclasses.replace(
+        QUICK, driver=driver, chunk=5, stages=(Stage(steps=12), Stage(steps=12))
     )
-    found = invert(generator, images, config, key=KEY, progress=told.append)
-    assert sum(told) == found.steps.sum() == 7 * config.evaluations((4,))
-    assert len(told) > 3
+    run = Run(progress=lambda *what: told.append(what))
+    found = invert(generator, images, recipe, key=KEY, run=run)
+    assert set(found.steps) == {recipe.evaluations((4,))}
+    names, done, totals = zip(*told, strict=True)
+    assert set(names) == {"inverting"} and set(totals) == {7}
+    assert (np.diff(done) >= 0).all() and done[-1] == pytest.approx(7)
+    # Not only as images come out.
+    assert len(told) > 3 and 0 < done[0] < 7
 
 
 # Three lanes, the best two, the best one; checks every four steps, then at each Jacobian.
-FALLING = InversionConfig(
+FALLING = Recipe(
+    start=starts.Scaled((0.2, 0.5, 0.8)),
     restarts=3,
-    scales=(0.2, 0.5, 0.8),
     stages=(
-        Descent(steps=18),
-        Descent(steps=16, objective="log_l2", learning_rate=0.1, lanes=2, tolerance=0.02),
-        Descent(steps=6, solver="levenberg_marquardt", lanes=1, tolerance=0.02),
+        Stage(steps=18),
+        Stage(solvers.Optax("adam", 0.1), steps=16, objective="log_l2", lanes=2, tolerance=0.02),
+        Stage(solvers.LevenbergMarquardt(), steps=6, lanes=1, tolerance=0.02),
     ),
     lane_block=8,
     driver="host",
@@ -396,14 +420,14 @@ def levels(generator):
 
 def test_lanes_that_refill_change_no_bit(generator, mixed, levels):
     images, own = mixed
-    config = dataclasses.replace(FALLING, floor=1.25e-6, futility=tuple(levels))
-    found = invert(generator, images, config, key=KEY, accept=4e-6)
+    recipe, how = dataclasses.replace(FALLING, floor=1.25e-6), {"accept": 4e-6, "futility": levels}
+    found = invert(generator, images, recipe, key=KEY, **how)
     # Images ended in different ways, after different numbers of steps.
     assert set(found.ended[own]) >= {"accepted", "floor"}
     assert set(found.ended[~own]) == {"futile"}
     assert len(set(found.steps)) > 4
     for i in range(len(images)):
-        alone = invert(generator, images[i : i + 1], config, key=KEY, accept=4e-6)
+        alone = invert(generator, images[i : i + 1], recipe, key=KEY, **how)
         assert same(alone, [part[i : i + 1] for part in found])
 
 
@@ -427,8 +451,8 @@ def test_an_accepted_image_ends_early_at_a_loss_that_is_low_enough(generator, mi
 
 
 def test_what_is_accepted_is_the_tracked_distance(generator, images):
-    config = dataclasses.replace(QUICK, distance="l1", chunk=4)
-    found = invert(generator, images, config, key=KEY, accept=0.05)
+    recipe = dataclasses.replace(QUICK, distance=distances.L1(), chunk=4)
+    found = invert(generator, images, recipe, key=KEY, accept=0.05)
     accepted = found.ended == "accepted"
     assert accepted.any() and (found.distance[accepted] <= 0.05).all()
     assert (found.distance[~accepted] > 0.05).all()
@@ -444,14 +468,13 @@ def test_an_image_at_the_floor_is_done(generator, mixed, in_full):
     assert set(found.ended[~done]) == {"finished"}
     assert same([part[~done] for part in found], [part[~done] for part in in_full])
     # Where both would do, it is the floor: that end is part of the recipe.
-    config = dataclasses.replace(FALLING, floor=1e-5)
-    assert "accepted" not in invert(generator, images, config, key=KEY, accept=1e-5).ended
+    recipe = dataclasses.replace(FALLING, floor=1e-5)
+    assert "accepted" not in invert(generator, images, recipe, key=KEY, accept=1e-5).ended
 
 
 def test_images_that_fall_too_slowly_are_given_up(generator, mixed, in_full, levels):
     images, own = mixed
-    config = dataclasses.replace(FALLING, futility=tuple(levels))
-    found = invert(generator, images, config, key=KEY)
+    found = invert(generator, images, FALLING, key=KEY, futility=levels)
     assert np.array_equal(found.ended == "futile", ~own)
     assert (found.steps[~own] < 0.5 * in_full.steps[~own]).all()
     assert same([part[own] for part in found], [part[own] for part in in_full])
@@ -466,53 +489,60 @@ def test_images_that_fall_too_slowly_are_given_up(generator, mixed, in_full, lev
 
 def test_the_last_level_of_futility_counts_for_later_checks_too(generator, mixed, in_full):
     images, _ = mixed
-    config = dataclasses.replace(FALLING, futility=(1.0, 1.0, 1e-4))
-    found = invert(generator, images, config, key=KEY)
+    found = invert(generator, images, FALLING, key=KEY, futility=(1.0, 1.0, 1e-4))
     # At the third check, in the first stage, when hardly any image has come so near.
     assert np.array_equal(found.ended == "futile", in_full.curve[:, 2] > 1e-4)
-    late = dataclasses.replace(FALLING, futility=(*[1.0] * 5, 1e-4))
-    found = invert(generator, images, late, key=KEY)
+    found = invert(generator, images, FALLING, key=KEY, futility=(*[1.0] * 5, 1e-4))
     assert np.array_equal(found.ended == "futile", (in_full.curve[:, 5:] > 1e-4).any(axis=1))
 
 
+@pytest.mark.parametrize("level", [0.0, float("nan")])
+def test_a_level_of_futility_is_a_positive_distance(generator, images, level):
+    with pytest.raises(ValueError, match=f"futility.*positive.*{level}"):
+        invert(generator, images, QUICK, key=KEY, futility=(0.1, level))
+
+
 def test_the_best_lanes_enter_the_next_stage(generator, images):
-    still = Descent(steps=1, solver="sgd", learning_rate=1e-30)
-    config = dataclasses.replace(QUICK, start="prior", restarts=4, stages=(still,))
-    best = invert(generator, images, config, key=KEY)
+    still = Stage(solvers.Optax("sgd", 1e-30), steps=1)
+    recipe = dataclasses.replace(QUICK, start=starts.Prior(), restarts=4, stages=(still,))
+    best = invert(generator, images, recipe, key=KEY)
     assert len(set(best.restart)) > 2
     # Sent on alone, the best starting point stays what it is.
     one = dataclasses.replace(still, lanes=1)
     for stages in ((still, one), (still, dataclasses.replace(still, lanes=2), one)):
-        config = dataclasses.replace(config, stages=stages)
-        found = invert(generator, images, config, key=KEY)
+        recipe = dataclasses.replace(recipe, stages=stages)
+        found = invert(generator, images, recipe, key=KEY)
         assert np.array_equal(found.restart, best.restart)
         np.testing.assert_allclose(found.latent, best.latent, rtol=1e-6)
         np.testing.assert_allclose(found.loss, best.loss, rtol=1e-5)
 
 
 def test_halving_goes_on_from_where_the_best_lanes_ended(generator, images):
-    first = Descent(steps=10, objective="l2", learning_rate=0.1, schedule="constant")
-    config = dataclasses.replace(QUICK, start="prior", restarts=4, stages=(first,))
-    before = invert(generator, images, config, key=KEY)
+    first = Stage(solvers.Optax("adam", 0.1, schedule="constant"), steps=10, objective="l2")
+    recipe = dataclasses.replace(QUICK, start=starts.Prior(), restarts=4, stages=(first,))
+    before = invert(generator, images, recipe, key=KEY)
     halving = (first, dataclasses.replace(first, lanes=2), dataclasses.replace(first, lanes=1))
-    found = invert(generator, images, dataclasses.replace(config, stages=halving), key=KEY)
+    found = invert(generator, images, dataclasses.replace(recipe, stages=halving), key=KEY)
     assert found.steps.tolist() == [4 * 10 + 2 * 10 + 10] * 7
     assert (found.loss < 0.9 * before.loss).all()
     np.testing.assert_allclose(found.curve[:, 0], before.loss, rtol=1e-6)
     # Four lanes all the way take more evaluations, and come no nearer than these four's best.
     whole = (first, first, first)
-    thorough = invert(generator, images, dataclasses.replace(config, stages=whole), key=KEY)
+    thorough = invert(generator, images, dataclasses.replace(recipe, stages=whole), key=KEY)
     assert thorough.steps.tolist() == [120] * 7
     assert (thorough.loss <= found.loss * (1 + 1e-4)).all()
+
+
+WILD = solvers.Optax("sgd", 1e6)
 
 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ("adam", "sgd"),
-        ("levenberg_marquardt", "sgd"),
-        ("levenberg_marquardt", "levenberg_marquardt"),
-        ("gauss_newton", "levenberg_marquardt"),
+        (solvers.Optax(), WILD),
+        (solvers.LevenbergMarquardt(), WILD),
+        (solvers.LevenbergMarquardt(), solvers.LevenbergMarquardt()),
+        (solvers.GaussNewton(), solvers.LevenbergMarquardt()),
     ],
 )
 def test_without_a_tolerance_every_step_is_made(generator, first, second):
@@ -520,23 +550,23 @@ def test_without_a_tolerance_every_step_is_made(generator, first, second):
     # After the first stage there is nothing to gain, and at this rate nothing is found; that a loss
     # is rounded otherwise in another stage's program makes no difference.
     stages = (
-        Descent(steps=12, solver=first),
-        Descent(steps=12, solver=second, objective="l2", learning_rate=1e6),
+        Stage(first, steps=12),
+        Stage(second, steps=12, objective="l2"),
     )
-    config = dataclasses.replace(QUICK, restarts=1, stages=stages, chunk=3)
-    found = invert(generator, images, config, key=KEY)
-    assert set(found.steps) == {config.evaluations((4,))}
+    recipe = dataclasses.replace(QUICK, restarts=1, stages=stages, chunk=3)
+    found = invert(generator, images, recipe, key=KEY)
+    assert set(found.steps) == {recipe.evaluations((4,))}
     assert set(found.ended) == {"finished"}
 
 
 def test_a_lane_that_no_longer_falls_is_done_with_its_stage(generator, mixed):
     images, own = mixed
-    patient = Descent(steps=12, solver="levenberg_marquardt")
-    config = dataclasses.replace(QUICK, restarts=1, scales=(0.2,), stages=(patient,))
-    full = invert(generator, images, config, key=KEY)
-    hasty = dataclasses.replace(config, stages=(dataclasses.replace(patient, tolerance=0.1),))
+    patient = Stage(solvers.LevenbergMarquardt(), steps=12)
+    recipe = dataclasses.replace(QUICK, start=starts.Scaled((0.2,)), restarts=1, stages=(patient,))
+    full = invert(generator, images, recipe, key=KEY)
+    hasty = dataclasses.replace(recipe, stages=(dataclasses.replace(patient, tolerance=0.1),))
     found = invert(generator, images, hasty, key=KEY)
-    assert set(full.steps) == {config.evaluations((4,))}
+    assert set(full.steps) == {recipe.evaluations((4,))}
     assert (found.steps < full.steps).all()
     assert (found.loss[own] < 1.3 * FLOOR).all()
     for index, row in enumerate(full.curve):
@@ -549,9 +579,9 @@ def test_a_lane_that_no_longer_falls_is_done_with_its_stage(generator, mixed):
 def test_a_stage_that_cannot_begin_better_than_the_one_before_ends_by_its_tolerance(
     generator, images
 ):
-    still = Descent(steps=10, solver="sgd", learning_rate=1e-30, tolerance=0.1)
-    config = dataclasses.replace(QUICK, stages=(*QUICK.stages, still), chunk=2)
-    found = invert(generator, images, config, key=KEY)
+    still = Stage(solvers.Optax("sgd", 1e-30), steps=10, tolerance=0.1)
+    recipe = dataclasses.replace(QUICK, stages=(*QUICK.stages, still), chunk=2)
+    found = invert(generator, images, recipe, key=KEY)
     assert found.steps.tolist() == [2 * 12 + 2 * 2] * 7
 
 
@@ -562,13 +592,13 @@ def bumpy(params, latents):
     return flat.reshape(-1, 8, 8, 3)
 
 
-HOPPING = InversionConfig(
-    start="prior",
+HOPPING = Recipe(
+    start=starts.Prior(),
     restarts=2,
     stages=(
-        Descent(steps=10, solver="gauss_newton", tolerance=0.2),
-        Descent(steps=8, solver="gauss_newton", tolerance=0.2, hop=0.2, rounds=8),
-        Descent(steps=8, solver="gauss_newton", tolerance=0.2, hop=0.2, lanes=1),
+        Stage(solvers.GaussNewton(), steps=10, tolerance=0.2),
+        Stage(solvers.GaussNewton(), steps=8, tolerance=0.2, hop=0.2, rounds=8),
+        Stage(solvers.GaussNewton(), steps=8, tolerance=0.2, hop=0.2, lanes=1),
     ),
     floor=4e-6,
     lane_block=8,
@@ -598,16 +628,18 @@ def test_only_images_that_miss_little_in_few_places_go_on_where_a_stage_asks_for
     images = own_images(generator, 24)
     still = dataclasses.replace(HOPPING, stages=HOPPING.stages[:1])
     without = invert(generator, images, still, key=KEY)
-    even = np.asarray(l2_evenness(without.reconstruction, images / np.float32(255)))
+    even = distances.L2().evenness(without.reconstruction, images / np.float32(255))
+    even = np.asarray(even)
     undecided = without.distance > HOPPING.floor
     lower, higher = np.sort(even[undecided])[[undecided.sum() // 2 - 1, undecided.sum() // 2]]
     assert higher - lower > 1e-4  # No image is on the border.
     level = float((lower + higher) / 2)
     first, hopping, _ = HOPPING.stages
     asking = dataclasses.replace(hopping, evenness=level)
-    config = dataclasses.replace(HOPPING, stages=(first, asking))
-    told: list[int] = []
-    found = invert(generator, images, config, key=KEY, progress=told.append)
+    recipe = dataclasses.replace(HOPPING, stages=(first, asking))
+    told: list[tuple] = []
+    run = Run(progress=lambda *what: told.append(what))
+    found = invert(generator, images, recipe, key=KEY, run=run)
     out, let_in = (undecided & (even > level), undecided & (even <= level))
     assert out.sum() >= 3 and let_in.sum() >= 3
     assert (found.distance[~let_in] == without.distance[~let_in]).all()
@@ -616,14 +648,14 @@ def test_only_images_that_miss_little_in_few_places_go_on_where_a_stage_asks_for
     assert (found.steps[~undecided] == without.steps[~undecided]).all()
     assert (found.ended[out] == "finished").all()
     # The others hop as if all did, until they are asked again.
-    everyone = dataclasses.replace(config, stages=(first, hopping))
+    everyone = dataclasses.replace(recipe, stages=(first, hopping))
     hopped = invert(generator, images, everyone, key=KEY)
     assert (found.steps[let_in] > without.steps[let_in] + 8).all()
     assert (found.distance[let_in] >= hopped.distance[let_in]).all()
     assert (found.distance[let_in] < without.distance[let_in]).any()
-    most = sum(stage.evaluations("l2", 4, 2) for stage in config.stages)
-    assert sum(told) == round(24 * most)
-    assert config.evaluations(generator.latent_shape) == math.ceil(most)
+    most = sum(stage.evaluations(4, 2) for stage in recipe.stages)
+    assert told[-1][1] == pytest.approx(24)
+    assert recipe.evaluations(generator.latent_shape) == math.ceil(most)
 
 
 def test_where_a_lane_hops_depends_on_its_image_alone():
@@ -631,11 +663,11 @@ def test_where_a_lane_hops_depends_on_its_image_alone():
     images = own_images(generator, 9)
     first, second, third = HOPPING.stages
     asking = (first, dataclasses.replace(second, evenness=0.9), third)
-    for config in (HOPPING, dataclasses.replace(HOPPING, stages=asking)):
-        found = invert(generator, images, config, key=KEY)
-        assert same(invert(generator, images[::-1], config, key=KEY), [p[::-1] for p in found])
-        assert same(invert(generator, images[4:5], config, key=KEY), [p[4:5] for p in found])
-        several = invert(generator, images, config, key=KEY, blocks=3)
+    for recipe in (HOPPING, dataclasses.replace(HOPPING, stages=asking)):
+        found = invert(generator, images, recipe, key=KEY)
+        assert same(invert(generator, images[::-1], recipe, key=KEY), [p[::-1] for p in found])
+        assert same(invert(generator, images[4:5], recipe, key=KEY), [p[4:5] for p in found])
+        several = invert(generator, images, recipe, key=KEY, run=Run(blocks=3))
         assert same(several, found)
 
 
@@ -657,10 +689,12 @@ def test_hops_are_draws_of_mean_0_spread_as_the_prior_is():
 @pytest.mark.parametrize("blocks", [2, 3, 7])
 def test_blocks_in_flight_change_no_bit(generator, levels, blocks):
     images = own_images(generator, 60)
-    config = dataclasses.replace(FALLING, restarts=2, futility=tuple(levels), lane_block=8)
+    recipe = dataclasses.replace(FALLING, restarts=2, lane_block=8)
     one, more = Statistics(), Statistics()
-    alone = invert(generator, images, config, key=KEY, accept=1e-5, blocks=1, statistics=one)
-    found = invert(generator, images, config, key=KEY, accept=1e-5, blocks=blocks, statistics=more)
+    alone, found = (
+        invert(generator, images, recipe, key=KEY, accept=1e-5, futility=levels, run=run)
+        for run in (Run(blocks=1, statistics=one), Run(blocks=blocks, statistics=more))
+    )
     assert same(alone, found)
     assert more.images == 60 and more.evaluations == one.evaluations
     # At the end the blocks of a stage run empty one after the other.
@@ -681,9 +715,9 @@ def test_several_blocks_are_in_flight_where_images_suffice(generator):
             sent.remove(pool)  # in the order in which they were sent
             yield from super()._receive(pool)
 
-    config = dataclasses.replace(QUICK, lane_block=8)
-    engine = Watched(generator, config, key=KEY, blocks=3)
-    assert len(list(engine.run(own_images(generator, 50)))) == 50
+    recipe = dataclasses.replace(QUICK, lane_block=8)
+    engine = Watched(generator, recipe, key=KEY, run=Run(blocks=3))
+    assert len(list(engine.run(items(own_images(generator, 50))))) == 50
     assert most == 3 and not sent
 
 
@@ -712,17 +746,26 @@ def test_as_many_blocks_as_memory_holds(generator):
     found = [blocks(share * one) for share in range(1, 20)]
     assert found == sorted(found) and set(found) == {1, 2, 3, 4}
     with pytest.raises(ValueError, match="blocks must be at least 1, not 0"):
-        Engine(generator, QUICK, key=KEY, blocks=0)
+        Run(blocks=0)
 
 
 @pytest.mark.parametrize("driver", ["host", "scan"])
-@pytest.mark.parametrize("solver", ["adam", "lion", "lbfgs", "gauss_newton", "levenberg_marquardt"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        solvers.Optax("adam", 0.1),
+        solvers.Optax("lion", 0.1),
+        solvers.LBFGS(),
+        solvers.GaussNewton(),
+        solvers.LevenbergMarquardt(),
+    ],
+)
 def test_a_stage_compiles_one_program_for_all_its_steps(generator, solver, driver):
-    stage = Descent(steps=4, solver=solver, learning_rate=0.1)
-    config = dataclasses.replace(QUICK, stages=(stage,), driver=driver, chunk=2, lane_block=2)
-    engine = Engine(generator, config, key=KEY)
-    # Three images in one block after the other: a carry comes from `init`, a step and `mix`.
-    assert len(list(engine.run(own_images(generator, 3)))) == 3
+    stage = Stage(solver, steps=4)
+    recipe = dataclasses.replace(QUICK, stages=(stage,), driver=driver, chunk=2, lane_block=2)
+    engine = Engine(generator, recipe, key=KEY)
+    # Three images in one block after the other: a carry comes from `init`, a step and `refill`.
+    assert len(list(engine.run(items(own_images(generator, 3))))) == 3
     assert engine._stages[0][0].programs.one._cache_size() == 1
 
 
@@ -730,9 +773,9 @@ def test_a_stage_compiles_one_program_for_all_its_steps(generator, solver, drive
 def test_no_place_stays_empty_while_images_wait(generator, restarts):
     images = own_images(generator, 256)
     statistics = Statistics()
-    stages = (Descent(steps=10), Descent(steps=10, objective="log_l2", lanes=1))
-    config = dataclasses.replace(QUICK, restarts=restarts, stages=stages, lane_block=16)
-    found = invert(generator, images, config, key=KEY, statistics=statistics)
+    stages = (Stage(steps=10), Stage(steps=10, objective="log_l2", lanes=1))
+    recipe = dataclasses.replace(QUICK, restarts=restarts, stages=stages, lane_block=16)
+    found = invert(generator, images, recipe, key=KEY, run=Run(statistics=statistics))
     assert set(found.steps) == {10 * restarts + 10}
     assert statistics.images == 256
     assert statistics.useful_lane_steps == 256 * (10 * restarts + 10)
@@ -742,8 +785,8 @@ def test_no_place_stays_empty_while_images_wait(generator, restarts):
 def test_places_are_filled_again_when_images_end_at_different_times(generator, levels):
     images = own_images(generator, 160)
     statistics = Statistics()
-    config = dataclasses.replace(FALLING, restarts=2, futility=tuple(levels))
-    found = invert(generator, images, config, key=KEY, accept=1e-4, statistics=statistics)
+    recipe, run = dataclasses.replace(FALLING, restarts=2), Run(statistics=statistics)
+    found = invert(generator, images, recipe, key=KEY, accept=1e-4, futility=levels, run=run)
     assert len(set(found.steps)) > 4
     # The last check after 18 steps, and the end when no more images come, leave some unused.
     assert 0.85 < statistics.occupancy < 1
@@ -754,9 +797,8 @@ def test_the_curve_falls_to_the_distance(generator, mixed, in_full):
     images, _ = mixed
     # 5 checks of 4 steps in 18, 4 in 16, and one after each of 6 Jacobians.
     assert FALLING.checks == 15
-    for distance in ("l1", "l2"):
-        config = dataclasses.replace(FALLING, distance=distance)
-        found = in_full if distance == "l2" else invert(generator, images, config, key=KEY)
+    by_l1 = dataclasses.replace(FALLING, distance=distances.L1())
+    for found in (in_full, invert(generator, images, by_l1, key=KEY)):
         assert found.curve.shape == (21, 15) and found.curve.dtype == np.float32
         assert (np.diff(found.curve, axis=1) <= 0).all()
         assert np.array_equal(found.curve[:, -1], found.distance)
@@ -765,13 +807,13 @@ def test_the_curve_falls_to_the_distance(generator, mixed, in_full):
 
 def test_checks_fall_at_the_same_place_of_the_curve_whatever_was_saved_before(generator, images):
     # A first stage that ends at its first check, and one that goes through all of them.
-    first = Descent(steps=12, solver="sgd", learning_rate=1e-30)
-    second = Descent(steps=3, solver="levenberg_marquardt")
+    first = Stage(solvers.Optax("sgd", 1e-30), steps=12)
+    second = Stage(solvers.LevenbergMarquardt(), steps=3)
     rows = []
     for tolerance in (0.0, 0.1):
         stages = (dataclasses.replace(first, tolerance=tolerance), second)
-        config = dataclasses.replace(QUICK, stages=stages, chunk=3)
-        rows.append(invert(generator, images, config, key=KEY))
+        recipe = dataclasses.replace(QUICK, stages=stages, chunk=3)
+        rows.append(invert(generator, images, recipe, key=KEY))
     assert rows[0].curve.shape == rows[1].curve.shape == (7, 4 + 3)
     assert np.array_equal(rows[0].curve, rows[1].curve)
     assert (rows[0].steps > rows[1].steps).all()
@@ -779,10 +821,10 @@ def test_checks_fall_at_the_same_place_of_the_curve_whatever_was_saved_before(ge
 
 def test_steps_are_counted_where_checks_do_not_divide_them(generator, images):
     def inverted(chunk):
-        stages = (Descent(steps=11), Descent(steps=7, objective="l2"))
-        config = dataclasses.replace(QUICK, stages=stages, chunk=chunk)
+        stages = (Stage(steps=11), Stage(steps=7, objective="l2"))
+        recipe = dataclasses.replace(QUICK, stages=stages, chunk=chunk)
         statistics = Statistics()
-        found = invert(generator, images, config, key=KEY, statistics=statistics)
+        found = invert(generator, images, recipe, key=KEY, run=Run(statistics=statistics))
         assert statistics.useful_lane_steps == statistics.evaluations == 7 * 2 * 18
         return found
 
@@ -792,9 +834,11 @@ def test_steps_are_counted_where_checks_do_not_divide_them(generator, images):
     assert np.array_equal(coarse.latent, fine.latent) and np.array_equal(coarse.loss, fine.loss)
 
 
-@pytest.mark.parametrize("solver", ["levenberg_marquardt", "gauss_newton", "lbfgs"])
+@pytest.mark.parametrize(
+    "solver", [solvers.LevenbergMarquardt(), solvers.GaussNewton(), solvers.LBFGS()]
+)
 def test_both_drivers_give_the_same_result_for_every_solver(generator, images, solver):
-    stages = (Descent(steps=12), Descent(steps=4, solver=solver, objective="l2", lanes=1))
+    stages = (Stage(steps=12), Stage(solver, steps=4, objective="l2", lanes=1))
     found = [
         invert(generator, images, dataclasses.replace(QUICK, stages=stages, driver=driver), key=KEY)
         for driver in ("host", "scan")
@@ -826,7 +870,7 @@ def test_statistics_add_up(images):
     assert np.isnan(statistics.occupancy)
     model = tiny(fn=lambda params, latents: picture(params, latents))  # not compiled before
     began = time.perf_counter()
-    found = invert(model, images, QUICK, key=KEY, statistics=statistics)
+    found = invert(model, images, QUICK, key=KEY, run=Run(statistics=statistics))
     wall = time.perf_counter() - began
     assert statistics.images == 7
     assert statistics.evaluations == found.steps.sum() == 7 * 2 * 12
@@ -839,7 +883,7 @@ def test_statistics_add_up(images):
     assert statistics.seconds["compile"] > 0 and statistics.seconds["device"] > 0
     assert sum(statistics.seconds.values()) <= wall
     compiled = statistics.seconds["compile"]
-    invert(model, images[:1], QUICK, key=KEY, statistics=statistics)
+    invert(model, images[:1], QUICK, key=KEY, run=Run(statistics=statistics))
     assert statistics.images == 8
     assert statistics.evaluations == 8 * 2 * 12
     assert statistics.lane_steps == 3 * 8 * 12
@@ -854,10 +898,10 @@ def test_images_without_end_are_inverted_as_they_come(generator, mixed):
         nonlocal taken
         for index in itertools.count():
             taken += 1
-            yield images[index % 21]
+            yield Item(index, images[index % 21], 1e-4)
 
     seen = set()
-    for index, found in Engine(generator, FALLING, key=KEY, accept=1e-4).run(without_end()):
+    for index, found in Engine(generator, FALLING, key=KEY).run(without_end()):
         seen.add(index)
         assert found.latent.shape == (4,)
         # Lanes of three stages run, and less than a block of images waits.
@@ -869,8 +913,8 @@ def test_images_without_end_are_inverted_as_they_come(generator, mixed):
 
 def test_an_image_comes_out_as_soon_as_it_is_decided(generator, mixed, levels):
     images, own = mixed
-    config = dataclasses.replace(FALLING, futility=tuple(levels))
-    order = [index for index, _ in Engine(generator, config, key=KEY).run(iter(images))]
+    engine = Engine(generator, FALLING, key=KEY, futility=levels)
+    order = [index for index, _ in engine.run(items(images))]
     assert sorted(order) == list(range(21))
     assert order != sorted(order)
     # All the noise of the first block is given up before the first own image is through.
@@ -882,14 +926,14 @@ def test_an_image_of_another_shape_is_refused_when_its_turn_comes(generator, ima
     many = [*images, *images, *images, np.zeros((8, 6, 3), np.uint8)]
     done = []
     with pytest.raises(ValueError, match=r"images are \(8, 6, 3\).*makes \(8, 8, 3\)"):
-        done.extend(Engine(generator, QUICK, key=KEY).run(many))
+        done.extend(Engine(generator, QUICK, key=KEY).run(items(many)))
 
 
 def test_floats_and_8_bit_images_may_follow_each_other(generator, images, quick):
     black = np.zeros((8, 8, 3), np.uint8)
     black[0, 0] = 1  # as a float this would be white
     stream = [*images[:3], images[3] / np.float32(255), black, *images[4:]]
-    found = dict(Engine(generator, QUICK, key=KEY).run(stream))
+    found = dict(Engine(generator, QUICK, key=KEY).run(items(stream)))
     assert all(same(found[i], [part[i] for part in quick]) for i in range(4))
     assert all(same(found[i + 1], [part[i] for part in quick]) for i in (4, 5, 6))
     alone = invert(generator, black[None], QUICK, key=KEY)
@@ -899,17 +943,18 @@ def test_floats_and_8_bit_images_may_follow_each_other(generator, images, quick)
 @pytest.mark.parametrize("accept", [None, 1e-2])
 def test_progress_counts_what_is_saved_as_done(generator, mixed, levels, accept):
     images, _ = mixed
-    told: list[int] = []
-    config = dataclasses.replace(
-        FALLING,
-        stages=(*FALLING.stages[:2], Descent(steps=6, solver="gauss_newton", lanes=1)),
-        floor=1e-5,
-        futility=tuple(levels),
+    told: list[float] = []
+    found = invert(
+        generator,
+        images,
+        dataclasses.replace(FALLING, floor=1e-5),
+        key=KEY,
+        accept=accept,
+        futility=levels,
+        run=Run(progress=lambda what, done, total: told.append(done)),
     )
-    found = invert(generator, images, config, key=KEY, accept=accept, progress=told.append)
-    assert sum(told) == 21 * config.evaluations((4,))
-    assert found.steps.sum() < 0.9 * sum(told)
-    assert min(told) >= 0
+    assert found.steps.sum() < 0.9 * 21 * FALLING.evaluations((4,))
+    assert told[-1] == pytest.approx(21) and (np.diff(told) >= 0).all()
 
 
 def test_a_plan_says_what_each_stage_takes_and_leaves_the_engine_as_it_was(generator, images):
@@ -929,6 +974,99 @@ def test_a_plan_says_what_each_stage_takes_and_leaves_the_engine_as_it_was(gener
     blocks = [plan.seconds(9) / (plan.steps * plan.seconds_per_step) for plan in plans]
     assert blocks == pytest.approx([4, 3, 2])
     assert plans[2].flops == pytest.approx(17 / 3 * plans[0].flops)
-    found = dict(engine.run(images))
+    found = dict(engine.run(items(images)))
     whole = invert(generator, images, FALLING, key=KEY)
     assert all(same(found[i], [part[i] for part in whole]) for i in range(7))
+
+
+def counted(engine):
+    """Has the engine note how many lanes go through `init` and through each call of `refill`."""
+    sent = {"init": [], "refill": [], "lanes": []}
+
+    def watched(programs):
+        def init(latents, targets):
+            sent["init"].append(len(latents))
+            return programs.init(latents, targets)
+
+        def refill(slots, latents, targets, carry):
+            sent["refill"].append(len(latents))
+            block = len(carry.distance)
+            sent["lanes"] += [slot for slot in np.asarray(slots) if slot < block]
+            return programs.refill(slots, latents, targets, carry)
+
+        return programs._replace(init=init, refill=refill)
+
+    made = engine._pools
+
+    def pools():
+        stages = made()
+        for pool in itertools.chain(*stages):
+            pool.programs = watched(pool.programs)
+        return stages
+
+    engine._pools = pools
+    return sent
+
+
+def test_a_refill_sends_the_lanes_that_begin_and_no_others(generator):
+    recipe = dataclasses.replace(
+        QUICK, start=starts.Prior(), restarts=1, stages=(Stage(steps=12),), lane_block=16
+    )
+    images = own_images(generator, 80)
+    # Some end at their first check, the others at their last: places come free a few at a time.
+    order = np.argsort(invert(generator, images, recipe, key=KEY).curve[:, 0])
+    accept = np.full(80, -np.inf)
+    accept[order[:40]] = np.inf
+    engine = Engine(generator, recipe, key=KEY)
+    sent = counted(engine)
+    many = (Item(i, image, accept[i]) for i, image in enumerate(images))
+    assert len(list(engine.run(many))) == 80
+    # A whole block once, then quarters of one, hardly any of them in vain.
+    assert sent["init"] == [16]
+    assert set(sent["refill"]) == {4}
+    assert len(sent["lanes"]) == 80 - 16
+    assert sum(sent["refill"]) < 1.5 * (80 - 16)
+
+
+def test_a_stream_that_is_left_off_leaves_the_engine_as_new(generator, images, quick):
+    engine = Engine(generator, QUICK, key=KEY)
+    stream = engine.run(items([*images[::-1], *images]))
+    next(stream)
+    stream.close()
+    found = dict(engine.run(items(images)))
+    assert all(same(found[i], [part[i] for part in quick]) for i in range(7))
+
+    def failing():
+        yield from items(images[:5])
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        list(engine.run(failing()))
+    again = dict(engine.run(items(images)))
+    assert all(same(again[i], found[i]) for i in range(7))
+
+
+def test_an_engine_inverts_one_stream_at_a_time(generator, images, quick):
+    engine = Engine(generator, QUICK, key=KEY)
+    first = engine.run(items(images))
+    found = dict([next(first)])
+    with pytest.raises(RuntimeError, match="one stream of images at a time"):
+        next(engine.run(items(images)))
+    found |= dict(first)
+    assert all(same(found[i], [part[i] for part in quick]) for i in range(7))
+
+
+def test_each_item_is_accepted_at_its_own_distance(generator, mixed, in_full):
+    images, own = mixed
+    accept = np.where(np.arange(21) % 2, 1e-2, np.nan)
+    many = [
+        Item(("image", i), image, None if np.isnan(level) else level)
+        for i, (image, level) in enumerate(zip(images, accept, strict=True))
+    ]
+    found = dict(Engine(generator, FALLING, key=KEY).run(many))
+    for i in range(21):
+        ours = found["image", i]
+        if i % 2 and own[i]:
+            assert ours.ended == "accepted" and ours.distance <= 1e-2
+        else:
+            assert same(ours, [part[i] for part in in_full])

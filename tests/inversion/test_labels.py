@@ -4,14 +4,14 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jax_origin import Descent, InversionConfig, invert
+from jax_origin import Recipe, Stage, invert, solvers
 from jax_origin.generators import Consistency, StyleGAN2, sample_latents
 from jax_origin.generators.consistency import RELAXED
 from jax_origin.images import as_uint8
 
 CLASSES = 3
 KEY = jax.random.key(0)
-SEARCH = InversionConfig(restarts=4, stages=(Descent(steps=60, learning_rate=0.1),), lane_block=8)
+SEARCH = Recipe(restarts=4, stages=(Stage(solvers.Optax("adam", 0.1), steps=60),), lane_block=8)
 
 
 def consistency(label):

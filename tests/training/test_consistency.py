@@ -13,6 +13,7 @@ from jax_origin.generators import DDIM, Consistency, fingerprint, save_generator
 from jax_origin.generators.base import flat_weights
 from jax_origin.training import ConsistencyTask, train
 
+pytestmark = pytest.mark.outer
 UNET = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}
 RUN = {"batch_size": 8, "checkpoint_every": 5, "grid_every": 99, "log_every": 1, "progress": False}
 STUDENT = {"image_size": 8, "unet": UNET, "sigma_data": 1.0}

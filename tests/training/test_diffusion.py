@@ -10,6 +10,7 @@ from jax_origin.generators import DDIM, fingerprint
 from jax_origin.generators.base import flat_weights
 from jax_origin.training import DiffusionTask, train
 
+pytestmark = pytest.mark.outer
 UNET = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}
 RUN = {"batch_size": 8, "checkpoint_every": 5, "grid_every": 99, "log_every": 1, "progress": False}
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "train"

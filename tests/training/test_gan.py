@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from jax_origin.generators import StyleGAN2
 from jax_origin.training import GanTask
 from jax_origin.training.gan import Discriminator
 
+pytestmark = pytest.mark.outer
 STYLEGAN2 = {
     "image_size": 8,
     "widths": [4, 4],

@@ -18,10 +18,11 @@ from flax import nnx
 from PIL import Image
 
 from jax_origin.generators import DCGAN, VAE, fingerprint, open_generator, sample_latents
-from jax_origin.generators.storage import read_card
+from jax_origin.generators.files import read_card
 from jax_origin.images import load_images, save_png
 from jax_origin.training import GanTask, TrainingError, VaeTask, train
 
+pytestmark = pytest.mark.outer
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = {"image_size": 8, "latent_dim": 4, "width": 4}
 RUN = {"steps": 20, "batch_size": 8, "checkpoint_every": 5, "grid_every": 10, "log_every": 3}

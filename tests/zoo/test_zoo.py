@@ -8,10 +8,10 @@ import pytest
 
 from jax_origin.calibration import Calibration
 from jax_origin.generators import fingerprint, sample_latents
-from jax_origin.generators.storage import hash_file, read_card
+from jax_origin.generators.files import hash_file, read_card
 from jax_origin.inversion import invert
-from jax_origin.methods import METHODS, Method, get_method
-from jax_origin.scoring import belonging_images, learned_starts
+from jax_origin.workflow.methods import METHODS, Method, get_method
+from jax_origin.workflow.scorer import belonging_images, learned_starts
 from jax_origin.zoo import ZOO, calibration_path, load_generator, standard_foreign, zoo_names
 
 NAMES = zoo_names()

@@ -9,7 +9,7 @@ distributions: docs/rule_sizes.md.
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config, without_sets
+from benchmarks.settings import evaluation_config, without_sets
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ other (docs/diffusion.md). An image takes seconds on two cores, so there are few
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -4,15 +4,32 @@ python scripts/evaluate.py --config=configs/evaluate/paper/distances.py --out=FI
 
 RONAN's recipe and `origin`, with one distance after the other. On pixels the
 score is the mean squared error at the latent found, whatever was descended on; to the set of
-images that a file may have come from, the distance itself. jax_origin.distance has no others.
+images that a file may have come from, the distance itself. jax_origin.distances has no others.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import ml_collections
+import numpy as np
+from numpy.typing import NDArray
 
-from jax_origin import METHODS, Method
-from jax_origin.evaluation.settings import evaluation_config, without_sets
+from benchmarks.settings import evaluation_config, without_sets
+from jax_origin import METHODS, Inversion, Method, register
+from jax_origin.distances import L1, L2, Distance, FileSet
+from jax_origin.scores import Loss, Score
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class SquaredError(Score):
+    """The mean squared error of the reconstruction, whatever distance is tracked."""
+
+    kind: ClassVar[str] = "squared_error"
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """The loss, float64 [N]."""
+        return np.asarray(found.loss, np.float64)
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -22,35 +39,36 @@ def get_config() -> ml_collections.ConfigDict:
     config.inspected = ("dcgan-cifar10", "vae-cifar10")
     config.num_images = 50
     config.methods = (
-        "ronan",  # l2
-        _descending("ronan", "l1", distance="l1"),
-        _descending("ronan", "log_l2", distance="l2"),
-        _descending("ronan", "stored_l1", distance="stored"),
-        _descending("ronan", "stored_l2", distance="stored"),
-        "origin",  # stored_l1, then least squares to the stored
-        _descending("origin", "stored_l2", distance="stored"),
-        _descending("origin", "l1", distance="l2"),
-        _descending("origin", "l2", distance="l2"),
+        "ronan",  # the squared error
+        _descending("ronan, l1", "l1", L1(), score=SquaredError()),
+        _descending("ronan, log_l2", "log_l2", L2()),
+        _descending("ronan, stored_l1", "l1", FileSet()),
+        _descending("ronan, stored_l2", "l2", FileSet()),
+        "origin",  # the absolute error to the file's set, then least squares
+        _descending("origin, stored_l2", "l2", FileSet()),
+        _descending("origin, l1", "l1", L2()),
+        _descending("origin, l2", "l2", L2()),
     )
     return config
 
 
-def _descending(name: str, objective: str, *, distance: str) -> Method:
-    """The method with all that has an objective descending on this one.
+def _descending(
+    title: str, objective: str, distance: Distance, *, score: Score | None = None
+) -> Method:
+    """The method that the title begins with, with another distance.
 
     It is calibrated on images as made alone, which is what the test images are: 50, where a test of
     belonging scores alone decides, and the least that two rates of 0.01 need where foreign ones do.
     """
-    method = METHODS[name]
+    method = METHODS[title.partition(",")[0]]
     stages = tuple(
-        stage if stage.least_squares else dataclasses.replace(stage, objective=objective)
-        for stage in method.inversion.stages
+        dataclasses.replace(stage, objective=objective) for stage in method.recipe.stages
     )
-    inversion = dataclasses.replace(method.inversion, stages=stages, distance=distance)
     return dataclasses.replace(
         method,
-        name=f"{name}, {objective}",
-        inversion=inversion,
+        name=title,
+        recipe=dataclasses.replace(method.recipe, stages=stages, distance=distance),
+        score=score or Loss(),
         conditions=(),
-        num_images=50 if method.beta is None else 100,
+        num_images=100 if method.decision.judges_q else 50,
     )

@@ -8,7 +8,7 @@ Without --data, crops of scikit-image's photographs alone: '--config.sets["cifar
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,8 +9,9 @@ import dataclasses
 
 import ml_collections
 
+from benchmarks.settings import evaluation_config, without_sets
 from jax_origin import METHODS
-from jax_origin.evaluation.settings import evaluation_config, without_sets
+from jax_origin.scores import ReferenceRatio
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -20,7 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.inspected = ("dcgan-cifar10", "dcgan-cifar10-b")
     config.reference = "vae-cifar10"
     ratio = dataclasses.replace(
-        METHODS["ronan"], name="ronan over reference", score="reference_ratio"
+        METHODS["ronan"], name="ronan over reference", score=ReferenceRatio()
     )
     config.methods = ("ronan", ratio)
     config.num_images = 50

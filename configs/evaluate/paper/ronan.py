@@ -8,7 +8,7 @@ seconds, and one of a diffusion model a quarter of an hour: docs/diffusion.md ha
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config
+from benchmarks.settings import evaluation_config
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -7,8 +7,8 @@ import dataclasses
 
 import ml_collections
 
+from benchmarks.settings import evaluation_config, without_sets
 from jax_origin import METHODS, Method
-from jax_origin.evaluation.settings import evaluation_config, without_sets
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -20,24 +20,30 @@ def get_config() -> ml_collections.ConfigDict:
     config.methods = (
         *(_changed("ronan", 0, "steps", steps) for steps in (100, 200, 500, 1000)),
         "ronan",  # 1,500 steps at 0.1
-        *(_changed("ronan", 0, "learning_rate", rate) for rate in (0.01, 0.03, 0.3)),
+        *(_changed("ronan", 0, "learning rate", rate) for rate in (0.01, 0.03, 0.3)),
         *(_changed("origin", 0, "steps", steps) for steps in (1, 5, 20, 50)),
         "origin",  # 10 steps at 0.1, then at most 10 of Gauss-Newton
-        *(_changed("origin", 0, "learning_rate", rate) for rate in (0.01, 0.03, 0.3)),
+        *(_changed("origin", 0, "learning rate", rate) for rate in (0.01, 0.03, 0.3)),
         *(_changed("origin", -1, "steps", steps) for steps in (1, 3, 5)),
     )
     config.picture = "methods"
     return config
 
 
-def _changed(name: str, place: int, field: str, value: float) -> Method:
-    """The method with one field of one of its stages changed, as its name says.
+def _changed(name: str, place: int, what: str, value: float) -> Method:
+    """The method with one stage's steps or learning rate changed, as its name says.
 
     It is calibrated on images as made alone, which is what the test images are.
     """
     method = METHODS[name]
-    stages = list(method.inversion.stages)
-    stages[place] = dataclasses.replace(stages[place], **{field: value})
-    inversion = dataclasses.replace(method.inversion, stages=tuple(stages))
-    what = f"{stages[place].solver} {field.replace('_', ' ')} {value}"
-    return dataclasses.replace(method, name=f"{name}, {what}", inversion=inversion, conditions=())
+    stages = list(method.recipe.stages)
+    stage = stages[place]
+    if what == "steps":
+        stages[place] = dataclasses.replace(stage, steps=value)
+    else:
+        solver = dataclasses.replace(stage.solver, learning_rate=value)
+        stages[place] = dataclasses.replace(stage, solver=solver)
+    recipe = dataclasses.replace(method.recipe, stages=stages)
+    solver_name = getattr(stage.solver, "optimizer", stage.solver.kind)
+    title = f"{name}, {solver_name} {what} {value}"
+    return dataclasses.replace(method, name=title, recipe=recipe, conditions=())

@@ -8,7 +8,7 @@ The zoo's two DCGANs saw disjoint halves of CIFAR-10. Two checkpoints of your ow
 
 import ml_collections
 
-from jax_origin.evaluation.settings import evaluation_config, without_sets
+from benchmarks.settings import evaluation_config, without_sets
 
 
 def get_config() -> ml_collections.ConfigDict:

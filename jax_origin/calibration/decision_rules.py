@@ -1,0 +1,82 @@
+"""Decision rules: how what p and q say becomes a verdict."""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+from jax_origin.parts import Part, register
+
+FITS_BOTH = "fits both"
+FITS_NEITHER = "fits neither"
+TOO_FEW = "too few calibration images"
+DRIFT = "drift"
+FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
+
+Verdict = Literal["belongs", "foreign", "undecided"]
+
+
+class Outcome(NamedTuple):
+    """A verdict, and why it is undecided or what is not known of it; None for nothing."""
+
+    verdict: Verdict
+    reason: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionRule(Part):
+    """Turns two answers into a verdict: whether p is over alpha, and whether q is over beta.
+
+    Attributes:
+      judges_q: Whether the rule looks at q, and so needs a beta.
+    """
+
+    family: ClassVar[str] = "decision"
+    judges_q: ClassVar[bool] = True
+
+    def outcome(self, fits: bool, fits_foreign: bool | None) -> Outcome:
+        """The verdict on an image. A lower score must never turn it away from "belongs".
+
+        Args:
+          fits: Whether the image fits the generator's own images, p > alpha.
+          fits_foreign: Whether it fits some foreign group, q > beta. None where q is not judged:
+            the calibration has no foreign group, or `judges_q` is false.
+        """
+        raise NotImplementedError
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Published(DecisionRule):
+    """p alone decides, as published with RONAN; q is reported where there are foreign groups."""
+
+    kind: ClassVar[str] = "published"
+    judges_q: ClassVar[bool] = False
+
+    def outcome(self, fits: bool, fits_foreign: bool | None) -> Outcome:
+        """What fits belongs; see `DecisionRule.outcome`."""
+        return Outcome("belongs" if fits else "foreign")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class TwoErrors(DecisionRule):
+    r"""p guards against false exclusion, q against false attribution.
+
+    =============  ===========================  ========================
+    \              q <= beta                    q > beta
+    =============  ===========================  ========================
+    p > alpha      belongs                      undecided: fits both
+    p <= alpha     undecided: fits neither      foreign
+    =============  ===========================  ========================
+
+    Without foreign groups p alone decides.
+    """
+
+    kind: ClassVar[str] = "two_errors"
+
+    def outcome(self, fits: bool, fits_foreign: bool | None) -> Outcome:
+        """The table's cell; see `DecisionRule.outcome`."""
+        if fits and fits_foreign:
+            return Outcome("undecided", FITS_BOTH)
+        if not fits and fits_foreign is False:
+            return Outcome("undecided", FITS_NEITHER)
+        return Outcome("belongs" if fits else "foreign")

@@ -1,0 +1,1 @@
+"""The command jax-origin: flags are read before anything heavy is imported."""

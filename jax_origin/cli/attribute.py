@@ -1,0 +1,144 @@
+"""Attributes image files: a verdict, a record and a picture for each."""
+
+import contextlib
+import pathlib
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from jax_origin.calibration import Calibration
+from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings
+from jax_origin.images import find_images
+from jax_origin.inversion import Engine, Run, Statistics, progress_bar
+from jax_origin.runs import (
+    Workdir,
+    count_table,
+    default_workdir,
+    demonstration_files,
+    explanations,
+    format_warning,
+    plan_table,
+    sheet_row,
+    statistics_line,
+    verdict_table,
+    write_contact_sheet,
+)
+from jax_origin.runtime import wait_for_all
+from jax_origin.workflow import Attributor, encoders_of, get_method
+from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
+
+_WORKDIR = "runs/attribute"
+_VERDICTS_DEPEND_ON = (
+    *("images", "alpha", "beta", "max_false_attribution", "resize", "full_scores", "seed"),
+)
+
+
+def main(config: ConfigDict, given: flags.FlagValues) -> int:
+    """Attributes the images that the settings name, or the demonstration's.
+
+    Returns:
+      The exit code: 2 if every file failed, else 0.
+    """
+    if config.sheet_images < 1:
+        raise CommandError(f"--config.sheet_images={config.sheet_images}: must be at least 1")
+    begin(config, given)
+    statistics, key = Statistics(), jax.random.key(config.seed)
+    with progress_bar() as bar:
+        run = run_of(config, statistics=statistics, progress=bar)
+        attributor = _attributor(config, run, key)
+        paths = [] if config.images is None else find_images(config.images)
+        if given.dry_run:
+            print(_plan(attributor, paths, run, key))
+            return 0
+        workdir = _workdir(config, attributor)
+        with workdir:
+            if config.images is None:
+                folder = workdir.path / "images"
+                paths = demonstration_files(folder, attributor.generator.name, key=key)
+            shown = frozenset(paths[: config.sheet_images])
+            with jax.profiler.trace(given.profile) if given.profile else contextlib.nullcontext():
+                for verdict in attributor.stream(workdir.waiting(paths)):
+                    workdir.write(verdict, keep_reconstruction=verdict.path in shown)
+    wait_for_all("verdicts")
+    failed = False
+    if jax.process_index() == 0:
+        records = workdir.records(paths)
+        failed = all(record["error"] is not None for record in records)
+        _report(records, attributor, config, explain=given.explain)
+        sheet = _write_sheet(workdir, records[: config.sheet_images], attributor)
+        print(f"\nverdicts: {workdir.records_path}\npictures: {sheet}")
+    if statistics.images:
+        print(statistics_line(statistics))
+    return 2 if failed else 0
+
+
+def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
+    generator = load_generator(config.generator, kind=config.kind)
+    reference = load_generator(config.reference) if config.reference else None
+    with blamed_on("--method"):
+        wanted = get_method(config.method or "origin", generator).name
+    calibration = Calibration.load(config.calibration or calibration_path(generator.name, wanted))
+    if config.method:
+        calibration.require(method_name=wanted)
+    if config.images is None and generator.name not in zoo_names():
+        raise CommandError(f"--images: say which images {generator.name!r} is to be tried on")
+    return Attributor(
+        generator,
+        calibration,
+        key=key,
+        rates=rates_of(config),
+        reference=reference,
+        full_scores=config.full_scores,
+        resize=config.resize,
+        run=run,
+    )
+
+
+def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:
+    """The folder that the user gave, or the first one that is free or holds this very run."""
+    settings = {
+        "generator": attributor.calibration.generator["fingerprint"],
+        "calibration": attributor.calibration.digest,
+        "lanes in a block": attributor.method.recipe.block,
+        **run_settings(config, _VERDICTS_DEPEND_ON),
+    }
+    return Workdir(config.workdir or default_workdir(_WORKDIR, settings), settings)
+
+
+def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) -> str:
+    """What the run would take."""
+    method, calibration = attributor.method, attributor.calibration
+    encoder = encoders_of(calibration).get("generator")
+    engine = Engine(attributor.generator, method.recipe, key=key, encoder=encoder, run=run)
+    images = len(paths)
+    if not paths:
+        made = demonstration_images(attributor.generator.name, key=key)
+        images = sum(map(len, made.values()))
+    times = method.draws * (1 if calibration.reference is None else 2)
+    return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)
+
+
+def _report(
+    records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict, *, explain: bool
+) -> None:
+    print(f"\n{verdict_table(records)}\n")
+    if explain:
+        print(f"{explanations(records, attributor.calibration, rates=attributor.rates)}\n")
+    own = attributor.generator.name if config.images is None else None
+    print(count_table(records, own=own))
+    if warning := format_warning(records):
+        print(warning)
+
+
+def _write_sheet(
+    workdir: Workdir, records: list[dict[str, Any]], attributor: Attributor
+) -> pathlib.Path:
+    shape = attributor.generator.image_shape
+    rows = [sheet_row(each, workdir.reconstruction(each), image_shape=shape) for each in records]
+    path = workdir.path / "contact_sheet.png"
+    title = f"{attributor.generator.name}, {attributor.method.name}"
+    write_contact_sheet(path, rows, title=title)
+    return path

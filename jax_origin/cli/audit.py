@@ -1,0 +1,129 @@
+"""Examines images under several candidates, and writes findings and a report."""
+
+import importlib.util
+import pathlib
+from collections.abc import Sequence
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from jax_origin.audit import (
+    Candidate,
+    Findings,
+    combine,
+    examine,
+    findings_report,
+    findings_table,
+    folder_table,
+    open_candidates,
+    rows,
+    tell_apart,
+    truth_line,
+    write_findings,
+)
+from jax_origin.cli.command import CommandError
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings
+from jax_origin.files import atomic_write
+from jax_origin.images import find_images
+from jax_origin.inversion import progress_bar
+from jax_origin.runs import Workdir, default_workdir, demonstration_files, format_warning
+from jax_origin.runtime import wait_for_all
+from jax_origin.workflow import Attributor
+from jax_origin.zoo import load_generator, zoo_names
+
+_OUT = "runs/audit"
+_VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "seed")
+
+
+def main(config: ConfigDict, given: flags.FlagValues) -> int:
+    """Examines the images that the settings name, or the demonstration's, under each candidate.
+
+    Returns:
+      The exit code: 2 if every file failed, else 0.
+    """
+    _check(config, plots=given.plots)
+    begin(config, given)
+    key = jax.random.key(config.seed)
+    sources = given.candidate or config.candidates or zoo_names(calibrated="origin")
+    candidates, indistinguishable = tell_apart(open_candidates(sources, resize=config.resize))
+    if config.images is None and not {c.source for c in candidates} <= {*zoo_names()}:
+        raise CommandError("--images: say which images the candidates are to be tried on")
+    paths = [] if config.images is None else find_images(config.images)
+    _check_rates(candidates, config, key)
+    settings = run_settings(config, _VERDICTS_DEPEND_ON)
+    folder = config.out or default_workdir(_OUT, settings)
+    with Workdir(folder, settings, flag="--out") as out:
+        if config.images is None:
+            own = candidates[0].source
+            paths = demonstration_files(out.path / "images", own, others=12, key=key)
+        records = {}
+        for candidate in candidates:
+            with candidate.workdir(out.path, settings) as workdir, progress_bar() as bar:
+                examine(
+                    paths,
+                    candidate,
+                    workdir,
+                    key=key,
+                    rates=rates_of(config),
+                    resize=config.resize,
+                    run=run_of(config, progress=bar),
+                )
+                wait_for_all(f"records {candidate.name}")
+                if jax.process_index() == 0:
+                    records[candidate.name] = workdir.records(paths)
+    if jax.process_index() > 0:
+        return 0
+    findings = combine(
+        records,
+        {candidate.name: candidate.calibration for candidate in candidates},
+        rates=rates_of(config),
+        indistinguishable=indistinguishable,
+        fdr=config.fdr,
+        procedure=config.fdr_procedure,
+    )
+    _report(findings, candidates, out.path, demonstration=config.images is None)
+    if given.plots:
+        _draw(candidates, out.path)
+    return 0 if findings.examined.any() else 2
+
+
+def _check(config: ConfigDict, *, plots: bool) -> None:
+    """Refuses wrong settings before anything is opened."""
+    if config.fdr_procedure not in (None, "bh", "by"):
+        raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
+    if plots and importlib.util.find_spec("matplotlib") is None:
+        raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
+
+
+def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:
+    """Has the last candidate's calibration refuse the rates before the first one's work begins."""
+    for candidate in candidates:
+        generator = load_generator(candidate.source)
+        Attributor(generator, candidate.calibration, key=key, rates=rates_of(config))
+
+
+def _report(
+    findings: Findings, candidates: Sequence[Candidate], out: pathlib.Path, *, demonstration: bool
+) -> None:
+    """Writes and prints the findings."""
+    write_findings(out / "findings.jsonl", findings)
+    with atomic_write(out / "findings.md") as temporary:
+        pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
+    print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
+    if warning := format_warning(list(rows(findings))):
+        print(warning)
+    if demonstration:
+        print(truth_line(findings))
+    print(f"\nfindings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+
+
+def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:
+    from jax_origin.audit.evidence_plot import draw_evidence  # It needs Matplotlib.
+
+    for candidate in candidates:
+        path = out / candidate.folder / "evidence.png"
+        if draw_evidence(candidate.calibration, path, title=candidate.name):
+            print(f"plots: {path}")
+        else:
+            print(f"plots: none for {candidate.name}: too few images to cross-fit ratios")

@@ -1,0 +1,87 @@
+"""Makes a calibration, and writes it."""
+
+import dataclasses
+import pathlib
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from jax_origin.calibration import Calibration, shared_images
+from jax_origin.calibration.rules import scores_needed
+from jax_origin.cli.command import CommandError, blamed_on, check_writable
+from jax_origin.cli.foreign import foreign_groups
+from jax_origin.cli.settings import begin, rates_of, run_of
+from jax_origin.generators import GeneratorLike
+from jax_origin.inversion import progress_bar
+from jax_origin.workflow import Method, calibrate, get_method
+from jax_origin.zoo import load_generator
+
+
+def main(config: ConfigDict, given: flags.FlagValues) -> int:
+    """Makes the calibration that the settings describe; returns the exit code, 0."""
+    begin(config, given)
+    generator = load_generator(config.generator, kind=config.kind)
+    method = _method(config, generator)
+    out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
+    check_writable(out, "--out")
+    if config.cache and method.recipe.start.needs_encoder:
+        check_writable(pathlib.Path(config.cache) / "start", "--config.cache")
+    reference = load_generator(config.reference) if config.reference else None
+    key = jax.random.key(config.seed)
+    groups = foreign_groups(config, given, generator, method, key=jax.random.fold_in(key, 2))
+    with progress_bar() as bar:
+        calibration = calibrate(
+            generator,
+            method=method,
+            num_belonging=config.num_belonging,
+            foreign=groups,
+            conditions=config.conditions,
+            reference=reference,
+            futility=config.futility,
+            key=key,
+            seed=config.seed,
+            run=run_of(config, progress=bar, cache=config.cache or None),
+        )
+    calibration.save(out)
+    _report(calibration, list(groups))
+    print(f"wrote {out}")
+    return 0
+
+
+def _method(config: ConfigDict, generator: GeneratorLike) -> Method:
+    """The method, with the rates that the calibration is to be used with."""
+    with blamed_on("--method"):
+        method = get_method(config.method, generator)
+    if config.beta is not None and not method.decision.judges_q:
+        raise CommandError(f"--beta={config.beta}: {method.name!r} decides by alpha alone")
+    method = dataclasses.replace(method, rates=rates_of(config).over(method.rates))
+    num, alpha = config.num_belonging, method.rates.alpha
+    if num is None:
+        num = method.num_images
+    with blamed_on(f"--num_belonging={num}"):
+        fitted = method.rule.fit(np.linspace(1.0, 2.0, max(num, 0)))
+    if fitted.threshold(alpha) == np.inf:
+        raise CommandError(
+            f"--num_belonging={num}: at alpha={alpha:g} no image could be excluded, which needs at "
+            f"least {scores_needed(alpha)}; ask for more images, or a larger --alpha"
+        )
+    return method
+
+
+def _report(calibration: Calibration, named: list[str]) -> None:
+    for name, scores in calibration.belonging_by_condition.items():
+        print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
+    for name, group in calibration.foreign.items():
+        num, sources = len(group.scores), group.independent
+        of = "" if sources == num else f", of {sources} independent sources"
+        print(f"{name}: {num} scores, {_range(group.scores)}{of}")
+    shared = shared_images({name: calibration.foreign[name] for name in named})
+    for (one, other), num in shared.items():
+        print(f"{one} and {other} hold {num} images in common")
+
+
+def _range(scores: NDArray[np.float64]) -> str:
+    return f"{scores.min():.2e} to {scores.max():.2e}"

@@ -1,0 +1,219 @@
+"""How commands begin and fail: their flags and settings, one-line errors, exit codes."""
+
+import contextlib
+import functools
+import importlib
+import inspect
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+Define = Callable[[flags.FlagValues], None]
+"""Defines a command's flags; its docstring is the help text."""
+Work = Callable[[ConfigDict | None, flags.FlagValues], int]
+"""Does the work by the settings (None without --config) and flags, and returns the exit code."""
+
+_HELP = re.compile(r"-h|-\?|--?help(short|full)?")
+_NO_SETTING = re.compile(r"""'(\w+)'(?:\nDid you mean "(\w+)".*)?""")  # as a ConfigDict says it
+_INTERRUPTED = 130
+# Errors that a user can cause, by module: they are imported when something has failed.
+_USER_ERRORS = {
+    "jax_origin.calibration": "CalibrationError",
+    "jax_origin.checkpoints": "CheckpointError",
+    "jax_origin.images": "ImageError",
+    "jax_origin.runs": "RunError",
+    "jax_origin.runtime": "ClusterError",
+}
+
+
+class CommandError(ValueError):
+    """Something that the user of a command must change; one line says what."""
+
+
+def run(
+    name: str,
+    define: Define,
+    work: Work,
+    argv: Sequence[str] | None = None,
+    *,
+    config: str | None = None,
+) -> int:
+    """Reads a command's flags and does its work.
+
+    A flag that was given overrides the setting of its name in the config file.
+
+    Args:
+      name: The command's name, which begins the line that says what failed.
+      define: Defines the flags.
+      work: What is done then.
+      argv: The flags; those of this process without it.
+      config: The config file, unless --config names another; "" if none is meant for all. None:
+        the command has no settings.
+
+    Returns:
+      What `work` returns; 0 where help was asked for.
+
+    Raises:
+      SystemExit: With one line, where a user can mend what failed. With 130, where one interrupted.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if any(_HELP.fullmatch(argument) for argument in arguments):
+        flags_text = _defined(define, config, []).get_help(include_special_flags=False)
+        print(f"{inspect.getdoc(define)}\n\nflags:\n{flags_text}")
+        return 0
+    with one_line_errors(name):
+        return work(*_parsed(define, config, arguments))
+
+
+@contextlib.contextmanager
+def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Ends the process with one line and status 1 for what a user can cause.
+
+    Args:
+      name: The command's name, which begins the line.
+      *errors: Errors that a user of this command can cause, besides the package's own and those of
+        the operating system, such as a full disk.
+
+    Raises:
+      SystemExit: For such an error; with status 130 after an interrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+    except Exception as error:
+        if not isinstance(error, (CommandError, OSError, *errors)) and not _is_users(error):
+            raise
+        raise SystemExit(f"{name}: {_in_one_line(error)}") from None
+
+
+def command(
+    name: str, *errors: type[Exception]
+) -> Callable[[Callable[[], None]], Callable[[list[str]], None]]:
+    """Makes a function without arguments the main of a script, for `absl.app.run`.
+
+    Args:
+      name: The script's name.
+      *errors: As `one_line_errors` takes them.
+
+    Returns:
+      A decorator. The function takes all it needs from flags: other arguments are refused.
+    """
+
+    def decorate(main: Callable[[], None]) -> Callable[[list[str]], None]:
+        @functools.wraps(main)
+        def checked(argv: list[str]) -> None:
+            if len(argv) > 1:
+                raise app.UsageError(_unknown(argv[1]))
+            with one_line_errors(name, *errors):
+                main()
+
+        return checked
+
+    return decorate
+
+
+@contextlib.contextmanager
+def blamed_on(flag: str) -> Iterator[None]:
+    """Names the flag in front of what a value of it raised as ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(f"{flag}: {error}") from None
+
+
+def check_writable(path: str | os.PathLike[str], flag: str) -> None:
+    """Finds out before the work whether a file can be written after it. Leaves nothing behind.
+
+    Raises:
+      CommandError: If it cannot.
+    """
+    target = pathlib.Path(path).expanduser()
+    try:
+        if target.is_dir():
+            raise CommandError(f"{flag}={path}: is a folder; name a file")
+        folder = target.parent
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CommandError(f"{flag}={path}: cannot be written ({error.strerror})") from None
+
+
+def _parsed(
+    define: Define, config: str | None, arguments: list[str]
+) -> tuple[ConfigDict | None, flags.FlagValues]:
+    """The settings, in which each flag that was given stands, and the flags."""
+    settings = None
+    try:
+        given = _defined(define, config, arguments)
+        _, *others = given(["", *arguments])
+        if config is not None and (settings := given["config"].value) is not None:
+            settings.lock()  # One that could not be loaded says so now.
+    except flags.Error as error:
+        raise CommandError(f"{error}; --help lists the flags") from None
+    except Exception as error:  # A config file is code, which may raise anything.
+        raise CommandError(_config_fault(error)) from None
+    if others:
+        raise CommandError(_unknown(others[0]))
+    for name in given if settings is not None else ():
+        if name in settings and given[name].present:
+            value = given[name].value
+            settings[name] = tuple(value) if isinstance(value, list) else value
+    return settings, given
+
+
+def _defined(define: Define, config: str | None, arguments: list[str]) -> flags.FlagValues:
+    given = flags.FlagValues()
+    define(given)
+    if config is not None:
+        config_flags.DEFINE_config_file(
+            "config",
+            config or None,
+            "Config file with all settings; --config.NAME=VALUE sets one.",
+            flag_values=given,
+            sys_argv=["", *arguments],
+        )
+    return given
+
+
+def _config_fault(error: Exception) -> str:
+    text = str(error).strip()
+    if isinstance(error, AttributeError) and isinstance(error.args[0], KeyError):
+        text = str(error.args[0].args[0])
+    if unknown := _NO_SETTING.fullmatch(text):
+        name, near = unknown.groups()
+        hint = f"did you mean {near!r}?" if near else "the config file lists the settings"
+        return f"--config.{name}: there is no such setting; {hint}"
+    last = text.splitlines()[-1].strip() if text else ""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, OSError) or "ml_collections" in where.filename:
+        return f"--config: {last}"
+    return f"--config: {where.filename} raised {type(error).__name__}: {last}"
+
+
+def _is_users(error: Exception) -> bool:
+    return any(
+        isinstance(error, getattr(importlib.import_module(module), name))
+        for module, name in _USER_ERRORS.items()
+    )
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return " ".join(line.strip() for line in str(error).splitlines())
+
+
+def _unknown(argument: str) -> str:
+    return f"unknown argument {argument!r}; is a flag's value missing its '='?"

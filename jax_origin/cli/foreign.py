@@ -1,0 +1,111 @@
+"""Foreign images for `calibrate`: files and standard groups, fitted to the generator."""
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+from PIL import Image
+
+from jax_origin.cli.command import CommandError
+from jax_origin.generators import GeneratorLike
+from jax_origin.images import decode_image, find_images, jpeg_share, load_images
+from jax_origin.workflow import ForeignImages, Method
+from jax_origin.zoo import standard_foreign, zoo_names
+
+
+def foreign_groups(
+    config: ConfigDict,
+    given: flags.FlagValues,
+    generator: GeneratorLike,
+    method: Method,
+    *,
+    key: jax.Array,
+) -> dict[str, ForeignImages]:
+    """The foreign groups that the flags ask for, by name.
+
+    Raises:
+      CommandError: If a flag is wrong, or an image is of another size and `--fit` is not given.
+      ImageError: If images cannot be read.
+    """
+    num = method.num_images if config.num_foreign is None else config.num_foreign
+    shape, fit = tuple(generator.image_shape), given.fit
+    groups: dict[str, ForeignImages] = {}
+    for entry in given.foreign:
+        name, _, where = entry.partition("=")
+        if not name or not where:
+            raise CommandError(f"--foreign={entry}: write NAME=DIR")
+        if name in groups:
+            raise CommandError(f"--foreign={entry}: there is a group {name!r} already")
+        groups[name] = ForeignImages(_chosen(where, num, shape, fit, key))
+        if jpeg_share(where) == 1:
+            print(
+                f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
+                "what tells them apart may be the format. Give foreign images that were never "
+                "stored with loss, or judge JPEG files by this calibration alone"
+            )
+    in_zoo = config.generator in zoo_names()
+    if config.standard_foreign and not in_zoo:
+        raise CommandError(
+            f"--standard_foreign: {config.generator!r} is not of the zoo, whose generators are "
+            f"{', '.join(zoo_names())}; name its groups with --foreign"
+        )
+    wanted = config.standard_foreign or not groups
+    if in_zoo and wanted and method.rates.beta is not None:
+        standard = standard_foreign(config.generator, num, key=key)
+        if twice := sorted(groups.keys() & standard.keys()):
+            raise CommandError(f"--foreign={twice[0]}=...: a standard group is called so")
+        groups |= {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
+    return _marked(groups, given.used_for)
+
+
+def _marked(groups: dict[str, ForeignImages], used_for: list[str]) -> dict[str, ForeignImages]:
+    """The groups, each with the choices that it took part in."""
+    for entry in used_for:
+        named, is_named, word = entry.rpartition("=")
+        if not word or not groups or (is_named and named not in groups):
+            raise CommandError(
+                f"--used_for={entry}: write WORD, or GROUP=WORD with a group of "
+                f"{', '.join(groups) or 'those that there are (none)'}"
+            )
+        for name in [named] if is_named else list(groups):
+            groups[name] = groups[name]._replace(used_for=(*groups[name].used_for, word))
+    return groups
+
+
+def _chosen(
+    where: str, num: int, shape: tuple[int, ...], fit: str | None, key: jax.Array
+) -> NDArray[np.uint8]:
+    """At most `num` images of a folder, pattern or archive, drawn at random, uint8 [M, H, W, C]."""
+    if where.lower().endswith(".npz"):
+        archive = load_images(where)
+        order = jax.random.permutation(key, len(archive))[:num]
+        named = ((f"{where}[{i}]", archive[i]) for i in map(int, order))
+    else:
+        files = find_images(where)
+        order = jax.random.permutation(key, len(files))[:num]
+        named = (
+            (files[i], decode_image(files[i], channels=shape[2]).pixels) for i in map(int, order)
+        )
+    return np.stack([_fitted(name, pixels, shape, fit) for name, pixels in named])
+
+
+def _fitted(
+    name: str, pixels: NDArray[np.uint8], shape: tuple[int, ...], fit: str | None
+) -> NDArray[np.uint8]:
+    """One image, uint8 [h, w, 1 or 3], as one of the generator's shape (H, W, C)."""
+    (height, width, channels), found = shape, pixels.shape[:2]
+    image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if found != (height, width):
+        says = f"{name}: is {found[0]}x{found[1]} (HxW), the generator makes {height}x{width}"
+        if fit is None:
+            raise CommandError(f"{says}; give --fit=crop or --fit=resize")
+        if fit == "resize":
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+        elif found[0] < height or found[1] < width:
+            raise CommandError(f"{says}, and nothing that large can be cut out; give --fit=resize")
+        else:
+            left, top = (found[1] - width) // 2, (found[0] - height) // 2
+            image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image, np.uint8).reshape(shape)

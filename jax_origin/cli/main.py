@@ -1,0 +1,59 @@
+"""``jax-origin COMMAND [--flags]``: finds the command, reads its flags, runs it."""
+
+import importlib
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from jax_origin.cli import options
+from jax_origin.cli.command import run
+from jax_origin.parts import suggestion
+
+COMMANDS = {
+    "attribute": "a verdict for each image: did this model make it?",
+    "calibrate": "make the calibration that verdicts of a model rest on",
+    "audit": "which of several models made each image, or none?",
+    "convert": "write a published checkpoint as a directory that opens quickly",
+}
+"""Each command and what it does; `jax_origin.cli.options` has its flags, a module its work."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+      argv: The command and its flags; those of this process without it.
+
+    Returns:
+      The exit code: 0; 2 where every file failed; 1 where no command was named that there is.
+
+    Raises:
+      SystemExit: With one line, for whatever a user can cause.
+    """
+    name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
+    if name in ("-h", "-help", "--help", "help"):
+        print(_commands())
+        return 0
+    if name not in COMMANDS:
+        wrong = f"jax-origin: no command {name!r}{suggestion(name, COMMANDS)}" if name else ""
+        print("\n".join(filter(None, (wrong, _commands()))), file=sys.stderr)
+        return 1
+
+    def work(config: ConfigDict | None, given: flags.FlagValues) -> int:
+        code: int = importlib.import_module(f"jax_origin.cli.{name}").main(config, given)
+        return code
+
+    config = pathlib.Path(__file__).parent / "configs" / f"{name}.py"
+    has_settings = config.exists()
+    return run(
+        name, getattr(options, name), work, rest, config=str(config) if has_settings else None
+    )
+
+
+def _commands() -> str:
+    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+    head = "usage: jax-origin COMMAND [--flags]      (or: python -m jax_origin COMMAND [--flags])"
+    return "\n".join([head, "", *lines, "", "jax-origin COMMAND --help lists a command's flags."])

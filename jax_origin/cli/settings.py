@@ -1,0 +1,58 @@
+"""What the commands make of their settings: the key, rates, where it runs, other processes."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+from absl import flags
+from ml_collections import ConfigDict
+
+from jax_origin.calibration import Rates
+from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.inversion import Run
+from jax_origin.runtime import join_processes, keep_compiled_programs
+
+_RATES = ("alpha", "beta", "max_false_attribution", "fdr")
+
+
+def begin(config: ConfigDict, given: flags.FlagValues) -> None:
+    """Does what comes before any other use of JAX, and checks the numbers in the settings.
+
+    Raises:
+      CommandError: If a rate is not in (0, 1), or the seed is too large.
+      ClusterError: If this process is to be one of several, and cannot be.
+    """
+    for name in _RATES:
+        rate = config.get(name)
+        if rate is not None and not 0 < rate < 1:
+            raise CommandError(f"--{name}={rate}: must lie strictly between 0 and 1")
+    if not -(2**31) <= config.seed < 2**32:
+        raise CommandError(f"--seed={config.seed}: must have at most 32 bits")
+    keep_compiled_programs(config.cache)
+    if "distributed" in given and given.distributed:
+        join_processes(
+            coordinator=given.coordinator,
+            num_processes=given.num_processes,
+            process_id=given.process_id,
+        )
+
+
+def rates_of(config: ConfigDict) -> Rates:
+    """The rates of error in the settings; None where one is not given."""
+    return Rates(*(config.get(name) for name in ("alpha", "beta", "max_false_attribution")))
+
+
+def run_of(config: ConfigDict, **options: Any) -> Run:
+    """Where and how inversions run.
+
+    Raises:
+      CommandError: If the number of blocks is wrong.
+    """
+    with blamed_on("--config.blocks"):
+        return Run(blocks=config.blocks, **options)
+
+
+def run_settings(config: ConfigDict, names: Iterable[str]) -> dict[str, Any]:
+    """What a run's verdicts depend on, besides generator and calibration; flags by their names."""
+    given = {name: config[name] for name in names}
+    return {**given, "kind of device": jax.default_backend()}

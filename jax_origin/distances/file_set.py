@@ -1,0 +1,156 @@
+"""The distance to the set of images that a file may have come from; see `jax_origin.images.Stored`.
+
+Targets are `StoredArrays` with a first axis for the images: their kind, tables and sampling are
+data, so files of all kinds share one program. Distances have the scale of those on pixels: that to
+the set of a lossless file is what `L1` or `L2` would be of what lies beyond half a grey level.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jax_origin.distances.base import SIDE, Distance, evenness_of_parts
+from jax_origin.images import StoredArrays
+from jax_origin.parts import register
+
+HOLD = 0.2
+"""Share of its slope that a number keeps inside of its box, where a residual is linearised."""
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class FileSet(Distance):
+    """Mean squared distance of the numbers that a file stores to their boxes; 0 inside of the set.
+
+    Images have 1 or 3 channels.
+
+    Attributes:
+      margin: By how many grey levels the boxes of coefficients are widened on either side: so far
+        an encoder's own rounding may carry one over the border, since it rounds colours, and
+        averages of them, before it transforms. Boxes of pixels are exact.
+    """
+
+    kind: ClassVar[str] = "file_set"
+    of_files: ClassVar[bool] = True
+    margin: float = 1.0
+
+    def target(self, image: Any) -> StoredArrays:
+        """The set as arrays."""
+        return image.to_arrays()
+
+    def l1(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
+        """Mean distance of the numbers stored to their boxes, [N]."""
+        return _mean(jnp.abs(_beyond(images, targets, self.margin)), targets)
+
+    def l2(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
+        """Mean squared distance of the numbers stored to their boxes, [N]."""
+        return _mean(_beyond(images, targets, self.margin) ** 2, targets)
+
+    def residual(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
+        """What solvers of least squares make small, [N, 3, R, C]; its squares' sum is `l2`.
+
+        Outside of its box a number has its own derivative; inside, a share of it, `HOLD`. With 0, a
+        step would carry many numbers out on the other side. With all of it, each would be held
+        where it is, and the set be neared as by alternating projections.
+        """
+        off, room = _off(images, targets, self.margin)
+        nearest = jnp.clip(off, -room, room)
+        beyond, held = off - nearest, off - jax.lax.stop_gradient(nearest)
+        return jnp.sqrt(_weights(targets)) * (beyond + HOLD * (held - beyond)) / 255
+
+    def evenness(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
+        """How evenly `l2` is spread over an image, [N]; see `evenness_of_parts`."""
+        squares = _weights(targets) * _beyond(images, targets, self.margin) ** 2
+        rows, columns = _parts(targets.row_weights), _parts(targets.column_weights)
+        parts = jnp.einsum("npxy,npxi,npyj->nij", squares, rows, columns, precision="highest")
+        return evenness_of_parts(parts)
+
+
+def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
+    """The numbers that the files' encoders would round of other images of the same size.
+
+    Args:
+      images: [N, H, W, C], C 1 or 3, in [0, 1].
+      targets: How N files are stored.
+
+    Returns:
+      [N, 3, R, C] in grey levels, in the places of ``targets.levels``.
+    """
+    images = _resized(images, targets)
+    red, green, blue = jnp.moveaxis(jnp.broadcast_to(255 * images, (*images.shape[:3], 3)), 3, 0)
+    # Written out: as a product of matrices it takes longer than all that follows.
+    colour = targets.colour[..., None, None]
+    planes = colour[:, :, 0] * red[:, None]
+    planes += colour[:, :, 1] * green[:, None] + colour[:, :, 2] * blue[:, None]
+    planes = _whole_tiles(planes - targets.offset[..., None, None], targets.averaged)
+    n, _, rows, columns = planes.shape
+    tiles = planes.reshape(n, 3, rows // 16, 16, columns // 16, 16)
+    # Without the precision, accelerators would round to coarser numbers than the boxes are wide.
+    made = jnp.einsum(
+        "npux,npvy,npixjy->npiujv", targets.rows, targets.columns, tiles, precision="highest"
+    )
+    return made.reshape(planes.shape)
+
+
+def _resized(images: jax.Array, targets: StoredArrays) -> jax.Array:
+    """Images after their files' way to another size and back, if they went one."""
+
+    def made(images: jax.Array) -> jax.Array:
+        rows, columns = targets.resize_rows, targets.resize_columns
+        made = jnp.einsum("nij,njwc->niwc", rows, images, precision="highest")
+        made = jnp.einsum("nkw,niwc->nikc", columns, made, precision="highest")
+        # What goes past black or white is cut off; its slope stays.
+        made += jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
+        return jnp.where(targets.resized[:, None, None, None], made, images)
+
+    # Few went any: a block without one of them is spared the products.
+    return jax.lax.cond(jnp.any(targets.resized), made, lambda images: images, images)
+
+
+def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:
+    """How far each number lies outside of its box, signed, [N, 3, R, C], images in [0, 1]."""
+    off, room = _off(images, targets, margin)
+    return (off - jnp.clip(off, -room, room)) / 255
+
+
+def _off(images: jax.Array, targets: StoredArrays, margin: float) -> tuple[jax.Array, jax.Array]:
+    """How far each number is from the middle of its box, and the box's half width, grey levels."""
+    rows, columns = targets.levels.shape[2:]
+    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
+    off = as_stored(images, targets) - targets.levels * steps
+    return off, steps / 2 + margin * targets.rounded[:, None, None, None]
+
+
+def _weights(targets: StoredArrays) -> jax.Array:
+    return targets.row_weights[..., None] * targets.column_weights[:, :, None]
+
+
+def _parts(weights: jax.Array) -> jax.Array:
+    """Which part of its image each row (or column) of a component is in, [N, 3, R, SIDE].
+
+    A component that was made smaller has fewer rows than the others, and is of the same image.
+    """
+    there = weights > 0
+    place = (jnp.cumsum(there, axis=2) - 1) * SIDE // jnp.sum(there, axis=2, keepdims=True)
+    return jax.nn.one_hot(place, SIDE) * there[..., None]
+
+
+def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:
+    return jnp.sum(_weights(targets) * values, axis=(1, 2, 3))
+
+
+def _whole_tiles(planes: jax.Array, averaged: jax.Array) -> jax.Array:
+    """Fills components up to whole tiles as libjpeg does."""
+    height, width = planes.shape[2:]
+    below, beside = -height % 16, -width % 16
+    planes = jnp.pad(planes, ((0, 0), (0, 0), (0, 0), (0, beside)), mode="edge")
+    if below:
+        last = planes[:, :, -1:]
+        # Columns are repeated before pairs are averaged, rows after: the last pair, if it is whole.
+        before = planes[:, :, -2:-1] if height % 2 == 0 else last
+        every_other = jnp.where(averaged[..., None, None], before, last)
+        odd = (height + jnp.arange(below))[:, None] % 2 == 1
+        planes = jnp.concatenate([planes, jnp.where(odd, last, every_other)], axis=2)
+    return planes

@@ -1,0 +1,238 @@
+"""The likelihood ratio of a score: made by the generator, against from a foreign group.
+
+A ratio answers: how much more probable is such a score for an image that the generator made, under
+the settings calibrated, than for an image of this foreign group? It is not the probability that the
+generator made the image, and it holds for that group alone, or for the mixture of groups named.
+
+Throughout, `belonging` are scores of images known to belong [M], `foreign` is a foreign group, or
+groups by name, and `model` fits the ratio: `PavRatio`, or `functools.partial(LogisticRatio,
+floor=1e-5)`. The functions raise ValueError where the model refuses the scores.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.checks import finite_scores
+from jax_origin.calibration.conditions import origin_and_condition, parse_condition
+from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.evidence.discoveries import require_full_scores
+from jax_origin.evidence.likelihood_ratio import FitRatio, PavRatio
+
+_Array = NDArray[np.float64]
+
+
+def scores_under(
+    calibration: Calibration, condition: str
+) -> tuple[_Array, dict[str, ForeignGroup]]:
+    """The scores that a ratio compares: belonging and foreign images that met the same condition.
+
+    Args:
+      calibration: The calibration.
+      condition: "as made", or another that it has; see `parse_condition`.
+
+    Returns:
+      Belonging scores [N], and the foreign groups that were edited alike, by their names without
+      the edit; all clamped at the calibration's floor. An empty array, or no groups, where the
+      calibration has none of that condition.
+    """
+    own = calibration.belonging_by_condition.get(condition, np.zeros(0))
+    foreign, met = {}, parse_condition(condition).edit or AS_MADE
+    for name, group in calibration.foreign.items():
+        origin, edit = origin_and_condition(name, calibration)
+        if edit == met:
+            foreign[origin] = replace(group, scores=np.maximum(group.scores, calibration.floor))
+    return np.maximum(own, calibration.floor), foreign
+
+
+class LeastRatio(NamedTuple):
+    """The least log10 likelihood ratio of each of N scores over the foreign groups.
+
+    Attributes:
+      log10_lr: [N].
+      against: The group that gives it, for each score; the first in order where several do.
+      low: The least ratio that the counts of this group support, [N].
+      high: The largest one, [N].
+      by_group: The ratio against each group, [N] by name.
+    """
+
+    log10_lr: _Array
+    against: list[str]
+    low: _Array
+    high: _Array
+    by_group: dict[str, _Array]
+
+
+def least_log10_lr(
+    scores: ArrayLike,
+    belonging: ArrayLike,
+    foreign: Mapping[str, ForeignGroup],
+    *,
+    model: FitRatio = PavRatio,
+    score_kinds: Iterable[str] = (),
+) -> LeastRatio:
+    """The ratio of each score against the foreign group that speaks most for another origin.
+
+    The ratio against a mixture of the groups, whatever their shares, is no less: it is a mean of
+    theirs (`pooled_log10_lr`).
+
+    Args:
+      scores: [N], of new images: full scores, finite.
+      belonging: See the module.
+      foreign: At least one group by name.
+      model: See the module.
+      score_kinds: The records' score_kind, where at hand. Upper bounds are refused: the ratio of a
+        bound is no ratio.
+
+    Raises:
+      ValueError: A score is an upper bound, or there is no group.
+    """
+    require_full_scores(score_kinds)
+    if not foreign:
+        raise ValueError("there is no foreign group to weigh belonging against")
+    models = {name: model(belonging, group) for name, group in foreign.items()}
+    by_group = {name: fitted.log10_lr(scores) for name, fitted in models.items()}
+    ratios = np.stack(list(by_group.values()))
+    limits = np.array([fitted.limits for fitted in models.values()])
+    names, which = list(models), ratios.argmin(axis=0)
+    against = [names[i] for i in which]
+    return LeastRatio(ratios.min(axis=0), against, limits[which, 0], limits[which, 1], by_group)
+
+
+def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, float]) -> _Array:
+    """The log10 likelihood ratio against a mixture of foreign groups, which has to be named.
+
+    The density of a score under the mixture is the weighted mean of the groups' densities, so the
+    ratio is the weighted harmonic mean of the groups' ratios.
+
+    Args:
+      by_group: Log10 ratios [N] by group, such as `LeastRatio.by_group`.
+      mixture: The share of each group in the mixture, 0 or more, 1 in all.
+
+    Returns:
+      [N].
+
+    Raises:
+      ValueError: The shares are no mixture, or name a group without ratios.
+    """
+    unknown = sorted(set(mixture) - set(by_group))
+    if unknown:
+        raise ValueError(f"the mixture names {', '.join(unknown)}, which have no ratios")
+    shares = np.array(list(mixture.values()), np.float64)
+    if not (shares >= 0).all() or not math.isclose(shares.sum(), 1.0, abs_tol=1e-9):
+        raise ValueError(
+            f"the mixture's shares must be 0 or more and sum to 1; got {dict(mixture)}"
+        )
+    ratios = np.stack([np.asarray(by_group[name], np.float64) for name in mixture])
+    inverse = special.logsumexp(-ratios * math.log(10), b=shares[:, None], axis=0)
+    return np.asarray(-inverse / math.log(10))
+
+
+class Ratios(NamedTuple):
+    """Log10 likelihood ratios of images whose origin is known.
+
+    Attributes:
+      belonging: [N], of belonging images.
+      foreign: [M], of foreign ones.
+    """
+
+    belonging: _Array
+    foreign: _Array
+
+
+def cross_fitted(
+    belonging: ArrayLike,
+    foreign: ForeignGroup,
+    *,
+    model: FitRatio = PavRatio,
+    folds: int = 10,
+    seed: int = 0,
+) -> Ratios:
+    """The ratio of each calibration score, by a model that was fitted without its fold.
+
+    Args:
+      belonging: [N], N >= folds.
+      foreign: A group of at least `folds` sources; a source's scores stay in one fold.
+      model: See the module.
+      folds: At least 2.
+      seed: Of the folds' random choice.
+
+    Returns:
+      The ratios, in the scores' order.
+
+    Raises:
+      ValueError: There are too few scores for the folds, or the group's sources are not known.
+    """
+    own = finite_scores(belonging, "belonging scores", at_least=2)
+    rng = np.random.default_rng(seed)
+    own_fold = _folds(own.size, folds, rng, "belonging scores")
+    source_fold = _folds(foreign.independent, folds, rng, "foreign sources")
+    source = foreign.source_index()
+    ratios = Ratios(np.empty(own.size), np.empty(foreign.scores.size))
+    for fold in range(folds):
+        here, there = own_fold == fold, source_fold[source] == fold
+        fitted = model(own[~here], foreign.subset(~there))
+        ratios.belonging[here] = fitted.log10_lr(own[here])
+        ratios.foreign[there] = fitted.log10_lr(foreign.scores[there])
+    return ratios
+
+
+def leave_one_group_out(
+    belonging: ArrayLike,
+    foreign: Mapping[str, ForeignGroup],
+    *,
+    model: FitRatio = PavRatio,
+    folds: int = 10,
+    seed: int = 0,
+) -> dict[str, Ratios]:
+    """What the ratio would have said of each foreign group, had it not been known.
+
+    For each group the ratio is that against the others, mixed in equal shares. Belonging scores are
+    cross-fitted. A large Cllr for a group says that ratios do not carry over to an origin like it.
+
+    Args:
+      belonging: [N], N >= folds.
+      foreign: At least two groups by name.
+      model: See the module.
+      folds: Of the belonging scores, at least 2.
+      seed: Of the folds' random choice.
+
+    Returns:
+      Ratios of the belonging scores and of the left-out group's, by the group's name.
+
+    Raises:
+      ValueError: There are fewer than two groups, or too few scores for the folds.
+    """
+    if len(foreign) < 2:
+        raise ValueError(f"leaving a group out needs at least two; got {len(foreign)}")
+    own = finite_scores(belonging, "belonging scores", at_least=2)
+    fold = _folds(own.size, folds, np.random.default_rng(seed), "belonging scores")
+    found = {}
+    for left_out, group in foreign.items():
+        others = {name: other for name, other in foreign.items() if name != left_out}
+        ratios = Ratios(np.empty(own.size), _mixed(group.scores, own, others, model))
+        for i in range(folds):
+            ratios.belonging[fold == i] = _mixed(own[fold == i], own[fold != i], others, model)
+        found[left_out] = ratios
+    return found
+
+
+def _mixed(
+    scores: _Array, belonging: _Array, foreign: Mapping[str, ForeignGroup], model: FitRatio
+) -> _Array:
+    """The ratio against all groups, mixed in equal shares."""
+    by_group = least_log10_lr(scores, belonging, foreign, model=model).by_group
+    return pooled_log10_lr(by_group, dict.fromkeys(foreign, 1.0 / len(foreign)))
+
+
+def _folds(num: int, folds: int, rng: np.random.Generator, name: str) -> NDArray[np.int_]:
+    """The fold of each, as even as can be."""
+    if not 2 <= folds <= num:
+        raise ValueError(f"{folds} folds of {num} {name}: need at least 2, and one for each fold")
+    return rng.permutation(np.arange(num) % folds)

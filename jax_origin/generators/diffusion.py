@@ -1,0 +1,90 @@
+"""What the generators with a U-Net share: noise in, an image out, and their stored configurations.
+
+`DDIM` and `Consistency` derive from it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from flax import nnx
+
+from jax_origin.checkpoints import Rename
+from jax_origin.generators.square import SquareGenerator
+from jax_origin.generators.unet import UNet, UNetConfig
+from jax_origin.generators.unet_reference import (
+    UNET_FIELDS,
+    stored_size,
+    unet_of_diffusers,
+    unet_of_openai,
+    unet_renames,
+)
+
+
+class DiffusionGenerator(SquareGenerator):
+    """A U-Net that turns noise of the image's shape into an image.
+
+    Args:
+      network: The U-Net.
+      image_size: Side of the image.
+      label: The class whose images it makes.
+      rngs: Keys for the initial weights.
+
+    Raises:
+      ValueError: If the network's levels cannot halve this size.
+    """
+
+    reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS
+
+    def __init__(
+        self, network: UNetConfig, *, image_size: int, label: int | str | None, rngs: nnx.Rngs
+    ):
+        network.check_image_size(image_size)
+        self.image_size = image_size
+        self.label = label
+        self.unet = UNet(network, rngs=rngs)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON."""
+        return {**super().config, "unet": self.unet.config.as_dict()}
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The noise's, (H, W, C)."""
+        return self.image_shape
+
+    @property
+    def channels(self) -> int:  # type: ignore[override]
+        """Image channels."""
+        return self.unet.config.in_channels
+
+    @classmethod
+    def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
+        """The names of diffusers' ``UNet2DModel``, and of OpenAI's U-Nets."""
+        return unet_renames(UNetConfig.of(config["unet"]))
+
+
+def stored_network(
+    stored: Mapping[str, Any], *, heads_outermost: bool
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The arguments ``image_size``, ``unet`` and ``label`` that a stored configuration says.
+
+    Args:
+      stored: diffusers' ``{"unet": config.json, "scheduler": scheduler_config.json}``, or the
+        first alone; or the arguments of OpenAI's ``create_model_and_diffusion``.
+      heads_outermost: How OpenAI's files arrange queries, keys and values.
+
+    Returns:
+      The arguments, and what is stored of the sampler.
+
+    Raises:
+      ValueError: If it describes a network that is not built here.
+    """
+    if "num_channels" in stored:
+        unet = unet_of_openai(stored, heads_outermost=heads_outermost)
+        size, sampler = stored["image_size"], stored
+    else:
+        network, sampler = stored.get("unet", stored), stored.get("scheduler", {})
+        unet, size = unet_of_diffusers(network), network.get("sample_size")
+    label = None if unet.classes is None else 0
+    return {**stored_size(size), "unet": unet.as_dict(), "label": label}, sampler

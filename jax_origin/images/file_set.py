@@ -1,0 +1,290 @@
+"""A file as the set of images that its encoder would have stored as these very bytes.
+
+A PNG is a box of half a grey level around each pixel. A JPEG is a box of half a quantisation step
+around each DCT coefficient. Where the boxes lie, and how wide they are, is data: files of all kinds
+have arrays of the same shapes.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from jax_origin.images.arrays import as_float, as_uint8
+from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
+from jax_origin.images.decode import ImageError
+from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
+from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
+
+_LOSSLESS_TIFF = (
+    "raw",
+    "tiff_lzw",
+    "tiff_adobe_deflate",
+    "tiff_deflate",
+    "packbits",
+    "lzma",
+    "zstd",
+)
+
+LOSSY_WEBP = "lossy WebP"
+"""The note of a WebP that is taken for its pixels."""
+
+UNKNOWN_FILE = "the file is unknown"
+"""The note of pixels of which nobody says how they were stored."""
+
+_COLOURS = {"rgb": np.eye(3, dtype=np.float32), "ycbcr": YCBCR, "grey": YCBCR}
+# Grey levels that rounding before the last resize may add, in units of an encoder's own rounding.
+_RESIZED_ROUNDING = 0.5
+# What a squared error in each component means for the mean over red, green and blue: a third each,
+# or the mean square of the inverse matrix's columns, 1, 1.09 and 0.82, which is taken for 1.
+_WEIGHTS = {"rgb": 1 / 3, "ycbcr": 1.0, "grey": 1.0}
+
+
+class StoredArrays(NamedTuple):
+    """A stored image as arrays, of shapes that depend on the image's size alone.
+
+    An image of grey levels 0 to 255 goes through three steps:
+
+    1. If `resized`, it becomes ``resize_rows @ image @ resize_columns.T``.
+    2. Each pixel becomes three components, ``colour @ pixel - offset``.
+    3. Each tile of 16x16 becomes ``rows @ tile @ columns.T``: four DCTs of 8x8 blocks, two or one
+       of averages of pairs of pixels, or the tile itself.
+
+    The image is in the set if each number is within ``steps / 2`` of ``levels * steps``, with some
+    room for the encoder's own rounding. R and C are height and width, rounded up to whole tiles.
+
+    Attributes:
+      levels: int16 [3, R, C], whole numbers; 0 where nothing is stored.
+      steps: float32 [3, 8, 8], grey levels, for each block.
+      colour: float32 [3, 3].
+      offset: float32 [3].
+      rows: float32 [3, 16, 16]; rows of zeros where one block stands for two.
+      columns: float32 [3, 16, 16].
+      row_weights: float32 [3, R]; times `column_weights`, each number's weight in a mean over the
+        image, 0 where nothing is stored.
+      column_weights: float32 [3, C].
+      averaged: bool [3], whether rows are averaged in pairs; then the last average, and not the
+        last row, is repeated below.
+      rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms; less if
+        the image was resized after it was rounded; else 0.
+      resized: bool [].
+      resize_rows: float32 [H, H].
+      resize_columns: float32 [W, W].
+    """
+
+    levels: Any
+    steps: Any
+    colour: Any
+    offset: Any
+    rows: Any
+    columns: Any
+    row_weights: Any
+    column_weights: Any
+    averaged: Any
+    rounded: Any
+    resized: Any
+    resize_rows: Any
+    resize_columns: Any
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as a file stores it: the pixels that it decodes to, and what they come from.
+
+    Attributes:
+      kind: "pixels", a box of one grey level around each; or "jpeg".
+      pixels: uint8 [H, W, C], decoded.
+      colour: the components stored: "rgb", "ycbcr" or "grey".
+      coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`);
+        none for "pixels".
+      tables: uint16 [8, 8], their quantisation steps.
+      averaged: (rows, columns) of the image that are averaged for one sample of each component.
+      note: why the file is judged by its pixels although it stores something else; else None.
+      resizings: the ways by which the image may have come to its size, for `readings`.
+      resizing: the way that this set assumes; None for the image as it is.
+    """
+
+    kind: str
+    pixels: np.ndarray
+    colour: str = "rgb"
+    coefficients: tuple[np.ndarray, ...] = ()
+    tables: tuple[np.ndarray, ...] = ()
+    averaged: tuple[tuple[int, int], ...] = ()
+    note: str | None = None
+    resizings: tuple[Resizing, ...] = ()
+    resizing: Resizing | None = None
+
+    def readings(self) -> "list[Stored]":
+        """The sets that the image may be in: as it is, and by each way to its size."""
+        return [self, *(replace(self, resizing=way) for way in self.resizings)]
+
+    def to_arrays(self) -> StoredArrays:
+        """The set as arrays, for one image; `stack_stored` makes them for several."""
+        height, width = (-(-side // 16) * 16 for side in self.pixels.shape[:2])
+        jpeg = self.kind == "jpeg"
+        size = self.pixels.shape[:2]
+        resize_rows, resize_columns = (
+            self.resizing.matrices(size)
+            if self.resizing
+            else (np.eye(side, dtype=np.float32) for side in size)
+        )
+        arrays = StoredArrays(
+            levels=np.zeros((3, height, width), np.int16),
+            steps=np.ones((3, 8, 8), np.float32),
+            colour=_COLOURS[self.colour],
+            offset=np.zeros(3, np.float32),
+            rows=np.zeros((3, 16, 16), np.float32),
+            columns=np.zeros((3, 16, 16), np.float32),
+            row_weights=np.zeros((3, height), np.float32),
+            column_weights=np.zeros((3, width), np.float32),
+            averaged=np.zeros(3, bool),
+            rounded=np.float32(jpeg or _RESIZED_ROUNDING * bool(self.resizing)),
+            resized=np.bool_(self.resizing is not None),
+            resize_rows=resize_rows,
+            resize_columns=resize_columns,
+        )
+        pixels = self.pixels.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
+        for i, plane in enumerate(self.coefficients or pixels):
+            high, wide = self.averaged[i] if jpeg else (1, 1)
+            at_rows = _places(plane.shape[0], high)
+            at_columns = _places(plane.shape[1], wide)
+            arrays.levels[i, at_rows[:, None], at_columns] = plane
+            arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
+            arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)
+            arrays.row_weights[i, at_rows] = _WEIGHTS[self.colour] / len(at_rows)
+            arrays.column_weights[i, at_columns] = 1 / len(at_columns)
+            arrays.averaged[i] = high == 2
+            if jpeg:
+                arrays.steps[i] = self.tables[i]
+                # Y, and red, green and blue, are coded about their middle; Cb and Cr have it at 0.
+                arrays.offset[i] = 128 if i == 0 or self.colour == "rgb" else 0
+        return arrays
+
+
+def as_images(images: Any) -> Any:
+    """Images as they are inverted: stored ones as they are, arrays as floats [N, H, W, C]."""
+    if isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images):
+        return images
+    return as_float(images)
+
+
+def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:
+    """Images in memory as lossless files of 8 bits would hold them.
+
+    Args:
+      images: [N, H, W, C], C 1 or 3; uint8, or floats in [0, 1], which are rounded.
+      note: as in `Stored`.
+
+    Returns:
+      N sets of kind "pixels".
+
+    Raises:
+      ValueError: as `as_uint8`; or C is another.
+    """
+    pixels = as_uint8(images)
+    if pixels.shape[3] not in (1, 3):
+        raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
+    colour = "grey" if pixels.shape[3] == 1 else "rgb"
+    return [Stored("pixels", x, colour, note=note, resizings=find_resizings(x)) for x in pixels]
+
+
+def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
+    """The arrays of several images of one size, with a first axis for the images."""
+    return StoredArrays(*(np.stack(parts) for parts in zip(*arrays, strict=True)))
+
+
+def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
+    """The set of images that an encoder would have stored as these bytes.
+
+    Lossless files of 8 bits, grey ones included, are boxes around their pixels, with the ways by
+    which the image may have come to its size. JPEG files of one or three components, averaged over
+    no more than two rows and columns, are boxes around their coefficients. For one channel these
+    are the luma of a colour file whose colours are all equal. Any other file is taken for its
+    decoded pixels, and `note` says why.
+
+    Args:
+      data: the bytes of the file.
+      decoded: what `decode_bytes` made of them.
+
+    Returns:
+      The set. No `ImageError` is raised: the file has been decoded.
+    """
+    pixels = decoded.pixels
+    with Image.open(io.BytesIO(data)) as image:
+        mode, form, info = image.mode, image.format, image.info
+        orientation = exif_orientation(image)
+    one_channel = pixels.shape[2] == 1
+    taken = Stored("pixels", pixels, "grey" if one_channel else "rgb")
+    profile = info.get("icc_profile") or b""
+    read_at_another_size = decoded.size != pixels.shape[:2]
+    resized_note = f"resized from {decoded.size[0]}x{decoded.size[1]} after decoding"
+    if profile and b"sRGB" not in profile.replace(b"\0", b""):
+        return replace(taken, note="colour profile other than sRGB")
+    if one_channel and COLOUR_TO_GREY in (decoded.note or ""):
+        return replace(taken, note=COLOUR_TO_GREY)
+    if form in ("JPEG", "MPO"):
+        if orientation != 1:
+            return replace(taken, note="JPEG turned by its EXIF orientation")
+        if read_at_another_size:
+            return replace(taken, note=resized_note)
+        try:
+            return _from_jpeg(read_jpeg(data, path=decoded.path), taken)
+        except ImageError as error:
+            return replace(taken, note=error.reason)
+    if mode not in ("L", "LA", "RGB", "RGBA"):
+        return replace(taken, note="palette: a colour may be rounded by more than half a level")
+    if form == "WEBP" and not _has_chunk(data, b"VP8L"):
+        return replace(taken, note=resized_note if read_at_another_size else LOSSY_WEBP)
+    if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
+        return replace(taken, note="lossy TIFF")
+    ways = read_resizings(decoded.size) if read_at_another_size else find_resizings(pixels)
+    grey = one_channel or mode in ("L", "LA")
+    return replace(taken, colour="grey" if grey else "rgb", resizings=ways)
+
+
+def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
+    components, colour = file.components, file.colour
+    if taken.pixels.shape[2] == 1:
+        if colour == "rgb":
+            return replace(taken, note="JPEG of red, green and blue read as grey")
+        components, colour = components[:1], "grey"
+    averaged = tuple(component.averaged for component in components)
+    if widest := max((pair for pair in averaged if max(pair) > 2), default=None):
+        return replace(taken, note=f"JPEG with chroma averaged over {widest} pixels")
+    return replace(
+        taken,
+        kind="jpeg",
+        colour=colour,
+        coefficients=tuple(component.coefficients for component in components),
+        tables=tuple(component.table for component in components),
+        averaged=averaged,
+    )
+
+
+def _has_chunk(data: bytes, name: bytes) -> bool:
+    """Whether a RIFF file has a chunk of this name."""
+    at = 12
+    while at + 8 <= len(data):
+        if data[at : at + 4] == name:
+            return True
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1 & -2)
+    return False
+
+
+def _places(count: int, averaged: int) -> np.ndarray:
+    """Where a component's rows stand among the image's: each block at the first that it covers."""
+    place = np.arange(count)
+    return place if averaged == 1 else place // 8 * 16 + place % 8
+
+
+def _transform(averaged: int) -> np.ndarray:
+    """Two DCTs of 8 numbers, or one of the averages of 8 pairs, as a matrix [16, 16]."""
+    frequency, place = np.mgrid[0:8, 0:8]
+    dct = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
+    dct[0] = np.sqrt(1 / 8)
+    if averaged == 1:
+        return np.kron(np.eye(2), dct)
+    return np.vstack([np.repeat(dct / 2, 2, axis=1), np.zeros((8, 16))])

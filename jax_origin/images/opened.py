@@ -1,0 +1,101 @@
+"""Whatever stands for an image (a path, bytes, an array, a set), opened for attribution."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jax_origin.images.arrays import as_uint8
+from jax_origin.images.decode import DecodedImage, decode_bytes, read_file
+from jax_origin.images.file_set import UNKNOWN_FILE, Stored, stored_image, stored_pixels
+
+
+class OpenedImage(NamedTuple):
+    """An image, and what is known of its file.
+
+    Attributes:
+      stored: its pixels, and the set of images that its file may have come from.
+      path: the file; None for bytes and arrays.
+      sha256: SHA-256 of the file, in hexadecimal; None for arrays.
+      size: (H, W) of the image in its file, upright, before it was resized.
+      note: what was done to the image to get the pixels, None if nothing was.
+    """
+
+    stored: Stored
+    path: str | None
+    sha256: str | None
+    size: tuple[int, int]
+    note: str | None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 [H, W, C]."""
+        return self.stored.pixels
+
+
+def open_image(
+    source: Any,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
+    resize: bool = False,
+    lossless: bool = True,
+) -> OpenedImage:
+    """Opens one image.
+
+    Args:
+      source: a path; the bytes of a file; an array [H, W, C], uint8 or floats in [0, 1], which are
+        rounded; `Stored`; ``(DecodedImage, Stored)``; or an `OpenedImage`, returned as it is.
+      size: the (H, W) wanted, None for any.
+      channels: 3 or 1, the generator's. Files are converted (see `decode_image`), arrays are not.
+      resize: whether a file of another size is resized, or refused.
+      lossless: whether arrays are what a lossless file held. If not, their `Stored` says that the
+        file is unknown: a JPEG's pixels are not judged as those of a PNG.
+
+    Raises:
+      ImageError: a file cannot be used; see `decode_image`.
+      ValueError: an array or set is of another size, shape or range.
+    """
+    if isinstance(source, str | os.PathLike | bytes | bytearray):
+        if isinstance(source, bytes | bytearray):
+            path, data = None, bytes(source)
+        else:
+            path = os.fspath(source)
+            data = read_file(path)
+        decoded = decode_bytes(
+            data, path=path or "image in memory", size=size, resize=resize, channels=channels
+        )
+        stored = stored_image(data, decoded)
+        opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
+    elif isinstance(source, OpenedImage):
+        opened = source
+    elif isinstance(source, Stored):
+        opened = OpenedImage(source, None, None, source.pixels.shape[:2], None)
+    elif isinstance(source, tuple) and isinstance(source[0], DecodedImage):
+        decoded, stored = source
+        opened = OpenedImage(stored, decoded.path, decoded.sha256, decoded.size, decoded.note)
+    else:
+        array = np.asarray(source)
+        if array.ndim != 3:
+            raise ValueError(f"an image must be [H, W, C], got shape {list(array.shape)}")
+        note = None if lossless else UNKNOWN_FILE
+        (stored,) = stored_pixels(as_uint8(array[None]), note=note)
+        opened = OpenedImage(stored, None, None, array.shape[:2], None)
+    wanted = (*(size or opened.pixels.shape[:2]), channels)
+    if opened.pixels.shape != wanted:
+        raise ValueError(
+            f"images are {opened.pixels.shape} (H, W, C), the generator makes {wanted}; resize "
+            "them, or choose another generator"
+        )
+    return opened
+
+
+def decode_stored(
+    path: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] | None = None,
+    resize: bool = False,
+    channels: int = 3,
+) -> OpenedImage:
+    """Opens one image file; the arguments and errors are those of `decode_image`."""
+    return open_image(os.fspath(path), size=size, channels=channels, resize=resize)

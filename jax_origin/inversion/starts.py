@@ -1,0 +1,198 @@
+"""Starting points: where the lanes of an image begin.
+
+From near the prior's mean a descent meets smoother images first, and gets stuck less often than
+from a sample of it; several scales make a ladder.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from jax_origin.generators import GeneratorLike, sample_latents
+from jax_origin.parts import Part, register
+
+Encode = Callable[[jax.Array], jax.Array]
+"""Images [N, H, W, C] to latents [N, *latent_shape]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Start(Part):
+    """Where lanes begin. A start of your own says `points`.
+
+    Attributes:
+      needs_encoder: Whether it begins at the encoding of an encoder that is trained for it.
+    """
+
+    family: ClassVar[str] = "start"
+    needs_encoder: ClassVar[bool] = False
+
+    @property
+    def restarts(self) -> int:
+        """Lanes of an image, where the recipe does not say how many."""
+        return 1
+
+    def points(
+        self,
+        generator: GeneratorLike,
+        images: jax.Array,
+        keys: jax.Array,
+        encode: Encode | None = None,
+    ) -> jax.Array:
+        """The points at which the lanes of some images begin; pure, so that it can be jitted.
+
+        Args:
+          generator: The generator.
+          images: float32 [N, H, W, C] in [0, 1].
+          keys: One key for each lane, [N, restarts].
+          encode: The trained encoder, for a start that needs one.
+
+        Returns:
+          [N, restarts, *latent_shape].
+
+        Raises:
+          ValueError: If the start needs what is not there.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no points")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Prior(Start):
+    """A sample of the prior for each lane, as RONAN starts."""
+
+    kind: ClassVar[str] = "prior"
+
+    def points(
+        self,
+        generator: GeneratorLike,
+        images: jax.Array,
+        keys: jax.Array,
+        encode: Encode | None = None,
+    ) -> jax.Array:
+        """Samples of the prior."""
+        return jax.vmap(jax.vmap(lambda key: sample_latents(generator, key, 1)[0]))(keys)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Undone(Prior):
+    """Draws of the latents that lead to the image, by the generator's own undo."""
+
+    kind: ClassVar[str] = "undone"
+
+    def points(
+        self,
+        generator: GeneratorLike,
+        images: jax.Array,
+        keys: jax.Array,
+        encode: Encode | None = None,
+    ) -> jax.Array:
+        """What `undo` makes of images and samples of the prior."""
+        latents = super().points(generator, images, keys)
+        undo = getattr(generator, "undo", None)
+        if undo is None:
+            raise ValueError(
+                f"starts.Undone: {type(generator).__name__} has no undo(images, noise)"
+            )
+        lanes = latents.reshape(-1, *latents.shape[2:])
+        return undo(jnp.repeat(images, keys.shape[1], axis=0), lanes).reshape(latents.shape)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Scaled(Prior):
+    """Samples of the prior, drawn in towards its mean at 0.
+
+    Attributes:
+      scales: Restart i lies ``scales[i % len(scales)]`` times a sample of the prior from the
+        centre.
+    """
+
+    kind: ClassVar[str] = "scaled"
+    scales: tuple[float, ...] = (0.05, 0.2, 0.4, 0.8)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if not self.scales or not all(scale >= 0 for scale in self.scales):
+            raise ValueError(f"scales must be one or more numbers >= 0, not {self.scales}")
+
+    @property
+    def restarts(self) -> int:
+        """A lane for each scale."""
+        return len(self.scales)
+
+    def points(
+        self,
+        generator: GeneratorLike,
+        images: jax.Array,
+        keys: jax.Array,
+        encode: Encode | None = None,
+    ) -> jax.Array:
+        """Around the centre."""
+        latents = super().points(generator, images, keys)
+        factors = jnp.asarray([self.scales[i % len(self.scales)] for i in range(keys.shape[1])])
+        around = latents * factors.reshape(1, -1, *(1,) * (latents.ndim - 2))
+        encode = self.encoding(generator, encode)
+        return around if encode is None else encode(images)[:, None] + around
+
+    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode | None:
+        """What finds the centre; None where it is 0."""
+        return None
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Encoded(Scaled):
+    """Around the generator's own encoding of the image."""
+
+    kind: ClassVar[str] = "encoder"
+    scales: tuple[float, ...] = (0.0,)
+
+    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode:
+        """The generator's."""
+        own = getattr(generator, "encode", None)
+        if own is None:
+            raise ValueError(f"starts.Encoded: {type(generator).__name__} has no encode(images)")
+        return own
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Learned(Scaled):
+    """Around the encoding by an encoder that was trained on the generator's own images."""
+
+    kind: ClassVar[str] = "learned"
+    needs_encoder: ClassVar[bool] = True
+    scales: tuple[float, ...] = (0.0,)
+
+    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode:
+        """The trained encoder's."""
+        if encode is None:
+            raise ValueError(
+                "starts.Learned needs an encoder: pass encoder=learn_start(generator, key=...)"
+            )
+        return encode
+
+
+def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:
+    """Where the lanes of some images hop: draws of mean 0, spread as the prior is.
+
+    Args:
+      generator: The generator.
+      keys: One key for each lane, [N, restarts].
+      num: How often each lane hops.
+
+    Returns:
+      float32 [N, restarts, num, *latent_shape]: differences of two samples, over the root of 2.
+    """
+
+    def of_lane(key: jax.Array) -> jax.Array:
+        pairs = sample_latents(generator, jax.random.fold_in(key, 1), 2 * num)
+        return (pairs[:num] - pairs[num:]) / jnp.sqrt(2.0)
+
+    if num == 0:
+        return jnp.zeros((*keys.shape, 0, *generator.latent_shape))
+    return jax.vmap(jax.vmap(of_lane))(keys).astype(jnp.float32)

@@ -1,0 +1,233 @@
+"""Scores: one number for each image; the lower, the more it looks as if it belongs."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import scipy.fft
+from numpy.typing import ArrayLike, NDArray
+
+from jax_origin.inversion import Inversion
+from jax_origin.parts import Part, register
+
+_TINY = np.finfo(np.float32).tiny
+
+
+@dataclasses.dataclass(frozen=True)
+class Score(Part):
+    """What is ranked of an inversion. A score of your own says how it is called.
+
+    Attributes:
+      needs_reference: Whether images are inverted under a reference model, too.
+      of_latents: Whether it looks at the latent, of which several draws are worth a mean.
+      fits: Whether `fit` measures something on the generator's own images.
+      rises_with_distance: Whether it is the tracked distance, or a rising function of it alone. An
+        image may then be accepted before its inversion has ended.
+    """
+
+    family: ClassVar[str] = "score"
+    needs_reference: ClassVar[bool] = False
+    of_latents: ClassVar[bool] = False
+    fits: ClassVar[bool] = False
+    rises_with_distance: ClassVar[bool] = False
+
+    def fit(self, own: Inversion) -> "Score":
+        """The score with what it measured on some of the generator's own images.
+
+        These serve nothing else. A score that measures nothing is returned as it is.
+
+        Raises:
+          ValueError: If it cannot be measured on these.
+        """
+        return self
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """Scores N images.
+
+        Args:
+          found: Their inversions under the inspected model.
+          reference: Those under the reference model, if it needs one.
+
+        Returns:
+          float64 [N]; not finite where an image could not be scored.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be called")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Loss(Score):
+    """The tracked distance as it is."""
+
+    kind: ClassVar[str] = "loss"
+    rises_with_distance: ClassVar[bool] = True
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """The tracked distance, float64 [N]."""
+        return np.asarray(found.distance, np.float64)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class ReferenceRatio(Score):
+    """Distance under the inspected model over that under a reference model (RONAN, equation 4).
+
+    An image that is easy for any generator is near under both.
+    """
+
+    kind: ClassVar[str] = "reference_ratio"
+    needs_reference: ClassVar[bool] = True
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """The ratio, float64 [N]; NaN where one of the two distances is not finite.
+
+        Raises:
+          ValueError: If there is no reference.
+        """
+        if reference is None:
+            raise ValueError("scores.ReferenceRatio needs a reference model: reference=...")
+        ours, theirs = (np.asarray(each.distance, np.float64) for each in (found, reference))
+        # A reference without an image has an infinite loss: a ratio of 0 would speak for belonging.
+        finite = np.isfinite(ours) & np.isfinite(theirs)
+        return np.where(finite, ours, np.nan) / np.where(finite, np.maximum(theirs, _TINY), 1.0)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class LatentPrior(Score):
+    """Distance, and how far the latent is from being standard normal noise.
+
+    For generators that reproduce every image, such as diffusion models, whose latent is as large
+    as the image: a foreign image's latent is unlike what the prior, N(0, I), draws. The second part
+    is `prior_deviance` over the latent's size, 0.017 for a draw of the prior of shape (32, 32, 3).
+    The distance, in the same sum, keeps an image from belonging that is not reproduced.
+    """
+
+    kind: ClassVar[str] = "latent_prior"
+    of_latents: ClassVar[bool] = True
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """The sum, float64 [N]."""
+        latents = np.asarray(found.latent, np.float64)
+        return np.asarray(found.distance, np.float64) + prior_deviance(latents) / latents[0].size
+
+
+class Typical(NamedTuple):
+    """What a generator's own images come out as, one draw each, measured on some of them.
+
+    Attributes:
+      log_loss: Mean of the natural logarithms of their distances.
+      log_loss_deviation: Standard deviation of these.
+      prior_deviation: Standard deviation of their latents' `prior_deviance`.
+    """
+
+    log_loss: float
+    log_loss_deviation: float
+    prior_deviation: float
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Typicality(Score):
+    """How far the latent is from the prior, and the distance from what is usual for own images.
+
+    Where every image is reproduced, how well still tells: what the generator did not make can be
+    reproduced less well than its own images, or better. The logarithm of the distance adds its
+    log-likelihood ratio to `prior_deviance`: ``z^2 / 2`` for z standard deviations from the mean,
+    times the standard deviation of own images' deviances. So much of the deviance is chance, and
+    neither part outweighs the other. Like that of `LatentPrior`, the sum is taken over the latent's
+    size.
+
+    Attributes:
+      typical: Of the generator's own images; `fit` measures it.
+    """
+
+    kind: ClassVar[str] = "typicality"
+    of_latents: ClassVar[bool] = True
+    fits: ClassVar[bool] = True
+    typical: Typical | Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.typical, Mapping):  # From a file.
+            object.__setattr__(self, "typical", Typical(**self.typical))
+
+    def fit(self, own: Inversion) -> "Typicality":
+        """Measures what is typical on own images, 2 or more.
+
+        Raises:
+          ValueError: If it cannot be measured on these.
+        """
+        logs, deviances = _log(own.distance), prior_deviance(own.latent)
+        if len(logs) < 2 or not (np.isfinite(logs).all() and np.isfinite(deviances).all()):
+            raise ValueError("what is typical needs 2 own images or more, all reproduced")
+        if not np.ptp(logs):
+            raise ValueError("all own images have one loss: what is typical has no spread")
+        typical = map(float, (logs.mean(), logs.std(ddof=1), deviances.std(ddof=1)))
+        return Typicality(Typical(*typical))
+
+    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+        """The sum, float64 [N].
+
+        Raises:
+          ValueError: If nothing is known of own images.
+        """
+        if not isinstance(self.typical, Typical):
+            raise ValueError("scores.Typicality must be fitted first, as `calibrate` does")
+        latents, typical = np.asarray(found.latent, np.float64), self.typical
+        unusual = (_log(found.distance) - typical.log_loss) / typical.log_loss_deviation
+        deviance = prior_deviance(latents) + typical.prior_deviation * unusual**2 / 2
+        return deviance / latents[0].size
+
+
+def _log(loss: ArrayLike) -> NDArray[np.float64]:
+    return np.log(np.maximum(np.asarray(loss, np.float64), _TINY))
+
+
+def prior_deviance(latents: ArrayLike) -> NDArray[np.float64]:
+    """How much better than N(0, I) a normal law coloured to their measure describes latents.
+
+    A latent [H, W, C] is taken apart by an orthonormal DCT into bands: an octave of frequency down
+    the rows by an octave along the columns. In each, with n coefficients and S the C x C mean of
+    their outer products, the log-likelihood ratio of N(0, S) to N(0, I) is ``n / 2 (trace S - C -
+    log det S)``. Their sum is returned, and the ratio of all coefficients together, in which a
+    fault shows that every band has a little of. It grows with a wrong norm (a typical draw's is the
+    square root of its size: Nalisnick et al., "Detecting Out-of-Distribution Inputs to Deep
+    Generative Models Using Typicality", 2019), with a spectrum that is not flat, and with dependent
+    channels: whatever a test of second moments finds. The lowest octaves are one, so that each band
+    has at least 4 C coefficients. Of latents of another rank the norm alone is judged.
+
+    Args:
+      latents: [N, *latent_shape].
+
+    Returns:
+      float64 [N], 0 or more; for draws of N(0, I) about C (C + 1) / 4 for each band and once more;
+      infinite where a latent is not finite.
+    """
+    latents = np.asarray(latents, np.float64)
+    finite = np.isfinite(latents).reshape(len(latents), -1).all(axis=1)
+    latents = np.where(finite.reshape(-1, *(1,) * (latents.ndim - 1)), latents, 0.0)
+    total = np.where(finite, 0.0, np.inf)
+    for part in _bands(latents):
+        count, channels = part.shape[1:]
+        moments = np.einsum("npc,npd->ncd", part, part) / count
+        excess = np.trace(moments, axis1=1, axis2=2) - channels
+        total += count / 2 * (excess - np.linalg.slogdet(moments)[1])
+    return total
+
+
+def _bands(latents: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Coefficients of each band, [N, n, C], and of all of them."""
+    if latents.ndim != 4 or latents[0].size < 4 * latents.shape[3] ** 2:
+        return [latents.reshape(len(latents), -1, 1)]
+    channels = latents.shape[3]
+    lowest = math.ceil(math.log2(4 * channels) / 2)
+    waves = scipy.fft.dctn(latents, axes=(1, 2), norm="ortho")
+    down, along = (np.maximum(np.frexp(np.arange(side))[1], lowest) for side in latents.shape[1:3])
+    bands = [
+        waves[:, (down == row)[:, None] & (along == column)]
+        for row in np.unique(down)
+        for column in np.unique(along)
+    ]
+    return [*bands, waves.reshape(len(latents), -1, channels)]

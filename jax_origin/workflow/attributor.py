@@ -1,0 +1,393 @@
+"""The front door: attribute images, with a calibration made for the generator."""
+
+import functools
+import os
+from collections.abc import Iterator, Sized
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jax_origin.calibration import (
+    Calibration,
+    CalibrationError,
+    Rates,
+    accepting_score,
+    attribution_threshold,
+    compared_with,
+)
+from jax_origin.calibration.rules import scores_needed
+from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
+from jax_origin.images import (
+    ImageError,
+    OpenedImage,
+    Stored,
+    as_float,
+    find_images,
+    map_ahead,
+    open_image,
+)
+from jax_origin.inversion import Item, Run
+from jax_origin.workflow.calibrate import require_key
+from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
+from jax_origin.workflow.methods import Method
+from jax_origin.workflow.scorer import Scored, Scorer, encoders_of
+from jax_origin.workflow.verdict import Verdict
+
+_ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
+_NO_IMAGE = "the generator gave no finite image for any latent that was tried"
+
+
+class _Looked(NamedTuple):
+    """An image that was looked at: what it is, and what it is compared with."""
+
+    tag: int
+    path: str | None
+    opened: OpenedImage | None = None
+    pixels: Any = None  # As they were given, for distances that know no files.
+    like: Likeness | None = None
+    error: str | None = None
+
+
+class Attributor:
+    """Decides for images whether a generator made them. It is made once, for any number of them.
+
+    Each image is judged only against calibration scores for edits that could have produced its kind
+    of file; see `jax_origin.workflow.likeness`. Where none could, or where the calibration was made
+    of this very image, it is undecided.
+
+    An image that is sure to belong is not inverted any further. The tracked distance only falls, so
+    its verdict is that of the full run, and its ``score_kind`` is "upper_bound". That holds where
+    the score is the distance itself; other scores are always run in full.
+
+    Args:
+      generator: The generator to inspect.
+      calibration: Made for this very generator; it says the method.
+      key: A JAX key, for starting points. An image's verdict does not depend on the others'.
+      rates: The rates of error; the calibration's own where one is not given. With
+        `max_false_attribution`, false attribution keeps under it in every foreign group, with 95%
+        confidence by exact counts of independent sources. An image that would belong by a score too
+        high for that is undecided.
+      reference: The reference generator, where the calibration was made with one.
+      full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
+        ratios, multiple testing and rankings need that.
+      resize: Whether files of another size are resized, which their records then say.
+      source: What arrays are: "lossless", the pixels of a lossless file; or "unknown", so that they
+        are undecided wherever that matters. A decoded JPEG is no lossless file: hand over its path
+        or bytes instead.
+      run: Where and how.
+
+    Raises:
+      CalibrationError: If the calibration is for another generator or reference, or cannot keep the
+        rates that were asked for: the message says how many more images it needs.
+      ValueError: If the key is none, `source` is another word, or the generator breaks its
+        contract.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorLike,
+        calibration: Calibration,
+        *,
+        key: jax.Array,
+        rates: Rates | None = None,
+        reference: GeneratorLike | None = None,
+        full_scores: bool = False,
+        resize: bool = False,
+        source: str = "lossless",
+        run: Run | None = None,
+    ) -> None:
+        require_key(key)
+        if source not in ("lossless", "unknown"):
+            raise ValueError(f'source must be "lossless" or "unknown", not {source!r}')
+        self.generator, self.run = inspected(generator), run or Run()
+        self.calibration, self._resize, self._lossless = calibration, resize, source == "lossless"
+        check_calibration(calibration, self.generator, reference=reference)
+        self.method = Method.of(calibration)
+        asked = rates or Rates()
+        self.rates = asked.over(calibration.rates)
+        _check_reach(calibration, asked, self.rates.max_false_attribution)
+        self._decided = decider_alike(calibration, rates=self.rates)
+        self._early = not full_scores and self.method.score.rises_with_distance
+        self._advance = self.run.counter("attributing", None)
+        self._scorer = Scorer(
+            self.generator,
+            self.method,
+            key=key,
+            reference=reference,
+            encoders=encoders_of(calibration),
+            futility=calibration.measured.futility,
+            run=self.run,
+            advance=lambda share: self._advance(share),
+        )
+        self._highest = functools.cache(self._find_highest)
+        self._accepting = functools.cache(self._find_accepting)
+
+    def __call__(self, images: Any) -> list[Verdict]:
+        """Decides for each image; see `stream` for what it takes.
+
+        Returns:
+          One verdict for each image, in order.
+        """
+        return sorted(self.stream(images), key=lambda verdict: verdict.tag)
+
+    def stream(self, source: Any) -> Iterator[Verdict]:
+        """Decides for any number of images, each as soon as it can be.
+
+        Files are read ahead of the inversion, in threads. One that cannot be read has its reason
+        for an error, and the rest goes on.
+
+        Args:
+          source: An array [N, H, W, C], uint8 or float in [0, 1]; a file, a folder or a pattern
+            such as "photos/*.png"; or any iterable of images, which are taken as they are needed
+            and not kept: paths, bytes of files, arrays [H, W, C], `jax_origin.images.Stored`, and
+            what `jax_origin.images.open_image` gives. One image in bytes or opened may stand alone.
+
+        Yields:
+          The verdicts, in the order in which they are decided; `tag` is the image's place in the
+          order in which it came.
+
+        Raises:
+          ImageError: If there is no such folder, or nothing fits the pattern.
+          ValueError: If an array holds no images of the generator's shape.
+        """
+        if isinstance(source, str | os.PathLike):
+            source = find_images(source)
+        elif isinstance(source, np.ndarray | jax.Array):
+            source = as_float(source)
+        elif isinstance(source, _ONE_IMAGE):
+            source = [source]
+        total = len(source) if isinstance(source, Sized) else None
+        self._advance = self.run.counter("attributing", total)
+        failed: list[Verdict] = []
+
+        def items() -> Iterator[Item]:
+            for looked in map_ahead(lambda each: self._look(*each), enumerate(source)):
+                if looked.error is not None:
+                    self._advance(1.0)
+                    failed.append(self._verdict(looked, error=looked.error))
+                    continue
+                yield Item(looked, looked.pixels, self._accept(looked.like))
+
+        for scored in self._scorer.stream(items()):
+            yield from _taken(failed)
+            yield self._judged(scored)
+        yield from _taken(failed)
+
+    def _look(self, tag: int, image: Any) -> _Looked:
+        """Opens an image, and works out once what it is compared with; in a thread."""
+        height, width, channels = self.generator.image_shape
+        path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+        try:
+            opened = open_image(
+                image,
+                size=(height, width),
+                channels=channels,
+                resize=self._resize,
+                lossless=self._lossless,
+            )
+        except ImageError as error:
+            return _Looked(tag, error.path if path is None else path, error=error.reason)
+        is_array = isinstance(image, np.ndarray | jax.Array)
+        as_given = is_array and not self.method.recipe.distance.of_files
+        pixels = np.asarray(image) if as_given else opened.stored
+        like = likeness(opened.stored, self.calibration)
+        return _Looked(tag, opened.path, opened, pixels, like)
+
+    def _accept(self, like: Likeness | None) -> float | None:
+        if not self._early or like is None or like.unlike:
+            return None
+        return self._accepting(like.conditions)
+
+    def _find_highest(self, conditions: tuple[str, ...] | None) -> float:
+        """The score above which none of these conditions is attributed to."""
+        rate = self.rates.max_false_attribution
+        if rate is None:
+            return np.inf
+        foreign = compared_with(self.calibration, conditions).foreign
+        return attribution_threshold(foreign, rate=rate).accepting
+
+    def _find_accepting(self, conditions: tuple[str, ...] | None) -> float:
+        found = accepting_score(self.calibration, rates=self.rates, conditions=conditions)
+        return -np.inf if found is None else min(found, self._highest(conditions))
+
+    def _judged(self, scored: Scored) -> Verdict:
+        looked, score, found = scored
+        if not np.isfinite(score):
+            return self._verdict(looked, inversion=found, error=_NO_IMAGE)
+        decision = self._decided(score, looked.like)
+        if decision.verdict == "belongs" and score > self._highest(looked.like.conditions):
+            limit = self.rates.max_false_attribution
+            reason = f"more than {limit:g} of a foreign group may score as low"
+            decision = decision._replace(verdict="undecided", reason=reason)
+        return self._verdict(looked, inversion=found, score=score, decision=decision)
+
+    def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
+        return Verdict(
+            generator=self.calibration.generator["name"],
+            method=self.method.name,
+            tag=looked.tag,
+            path=looked.path,
+            image=looked.opened,
+            **found,
+        )
+
+
+def attribute(
+    images: Any,
+    generator: GeneratorLike,
+    calibration: Calibration,
+    *,
+    key: jax.Array,
+    alpha: float | None = None,
+    beta: float | None = None,
+    max_false_attribution: float | None = None,
+    reference: GeneratorLike | None = None,
+    full_scores: bool = False,
+    resize: bool = False,
+    source: str = "lossless",
+    run: Run | None = None,
+) -> list[Verdict]:
+    """Decides for each image whether the generator made it; see `Attributor`.
+
+    Args:
+      images: See `Attributor.stream`.
+      generator: The generator to inspect.
+      calibration: Made for this very generator; it says the method.
+      key: A JAX key, for starting points.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: A limit on false attribution; see `Rates`.
+      reference: The reference generator, where the calibration was made with one.
+      full_scores: Whether an image is inverted to the end when it is sure to belong.
+      resize: Whether files of another size are resized.
+      source: What arrays are, "lossless" or "unknown"; see `Attributor`.
+      run: Where and how.
+
+    Returns:
+      One verdict for each image, in order.
+
+    Raises:
+      CalibrationError: As `Attributor`.
+      ValueError: As `Attributor`, or if a rate is not in (0, 1).
+    """
+    attributor = Attributor(
+        generator,
+        calibration,
+        key=key,
+        rates=Rates(alpha, beta, max_false_attribution),
+        reference=reference,
+        full_scores=full_scores,
+        resize=resize,
+        source=source,
+        run=run,
+    )
+    return attributor(images)
+
+
+def attribute_stream(
+    images: Any,
+    generator: GeneratorLike,
+    calibration: Calibration,
+    *,
+    key: jax.Array,
+    alpha: float | None = None,
+    beta: float | None = None,
+    max_false_attribution: float | None = None,
+    reference: GeneratorLike | None = None,
+    full_scores: bool = False,
+    resize: bool = False,
+    source: str = "lossless",
+    run: Run | None = None,
+) -> Iterator[Verdict]:
+    """Decides for any number of images, each as soon as it can be; see `Attributor.stream`.
+
+    Args:
+      images: See `Attributor.stream`.
+      generator: The generator to inspect.
+      calibration: Made for this very generator; it says the method.
+      key: A JAX key, for starting points.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: A limit on false attribution; see `Rates`.
+      reference: The reference generator, where the calibration was made with one.
+      full_scores: Whether an image is inverted to the end when it is sure to belong.
+      resize: Whether files of another size are resized.
+      source: What arrays are, "lossless" or "unknown"; see `Attributor`.
+      run: Where and how.
+
+    Returns:
+      An iterator over the verdicts, in the order in which they are decided.
+
+    Raises:
+      CalibrationError: As `Attributor`.
+      ValueError: As `Attributor`, or if a rate is not in (0, 1).
+    """
+    attributor = Attributor(
+        generator,
+        calibration,
+        key=key,
+        rates=Rates(alpha, beta, max_false_attribution),
+        reference=reference,
+        full_scores=full_scores,
+        resize=resize,
+        source=source,
+        run=run,
+    )
+    return attributor.stream(images)
+
+
+def check_calibration(
+    calibration: Calibration, generator: GeneratorLike, *, reference: GeneratorLike | None = None
+) -> None:
+    """Makes sure that a calibration was made for this generator and this reference.
+
+    Raises:
+      CalibrationError: If it was not; the message says for what it was made. If its method is
+        none that can be run here, or its encoder cannot be made.
+    """
+    where = calibration.path or "the calibration"
+    calibration.require(
+        fingerprint=fingerprint(inspected(generator)), generator_name=generator_name(generator)
+    )
+    wanted = calibration.reference
+    given = fingerprint(inspected(reference)) if reference is not None else None
+    if wanted != given:
+        made = f"reference {wanted[:12]}..." if wanted else "no reference"
+        asked = f"reference {given[:12]}..." if given else "none"
+        raise CalibrationError(f"{where} was made with {made}; here there is {asked}")
+    try:
+        Method.of(calibration)
+    except (TypeError, ValueError) as error:
+        raise CalibrationError(f"{where}: its method cannot be run: {error}") from None
+    encoders_of(calibration)
+
+
+def _check_reach(calibration: Calibration, asked: Rates, limit: float | None) -> None:
+    """Refuses rates that the calibration is too small for, before anything is inverted."""
+    where, remedy = calibration.path or "the calibration", "calibrate with more images"
+    if asked.alpha is not None:
+        for own in calibration.belonging_by_condition.values():
+            if calibration.rule.fit(own).threshold(asked.alpha) == np.inf:
+                raise CalibrationError(
+                    f"{where}: {calibration.rule.shortfall(asked.alpha, own.size)}; {remedy}, or "
+                    "ask for a larger alpha"
+                )
+    if asked.beta is not None and calibration.decision.judges_q:
+        needed = scores_needed(asked.beta)
+        for name, group in calibration.foreign.items():
+            if group.scores.size < needed:
+                raise CalibrationError(
+                    f"{where}: beta={asked.beta:g} needs at least {needed} images in each foreign "
+                    f"group, {name!r} has {group.scores.size}; {remedy}, or ask for a larger beta"
+                )
+    if limit is not None:
+        try:
+            attribution_threshold(calibration.foreign, rate=limit)
+        except ValueError as error:
+            raise CalibrationError(f"{where}: max_false_attribution={limit:g}: {error}") from None
+
+
+def _taken(items: list[Verdict]) -> Iterator[Verdict]:
+    while items:
+        yield items.pop(0)

@@ -1,0 +1,393 @@
+"""Making a calibration: images of known origin, inverted and scored."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.calibration import (
+    Calibration,
+    CalibrationError,
+    ForeignGroup,
+    Measured,
+    edited_group,
+    parse_condition,
+)
+from jax_origin.calibration.rules import scores_needed
+from jax_origin.checkpoints import CheckpointError
+from jax_origin.generators import (
+    GeneratorLike,
+    fingerprint,
+    generator_name,
+    inspected,
+    with_settings,
+)
+from jax_origin.images import (
+    Stored,
+    as_uint8,
+    find_resizings,
+    stored_images,
+)
+from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start
+from jax_origin.scores import Loss, ReferenceRatio
+from jax_origin.workflow.belonging import belonging_images
+from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
+from jax_origin.workflow.methods import Method, get_method
+from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
+
+# Tags that a key is folded with. Images and starting points never share one: a lane that started
+# at the latent which made its image would find it at once, and calibrate nothing.
+_IMAGES, _STARTS, _ENCODER, _CURVES, _TYPICAL = 0, 1, 4, 5, 6
+# An image is given up where its loss is so many times the largest of those that were fitted on.
+_FUTILITY_MARGIN = 2.0
+_LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def calibrate(
+    generator: GeneratorLike,
+    *,
+    method: str | Method = "origin",
+    num_belonging: int | None = None,
+    foreign: Mapping[str, Any] | None = None,
+    conditions: Sequence[str] | None = None,
+    reference: GeneratorLike | None = None,
+    encoder: StartEncoder | None = None,
+    futility: bool = False,
+    key: jax.Array,
+    seed: int | None = None,
+    run: Run | None = None,
+) -> Calibration:
+    """Scores images of known origin: the generator's own with fresh latents, and foreign ones.
+
+    Args:
+      generator: The generator to inspect.
+      method: A name in `jax_origin.METHODS`, or a `Method`; "origin" is the one that suits the
+        generator (`default_method`).
+      num_belonging: How many images the generator makes, the method's `num_images` without it. Each
+        is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
+        1/alpha - 1.
+      foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
+        Attributing with a false rate of beta needs at least 1/beta - 1 in each group. Images of a
+        group that are equal to the pixel are of one source, and so are all sources that share one.
+      conditions: Edits that images may have met since they were made, by their names in
+        `jax_origin.images.EDITS`; the method's own without it. Belonging and foreign images are
+        calibrated as they are and after each; an edited foreign group counts as another group.
+        Settings under which the generator may have been used are conditions, too: an entry of its
+        `config`, alone ("truncation_psi=0.7") or followed by an edit ("num_steps=50+jpeg-75").
+      reference: Another generator; then the score is the ratio of losses under the two.
+      encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
+        minutes on a small machine; `run.cache` keeps it.
+      futility: Whether to stop early on images whose distance falls more slowly than the
+        generator's own do. How those fall is fitted on as many others of its own, under each edit.
+        What it costs in own images given up is in the scores that are calibrated, and so in p.
+      key: A JAX key. The same key gives the same calibration on the same machine.
+      seed: The number that the key was made from, if any; only noted down.
+      run: Where and how.
+
+    Returns:
+      The calibration.
+
+    Raises:
+      ValueError: If a group's images are no images of the generator's shape; if the generator
+        breaks its contract.
+      CalibrationError: If scores are not finite, or too few for the method's rule; if the
+        reference makes images of another shape, or futility is asked for beside it; if a group's
+        sources are not one for each image.
+    """
+    calibrator = Calibrator(
+        generator, method, conditions=conditions, reference=reference, key=key, run=run
+    )
+    groups = calibrator.groups(foreign or {})
+    num = calibrator.method.num_images if num_belonging is None else num_belonging
+    calibrator.check_sizes(num, groups, futility=futility)
+    calibrator.train(encoder)
+    if futility:
+        calibrator.fit_futility(num)
+    calibrator.fit_score(num)
+    return calibrator.calibration(num, groups, seed=seed)
+
+
+class Calibrator:
+    """What `calibrate` does, step by step: `train`, `fit_futility`, `fit_score`, `calibration`.
+
+    Its arguments are those of `calibrate`.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorLike,
+        method: str | Method,
+        *,
+        conditions: Sequence[str] | None,
+        reference: GeneratorLike | None,
+        key: jax.Array,
+        run: Run | None,
+    ) -> None:
+        require_key(key)
+        self.generator, self.run, self.key = inspected(generator), run or Run(), key
+        self.reference = None if reference is None else inspected(reference)
+        self.method = get_method(method, generator)
+        if self.reference is not None:
+            self.method = _with_reference(self.method, self.generator, self.reference)
+        if conditions is None:  # Edits are of files, which are in colour or grey.
+            conditions = self.method.conditions if generator.image_shape[2] in (1, 3) else ()
+        # A wrong name is refused now, not when the images have been scored.
+        self.makers = _makers(self.generator, conditions)
+        self.edits = [name for name in self.makers if not parse_condition(name).settings]
+        self.encoders: dict[str, StartEncoder] = {}
+        self.futility: tuple[float, ...] = ()
+
+    def groups(self, foreign: Mapping[str, Any]) -> dict[str, FittedGroup]:
+        """Foreign groups as they are scored."""
+        return {name: fitted_group(of, self.generator, name) for name, of in foreign.items()}
+
+    def check_sizes(self, num: int, groups: Mapping[str, FittedGroup], *, futility: bool) -> None:
+        """Refuses, before anything is inverted, what would be refused in the end.
+
+        Raises:
+          CalibrationError: If there are too few images; the message says how many are needed.
+        """
+        if num < 1:
+            raise CalibrationError(f"num_belonging must be at least 1, not {num}")
+        if futility and self.reference is not None:
+            raise CalibrationError(
+                "futility gives images up by their loss under one model, and a ratio needs both in "
+                "full: leave out futility, or the reference"
+            )
+        rates, rule = self.method.rates, self.method.rule
+        try:  # A rule that needs more scores than that says so.
+            fitted = rule.fit(np.linspace(1.0, 2.0, num))
+        except ValueError as error:
+            raise CalibrationError(str(error)) from None
+        if rates.alpha is not None and fitted.threshold(rates.alpha) == np.inf:
+            raise CalibrationError(
+                f"num_belonging={num}: {rule.shortfall(rates.alpha, num)}; give more images, or a "
+                "method with a larger alpha"
+            )
+        beta = rates.beta
+        if not self.method.decision.judges_q or beta is None:
+            return
+        for name, group in groups.items():
+            if len(group.images) < scores_needed(beta):
+                raise CalibrationError(
+                    f"foreign group {name!r} holds {len(group.images)} images: at beta={beta:g} it "
+                    f"could never be told from the generator's own, which needs at least "
+                    f"{scores_needed(beta)}; give more images, or a method with a larger beta"
+                )
+
+    def train(self, encoder: StartEncoder | None = None) -> None:
+        """Trains the encoders that the recipe starts from; one that is given serves instead."""
+        if not self.method.recipe.start.needs_encoder:
+            return
+        models = {INSPECTED: self.generator, REFERENCE: self.reference}
+        for role, model in models.items():
+            if model is not None:
+                given = encoder if role == INSPECTED else None
+                own_key = jax.random.fold_in(self.key, _ENCODER)
+                self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
+
+    def fit_futility(self, num: int) -> None:
+        """Finds the levels above which no own image was while its distance fell.
+
+        As made, and after each edit: edited images fall more slowly.
+        """
+        highest = np.zeros(self.method.recipe.checks)
+        for found in self._invert_others(num, _CURVES, ("", *self.edits), "fitting futility"):
+            highest = np.maximum(highest, found.inversion.curve)
+        levels = np.maximum(_FUTILITY_MARGIN * highest, self.method.recipe.floor)
+        self.futility = tuple(map(float, levels))
+
+    def fit_score(self, num: int) -> None:
+        """Has the score measure what it must, on other own images than are calibrated.
+
+        Raises:
+          CalibrationError: If it cannot be measured.
+        """
+        if not self.method.score.fits:
+            return
+        found = self._invert_others(num, _TYPICAL, ("",), "fitting the score")
+        own = Inversion.stacked([each.inversion for each in found])
+        try:
+            score = self.method.score.fit(own)
+        except ValueError as error:
+            raise CalibrationError(f"under {generator_name(self.generator)!r}: {error}") from None
+        self.method = dataclasses.replace(self.method, score=score)
+
+    def calibration(
+        self, num: int, groups: Mapping[str, FittedGroup], *, seed: int | None
+    ) -> Calibration:
+        """Scores the generator's own images, and the foreign ones."""
+        image_key, start_key = (jax.random.fold_in(self.key, tag) for tag in (_IMAGES, _STARTS))
+        total = num * (1 + len(self.makers))
+        total += sum(len(group.images) for group in groups.values()) * (1 + len(self.edits))
+        scored = self._scorer(self.method, start_key, self.run.counter("scoring", total))
+        belonging = belonging_images(self.generator, num, key=image_key)
+        own = self._finite(scored, belonging, "belonging")
+        by_condition = {}
+        for name, maker in self.makers.items():
+            same = maker is self.generator
+            made = belonging if same else belonging_images(maker, num, key=image_key)
+            edited = _edited(made, parse_condition(name).edit)
+            by_condition[name] = self._finite(scored, edited, f"belonging, {name}")
+        foreign: dict[str, ForeignGroup] = {}
+        for name, group in groups.items():
+            foreign |= self._foreign(scored, name, group)
+        return Calibration(
+            generator={
+                "name": generator_name(self.generator),
+                "fingerprint": fingerprint(self.generator),
+                "latent_shape": list(self.generator.latent_shape),
+                "image_shape": list(self.generator.image_shape),
+            },
+            belonging=own,
+            conditions=by_condition,
+            foreign=foreign,
+            seed=seed,
+            **self._circumstances(belonging),
+        )
+
+    def _circumstances(self, belonging: NDArray[np.uint8]) -> dict[str, Any]:
+        """What a calibration holds besides its scores."""
+        method, score = self.method, self.method.score
+        if score.fits:
+            method = dataclasses.replace(method, score=type(score)())
+        after = "then the draw, but for the first, then " if method.draws > 1 else "then "
+        return {
+            "method": method.to_json(),
+            "measured": Measured(
+                score=score.to_json() if score.fits else None,
+                futility=self.futility,
+                looks_resized=_look_resized(belonging),
+                scored_block=method.recipe.block,
+            ),
+            "reference": None if self.reference is None else fingerprint(self.reference),
+            "keys": {
+                "key": np.asarray(jax.random.key_data(self.key)).tolist(),
+                "images": f"fold_in(key, {_IMAGES})",
+                "starts": f"fold_in(key, {_STARTS}), {after}each image's SHA-256, then the restart",
+            },
+            "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+            "platform": jax.default_backend(),
+            "encoders": {role: e.config for role, e in self.encoders.items()} or None,
+            "encoder_weights": {
+                f"{role}.{name}": array
+                for role, encoder in self.encoders.items()
+                for name, array in encoder.arrays().items()
+            },
+        }
+
+    def _scorer(self, method: Method, key: jax.Array, advance: Callable[[float], None]) -> Scorer:
+        return Scorer(
+            self.generator,
+            method,
+            key=key,
+            reference=self.reference,
+            encoders=self.encoders,
+            futility=self.futility,
+            run=self.run,
+            advance=advance,
+        )
+
+    def _invert_others(self, num: int, tag: int, edits: Iterable[str], what: str) -> list[Scored]:
+        """Inverts own images that serve nothing else, under each edit."""
+        key, edits = jax.random.fold_in(self.key, tag), list(edits)
+        image_key, start_key = (jax.random.fold_in(key, part) for part in (_IMAGES, _STARTS))
+        images = belonging_images(self.generator, num, key=image_key)
+        method = dataclasses.replace(self.method, score=Loss(), draws=1)
+        scorer = self._scorer(method, start_key, self.run.counter(what, num * len(edits)))
+        return [each for edit in edits for each in scorer.found(_edited(images, edit))]
+
+    def _foreign(self, scorer: Scorer, name: str, group: FittedGroup) -> dict[str, ForeignGroup]:
+        """A foreign group's scores, as it is and after each edit."""
+        pixels = as_uint8(group.images)
+        found = {name: group.scored(self._finite(scorer, group.images, name), pixels)}
+        for edit in self.edits:
+            edited, title = _edited(pixels, edit), edited_group(name, edit)
+            scores = self._finite(scorer, edited, title)
+            found[title] = group.scored(scores, (image.pixels for image in edited))
+        return found
+
+    def _finite(self, scorer: Scorer, images: Any, group: str) -> NDArray[np.float64]:
+        scores = scorer.scores(images)
+        if not np.isfinite(scores).all():
+            raise CalibrationError(
+                f"{int((~np.isfinite(scores)).sum())} of {len(scores)} {group} images have no "
+                f"finite score under {generator_name(self.generator)!r}: its weights or its output "
+                "hold NaN"
+            )
+        return scores
+
+
+def _with_reference(method: Method, generator: GeneratorLike, reference: GeneratorLike) -> Method:
+    """The method with a ratio to the reference for its score."""
+    ours, theirs = (tuple(g.image_shape) for g in (generator, reference))
+    if ours != theirs:
+        raise CalibrationError(
+            f"the reference makes images of {theirs} (H, W, C), the generator {ours}: choose a "
+            "reference of the same size"
+        )
+    recipe = dataclasses.replace(method.recipe, floor=0.0)
+    return dataclasses.replace(method, recipe=recipe, score=ReferenceRatio(), draws=1, floor=0.0)
+
+
+def require_key(key: Any) -> None:
+    """Raises ValueError unless it is a JAX key, new or old."""
+    is_array = isinstance(key, jax.Array | np.ndarray)
+    if not is_array or not (
+        jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == np.uint32
+    ):
+        raise ValueError(f"key must be a JAX key, such as jax.random.key(0); got {key!r:.60}")
+
+
+def _all_conditions(conditions: Iterable[str]) -> list[str]:
+    """The conditions besides images as made; an edit that settings come before, also without."""
+    names: dict[str, None] = {}
+    for name in conditions:
+        settings, edit = parse_condition(name)
+        names |= dict.fromkeys(part for part in (edit, name if settings else "") if part)
+    return [*names]
+
+
+def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, GeneratorLike]:
+    """What makes the belonging images of each condition: the generator, or it as it is set there.
+
+    Raises:
+      CalibrationError: If there is no such setting, or no such edit.
+    """
+    makers: dict[str, GeneratorLike] = {}
+    for name in _all_conditions(conditions):
+        settings, edit = parse_condition(name)
+        _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
+        makers[name] = generator
+        if settings:
+            try:
+                makers[name] = with_settings(generator, settings)
+            except CheckpointError as error:
+                raise CalibrationError(f"condition {name!r}: {error}") from None
+            made, wanted = (tuple(g.image_shape) for g in (makers[name], generator))
+            if made != wanted:
+                raise CalibrationError(
+                    f"condition {name!r}: images are {made} (H, W, C) then, not {wanted}"
+                )
+    return makers
+
+
+def _look_resized(belonging: NDArray[np.uint8]) -> bool:
+    """Whether a generator's images look as if they had been resized: it may end in a resize."""
+    found = [len(find_resizings(pixels)) > 0 for pixels in belonging]
+    return bool(np.mean(found) > _LOOK_RESIZED)
+
+
+def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored] | NDArray[np.uint8]:
+    """Images as files hold them after an edit; pixels as they are without one."""
+    if not edit:
+        return images
+    try:
+        return stored_images(images, edit)
+    except ValueError as error:
+        raise CalibrationError(f"condition: {error}") from None

@@ -1,0 +1,122 @@
+"""Foreign images that a calibration is made with, and which of them are of one source."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.calibration import CalibrationError, ForeignGroup
+from jax_origin.generators import GeneratorLike
+from jax_origin.images import as_float, as_uint8, short_digest
+
+
+class ForeignImages(NamedTuple):
+    """Foreign images, and what is known of them.
+
+    Attributes:
+      images: uint8 or float [M, H, W, C].
+      independent: Number of independent sources, where only that is known: crops of one photograph
+        are one. All images without it.
+      sources: Which source each image comes from, M names or numbers, where that is known: limits
+        on false attribution then count exactly, and ratios can be cross-fitted.
+      used_for: The choice that these images took part in, such as "recipe" or "threshold", or
+        several: no limit is given on images that a choice has looked at.
+    """
+
+    images: Any
+    independent: int | None = None
+    sources: Sequence[Hashable] | None = None
+    used_for: str | Sequence[str] = ()
+
+
+class FittedGroup(NamedTuple):
+    """A foreign group that is to be scored.
+
+    Attributes:
+      images: float32 [M, H, W, C], of the generator's shape.
+      independent: Number of independent sources; images that are equal to the pixel are of one.
+      sources: Which source each image comes from, from 0, int64 [M]; None where each has its own,
+        or only their number is known.
+      used_for: As `ForeignImages` says it.
+    """
+
+    images: NDArray[np.float32]
+    independent: int
+    sources: NDArray[np.int64] | None
+    used_for: tuple[str, ...]
+
+    def scored(
+        self, scores: NDArray[np.float64], shown: Iterable[NDArray[np.uint8]]
+    ) -> ForeignGroup:
+        """The group with scores of its images, edited or not; `shown` are their pixels."""
+        return ForeignGroup(
+            scores,
+            self.independent,
+            sources=self.sources,
+            used_for=self.used_for,
+            digests=tuple(map(short_digest, shown)),
+        )
+
+
+def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup:
+    """A foreign group's images as floats of the generator's shape, and their sources.
+
+    Args:
+      given: Images, uint8 or float [M, H, W, C], or `ForeignImages`.
+      generator: The generator that is calibrated.
+      name: What errors call the group.
+
+    Raises:
+      ValueError: If the images are none of the generator's shape.
+      CalibrationError: If there are none, or the sources are not one for each of them.
+    """
+    known = given if isinstance(given, ForeignImages) else ForeignImages(given)
+    images = _fitting(known.images, generator, name)
+    same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
+    num, independent = len(images), known.independent
+    used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)
+    if known.sources is None and independent is not None:
+        if not 1 <= independent <= num:
+            raise CalibrationError(
+                f"foreign group {name!r}: independent must be a whole number from 1 to {num}, the "
+                f"number of images; got {independent!r}"
+            )
+        return FittedGroup(images, min(independent, int(same.max()) + 1), None, used_for)
+    sources = np.arange(num) if known.sources is None else _numbered(known.sources)
+    if sources.shape != same.shape or independent is not None:
+        raise CalibrationError(
+            f"foreign group {name!r}: sources must name one for each of the {num} images, and "
+            "independent, their number, be left out"
+        )
+    # Sources and different images are the nodes, the images at hand the edges between them.
+    from scipy import sparse  # Here: it is needed by calibrations alone.
+
+    edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
+    joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
+    independent = int(joined.max()) + 1
+    return FittedGroup(images, independent, None if independent == num else joined, used_for)
+
+
+def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:
+    """Each name's number, from 0 in the order in which they first occur."""
+    names = list(names)
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return np.array([numbers[name] for name in names], np.int64)
+
+
+def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:
+    """A foreign group's images as floats, of the generator's shape."""
+    try:
+        pixels = as_float(images)
+    except ValueError as error:
+        raise ValueError(f"foreign group {group!r}: {error}") from None
+    shape = tuple(generator.image_shape)
+    if len(pixels) == 0:
+        raise CalibrationError(f"foreign group {group!r} holds no images: need at least one")
+    if pixels.shape[1:] != shape:
+        raise ValueError(
+            f"foreign group {group!r}: images are {pixels.shape[1:]} (H, W, C), the generator "
+            f"makes {shape}"
+        )
+    return pixels

@@ -1,0 +1,79 @@
+"""Like with like: which of a calibration's conditions would have left such a file as an image's."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from jax_origin.calibration import (
+    AS_MADE,
+    DRIFT,
+    Calibration,
+    Decider,
+    Decision,
+    Rates,
+    parse_condition,
+)
+from jax_origin.images import Stored, edits_alike, short_digest
+
+
+class Likeness(NamedTuple):
+    """What an image is compared with.
+
+    Attributes:
+      conditions: Those of a calibration that would have left such a file; None for all.
+      unlike: What sets it apart from fresh images of all of them, in words; None if nothing does.
+    """
+
+    conditions: tuple[str, ...] | None
+    unlike: str | None
+
+
+def likeness(image: Stored, calibration: Calibration) -> Likeness:
+    """The conditions of a calibration that would have left such a file as an image's.
+
+    An image that a foreign group was made of is unlike fresh ones: its q proves nothing. A decision
+    that judges no q knows no conditions: all files are alike to it. For the rest see
+    `jax_origin.images.edits_alike`.
+    """
+    if not calibration.decision.judges_q:
+        return Likeness(None, None)
+    known: dict[str, list[str]] = {"clean": [AS_MADE]}  # A file tells edits, and no settings.
+    for condition in calibration.conditions:
+        known.setdefault(parse_condition(condition).edit or "clean", []).append(condition)
+    resized = not calibration.measured.looks_resized
+    edits, unlike = edits_alike(image, known, resized=resized)
+    if unlike is not None:
+        unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
+    if calibration.foreign_digests:
+        group = calibration.foreign_digests.get(short_digest(image.pixels))
+        if group is not None:
+            unlike = f"the calibration's foreign group {group!r} was made of this very image"
+    conditions = tuple(condition for edit in edits for condition in known[edit])
+    return Likeness(conditions or None, unlike)
+
+
+def decider_alike(
+    calibration: Calibration, *, rates: Rates | None = None
+) -> Callable[[float, Likeness], Decision]:
+    """What decides on one image by the conditions that it is like; undecided where it is like none.
+
+    Args:
+      calibration: The calibration.
+      rates: The rates of error; the calibration's own without it.
+
+    Returns:
+      The decision of a score and a `Likeness`.
+
+    Raises:
+      ValueError: As `jax_origin.calibration.decide`.
+    """
+    decider = functools.cache(functools.partial(Decider, calibration, rates=rates))
+    decider(conditions=None)  # A wrong rate is refused now, not at the first image.
+
+    def decided(score: float, like: Likeness) -> Decision:
+        (decision,) = decider(conditions=like.conditions)([score])
+        if like.unlike is None:
+            return decision
+        return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
+
+    return decided

@@ -1,0 +1,162 @@
+"""Scores of images under a generator, as calibrations and verdicts rest on them."""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.generators import GeneratorLike
+from jax_origin.images import as_images
+from jax_origin.inversion import (
+    Engine,
+    Inversion,
+    Item,
+    Run,
+    StartEncoder,
+    encoder_from_arrays,
+)
+from jax_origin.workflow.methods import Method
+
+INSPECTED, REFERENCE = "generator", "reference"
+"""Models that an image is inverted under, by what they are for: their roles."""
+
+
+class Scored(NamedTuple):
+    """What was found of one image.
+
+    Attributes:
+      tag: The caller's.
+      score: What is ranked; not finite where the generator gave no finite image.
+      inversion: Under the inspected generator, without a first axis: the first one of several
+        draws, with the evaluations of all.
+    """
+
+    tag: Any
+    score: float
+    inversion: Inversion
+
+
+class Scorer:
+    """Inverts images and scores them. Its engines are made once.
+
+    Args:
+      generator: The generator to inspect.
+      method: How images are inverted, and what is scored; its rule plays no part here.
+      key: A JAX key, for starting points. An image's score does not depend on the others'.
+      reference: Another generator, for a score that needs one.
+      encoders: Trained encoders of the two, by role.
+      futility: See `jax_origin.invert`.
+      run: Where and how.
+      advance: Called with the share of images done since its last call.
+
+    Raises:
+      ValueError: If an encoder is needed and not given, or the generator breaks its contract.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorLike,
+        method: Method,
+        *,
+        key: jax.Array,
+        reference: GeneratorLike | None = None,
+        encoders: Mapping[str, StartEncoder] | None = None,
+        futility: Sequence[float] = (),
+        run: Run | None = None,
+        advance: Callable[[float], None] | None = None,
+    ) -> None:
+        self._score, self._draws = method.score, method.draws
+        self._statistics = None if run is None else run.statistics
+        models = [
+            (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key)
+            for draw in range(method.draws)
+        ]
+        if reference is not None:
+            models.append((REFERENCE, reference, key))
+        told = advance or (lambda share: None)
+        self.engines = [
+            Engine(
+                model,
+                method.recipe,
+                key=own_key,
+                encoder=(encoders or {}).get(role),
+                futility=futility,
+                run=run,
+                advance=lambda share: told(share / len(models)),
+            )
+            for role, model, own_key in models
+        ]
+
+    def stream(self, items: Iterable[Item]) -> Iterator[Scored]:
+        """Scores images as they come.
+
+        Args:
+          items: See `jax_origin.inversion.Item`.
+
+        Yields:
+          Each image's score, as soon as it is known.
+
+        Raises:
+          ValueError: If an image is no such array.
+        """
+        # The engines take turns, so that few images wait for what is still to be found of them.
+        whole = (Item(item, item.image, item.accept) for item in items)
+        sources = itertools.tee(whole, len(self.engines))
+        streams = [engine.run(source) for engine, source in zip(self.engines, sources, strict=True)]
+        waiting: dict[int, dict[int, Inversion]] = {}
+        for turn in zip(*streams, strict=True):
+            for which, (item, one) in enumerate(turn):
+                found = waiting.setdefault(id(item), {})
+                found[which] = one
+                if len(found) == len(self.engines):
+                    del waiting[id(item)]
+                    yield self._scored(item.tag, found)
+
+    def _scored(self, tag: Any, found: Mapping[int, Inversion]) -> Scored:
+        draws = [found[i] for i in range(self._draws)]
+        reference = _batch(found[self._draws]) if self._draws in found else None
+        scores = [self._score(_batch(ours), reference)[0] for ours in draws]
+        if self._statistics is not None:  # An image counts once, however often it is inverted.
+            self._statistics.images -= len(self.engines) - 1
+        steps = np.sum([ours.steps for ours in draws])
+        return Scored(tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
+
+    def scores(self, images: Any) -> NDArray[np.float64]:
+        """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""
+        found = self.found(images)
+        return np.array([each.score for each in found], np.float64)
+
+    def found(self, images: Any) -> list[Scored]:
+        """What is found of each image, in order; `tag` is its place."""
+        items = (Item(index, image) for index, image in enumerate(as_images(images)))
+        return sorted(self.stream(items), key=lambda each: each.tag)
+
+
+def encoders_of(calibration: Calibration) -> dict[str, StartEncoder]:
+    """The encoders that a calibration was made with, by role; none where nothing was trained.
+
+    Raises:
+      CalibrationError: If they cannot be made.
+    """
+    encoders = {}
+    for role in (INSPECTED, REFERENCE):
+        if calibration.encoders is not None and role in calibration.encoders:
+            arrays = {
+                name.removeprefix(f"{role}."): array
+                for name, array in calibration.encoder_weights.items()
+                if name.startswith(f"{role}.")
+            }
+            try:
+                encoders[role] = encoder_from_arrays(calibration.encoders[role], arrays)
+            except ValueError as error:
+                where = calibration.path or "the calibration"
+                raise CalibrationError(f"{where}: {error}") from None
+    return encoders
+
+
+def _batch(found: Inversion) -> Inversion:
+    return Inversion(*(part[None] for part in found))

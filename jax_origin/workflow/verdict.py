@@ -1,0 +1,122 @@
+"""What was found about one image, and how a record holds it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.calibration import Decision
+from jax_origin.images import OpenedImage
+from jax_origin.inversion import Inversion
+
+UPPER_BOUND = "upper_bound"
+"""The kind of a score of an image that was accepted before its inversion had ended."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What was found about one image.
+
+    Attributes:
+      generator: The inspected generator's name.
+      method: The method's name.
+      tag: The image's place in the order in which it came.
+      path: Its file; None for an image that came without one.
+      image: What was read of it; None where it could not be read.
+      inversion: How near the generator comes to it; None where it was not inverted.
+      score: The number that was ranked.
+      decision: What the score says; None where there is an error.
+      error: What went wrong, in one line; None if nothing did.
+    """
+
+    generator: str
+    method: str
+    tag: int = 0
+    path: str | None = None
+    image: OpenedImage | None = dataclasses.field(default=None, repr=False, compare=False)
+    inversion: Inversion | None = dataclasses.field(default=None, repr=False, compare=False)
+    score: float | None = None
+    decision: Decision | None = None
+    error: str | None = None
+
+    @property
+    def verdict(self) -> str | None:
+        """The answer: "belongs", "foreign" or "undecided"; None where there is an error."""
+        return self.decision and self.decision.verdict
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is undecided, or what is not known of the verdict; None if nothing is to add."""
+        return self.decision and self.decision.reason
+
+    @property
+    def p(self) -> float | None:
+        """How well the score fits belonging images; small speaks against belonging."""
+        return self.decision and self.decision.p
+
+    @property
+    def q(self) -> float | None:
+        """How well it fits the best-fitting foreign group; small speaks against all of them.
+
+        None without foreign groups.
+        """
+        return self.decision and self.decision.q
+
+    @property
+    def condition(self) -> str | None:
+        """The condition whose belonging images it fits best: "as made", or an edit."""
+        return self.decision and self.decision.condition
+
+    @property
+    def score_kind(self) -> str | None:
+        """The kind of score: "full", as calibrated, or "upper_bound" of an image accepted early.
+
+        p is then a lower bound, and q an upper one.
+        """
+        if self.decision is None or self.inversion is None:
+            return None
+        return UPPER_BOUND if self.inversion.ended == "accepted" else "full"
+
+    @property
+    def loss(self) -> float | None:
+        """Mean squared error between image and reconstruction, images in [0, 1]."""
+        return None if self.inversion is None or self.error else float(self.inversion.loss)
+
+    @property
+    def steps(self) -> int | None:
+        """Gradient evaluations that this image took."""
+        return None if self.inversion is None else int(self.inversion.steps)
+
+    @property
+    def reconstruction(self) -> NDArray[np.float32] | None:
+        """The nearest image that the generator was found to make, float32 [H, W, C]."""
+        return None if self.inversion is None or self.error else self.inversion.reconstruction
+
+    def record(self) -> dict[str, Any]:
+        """The verdict as plain values: a line of a run's records, or a row of a table.
+
+        `pandas.DataFrame([verdict.record() for verdict in verdicts])` has a row for each.
+        """
+        image, stored = self.image, None
+        if image is not None:
+            note = image.stored.note
+            stored = image.stored.kind if note is None else f"{image.stored.kind} ({note})"
+        return {
+            "path": self.path,
+            "sha256": image and image.sha256,
+            "generator": self.generator,
+            "method": self.method,
+            "score": self.score if self.decision else None,
+            "score_kind": self.score_kind,
+            "loss": self.loss,
+            "p": self.p,
+            "condition": self.condition,
+            "q": self.q,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "steps": self.steps,
+            "stored": stored,
+            "note": image and image.note,
+            "error": self.error,
+        }

@@ -1,0 +1,200 @@
+"""README's results are what the committed files say."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.results_section import (
+    BEGIN,
+    END,
+    ResultsError,
+    results_section,
+    with_results,
+)
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks/results"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the committed files."""
+    shutil.copytree(RESULTS, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def table_row(section, *names):
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines()]
+    (row,) = [row for row in rows if row[: len(names)] == list(names)]
+    return row[len(names) :]
+
+
+def test_readme_is_what_the_script_makes_of_the_committed_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    made = with_results(readme, results_section(RESULTS))
+    assert readme == made, "run python scripts/results.py"
+
+
+def test_committed_files_are_small():
+    assert all(path.stat().st_size < 200_000 for path in RESULTS.rglob("*.json"))
+    pictures = [*RESULTS.rglob("*.png"), *RESULTS.rglob("*.md")]
+    assert all(path.with_suffix(".json").exists() for path in pictures)
+
+
+def test_other_figures_give_another_section(folder):
+    def worse(content):
+        content["summary"][0] |= {"tpr": 0.125, "worst_fpr": 0.5, "mean_steps": 1234.5}
+        rows = [
+            row for row in content["rows"] if row["inspected"] == content["summary"][0]["inspected"]
+        ]
+        rows[-1]["undecided_foreign"] = 0.75
+
+    for path in sorted(folder.glob("cifar10*.json"))[1:]:
+        path.unlink()
+    (file,) = folder.glob("cifar10*.json")
+    change(file, worse)
+    first = json.loads(file.read_text())["summary"][0]
+    row = table_row(results_section(folder), first["inspected"], first["method"])
+    assert (row[0], row[1], row[4], row[6]) == ("12.5%", "50%", "75%", "1,234")
+
+
+def test_fewer_foreign_images_than_in_the_other_files_are_told(folder):
+    def smaller(content):
+        content["rows"][0]["n"] = 7
+
+    name = json.loads((folder / "cifar10-stylegan2.json").read_text())["summary"][0]["inspected"]
+    change(folder / "cifar10-stylegan2.json", smaller)
+    told = " ".join(results_section(folder).split())
+    assert f"Of each group 7 images stand against {name}." in told
+    assert told.count("images stand against") == 1
+
+
+def test_of_stored_images_the_worst_is_shown(folder):
+    def worse(content):
+        inspected = content["summary"][0]["inspected"]
+        for row in content["summary"]:
+            if (row["inspected"], row["edit"]) == (inspected, "jpeg-90-444"):
+                row |= {"tpr": 0.25, "worst_fpr": 0.625}
+
+    change(folder / "storage.json", worse)
+    lines = results_section(folder).splitlines()
+    heading = next(i for i, line in enumerate(lines) if "JPEG 90" in line)
+    column = [cell.strip() for cell in lines[heading].split("|")].index("JPEG 90")
+    shown = [lines[heading + i].split("|")[column].strip() for i in (2, 3)]
+    assert shown == ["25%", "62.5%"]
+
+    def undecided(content):
+        for row in content["summary"]:
+            unsure = (row["inspected"], row["edit"]) == ("vae-cifar10", "jpeg-75")
+            row["undecided_belonging"] = 0.75 if unsure else 0.25
+
+    change(folder / "storage.json", undecided)
+    told = " ".join(results_section(folder).split())
+    assert "Most own images of vae-cifar10 as JPEG 75 are undecided, not turned away" in told
+
+
+def test_distances_on_pixels_stand_beside_those_of_files(folder):
+    def on_pixels(content):
+        for row in content["summary"]:
+            row |= {"method": "origin, pixels", "smallest_tpr_at_1_fpr": 0.125, "n": 7}
+
+    shutil.copy(folder / "storage.json", folder / "storage-pixels.json")
+    change(folder / "storage-pixels.json", on_pixels)
+    section = results_section(folder)
+    rows = [line for line in section.splitlines() if "origin, pixels" in line]
+    inspected = {
+        row["inspected"] for row in json.loads((folder / "storage.json").read_text())["summary"]
+    }
+    assert len(rows) == len(inspected)
+    assert all("TPR at 1% FPR" in row and row.count("12.5%") == 6 for row in rows)
+    assert "pixels.py`, 7 images of each)" in " ".join(section.split())
+
+
+def test_peers_are_shown_where_there_are_any(folder):
+    (folder / "peers.json").unlink(missing_ok=True)
+    assert "In full" not in results_section(folder)
+    rates = {"tpr": 0.5, "fpr": 0.25, "tpr_at_1_fpr": 0.75}
+    row = {
+        "name": "vs_ronan_recipe",
+        "case": "vae-cifar10, futility off",
+        "ratio": 123.4,
+        "images": 7,
+        "accuracy": {"ours": rates, "reference": {"tpr_at_1_fpr": 0.125}},
+    }
+    (folder / "peers.json").write_text(json.dumps({"rows": [row]}))
+    section = results_section(folder)
+    assert "on 7 images" in " ".join(section.split())
+    shown = table_row(section, "one image at a time", "vae-cifar10, futility off")
+    assert shown == ["123", "50%", "25%", "75%", "", "", "12.5%"]
+
+
+def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
+    shutil.rmtree(folder / "paper", ignore_errors=True)
+    assert "paper" not in results_section(folder)
+    evaluation = json.loads((folder / "storage.json").read_text())
+    evaluation["config"]["title"] = "Belonging images against photographs"
+    for row in evaluation["summary"]:
+        row |= {"tpr": 0.875, "worst_fpr": 0.25, "n": 20}
+    evaluation["summary"][0] |= {"tpr": 0.5, "worst_fpr": 0.375}
+    (folder / "paper").mkdir()
+    (folder / "paper/real.json").write_text(json.dumps(evaluation))
+    assert results_section(folder).splitlines()[-1] == (
+        "- [Belonging images against photographs](benchmarks/results/paper/real.md), 20 own "
+        "images: origin TPR 50% or more, FPR 37.5% or less "
+        "([picture](benchmarks/results/paper/real.png))"
+    )
+
+
+def test_edits_are_shown_where_there_are_any(folder):
+    for name in ("edits", "mixed", "hard", "edits-clean-only"):
+        (folder / f"{name}.json").unlink(missing_ok=True)
+    assert "**Edits.**" not in results_section(folder)
+    evaluation = json.loads((folder / "storage.json").read_text())
+    first = evaluation["summary"][0] | {"edit": "clean|jpeg-75|webp-80", "tpr": 0.875}
+    evaluation["summary"] = [first | {"undecided_belonging": 0.0625, "worst_fpr": 0.25}]
+    (folder / "mixed.json").write_text(json.dumps(evaluation))
+    row = table_row(results_section(folder), first["inspected"], first["method"], "mixed, 3 kinds")
+    assert row[1:4] == ["87.5%", "6.2%", "25%"]
+    # What the table of stored images tells is not told again.
+    evaluation["summary"].append(first | {"edit": "clean", "undecided_belonging": 0.0625})
+    (folder / "mixed.json").write_text(json.dumps(evaluation))
+    assert "| clean" not in results_section(folder)
+
+
+def test_what_cannot_be_shown_is_named(folder):
+    (folder / "storage-pixels.json").unlink()
+    (folder / "storage.json").unlink()
+    with pytest.raises(ResultsError, match=r"storage.json: cannot be read \(No such file"):
+        results_section(folder)
+    (folder / "storage.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"storage.json: lacks 'summary'"):
+        results_section(folder)
+    shutil.copy(RESULTS / "cifar10.json", folder / "cifar10-again.json")
+    with pytest.raises(ResultsError, match="hold one generator and method twice"):
+        results_section(folder)
+    with pytest.raises(ResultsError, match="must hold the lines"):
+        with_results(f"{END}\n{BEGIN}\n", "results")
+
+
+@pytest.mark.outer
+def test_the_script_changes_what_is_between_the_lines_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"Before.\n{BEGIN}\nOld.\n{END}\nAfter.\n")
+    command = [sys.executable, str(ROOT / "scripts/results.py"), f"--readme={readme}"]
+    for words in ("rewritten", "as it was"):
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        assert done.stdout == f"{readme}: {words}\n"
+    before, _, rest = readme.read_text().partition(f"{BEGIN}\n")
+    made, _, after = rest.partition(f"{END}\n")
+    assert (before, after) == ("Before.\n", "After.\n")
+    assert made == f"\n{results_section(RESULTS)}\n\n"

@@ -1,0 +1,146 @@
+"""jax-origin audit, as users run it."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jax_origin.generators import save_generator
+from jax_origin.images import save_png
+from jax_origin.workflow import belonging_images, calibrate
+from jax_origin.zoo import load_generator
+
+from .running import Done, run
+
+
+def audit(*arguments: str, folder: Path) -> Done:
+    return run(folder, "audit", "--config.cache=", *arguments)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, make_generator, tiny_method, noise) -> Path:
+    """Two candidates with their calibrations, and images of mixed origin."""
+    folder = tmp_path_factory.mktemp("audit")
+    names = ("one", "two")
+    for seed, name in enumerate(names):
+        save_generator(folder / name, make_generator(seed), card={"name": name})
+    models = {name: load_generator(folder / name) for name in names}
+    made = {name: belonging_images(m, 103, key=jax.random.key(5)) for name, m in models.items()}
+    for name, other in (names, names[::-1]):
+        calibrate(
+            models[name],
+            method=tiny_method,
+            num_belonging=99,
+            foreign={other: made[other][:99], "noise": noise[:99]},
+            conditions=(),
+            key=jax.random.key(0),
+        ).save(folder / f"{name}.json")
+    for name in names:
+        for i, pixels in enumerate(made[name][99:102]):
+            save_png(folder / f"images/{name}/{i}.png", pixels)
+    rng = np.random.default_rng(9)
+    for i in range(2):
+        pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        save_png(folder / f"images/noise/{i}.png", pixels)
+    (folder / "images/noise/torn.png").write_bytes(b"\x89PNG\r\n")
+    return folder
+
+
+AUDIT = ["--candidate=one=one.json", "--candidate=two=two.json", "--images=images"]
+
+
+@pytest.fixture(scope="module")
+def audited(folder: Path) -> Done:
+    done = audit(*AUDIT, "--out=found", "--fdr=0.5", folder=folder)
+    assert done.code == 0, done.err
+    return done
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "findings.jsonl").read_text().splitlines()]
+
+
+def test_each_image_is_given_its_maker(folder, audited):
+    found = {row["path"].removeprefix("images/"): row for row in rows(folder / "found")}
+    assert {path: (row["verdict"], row["named"]) for path, row in found.items()} == {
+        **{f"one/{i}.png": ("named", ["one"]) for i in range(3)},
+        **{f"two/{i}.png": ("named", ["two"]) for i in range(3)},
+        **{f"noise/{i}.png": ("none", []) for i in range(2)},
+        "noise/torn.png": (None, []),
+    }
+    assert "damaged" in found["noise/torn.png"]["error"]
+    own, other = (found["one/0.png"]["candidates"][name] for name in ("one", "two"))
+    assert own["p"] > 0.01 >= own["q"] and other["p"] <= 0.01 < other["q"]
+    assert own["log10_lr"] == own["log10_lr_limits"][1] > 1.9 and other["log10_lr"] < -1.9
+    # At a rate of a half all of them stand among 16 tests, one by one.
+    for row in found.values():
+        for said in row["candidates"].values() if row["verdict"] else ():
+            assert said["excluded"] == (said["p"] <= 0.01)
+            assert said["attributed"] == (said["q"] <= 0.01)
+
+
+def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited):
+    lines = audited.out.splitlines()
+    assert lines[-2:] == ["findings: found/findings.jsonl", "report: found/findings.md"]
+    assert (folder / "found/findings.md").read_text().startswith("# Findings\n\n9 images ")
+    for name in ("one", "two"):
+        text = (folder / f"found/{name}/verdicts.jsonl").read_text()
+        records = [json.loads(line) for line in text.splitlines()]
+        assert len(records) == 9 and {r["generator"] for r in records} == {name}
+        assert {r["score_kind"] for r in records} == {"full", None}
+    counts = [line.split() for line in lines if line.startswith("| noise ")]
+    assert counts == ["| noise | 0 | 0 | 2 | 0 | 1 |".split()]
+    assert "Traceback" not in audited.err
+
+
+def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
+    before = {path: path.read_bytes() for path in (folder / "found").rglob("*") if path.is_file()}
+    # A kill in the middle of the second candidate's records; its findings were never written.
+    records = folder / "found/two/verdicts.jsonl"
+    records.write_bytes(before[records][:-40])
+    (folder / "found/findings.jsonl").unlink()
+    drawn = importlib.util.find_spec("matplotlib") is not None
+    plots = ["--plots"] if drawn else []
+    again = audit(*AUDIT, "--out=found", "--fdr=0.5", *plots, folder=folder)
+    assert again.code == 0, again.err
+    assert {path: path.read_bytes() for path in before} == before
+    assert ("plots: found/one/evidence.png" in again.out) == drawn
+    if drawn:
+        assert (folder / "found/two/evidence.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--alpha=2"], "--alpha=2.0: must lie strictly between 0 and 1"),
+        (
+            ["--seed=7"],
+            "found holds another run (--seed was 1, is 7): give another --out, or delete found",
+        ),
+        (["--fdr=0"], "--fdr=0.0: must lie strictly between 0 and 1"),
+        (["--config.fdr_procedure=bhy"], '--config.fdr_procedure=bhy: must be "bh" or "by"'),
+        (["--images=none"], "none: no such file or folder"),
+    ],
+)
+def test_a_mistake_is_one_line(folder, audited, arguments, message):
+    done = audit(*AUDIT, "--out=found", *arguments, folder=folder)
+    assert (done.code, done.line) == (1, f"audit: {message}")
+
+
+def test_what_the_last_candidate_cannot_keep_is_refused_before_the_first_ones_work(folder):
+    done = audit(*AUDIT, "--out=refused", "--alpha=0.001", folder=folder)
+    assert done.code == 1 and "alpha=0.001" in done.line
+    assert not (folder / "refused").exists()
+
+
+def test_without_out_each_audit_finds_its_own_folder(folder):
+    first = audit(*AUDIT[:2], "--images=images/noise/torn.png", folder=folder)
+    assert first.code == 2  # Every file failed.
+    second = audit(*AUDIT[:2], "--images=images/one/0.png", folder=folder)
+    assert second.code == 0, second.err
+    lines = [done.out.splitlines() for done in (first, second)]
+    assert "report: runs/audit/findings.md" in lines[0]
+    assert "report: runs/audit-2/findings.md" in lines[1]
