@@ -29,7 +29,7 @@ from jax_origin.generators import DDIM, GeneratorLike
 from jax_origin.images import load_images
 from jax_origin.inversion.solvers import GaussNewton, Optax
 from jax_origin.inversion.starts import Encoded, Prior, Scaled
-from jax_origin.metrics import auc, tpr_at_fpr
+from benchmarks.metrics import auc, tpr_at_fpr
 from jax_origin.scores import prior_deviance
 from jax_origin.workflow import belonging_images
 

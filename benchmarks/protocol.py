@@ -18,7 +18,7 @@ from jax_origin.calibration import Calibration
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, stored_images, stored_pixels
 from jax_origin.inversion import Inversion, Run
-from jax_origin.metrics import auc, decision_rates, tpr_at_fpr
+from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.scores import Loss
 from jax_origin.workflow import (
     Method,

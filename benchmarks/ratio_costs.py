@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.sampling import ProtocolError
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evidence import cllr, cross_fitted, leave_one_group_out
-from jax_origin.metrics import score_cllr
+from benchmarks.metrics import score_cllr
 
 _Scores = NDArray[np.float64]
 

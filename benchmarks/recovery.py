@@ -21,7 +21,7 @@ from jax_origin.inversion import (
     learn_start,
 )
 from jax_origin.inversion.starts import Encoded
-from jax_origin.metrics import tpr_at_fpr
+from benchmarks.metrics import tpr_at_fpr
 from jax_origin.workflow import METHODS, encoders_of
 from jax_origin.workflow.scorer import INSPECTED
 

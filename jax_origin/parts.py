@@ -80,7 +80,9 @@ def register(cls: AnyPart) -> AnyPart:
       TypeError: If the class is no frozen dataclass of a family, or has no kind.
       ValueError: If another class of the family has this kind.
     """
-    frozen = dataclasses.is_dataclass(cls) and vars(cls)["__dataclass_params__"].frozen
+    # Its own, not those of the class that it derives from.
+    params = getattr(cls, "__dict__", {}).get("__dataclass_params__")
+    frozen = params is not None and params.frozen
     if not (isinstance(cls, type) and issubclass(cls, Part) and cls.family and frozen):
         raise TypeError(
             f"{getattr(cls, '__name__', cls)!r} cannot be registered: derive it from a part such "

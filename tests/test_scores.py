@@ -1,51 +1,67 @@
 import numpy as np
 import pytest
 
+from jax_origin.inversion import Inversion
+from jax_origin.parts import kinds_of, named
 from jax_origin.scores import (
-    SCORES,
+    LatentPrior,
+    Loss,
+    ReferenceRatio,
+    Score,
     Typical,
-    latent_prior,
-    loss_score,
+    Typicality,
     prior_deviance,
-    reference_ratio,
-    typicality,
 )
 
+TYPICAL = Typical(log_loss=-12.0, log_loss_deviation=0.5, prior_deviation=10.0)
 
-def test_the_loss_is_its_own_score():
-    loss = np.float32([1e-6, 0.1])
-    score = loss_score(loss)
+
+def found(distances, latents=None):
+    """Inversions of which nothing is known but these."""
+    distances = np.asarray(distances, np.float64)
+    latents = np.ones((len(distances), 3)) if latents is None else latents
+    parts = dict.fromkeys(Inversion._fields, np.zeros(len(distances)))
+    return Inversion(**{**parts, "distance": distances, "latent": latents})
+
+
+def test_the_distance_is_its_own_score():
+    score = Loss()(found(np.float32([1e-6, 0.1])))
     assert score.dtype == np.float64
-    np.testing.assert_array_equal(score, loss)
+    np.testing.assert_allclose(score, [1e-6, 0.1])
 
 
-def test_the_ratio_is_to_the_loss_under_the_reference():
-    np.testing.assert_allclose(reference_ratio([1e-6, 0.1], [1e-3, 0.05]), [1e-3, 2.0])
+def test_the_ratio_is_to_the_distance_under_the_reference():
+    score = ReferenceRatio()(found([1e-6, 0.1]), found([1e-3, 0.05]))
+    np.testing.assert_allclose(score, [1e-3, 2.0])
 
 
 def test_an_exact_fit_under_the_reference_gives_a_large_finite_ratio():
-    score = reference_ratio([1e-6, 0.0], [0.0, 0.0])
+    score = ReferenceRatio()(found([1e-6, 0.0]), found([0.0, 0.0]))
     assert score[0] > 1e30
     assert score[1] == 0.0
 
 
 @pytest.mark.parametrize(
-    ("loss", "reference"), [(np.inf, 0.1), (0.1, np.inf), (0.1, np.nan), (np.inf, np.inf)]
+    ("distance", "reference"), [(np.inf, 0.1), (0.1, np.inf), (0.1, np.nan), (np.inf, np.inf)]
 )
-def test_a_ratio_without_two_finite_losses_is_not_finite(loss, reference):
+def test_a_ratio_without_two_finite_distances_is_not_finite(distance, reference):
     # A reference that gives no image must not make the inspected model look near.
-    assert not np.isfinite(reference_ratio([loss], [reference])).any()
+    assert not np.isfinite(ReferenceRatio()(found([distance]), found([reference]))).any()
 
 
 def test_the_ratio_needs_a_reference():
     with pytest.raises(ValueError, match="needs a reference model"):
-        reference_ratio([0.1])
+        ReferenceRatio()(found([0.1]))
 
 
-def test_every_score_takes_losses_and_latents():
-    for score in SCORES.values():
-        found = score(np.ones(3), np.ones(3), np.ones((3, 8, 8, 3)), Typical(-12.0, 0.5, 10.0))
-        assert found.shape == (3,)
+@pytest.mark.parametrize("kind", kinds_of(Score))
+def test_every_score_is_one_number_an_image_and_comes_back_from_json(kind):
+    score = named(Score, kind)()
+    own = found(np.geomspace(1e-6, 1e-4, 12), draws(12, (8, 8, 3)))
+    fitted = score.fit(own)
+    assert fitted(own, own).shape == (12,)
+    assert Score.from_json(fitted.to_json()) == fitted
+    assert (fitted != score) == score.fits
 
 
 def draws(count=100, shape=(16, 16, 3), seed=0):
@@ -76,9 +92,9 @@ def test_a_latent_unlike_the_prior_deviates_more_than_every_draw(change):
 def test_draws_deviate_as_the_counts_of_moments_say():
     # Of Wilks: half a chi-square with C (C + 1) / 2 degrees of freedom for each of 3 x 3 bands, and
     # for all coefficients together, which vary with those of the bands.
-    found = prior_deviance(draws(400))
-    np.testing.assert_allclose(found.mean(), (9 + 1) * 3, rtol=0.05)
-    np.testing.assert_allclose(found.var(), (9 + 1 + 2) * 3, rtol=0.3)
+    deviances = prior_deviance(draws(400))
+    np.testing.assert_allclose(deviances.mean(), (9 + 1) * 3, rtol=0.05)
+    np.testing.assert_allclose(deviances.var(), (9 + 1 + 2) * 3, rtol=0.3)
 
 
 def test_the_deviance_does_not_depend_on_the_colours_axes():
@@ -104,53 +120,46 @@ def test_latents_of_any_size_have_a_deviance():
 def test_a_latent_that_is_not_finite_is_infinitely_far(number):
     latents = draws(2)
     latents[0, 3, 3, 1] = number
-    found = prior_deviance(latents)
-    assert found[0] == np.inf
-    assert np.isfinite(found[1])
+    deviances = prior_deviance(latents)
+    assert deviances[0] == np.inf
+    assert np.isfinite(deviances[1])
 
 
 def test_a_typical_latent_does_not_excuse_an_image_that_is_not_reproduced():
     latents = draws(2)
-    score = latent_prior([1e-5, 0.05], latent=latents)
+    score = LatentPrior()(found([1e-5, 0.05], latents))
     assert score.dtype == np.float64
     np.testing.assert_allclose(score, [1e-5, 0.05] + prior_deviance(latents) / latents[0].size)
     assert score[0] < 0.05 < score[1]
 
 
-@pytest.mark.parametrize("score", [latent_prior, typicality])
-def test_a_score_of_latents_needs_them(score):
-    with pytest.raises(ValueError, match="needs the latents"):
-        score([0.1])
-
-
 def test_what_is_typical_is_measured():
     latents = draws(50)
     losses = np.random.default_rng(1).lognormal(-12, 0.5, size=50).astype(np.float32)
-    typical = Typical.of(losses, latents)
+    typical = Typicality().fit(found(losses, latents)).typical
     assert typical.log_loss == pytest.approx(np.log(losses).mean(), rel=1e-6)
     assert typical.log_loss_deviation == pytest.approx(np.std(np.log(losses), ddof=1), rel=1e-6)
     spread = np.std(prior_deviance(latents), ddof=1)
     assert typical.prior_deviation == pytest.approx(spread, rel=1e-6)
     for few, damaged in ((losses[:1], latents[:1]), ([1e-6, np.inf], draws(2))):
         with pytest.raises(ValueError, match="needs 2 own images or more, all reproduced"):
-            Typical.of(few, damaged)
+            Typicality().fit(found(few, damaged))
     with pytest.raises(ValueError, match="all own images have one loss"):
-        Typical.of([1e-6, 1e-6], draws(2))
+        Typicality().fit(found([1e-6, 1e-6], draws(2)))
 
 
-def test_a_loss_is_unusual_on_either_side():
+def test_a_distance_is_unusual_on_either_side():
     latents = np.repeat(draws(1), 5, axis=0)
-    typical = Typical(log_loss=-12.0, log_loss_deviation=0.5, prior_deviation=10.0)
-    losses = np.exp([-12.0, -11.0, -13.0, -10.0, 0.0])
-    score = typicality(losses, latent=latents, typical=typical)
+    score = Typicality(TYPICAL)
     own = prior_deviance(latents[:1])[0]
     # Nothing; two deviations to either side; four; and as good as not reproduced.
     expected = own + 10 * np.array([0, 2**2, 2**2, 4**2, 24**2]) / 2
-    np.testing.assert_allclose(score * latents[0].size, expected, rtol=1e-9)
-    assert np.isfinite(typicality([0.0], latent=latents[:1], typical=typical)).all()
-    assert np.isposinf(typicality([np.inf], latent=latents[:1], typical=typical)).all()
+    scores = score(found(np.exp([-12.0, -11.0, -13.0, -10.0, 0.0]), latents))
+    np.testing.assert_allclose(scores * latents[0].size, expected, rtol=1e-9)
+    assert np.isfinite(score(found([0.0], latents[:1]))).all()
+    assert np.isposinf(score(found([np.inf], latents[:1]))).all()
 
 
-def test_typicality_needs_what_is_typical():
-    with pytest.raises(ValueError, match="needs what is typical, which `calibrate` measures"):
-        typicality([0.1], latent=draws(1))
+def test_typicality_must_be_fitted_first():
+    with pytest.raises(ValueError, match="must be fitted first"):
+        Typicality()(found([0.1], draws(1)))

@@ -1,20 +1,14 @@
 """Several candidates, many images: which of them made each, or none."""
 
-from jax_origin.audit.candidates import Candidate, examine, open_candidates, tell_apart
-from jax_origin.audit.findings import Findings, combine, rows, write_findings
-from jax_origin.audit.report import findings_report, findings_table, folder_table, truth_line
-
-__all__ = [
-    "Candidate",
-    "Findings",
-    "combine",
-    "examine",
-    "findings_report",
-    "findings_table",
-    "folder_table",
-    "open_candidates",
-    "rows",
-    "tell_apart",
-    "truth_line",
-    "write_findings",
-]
+from jax_origin.audit.candidates import Candidate as Candidate
+from jax_origin.audit.candidates import examine as examine
+from jax_origin.audit.candidates import open_candidates as open_candidates
+from jax_origin.audit.candidates import tell_apart as tell_apart
+from jax_origin.audit.findings import Findings as Findings
+from jax_origin.audit.findings import combine as combine
+from jax_origin.audit.findings import rows as rows
+from jax_origin.audit.findings import write_findings as write_findings
+from jax_origin.audit.report import findings_report as findings_report
+from jax_origin.audit.report import findings_table as findings_table
+from jax_origin.audit.report import folder_table as folder_table
+from jax_origin.audit.report import truth_line as truth_line

@@ -45,12 +45,7 @@ class Candidate:
         return re.sub(r"[^\w.-]+", "-", self.name).strip(".-") or "candidate"
 
     def workdir(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> Workdir:
-        """The folder of its records, not yet entered.
-
-        Args:
-          out: The audit's folder.
-          settings: The audit's, as `Workdir` takes them.
-        """
+        """The folder of its records inside the audit's, not yet entered."""
         own = {
             "candidate's fingerprint": self.calibration.generator["fingerprint"],
             "candidate's calibration": self.calibration.digest,
@@ -65,9 +60,6 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
       sources: For each candidate a zoo name or a directory. "=" and the path of its calibration may
         follow; without them it is the zoo's own.
       resize: Whether images are resized: candidates may then make images of different sizes.
-
-    Returns:
-      The candidates, in order.
 
     Raises:
       CheckpointError: If a generator does not load, or the zoo has no calibration of it.
@@ -87,12 +79,12 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
         calibration = Calibration.load(path or calibration_path(name, method))
         check_calibration(calibration, generator)
         candidate = Candidate(name, source, calibration)
-        if candidate.folder in found:
+        other = found.setdefault(candidate.folder, candidate)
+        if other is not candidate:
             raise RunError(
-                f"two candidates are called {candidate.folder!r} ({found[candidate.folder].source} "
-                f"and {source}): a card.json gives a generator its name"
+                f"two candidates are called {candidate.folder!r} ({other.source} and {source}): a "
+                "card.json gives a generator its name"
             )
-        found[candidate.folder] = candidate
     sizes = {name: c.calibration.generator["image_shape"][:2] for name, c in found.items()}
     if not resize and len({tuple(size) for size in sizes.values()}) > 1:
         listed = ", ".join(f"{name} {h}x{w}" for name, (h, w) in sizes.items())
@@ -100,9 +92,7 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
     return list(found.values())
 
 
-def tell_apart(
-    candidates: Sequence[Candidate],
-) -> tuple[list[Candidate], list[tuple[str, ...]]]:
+def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[tuple[str, ...]]]:
     """Finds the candidates that cannot be told apart.
 
     Two are alike if what is inverted has one fingerprint, or if each scores the other's images as
@@ -111,9 +101,6 @@ def tell_apart(
     Such images are not foreign to the others of the group. Their foreign groups are taken out of
     these calibrations; else q would speak against the whole group.
 
-    Args:
-      candidates: As `open_candidates` gives them.
-
     Returns:
       The candidates, with those groups taken out; and the names of each group of two or more.
 
@@ -121,17 +108,14 @@ def tell_apart(
       RunError: If a candidate has no foreign group, or none is left.
     """
     names = {candidate.name for candidate in candidates}
-    scores = {
-        candidate.name: {
-            candidate.name: candidate.calibration.belonging,
-            **{
-                other: group.scores
-                for other, group in candidate.calibration.foreign.items()
-                if other in names and group.independent == group.scores.size
-            },
+    scores = {}
+    for name, own in ((candidate.name, candidate.calibration) for candidate in candidates):
+        theirs = {
+            other: group.scores
+            for other, group in own.foreign.items()
+            if other in names and group.independent == group.scores.size
         }
-        for candidate in candidates
-    }
+        scores[name] = {name: own.belonging, **theirs}
     fingerprints = {c.name: str(c.calibration.generator["fingerprint"]) for c in candidates}
     groups = indistinguishable_groups(fingerprints, scores)
     others = {name: {*group} - {name} for group in groups for name in group}
@@ -173,8 +157,7 @@ def examine(
       CalibrationError: If the calibration cannot keep the rates.
       RunError: If records cannot be read or written.
     """
-    waiting = workdir.waiting(paths)
-    if waiting:
+    if waiting := workdir.waiting(paths):
         attributor = Attributor(
             load_generator(candidate.source),
             candidate.calibration,
@@ -191,12 +174,12 @@ def examine(
 
 def _without(candidate: Candidate, others: set[str]) -> Candidate:
     """The candidate, with the foreign groups of the others, edited or not, taken out."""
+    own = candidate.calibration
     kept = {
         name: group
-        for name, group in candidate.calibration.foreign.items()
-        if origin_and_condition(name, candidate.calibration)[0] not in others
+        for name, group in own.foreign.items()
+        if origin_and_condition(name, own)[0] not in others
     }
-    if len(kept) == len(candidate.calibration.foreign):
+    if len(kept) == len(own.foreign):
         return candidate
-    calibration = dataclasses.replace(candidate.calibration, foreign=kept)
-    return dataclasses.replace(candidate, calibration=calibration)
+    return dataclasses.replace(candidate, calibration=dataclasses.replace(own, foreign=kept))

@@ -25,13 +25,7 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     the ratios with their best rising recalibration. Well calibrated ones lie on the diagonal;
     triangles at the edge are infinite.
 
-    Args:
-      calibration: The candidate's.
-      path: The PNG to write.
-      title: What stands over it.
-
-    Returns:
-      Whether there was anything to draw. If not, no file is written.
+    It writes a PNG, and returns whether there was anything to draw; if not, no file is written.
 
     Raises:
       OSError: If the file cannot be written.
@@ -68,8 +62,8 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
 
 def _draw_tippett(axis: Axes, ratios: Ratios, name: str, colour: object, *, width: float) -> None:
     points = tippett(*ratios)
-    for share, kind, style in ((points.belonging, "own", "-"), (points.foreign, name, "--")):
-        label = f"own against {name}" if kind == "own" else name
+    own = f"own against {name}"
+    for share, label, style in ((points.belonging, own, "-"), (points.foreign, name, "--")):
         # Above the largest ratio the share is nought.
         ends = np.append(points.log10_lr, points.log10_lr[-1]), np.append(share, 0.0)
         axis.step(*ends, style, where="pre", color=colour, label=label, linewidth=width)

@@ -1,5 +1,6 @@
 """How good calibrations are: the cost of their ratios, and limits on attributions."""
 
+import contextlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,11 +29,7 @@ _MOST_FOLDS = 10
 def cost_table(calibrations: Mapping[str, Calibration]) -> str:
     """Cllr of each candidate against each foreign group, for each condition; cross-fitted.
 
-    Args:
-      calibrations: By candidate.
-
-    Returns:
-      A Markdown table, and under it why cells are empty.
+    It gives a Markdown table of the calibrations by candidate, and under it why cells are empty.
     """
     columns = dict.fromkeys(name for c in calibrations.values() for name in c.conditions)
     rows, reasons = [], dict[str, None]()
@@ -44,7 +41,7 @@ def cost_table(calibrations: Mapping[str, Calibration]) -> str:
             for condition in (AS_MADE, *columns):
                 belonging, foreign = scores_under(calibration, condition)
                 try:
-                    cells.append(_cost(belonging, foreign.get(group)))
+                    cells.append(_cost(belonging, foreign[group]) if group in foreign else "-")
                 except ValueError as error:
                     reasons[f"{group}: {error}."] = None
                     cells.append("-")
@@ -56,12 +53,8 @@ def cost_table(calibrations: Mapping[str, Calibration]) -> str:
 def attribution_table(calibrations: Mapping[str, Calibration], *, rate: float) -> str:
     """Limits on how often images of each foreign group are attributed; see `limits_of_q`.
 
-    Args:
-      calibrations: By candidate, each with foreign groups.
-      rate: The rate that q is held to, in (0, 1).
-
-    Returns:
-      A Markdown table; a line for each group, and several where its edits have different limits.
+    It gives a Markdown table of the calibrations by candidate, for the `rate` in (0, 1) that q is
+    held to. A group has several lines where its edits have different limits.
     """
     rows: dict[tuple[str, ...], list[str]] = {}
     for candidate, calibration in calibrations.items():
@@ -87,21 +80,18 @@ def cross_fitted_ratios(calibration: Calibration, condition: str) -> dict[str, R
     belonging, foreign = scores_under(calibration, condition)
     found = {}
     for name, group in foreign.items():
-        try:
-            found[name] = cross_fitted(belonging, group, folds=_folds(belonging, group))
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            found[name] = _ratios(belonging, group)
     return found
 
 
-def _folds(belonging: np.ndarray, group: ForeignGroup) -> int:
-    return min(_MOST_FOLDS, belonging.size, group.independent)
+def _ratios(belonging: np.ndarray, group: ForeignGroup) -> Ratios:
+    folds = min(_MOST_FOLDS, belonging.size, group.independent)
+    return cross_fitted(belonging, group, folds=folds)
 
 
-def _cost(belonging: np.ndarray, group: ForeignGroup | None) -> str:
-    if group is None:
-        return "-"
-    ratios = cross_fitted(belonging, group, folds=_folds(belonging, group))
+def _cost(belonging: np.ndarray, group: ForeignGroup) -> str:
+    ratios = _ratios(belonging, group)
     found = cllr_interval(*ratios, sources=group.source_index())
     return f"{found.value.cllr:.3f} ({found.low:.3f} to {found.high:.3f})"
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,11 +39,8 @@ class Findings(NamedTuple):
       naming: Who made each image; None where a candidate could not be asked.
       excluded: bool [N, K]: which exclusions survive control of their false discovery rate.
       attributed: bool [N, K]: which attributions do.
-      alpha: The rate of false exclusion of each candidate.
-      beta: The rate of false attribution, likewise.
-      fdr: The false discovery rate.
-      excluded_by: The procedure that `excluded` is by.
-      attributed_by: The procedure that `attributed` is by.
+      alpha: The rate of false exclusion of each candidate; `beta` is that of false attribution.
+      fdr: The false discovery rate, by the procedures `excluded_by` and `attributed_by`.
     """
 
     paths: Sequence[str]
@@ -94,9 +91,6 @@ def combine(
       procedure: "bh" or "by", for exclusions and attributions. None means Benjamini and Hochberg's
         where that is proven: for one candidate with one condition, or one foreign group.
 
-    Returns:
-      The findings.
-
     Raises:
       RecordError: If scores are upper bounds.
       ValueError: If the rate is outside (0, 1), or the procedure unknown.
@@ -135,7 +129,7 @@ def combine(
         indistinguishable=list(indistinguishable),
         records=dict(records),
         evidence={name: weigh(records[name], calibrations[name]) for name in names},
-        naming=_of_all(named, records),
+        naming=list(_of_all(iter(named), records)),
         excluded=excluded,
         attributed=attributed,
         alpha=rates.alpha,
@@ -147,13 +141,13 @@ def combine(
 
 
 def weigh(records: Sequence[Record], calibration: Calibration) -> LeastRatio:
-    """The likelihood ratios of N images under one candidate: like is compared with like.
+    """The likelihood ratios of N images under one candidate.
 
-    The belonging scores are those of the condition that the image fits best. The foreign groups
-    are those that were edited alike.
+    An image is compared with the scores of the condition that it fits best, and with foreign groups
+    that were edited alike.
     """
     num, scores = len(records), np.maximum(column(records, "score"), calibration.floor)
-    log10_lr, low, high = (np.full(num, np.nan) for _ in range(3))
+    log10_lr, low, high = np.full((3, num), np.nan)
     against: list[Any] = [None] * num
     by_group: dict[str, NDArray[np.float64]] = {}
     conditions = np.array(["" if _drift(r) else r["condition"] or "" for r in records])
@@ -185,7 +179,7 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
     it), log10_lr_limits (what that group's counts support), log10_lr_by_group, excluded and
     attributed (whether these survive control of the false discovery rate), and error.
     """
-    tested = findings.tested
+    tested = findings.tested.tolist()
     for i, naming in enumerate(findings.naming):
         of_image = {name: records[i] for name, records in findings.records.items()}
         yield {
@@ -196,7 +190,7 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
             "fitting": [] if naming is None else list(naming.fitting),
             "reason": naming and naming.reason,
             "candidates": {
-                name: _of_candidate(findings, k, i, tested=bool(tested[i]))
+                name: _of_candidate(findings, k, i, tested=tested[i])
                 for k, name in enumerate(findings.candidates)
             },
             **{
@@ -207,11 +201,7 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
 
 
 def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
-    """Writes `rows` as JSON, one a line. The file is whole, or as it was.
-
-    Raises:
-      OSError: If the file cannot be written.
-    """
+    """Writes `rows` as JSON, one a line; the file is whole, or as it was with an OSError."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
         for row in rows(findings):
             file.write(json.dumps(row, allow_nan=False) + "\n")
@@ -238,17 +228,15 @@ def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[s
 
 
 def _of_all(
-    named: Iterable[Naming], records: Mapping[str, Sequence[Record]]
-) -> list[Naming | None]:
-    """The namings of all images; `named` has those of the images that were tested."""
-    tested, naming = iter(named), list[Naming | None]()
+    tested: Iterator[Naming], records: Mapping[str, Sequence[Record]]
+) -> Iterator[Naming | None]:
+    """The namings of all images; `tested` has those of the images that were tested."""
     for of_image in zip(*records.values(), strict=True):
         drift = _merged({name: _drift(r) for name, r in zip(records, of_image, strict=True)})
         if any(record["error"] for record in of_image):
-            naming.append(None)
+            yield None
         else:
-            naming.append(Naming("undecided", (), (), drift) if drift else next(tested))
-    return naming
+            yield Naming("undecided", (), (), drift) if drift else next(tested)
 
 
 def _tested(records: Mapping[str, Sequence[Record]]) -> NDArray[np.bool_]:

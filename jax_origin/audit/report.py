@@ -1,9 +1,8 @@
 """An audit's findings as tables, and as a report in plain words."""
 
-import pathlib
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from jax_origin.audit.candidates import Candidate
 from jax_origin.audit.evidence_tables import attribution_table, cost_table
@@ -12,19 +11,14 @@ from jax_origin.calibration import Calibration
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import Naming, discovery_power
 from jax_origin.runs import table
-from jax_origin.runs.summary import short_path
+from jax_origin.runs.summary import count_by_folder, right_and_wrong, short_path
 
 _NONE, _UNDECIDED, _ERROR = "none of these", "undecided", "error"
 _PROCEDURES = {"bh": "Benjamini and Hochberg", "by": "Benjamini and Yekutieli"}
 
 
 def findings_table(findings: Findings, *, most: int = 100) -> str:
-    """One line for each image: who made it, the candidates that it fits, file, and reason if any.
-
-    Args:
-      findings: What was found.
-      most: How many lines at the most; the rest is counted.
-    """
+    """A line for each image, `most` at the most: who made it, its file, and a reason if any."""
     rows = []
     for i, naming in enumerate(findings.naming[:most]):
         errors = (records[i]["error"] for records in findings.records.values())
@@ -37,10 +31,7 @@ def findings_table(findings: Findings, *, most: int = 100) -> str:
 
 def folder_table(findings: Findings) -> str:
     """How many images of each folder got which outcome."""
-    folders: dict[str, Counter[str]] = {}
-    for path, naming in zip(findings.paths, findings.naming, strict=True):
-        folder = pathlib.PurePath(path).parent.name
-        folders.setdefault(folder, Counter())[_outcome(naming)] += 1
+    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
     columns = dict.fromkeys([*_groups(findings).values(), _NONE, _UNDECIDED, _ERROR])
     rows = [[name, *(str(counts[c]) for c in columns)] for name, counts in folders.items()]
     return table(["folder", *columns], rows)
@@ -51,26 +42,20 @@ def truth_line(findings: Findings) -> str:
 
     Images of a folder that is called like a candidate are that candidate's, all others nobody's.
     """
-    right = wrong = 0
     groups = _groups(findings)
-    for path, naming in zip(findings.paths, findings.naming, strict=True):
-        truth, found = groups.get(pathlib.PurePath(path).parent.name, _NONE), _outcome(naming)
-        right += found == truth
-        wrong += found not in (truth, _UNDECIDED, _ERROR)
-    rest = len(findings.paths) - right - wrong
-    return f"right {right}, wrong {wrong}, undecided or not read {rest}"
+    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
+    return right_and_wrong(folders, {name: groups.get(name, _NONE) for name in folders})
 
 
 def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
     """The findings in plain words, as Markdown.
 
+    It says what was found, what the numbers mean, and what stands when all images count as tests.
+    Then how good the ratios are, how often foreign images are attributed, and what is not covered.
+
     Args:
       findings: What was found.
       candidates: The candidates, with the calibrations that decided.
-
-    Returns:
-      What was found, what the numbers mean, and what stands when all images count as tests. Then
-      how good the ratios are, how often foreign images are attributed, and what is not covered.
     """
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
     num, left_out = len(findings.paths), int((~findings.examined).sum())
@@ -134,8 +119,8 @@ def _groups(findings: Findings) -> dict[str, str]:
 def _outcome(naming: Naming | None) -> str:
     if naming is None:
         return _ERROR
-    named = " or ".join(naming.named)
-    return named if naming.verdict == "named" else _NONE if naming.verdict == "none" else _UNDECIDED
+    outcomes = {"named": " or ".join(naming.named), "none": _NONE}
+    return outcomes.get(naming.verdict, _UNDECIDED)
 
 
 def _meaning(findings: Findings, rules: set[str]) -> str:
@@ -165,23 +150,16 @@ def _meaning(findings: Findings, rules: set[str]) -> str:
         "no less. `log10_lr_limits` are the least and the largest that so few images can support. "
         "It is not the probability that the candidate made the image.",
     ]
-    return "\n".join(_point(point) for point in points)
+    return _points(points)
 
 
 def _candidate_table(candidates: Sequence[Candidate]) -> str:
-    rows = [
-        [
-            candidate.name,
-            own.generator["fingerprint"][:12],
-            own.digest[:12],
-            own.method["name"],
-            str(own.belonging.size),
-            ", ".join(own.belonging_by_condition),
-            ", ".join(candidate.origins),
-        ]
-        for candidate in candidates
-        for own in [candidate.calibration]
-    ]
+    rows = []
+    for candidate in candidates:
+        own = candidate.calibration
+        made_for = [own.generator["fingerprint"][:12], own.digest[:12], own.method["name"]]
+        listed = [", ".join(own.belonging_by_condition), ", ".join(candidate.origins)]
+        rows.append([candidate.name, *made_for, str(own.belonging.size), *listed])
     head = ["candidate", "fingerprint", "calibration", "method", "own images", "conditions"]
     return table([*head, "foreign groups"], rows)
 
@@ -219,24 +197,21 @@ def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
     head += [f"q at most {findings.beta:g}", "attributions that stand"]
     own = min(s.size for c in calibrations.values() for s in c.belonging_by_condition.values())
     foreign = min(g.scores.size for c in calibrations.values() for g in c.foreign.values())
-    tests = (
-        ("exclusions", own, findings.excluded_by),
-        ("attributions", foreign, findings.attributed_by),
-    )
+    by = (findings.excluded_by, findings.attributed_by)
     power = [
-        f"{what}: {discovery_power(n, num_tests=num_tests, rate=findings.fdr, method=by).note}."
-        for what, n, by in tests
+        f"{what}: {discovery_power(n, num_tests=num_tests, rate=findings.fdr, method=method).note}."
+        for what, n, method in zip(("exclusions", "attributions"), (own, foreign), by, strict=True)
     ]
-    procedures = dict.fromkeys([findings.excluded_by, findings.attributed_by])
-    by = ", and for attributions that ".join(f"of {_PROCEDURES[name]}" for name in procedures)
+    said = ", and for attributions that ".join(
+        f"of {_PROCEDURES[name]}" for name in dict.fromkeys(by)
+    )
     intro = (
         f"The rates above are of one image. Over all {num_tests:,} tests (images x candidates) "
         f"exclusions, or attributions, stand if at most {percent(findings.fdr)} of those that "
-        f"stand are false on average, by the procedure {by}. The others may still be right one by "
-        "one: so few calibration images can show little among so many tests."
+        f"stand are false on average, by the procedure {said}. The others may still be right one "
+        "by one: so few calibration images can show little among so many tests."
     )
-    parts = [_words(intro), table(head, rows), "\n".join(_point(line) for line in power)]
-    return "\n\n".join(parts)
+    return "\n\n".join([_words(intro), table(head, rows), _points(power)])
 
 
 def _not_covered(candidates: Sequence[Candidate]) -> str:
@@ -254,12 +229,15 @@ def _not_covered(candidates: Sequence[Candidate]) -> str:
         "that were chosen by what was found of them.",
         "How probable it is that a finding is right: that also depends on what was known before.",
     ]
-    return "\n".join(_point(point) for point in points)
+    return _points(points)
 
 
-def _point(text: str) -> str:
-    return textwrap.indent(_words(text, 98), "  ").replace("  ", "- ", 1)
+def _points(texts: Iterable[str]) -> str:
+    return "\n".join(
+        textwrap.fill(text, width=100, initial_indent="- ", subsequent_indent="  ")
+        for text in texts
+    )
 
 
-def _words(text: str, width: int = 100) -> str:
-    return textwrap.fill(text, width=width)
+def _words(text: str) -> str:
+    return textwrap.fill(text, width=100)

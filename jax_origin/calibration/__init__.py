@@ -1,80 +1,37 @@
 """From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
 
-from jax_origin.calibration import decision_rules, rules
-from jax_origin.calibration.calibration import AS_MADE, Calibration
-from jax_origin.calibration.checks import CalibrationError, as_scores, check_rate
-from jax_origin.calibration.conditions import (
-    compared_with,
-    edited_group,
-    origin_and_condition,
-    parse_condition,
-)
-from jax_origin.calibration.decision import (
-    Decider,
-    Decision,
-    accepting_score,
-    decide,
-    decide_arrays,
-)
-from jax_origin.calibration.decision_rules import (
-    DRIFT,
-    DecisionRule,
-    Published,
-    TwoErrors,
-)
-from jax_origin.calibration.encoder_weights import start_path
-from jax_origin.calibration.explain import explain
+from jax_origin.calibration.calibration import AS_MADE as AS_MADE
+from jax_origin.calibration.calibration import Calibration as Calibration
+from jax_origin.calibration.calibration import Measured as Measured
+from jax_origin.calibration.calibration import start_path as start_path
+from jax_origin.calibration.checks import CalibrationError as CalibrationError
+from jax_origin.calibration.checks import as_scores as as_scores
+from jax_origin.calibration.checks import check_rate as check_rate
+from jax_origin.calibration.conditions import compared_with as compared_with
+from jax_origin.calibration.conditions import edited_group as edited_group
+from jax_origin.calibration.conditions import origin_and_condition as origin_and_condition
+from jax_origin.calibration.conditions import parse_condition as parse_condition
+from jax_origin.calibration.decision import Decider as Decider
+from jax_origin.calibration.decision import Decision as Decision
+from jax_origin.calibration.decision import accepting_score as accepting_score
+from jax_origin.calibration.decision import decide as decide
+from jax_origin.calibration.decision import decide_arrays as decide_arrays
+from jax_origin.calibration.decision_rules import DRIFT as DRIFT
+from jax_origin.calibration.decision_rules import DecisionRule as DecisionRule
+from jax_origin.calibration.decision_rules import Published as Published
+from jax_origin.calibration.decision_rules import Rates as Rates
+from jax_origin.calibration.decision_rules import TwoErrors as TwoErrors
+from jax_origin.calibration.explain import explain as explain
+from jax_origin.calibration.false_attribution import attribution_threshold as attribution_threshold
 from jax_origin.calibration.false_attribution import (
-    attribution_threshold,
-    false_attribution_limits,
-    limits_of_q,
+    false_attribution_limits as false_attribution_limits,
 )
-from jax_origin.calibration.foreign import ForeignGroup, shared_images
-from jax_origin.calibration.measured import Measured
-from jax_origin.calibration.nearest_group import NearestGroup
-from jax_origin.calibration.rates import Rates
-from jax_origin.calibration.rules import (
-    Conformal,
-    Grubbs,
-    KernelDensity,
-    PredictionInterval,
-    Rule,
-)
-
-__all__ = [
-    "AS_MADE",
-    "DRIFT",
-    "Calibration",
-    "CalibrationError",
-    "Conformal",
-    "Decider",
-    "Decision",
-    "DecisionRule",
-    "ForeignGroup",
-    "Grubbs",
-    "KernelDensity",
-    "Measured",
-    "NearestGroup",
-    "PredictionInterval",
-    "Published",
-    "Rates",
-    "Rule",
-    "TwoErrors",
-    "accepting_score",
-    "as_scores",
-    "attribution_threshold",
-    "check_rate",
-    "compared_with",
-    "decide",
-    "decide_arrays",
-    "decision_rules",
-    "edited_group",
-    "explain",
-    "false_attribution_limits",
-    "limits_of_q",
-    "origin_and_condition",
-    "parse_condition",
-    "rules",
-    "shared_images",
-    "start_path",
-]
+from jax_origin.calibration.false_attribution import limits_of_q as limits_of_q
+from jax_origin.calibration.foreign import ForeignGroup as ForeignGroup
+from jax_origin.calibration.foreign import NearestGroup as NearestGroup
+from jax_origin.calibration.foreign import shared_images as shared_images
+from jax_origin.calibration.rules import Conformal as Conformal
+from jax_origin.calibration.rules import Grubbs as Grubbs
+from jax_origin.calibration.rules import KernelDensity as KernelDensity
+from jax_origin.calibration.rules import PredictionInterval as PredictionInterval
+from jax_origin.calibration.rules import Rule as Rule

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,13 +24,10 @@ from jax_origin.calibration.checks import (
     read_json,
     sound_scores,
 )
-from jax_origin.calibration.decision_rules import DecisionRule
-from jax_origin.calibration.encoder_weights import read_weights, start_path, weights_sha256
+from jax_origin.calibration.decision_rules import DecisionRule, Rates
 from jax_origin.calibration.foreign import ForeignGroup
-from jax_origin.calibration.measured import Measured
-from jax_origin.calibration.rates import Rates
 from jax_origin.calibration.rules import Rule
-from jax_origin.checkpoints import write_safetensors
+from jax_origin.checkpoints import CheckpointError, read_safetensors, write_safetensors
 from jax_origin.files import atomic_write
 from jax_origin.parts import Part
 
@@ -42,13 +39,53 @@ _VERSION = 4
 _Part = TypeVar("_Part", bound=Part)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What a calibration measures of the generator and of its run, besides the scores.
+
+    Attributes:
+      score: The fitted score as JSON (`Score.to_json`); None for a score that measures nothing.
+      futility: For each check of an inversion, the distance above which an image is given up;
+        positive; empty for never.
+      looks_resized: Whether the generator's own images look as if they had been resized.
+      scored_block: How many lanes were computed together, 1 or more; None where it is not known.
+
+    Raises:
+      CalibrationError: A value is unsound.
+    """
+
+    score: dict[str, Any] | None = field(default=None, hash=False)
+    futility: tuple[float, ...] = ()
+    looks_resized: bool = False
+    scored_block: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is not None:
+            object.__setattr__(self, "score", plain_json(self.score, "measured.score"))
+        check_fields(vars(self), _MEASURED_FIELDS, "measured")
+        object.__setattr__(self, "futility", tuple(float(level) for level in self.futility))
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; `from_json` reads it."""
+        return {**vars(self), "futility": list(self.futility)}
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Measured":
+        """Reads what `to_json` gave; raises CalibrationError where it is something else."""
+        if isinstance(values, cls):
+            return values
+        names = [field.name for field in fields(cls)]
+        if not isinstance(values, dict) or not set(values) <= set(names):
+            raise CalibrationError(f"measured must hold {', '.join(names)}, and nothing else")
+        return cls(**values)
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Calibration:
     """Scores of images known to belong, of foreign ones by group, and all that they depend on.
 
-    Each part is checked and copied when a calibration is made. Arrays become read-only, and plain
-    JSON becomes what a file would give back (tuples become lists). So a calibration that is saved
-    and loaded equals the one it was.
+    Each part is checked and copied. Arrays become read-only, and plain JSON becomes what a file
+    would give back (tuples become lists). So what is saved and loaded equals what it was.
 
     Attributes:
       generator: name, fingerprint, latent_shape and image_shape (height, width, channels) of the
@@ -64,10 +101,9 @@ class Calibration:
       keys: A plain description of the random keys.
       packages: Versions of the packages used, by name.
       platform: The kind of device, in words.
-      encoders: For each trained encoder its configuration, by role, and `sha256` over all weights.
-        None where no encoder was trained.
-      encoder_weights: The encoders' weights, by "role.name"; `save` writes them beside the
-        calibration's own file.
+      encoders: Each trained encoder's configuration, by role, and `sha256` over all weights; None
+        where no encoder was trained.
+      encoder_weights: The encoders' weights, by "role.name".
       path: The file it was loaded from, for messages; not part of the calibration.
 
     Raises:
@@ -111,7 +147,7 @@ class Calibration:
             array.flags.writeable = False
         self._set("encoder_weights", weights)
         if self.encoders is not None:
-            plain = plain_json(self.encoders, "encoders") | {"sha256": weights_sha256(weights)}
+            plain = plain_json(self.encoders, "encoders") | {"sha256": _weights_sha256(weights)}
             if self.encoders.get("sha256", plain["sha256"]) != plain["sha256"]:
                 raise CalibrationError("the learned start's weights are not those it was made with")
             self._set("encoders", plain)
@@ -120,16 +156,13 @@ class Calibration:
         self._set("belonging", sound_scores(self.belonging, "belonging scores"))
         if not isinstance(self.conditions, dict) or AS_MADE in self.conditions:
             raise CalibrationError(f"conditions must hold scores by edit, none called {AS_MADE!r}")
-        conditions = {
-            name: sound_scores(scores, f"scores of belonging images after {name!r}")
-            for name, scores in self.conditions.items()
-        }
-        self._set("conditions", conditions)
-        for scores in self.belonging_by_condition.values():
-            try:
+        named = {name: f"scores of belonging images after {name!r}" for name in self.conditions}
+        self._set("conditions", {n: sound_scores(self.conditions[n], w) for n, w in named.items()})
+        try:
+            for scores in self.belonging_by_condition.values():
                 self.rule.fit(scores)
-            except ValueError as error:
-                raise CalibrationError(str(error)) from None
+        except ValueError as error:
+            raise CalibrationError(str(error)) from None
         if not isinstance(self.foreign, dict):
             raise CalibrationError("foreign must hold foreign groups by name")
         for name, group in self.foreign.items():
@@ -195,13 +228,8 @@ class Calibration:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the calibration as JSON, whole or not at all; makes the folder if it is missing.
 
-        The encoders' weights go into a file beside it, `start_path` of its own path.
-
-        Args:
-          path: The file to write; one that is there is replaced.
-
-        Raises:
-          OSError: The file cannot be written.
+        A file that is there is replaced; OSError is raised where it cannot be written. The
+        encoders' weights go into a file beside it, `start_path` of its own path.
         """
         if self.encoders is not None:
             write_safetensors(start_path(path), self.encoder_weights)
@@ -211,13 +239,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":
-        """Reads a calibration that `save` wrote, or one of an older file version.
-
-        Args:
-          path: The file.
-
-        Returns:
-          The calibration, equal to the one saved, to the bit.
+        """Reads a calibration that `save` wrote, to the bit, or one of an older file version.
 
         Raises:
           CalibrationError: One line that names the file and what is wrong with it.
@@ -248,10 +270,7 @@ class Calibration:
     ) -> None:
         """Checks that the calibration was made for this generator and method.
 
-        Args:
-          fingerprint: The generator's; where it is given it decides, whatever the name.
-          generator_name: The generator's name, which decides where no fingerprint is given.
-          method_name: The method's name.
+        The generator's fingerprint decides, whatever the name; where it is not given, the name.
 
         Raises:
           CalibrationError: It was made for another one; the line says which, and what to do.
@@ -312,7 +331,6 @@ def _is_part(value: Any) -> bool:
 
 
 _TEXT = (lambda value: isinstance(value, str), "text")
-_PART = (_is_part, "a part with its kind")
 _GENERATOR_FIELDS: Fields = {
     "name": (_is_text, "text"),
     "fingerprint": (_is_text, "text"),
@@ -322,7 +340,7 @@ _GENERATOR_FIELDS: Fields = {
 _METHOD_FIELDS: Fields = {
     "name": (_is_text, "text"),
     "recipe": (lambda v: isinstance(v, dict), "settings by name"),
-    **dict.fromkeys(("score", "rule", "decision"), _PART),
+    **dict.fromkeys(("score", "rule", "decision"), (_is_part, "a part with its kind")),
     "rates": (lambda v: isinstance(v, dict), "rates by name"),
     "floor": (lambda v: is_number(v) and v >= 0, "a number, 0 or more"),
 }
@@ -331,6 +349,16 @@ _PLAIN_FIELDS: Fields = {
     "seed": (_or_none(is_whole), "a whole number or null"),
     "platform": _TEXT,
     "encoders": (_or_none(lambda v: isinstance(v, dict)), "encoders by role, or null"),
+}
+
+
+_MEASURED_FIELDS: Fields = {
+    "futility": (
+        lambda v: isinstance(v, list | tuple) and all(is_number(x) and x > 0 for x in v),
+        "positive distances",
+    ),
+    "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
+    "scored_block": (_or_none(lambda v: is_whole(v) and v > 0), "1 or more, or null"),
 }
 
 
@@ -344,32 +372,44 @@ def _fields(content: dict[str, Any], where: str) -> dict[str, Any]:
         raise CalibrationError(f"has unknown fields: {', '.join(map(repr, unknown))}; {REMEDY}")
     is_present = is_whole(content["version"]) and content["version"] == _VERSION
     check_fields(content, {"version": (lambda _: is_present, f"{_VERSION}")}, "")
-    fields = {name: content[name] for name in _FILE_FIELDS}
-    fields["belonging"] = listed_scores(content["belonging"], "belonging scores")
-    fields["foreign"] = _listed_groups(content["foreign"])
-    fields["conditions"] = _listed_conditions(content["conditions"])
-    if fields["encoders"] is not None:
-        fields["encoder_weights"] = read_weights(start_path(where))
-    return fields
-
-
-def _listed_groups(groups: Any) -> dict[str, ForeignGroup]:
-    if not isinstance(groups, dict):
-        raise CalibrationError("foreign must hold foreign groups by name")
-    read = {}
-    for name, group in groups.items():
+    given = {name: content[name] for name in _FILE_FIELDS}
+    given["belonging"] = listed_scores(given["belonging"], "belonging scores")
+    if isinstance(given["conditions"], dict):
+        given["conditions"] = {
+            name: listed_scores(scores, f"belonging scores after {name!r}")
+            for name, scores in given["conditions"].items()
+        }
+    if isinstance(given["foreign"], dict):
+        given["foreign"] = {name: _group(name, plain) for name, plain in given["foreign"].items()}
+    if given["encoders"] is not None:
         try:
-            read[name] = ForeignGroup.from_json(group)
-        except CalibrationError as error:
-            raise CalibrationError(f"foreign group {name!r}: {error}") from None
-    return read
+            given["encoder_weights"] = read_safetensors(start_path(where))
+        except CheckpointError as error:
+            raise CalibrationError(
+                f"its learned start cannot be read ({error}); the two files belong together"
+            ) from None
+    return given
 
 
-def _listed_conditions(conditions: Any) -> dict[str, NDArray[np.float64]]:
-    if not isinstance(conditions, dict):
-        raise CalibrationError("conditions must hold belonging scores by edit")
-    named = {name: f"belonging scores after {name!r}" for name in conditions}
-    return {name: listed_scores(conditions[name], words) for name, words in named.items()}
+def _group(name: str, plain: Any) -> ForeignGroup:
+    try:
+        return ForeignGroup.from_json(plain)
+    except CalibrationError as error:
+        raise CalibrationError(f"foreign group {name!r}: {error}") from None
+
+
+def start_path(path: str | os.PathLike[str]) -> str:
+    """Where a calibration's encoder weights lie: beside the calibration itself."""
+    return f"{os.path.splitext(os.fspath(path))[0]}.start.safetensors"
+
+
+def _weights_sha256(weights: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the weights' names, types, shapes and numbers, in hex."""
+    digest = hashlib.sha256()
+    for name, array in sorted(weights.items()):
+        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _short(fingerprint: str) -> str:

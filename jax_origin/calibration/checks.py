@@ -19,17 +19,10 @@ class CalibrationError(ValueError):
 
 
 def as_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Returns a checked copy of scores.
-
-    Args:
-      scores: [N], N >= 0, numbers; infinities are allowed.
-      name: What an error calls them.
-
-    Returns:
-      float64 [N].
+    """Returns a copy of scores [N], N >= 0, as float64; infinities are allowed.
 
     Raises:
-      ValueError: They are not numbers, not of rank 1, or hold a NaN.
+      ValueError: They are not numbers, not of rank 1, or hold a NaN. The line calls them `name`.
     """
     try:
         array = np.asarray(scores)
@@ -53,20 +46,7 @@ def as_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
 def finite_scores(
     scores: ArrayLike, name: str, *, at_least: int = 0, user: str = ""
 ) -> NDArray[np.float64]:
-    """Returns a checked copy of scores, all finite.
-
-    Args:
-      scores: [N], N >= at_least.
-      name: What an error calls them.
-      at_least: The fewest.
-      user: Who needs so many, as the beginning of an error.
-
-    Returns:
-      float64 [N].
-
-    Raises:
-      ValueError: There are too few, or one is not a finite number.
-    """
+    """As `as_scores`; ValueError also where one is infinite, or `user` needs more of them."""
     array = as_scores(scores, name)
     if array.size < at_least:
         needs = f"{user} needs" if user else "need"
@@ -77,18 +57,7 @@ def finite_scores(
 
 
 def sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
-    """Returns a checked, read-only copy of calibration scores.
-
-    Args:
-      scores: [N].
-      name: What an error calls them.
-
-    Returns:
-      float64 [N].
-
-    Raises:
-      CalibrationError: There are none, or one is not a finite number of at least 0.
-    """
+    """A read-only float64 copy of scores [N]; CalibrationError unless all are finite and >= 0."""
     try:
         array = as_scores(scores, name)
     except ValueError as error:
@@ -106,11 +75,7 @@ def sound_scores(scores: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def listed_scores(values: Any, name: str) -> NDArray[np.float64]:
-    """Returns scores from plain JSON, float64 [N]; `sound_scores` checks their values.
-
-    Raises:
-      CalibrationError: They are no list of numbers, or one is too large for a float.
-    """
+    """Scores from plain JSON, float64 [N]; CalibrationError where they are no list of numbers."""
     if not isinstance(values, list) or not all(is_number(value) for value in values):
         raise CalibrationError(f"{name} must be a list of numbers")
     try:
@@ -139,11 +104,7 @@ def is_whole(value: Any) -> TypeGuard[int]:
 
 
 def plain_json(value: Any, name: str) -> dict[str, Any]:
-    """A deep copy of values by name, as a JSON file would give it back.
-
-    Raises:
-      CalibrationError: A value is no plain JSON, or there are no names; `name` says where.
-    """
+    """A deep copy of values by name, as JSON gives it back; CalibrationError where it cannot be."""
     try:
         copied = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
@@ -166,11 +127,7 @@ def check_fields(values: Mapping[str, Any], fields: Fields, where: str) -> None:
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-      CalibrationError: The file cannot be read; one line that names it.
-    """
+    """The content of a JSON file; raises CalibrationError, one line that names it."""
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)

@@ -15,25 +15,14 @@ _CLEAN = "clean"  # what an edit is called that changes nothing
 
 
 class Compared(NamedTuple):
-    """The scores that images of some conditions are compared with.
-
-    Attributes:
-      belonging: Scores of belonging images by condition, at least one.
-      foreign: Foreign groups by name, those edited alike.
-    """
+    """What images are compared with: belonging scores by condition, foreign groups by name."""
 
     belonging: dict[str, NDArray[np.float64]]
     foreign: dict[str, ForeignGroup]
 
 
 class Condition(NamedTuple):
-    """How the belonging images of a condition came about.
-
-    Attributes:
-      settings: Settings of the generator that made them, where they differ from the inspected
-        one's.
-      edit: The edit that they then met; "" for none.
-    """
+    """How belonging images came about: settings that differ, and then an edit; "" for none."""
 
     settings: dict[str, Any]
     edit: str
@@ -42,9 +31,8 @@ class Condition(NamedTuple):
 def parse_condition(name: str) -> Condition:
     """Reads a condition's name: an edit, a setting as FIELD=VALUE, or several joined by "+".
 
-    Args:
-      name: Such as "jpeg-75", "truncation_psi=0.7", "num_steps=50+jpeg-75" or "as made". Settings
-        come before edits; a value is JSON, or else text.
+    Such as "jpeg-75", "truncation_psi=0.7", "num_steps=50+jpeg-75" or "as made". Settings come
+    before edits; a value is JSON, or else text.
     """
     settings, edits = {}, []
     for part in [] if name in (AS_MADE, _CLEAN) else name.split("+"):
@@ -65,22 +53,16 @@ def edited_group(group: str, edit: str) -> str:
 
 
 def origin_and_condition(group: str, calibration: Calibration) -> tuple[str, str]:
-    """Splits a foreign group's name into its origin and the condition that its images met.
+    """Splits a foreign group's name, such as "photos after jpeg-75", into origin and condition.
 
-    Args:
-      group: The name of a foreign group, such as "photos" or "photos after jpeg-75".
-      calibration: The calibration that has it; it says which edits there are.
+    The calibration that has the group says which edits there are.
     """
     origin, _, edit = group.rpartition(_AFTER)
     return (origin, edit) if edit in calibration.conditions else (group, AS_MADE)
 
 
 def compared_with(calibration: Calibration, conditions: Iterable[str] | None = None) -> Compared:
-    """The calibration's scores under some of its conditions.
-
-    Args:
-      calibration: The calibration.
-      conditions: "as made", or edits that it has; None for all.
+    """The calibration's scores under some of its conditions, or under all (None).
 
     Returns:
       Belonging scores under each of them, and the foreign groups that met the same edits, whatever

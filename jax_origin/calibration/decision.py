@@ -14,10 +14,10 @@ from jax_origin.calibration.decision_rules import (
     FALSE_ATTRIBUTION_UNKNOWN,
     TOO_FEW,
     Outcome,
+    Rates,
     Verdict,
 )
-from jax_origin.calibration.nearest_group import NearestGroup, largest, most_as_low
-from jax_origin.calibration.rates import Rates
+from jax_origin.calibration.foreign import NearestGroup, largest, most_as_low
 from jax_origin.calibration.rules import scores_needed
 
 
@@ -59,11 +59,7 @@ def decide(
     rates: Rates | None = None,
     conditions: Iterable[str] | None = None,
 ) -> list[Decision]:
-    """Decides for each of scores [N] whether its image belongs; see `Decider`.
-
-    Raises:
-      ValueError: As `Decider`.
-    """
+    """Decides for each of scores [N] whether its image belongs; see `Decider`, also for errors."""
     return Decider(calibration, rates=rates, conditions=conditions)(scores)
 
 
@@ -74,11 +70,7 @@ def decide_arrays(
     rates: Rates | None = None,
     conditions: Iterable[str] | None = None,
 ) -> Decisions:
-    """Decides as `decide` does, for many scores at once: arrays in, arrays out.
-
-    Raises:
-      ValueError: As `Decider`.
-    """
+    """Decides as `decide` does, for many scores at once: arrays in, arrays out."""
     return Decider(calibration, rates=rates, conditions=conditions).arrays(scores)
 
 
@@ -88,11 +80,7 @@ def accepting_score(
     rates: Rates | None = None,
     conditions: Iterable[str] | None = None,
 ) -> float | None:
-    """The score at which, and under which, an image belongs; see `Decider.accepting_score`.
-
-    Raises:
-      ValueError: As `Decider`.
-    """
+    """The score at which, and under which, an image belongs; see `Decider.accepting_score`."""
     return Decider(calibration, rates=rates, conditions=conditions).accepting_score()
 
 
@@ -103,10 +91,9 @@ class Decider:
     the foreign groups g under them of (1 + #{foreign_g <= score}) / (M_g + 1). The calibration's
     decision rule then gives the verdict, such as `TwoErrors`.
 
-    An image met one condition, and a foreign one comes from one group, unknown which. The p and q
-    found there are valid, and the largest are no smaller. So both stay valid for every condition
-    and group compared with, and for no others. The price is power. An image's file says much of
-    what it met, and `conditions` leaves the others out.
+    The p of the condition that an image met is valid, as is the q of the group that it is from. The
+    largest are no smaller: both stay valid for every condition and group compared with, and for no
+    others. The price is power: `conditions` leaves out what an image cannot have met.
 
     All scores are first clamped from below at the calibration's floor: differences near the floor
     of 8-bit images carry no evidence. If an image stays undecided because a calibration is too
@@ -117,12 +104,11 @@ class Decider:
     Args:
       calibration: The scores of images known to belong, and of foreign ones.
       rates: The rates of error; None means the calibration's own.
-      conditions: Those that the images may have met; None for all that the calibration has. See
-        `compared_with`.
+      conditions: Those that the images may have met; None for all. See `compared_with`.
 
     Raises:
-      ValueError: There is no beta and the decision needs one, or the calibration does not have a
-        condition.
+      ValueError: The decision needs a beta and there is none, or a condition is unknown. Scores
+        decided on raise it where one is NaN, or they are no row of numbers.
     """
 
     def __init__(
@@ -148,22 +134,25 @@ class Decider:
         lacking: list[str] = []
         if max(self._thresholds) == math.inf:
             lacking = [rule.shortfall(asked.alpha, min(scores.size for scores in own))]
-        self._nearest = self._nearest_of_enough = NearestGroup(foreign) if foreign else None
-        self._foreign = foreign if calibration.decision.judges_q else {}
-        lacking_foreign: list[str] = []
-        if self._foreign:
+        self._nearest = NearestGroup(foreign) if foreign else None
+        self._judges_q = bool(foreign) and calibration.decision.judges_q
+        # Up to here q <= beta, over the foreign groups that are large enough to reach beta.
+        self._attributable = math.inf
+        short: list[str] = []
+        if self._judges_q:
             if asked.beta is None:
                 raise ValueError("the calibration has no beta: give rates with one")
-            self._beta = asked.beta
-            short = {n: s for n, s in foreign.items() if most_as_low(s.size, self._beta) < 0}
-            if short:
-                enough = {name: foreign[name] for name in foreign if name not in short}
-                self._nearest_of_enough = NearestGroup(enough) if enough else None
-            lacking_foreign = [_short_of(self._beta, *group) for group in short.items()]
-        self._any_short = bool(lacking_foreign)
+            for name, scores in foreign.items():
+                allowed = most_as_low(scores.size, asked.beta)
+                if allowed < 0:
+                    short.append(_short_of(asked.beta, name, scores.size))
+                else:
+                    under = float(np.nextafter(np.sort(scores)[allowed], -math.inf))
+                    self._attributable = min(self._attributable, under)
+        self._any_short = bool(short)
         self._outcomes = []
         for fits in (False, True):
-            for fits_foreign in (False, True) if self._foreign else (None, None):
+            for fits_foreign in (False, True) if self._judges_q else (None, None):
                 outcome = calibration.decision.outcome(fits, fits_foreign)
                 if lacking and fits:  # Everything fits: that it does speaks for nothing.
                     outcome = _too_few(lacking)
@@ -171,29 +160,18 @@ class Decider:
                     outcome = Outcome(outcome.verdict, outcome.reason or FALSE_ATTRIBUTION_UNKNOWN)
                 self._outcomes.append(outcome)
         # It fits, and only groups that are too small hold it back.
-        self._outcomes.append(_too_few(lacking + lacking_foreign))
+        self._outcomes.append(_too_few(lacking + short))
 
     def __call__(self, scores: ArrayLike) -> list[Decision]:
-        """A decision for each of scores [N], in order.
-
-        Raises:
-          ValueError: A score is NaN, or they are no row of numbers.
-        """
+        """A decision for each of scores [N], in order."""
         p, q, codes, fitting = self._decided(scores)
         qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
-        rows = zip(p.tolist(), qs, codes.tolist(), fitting.tolist(), strict=True)
-        decisions = []
-        for p_of_one, q_of_one, code, condition in rows:
-            verdict, reason = self._outcomes[code]
-            decisions.append(Decision(p_of_one, q_of_one, verdict, reason, condition))
-        return decisions
+        outcomes = [self._outcomes[code] for code in codes.tolist()]
+        rows = zip(p.tolist(), qs, outcomes, fitting.tolist(), strict=True)
+        return [Decision(a, b, found.verdict, found.reason, c) for a, b, found, c in rows]
 
     def arrays(self, scores: ArrayLike) -> Decisions:
-        """The same as arrays.
-
-        Raises:
-          ValueError: A score is NaN, or they are no row of numbers.
-        """
+        """The same as arrays."""
         p, q, codes, fitting = self._decided(scores)
         verdicts = np.array([verdict for verdict, _ in self._outcomes])
         reasons = np.array([reason for _, reason in self._outcomes], dtype=object)
@@ -201,16 +179,9 @@ class Decider:
 
     def accepting_score(self) -> float | None:
         """The largest score at which an image belongs; it does under it, too. None for no score."""
-        highest = max(self._thresholds)
-        if highest == math.inf:
+        if max(self._thresholds) == math.inf or self._any_short:
             return None
-        for scores in self._foreign.values():
-            allowed = most_as_low(scores.size, self._beta)
-            if allowed < 0:
-                return None
-            if allowed < scores.size:
-                bound = np.sort(scores)[allowed]
-                highest = min(highest, float(np.nextafter(bound, 0.0)))
+        highest = min(max(self._thresholds), self._attributable)
         (decision,) = self([highest])
         return highest if decision.verdict == "belongs" else None
 
@@ -229,21 +200,17 @@ class Decider:
             fitting[clamped <= self._thresholds[index]] = index
         fits = clamped <= max(self._thresholds)
         q = None if self._nearest is None else self._nearest.q(clamped)
-        codes = 2 * fits
-        if self._foreign:
-            fits_foreign = np.zeros(clamped.shape, bool)
-            if self._nearest_of_enough is not None:
-                fits_foreign = self._nearest_of_enough.q(clamped) > self._beta
-            codes += fits_foreign
-            if self._any_short:
-                codes = np.where(fits, np.where(fits_foreign, 3, 4), 1)
+        fits_foreign = clamped > self._attributable
+        codes = 2 * fits + fits_foreign
+        if self._any_short:
+            codes = np.where(fits, np.where(fits_foreign, 3, 4), 1)
         return p, q, codes, self._names[fitting]
 
 
-def _short_of(rate: float, name: str, scores: NDArray[np.float64]) -> str:
+def _short_of(rate: float, name: str, num: int) -> str:
     return (
         f"beta={rate:g} needs at least {scores_needed(rate)} images of foreign group {name!r}, "
-        f"this calibration has {scores.size}"
+        f"this calibration has {num}"
     )
 
 

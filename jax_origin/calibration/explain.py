@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from jax_origin.calibration.calibration import Calibration
 from jax_origin.calibration.conditions import origin_and_condition, parse_condition
 from jax_origin.calibration.decision import Decision
-from jax_origin.calibration.decision_rules import DRIFT, FITS_BOTH, FITS_NEITHER
+from jax_origin.calibration.decision_rules import DRIFT, FITS_BOTH, FITS_NEITHER, Rates
 from jax_origin.calibration.false_attribution import FalseAttribution
-from jax_origin.calibration.rates import Rates
 from jax_origin.calibration.rules import percent
 
 
@@ -88,9 +87,8 @@ def _found_of_foreign(q: float, calibration: Calibration) -> str:
         )
     (num,) = sizes
     count = round(q * (num + 1)) - 1
-    if len(groups) == 1:
-        where = f"Of {num:,} foreign images ({origins})"
-    else:
+    where = f"Of {num:,} foreign images ({origins})"
+    if len(groups) > 1:
         where = f"In the foreign group that comes nearest ({num:,} images; of {origins})"
     return f"{where}, {_count(count)} as low as this one or lower."
 
@@ -111,40 +109,32 @@ def _verdict(decision: Decision, calibration: Calibration, rates: Rates) -> list
             why = reason or "no reason was given"
         return [f"The verdict is undecided: {why}.", "An undecided image is not called foreign."]
     if decision.verdict == "foreign":
-        return [
-            f"The verdict is that {name} did not make it.",
-            _false_exclusion(calibration, rates),
-        ]
-    sentences = [f"The verdict is that {name} made it."]
+        assert rates.alpha is not None  # A calibration has one.
+        share, kept = percent(rates.alpha), calibration.rule.keeps
+        often = f"Of {name}'s own images, at most {share} would be turned away so, {kept}."
+        if kept is None:
+            often = (
+                f"The rule asks that {share} of {name}'s own images be turned away; how many "
+                "are depends on how their scores are distributed."
+            )
+        return [f"The verdict is that {name} did not make it.", often]
     if not calibration.foreign:
-        sentences.append(
+        often = (
             "How often an image of other origin would be called its own is not known: no foreign "
             "image was scored."
         )
     elif not calibration.decision.judges_q:
-        sentences.append(
+        often = (
             "The published rule looks at its own images alone: how often a foreign image would be "
             "called its own is not kept to any rate."
         )
     else:
         assert rates.beta is not None  # A decision on both errors was made with one.
-        sentences.append(
+        often = (
             f"Of images of any one of these foreign groups, at most {percent(rates.beta)} would be "
             f"called {name}'s, on average over such calibrations."
         )
-    return sentences
-
-
-def _false_exclusion(calibration: Calibration, rates: Rates) -> str:
-    name, kept = calibration.generator["name"], calibration.rule.keeps
-    assert rates.alpha is not None  # A calibration has one.
-    share = percent(rates.alpha)
-    if kept is None:
-        return (
-            f"The rule asks that {share} of {name}'s own images be turned away; how many "
-            "are depends on how their scores are distributed."
-        )
-    return f"Of {name}'s own images, at most {share} would be turned away so, {kept}."
+    return [f"The verdict is that {name} made it.", often]
 
 
 def _checked(limits: FalseAttribution) -> str:
@@ -163,14 +153,9 @@ def _checked(limits: FalseAttribution) -> str:
 
 
 def _not_covered(decision: Decision, calibration: Calibration) -> str:
-    groups = calibration.foreign
-    other = (
-        f"other origins than {_origins(calibration)}"
-        if groups and decision.verdict != "foreign"
-        else ""
-    )
-    edits = f"edits of {calibration.generator['name']}'s images that were not calibrated"
-    left = f"{edits}, or {other}" if other else edits
+    left = f"edits of {calibration.generator['name']}'s images that were not calibrated"
+    if calibration.foreign and decision.verdict != "foreign":
+        left += f", or other origins than {_origins(calibration)}"
     return f"This does not cover {left}, and is not the probability that the verdict is right."
 
 

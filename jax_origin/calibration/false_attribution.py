@@ -1,13 +1,18 @@
-"""How often foreign images are attributed: exact limits, and thresholds that keep a wanted rate."""
+"""How often foreign images are attributed: exact limits, and thresholds that keep a wanted rate.
 
+Throughout, `foreign` are groups by name, at least one, and `confidence` is that of each one-sided
+limit. The functions raise ValueError where there is no group, or where a rate or the confidence is
+outside (0, 1).
+"""
+
+import bisect
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from jax_origin.calibration.checks import check_rate
-from jax_origin.calibration.foreign import ForeignGroup
-from jax_origin.calibration.nearest_group import most_as_low
+from jax_origin.calibration.foreign import ForeignGroup, most_as_low
 from jax_origin.calibration.rules import clopper_pearson, scores_needed
 
 
@@ -15,8 +20,7 @@ class TooFewNegatives(ValueError):
     """The foreign scores are too few for a wanted rate; one line.
 
     Attributes:
-      more: How many more independent negatives each group needs, by name. Groups that have enough
-        are left out.
+      more: How many more independent negatives each group needs, by name, where it needs any.
     """
 
     def __init__(self, message: str, *, more: Mapping[str, int]) -> None:
@@ -30,17 +34,13 @@ class AttributionThreshold(NamedTuple):
     Attributes:
       below: Scores strictly below it are attributed.
       accepting: The highest attributed score, the float under `below`.
-      rate: What the rate is at most, in the worst group.
-      confidence: With which confidence.
       allowed: How many independent sources of each group may lie below its own bound, by name.
-      limits: The upper Clopper-Pearson limit for so many, by name; each at most `rate`.
+      limits: The upper Clopper-Pearson limit for so many, by name; each at most the rate.
       foreign: The groups, marked as used for a threshold; they support no further limit.
     """
 
     below: float
     accepting: float
-    rate: float
-    confidence: float
     allowed: dict[str, int]
     limits: dict[str, float]
     foreign: dict[str, ForeignGroup]
@@ -52,8 +52,7 @@ class GroupLimit(NamedTuple):
     Attributes:
       false: Independent sources with an attributed score.
       independent: Independent sources in all.
-      limit: What the group's rate is at most, at the confidence asked for; None where a choice used
-        these scores.
+      limit: What the group's rate is at most; None where a choice used these scores.
       joint_limit: The same at the confidence at which all groups' limits hold at once.
       used_for: The choices that used these scores.
     """
@@ -70,8 +69,8 @@ class FalseAttribution(NamedTuple):
 
     Attributes:
       groups: Each group's count and limits, by name.
-      worst: What the rate of the worst group is at most, at `confidence`: the largest of the
-        groups' own limits. None where no group has a limit.
+      worst: What the rate of the worst group is at most: the largest of the groups' own limits.
+        None where no group has a limit.
       confidence: The confidence of each limit, and of `worst`. That of each joint limit is
         `1 - (1 - confidence) / G`, with G the number of groups that have a limit.
     """
@@ -98,18 +97,9 @@ def attribution_threshold(
     source, the rate is of sources with any score attributed (`ForeignGroup.counting_scores`); that
     of single images is no higher.
 
-    Args:
-      foreign: Foreign groups by name, at least one, that no choice has used.
-      rate: The wanted rate, in (0, 1).
-      confidence: In (0, 1).
-
-    Returns:
-      The threshold.
-
     Raises:
       TooFewNegatives: The counts cannot support the rate; the line says how many more are needed.
-      ValueError: There is no group, a choice has used one, or a rate or confidence is outside
-        (0, 1).
+      ValueError: A choice has used a group, or as the module says.
     """
     _check(foreign, confidence)
     check_rate(rate, "rate")
@@ -120,11 +110,8 @@ def attribution_threshold(
                 "with a guarantee needs scores that no choice used"
             )
     needed = negatives_needed(rate, confidence=confidence)
-    more = {
-        name: needed - group.independent
-        for name, group in foreign.items()
-        if group.independent < needed
-    }
+    lacks = {name: needed - group.independent for name, group in foreign.items()}
+    more = {name: num for name, num in lacks.items() if num > 0}
     if more:
         lacking = ", ".join(f"{num} more of {name!r}" for name, num in more.items())
         raise TooFewNegatives(
@@ -140,7 +127,7 @@ def attribution_threshold(
         below = min(below, float(group.counting_scores()[allowed[name]]))
     marked = {name: group.marked("threshold") for name, group in foreign.items()}
     accepting = float(np.nextafter(below, -np.inf))
-    return AttributionThreshold(below, accepting, rate, confidence, allowed, limits, marked)
+    return AttributionThreshold(below, accepting, allowed, limits, marked)
 
 
 def false_attribution_limits(
@@ -148,23 +135,16 @@ def false_attribution_limits(
 ) -> FalseAttribution:
     """Counts how many foreign sources a fixed threshold attributes, with exact limits.
 
-    The threshold must have been fixed before these scores were seen. Groups that a choice used
-    (`ForeignGroup.used_for`) are counted, and get no limit. Mark the groups that a calibration
-    decides with: q sets the accepting score by them, and `limits_of_q` gives their limits. The
-    limit of the worst group is the largest of the groups' own: that of the truly worst group holds
-    with the confidence asked for, whichever it is. Counts of different groups are never pooled:
-    many easy negatives would hide a few hard ones.
-
-    Args:
-      foreign: Foreign groups by name, at least one.
-      accepting: The highest attributed score; -inf where none is.
-      confidence: Of each limit, in (0, 1).
-
-    Returns:
-      Counts and limits.
+    The threshold, the highest attributed score `accepting` (-inf where none is), must have been
+    fixed before these scores were seen. Groups that a choice used (`ForeignGroup.used_for`) are
+    counted, and get no limit. Mark the groups that a calibration decides with: q sets the accepting
+    score by them, and `limits_of_q` gives their limits. The limit of the worst group is the largest
+    of the groups' own: that of the truly worst group holds with the confidence asked for, whichever
+    it is. Counts of different groups are never pooled: many easy negatives would hide a few hard
+    ones.
 
     Raises:
-      ValueError: There are no groups, the confidence is outside (0, 1), or accepting is NaN.
+      ValueError: `accepting` is NaN, or as the module says.
     """
     _check(foreign, confidence)
     if np.isnan(accepting):
@@ -186,18 +166,9 @@ def limits_of_q(
     scores were seen. Where several scores are of one source, at most k sources are counted, and the
     rate is of sources. A decision that also asks for a large p attributes less.
 
-    Args:
-      foreign: Foreign groups by name, at least one. Groups that another choice used, of a recipe
-        or of a threshold, get no limit.
-      rate: The beta that q is held to, in (0, 1).
-      confidence: Of each limit, in (0, 1).
-
-    Returns:
-      As `false_attribution_limits`; `false` is how many sources may lie as low as an attributed
-      image. A group too small for the rate attributes nothing, and its limit is 0.
-
-    Raises:
-      ValueError: There are no groups, or a rate or confidence is outside (0, 1).
+    Here `GroupLimit.false` is how many sources may lie as low as an attributed image. A group too
+    small for the rate attributes nothing, and its limit is 0. Groups that another choice used, of a
+    recipe or of a threshold, get no limit.
     """
     _check(foreign, confidence)
     check_rate(rate, "rate")
@@ -206,18 +177,10 @@ def limits_of_q(
 
 
 def upper_limit(false: int, num: int, *, confidence: float = 0.95) -> float:
-    """The upper Clopper-Pearson limit of a rate, one-sided.
+    """The upper Clopper-Pearson limit of a rate of which `false` of `num` trials were seen.
 
-    Args:
-      false: How often it happened, 0 to num.
-      num: Of how many independent trials, at least 1.
-      confidence: In (0, 1).
-
-    Returns:
-      The rate at which so few would be seen with probability 1 - confidence; 1 where false = num.
-
-    Raises:
-      ValueError: A count is not whole or out of range, or the confidence outside (0, 1).
+    It is the rate at which so few would be seen with probability 1 - confidence; 1 where all were.
+    Counts that are not whole, or out of range, raise ValueError, too.
     """
     check_rate(confidence, "confidence")
     if not 0 <= false <= num or num < 1 or false != int(false) or num != int(num):
@@ -226,39 +189,28 @@ def upper_limit(false: int, num: int, *, confidence: float = 0.95) -> float:
 
 
 def negatives_needed(rate: float, *, false: int = 0, confidence: float = 0.95) -> int:
-    """How many independent negatives support a rate of false attribution.
+    """How many independent negatives support a rate of false attribution, `false` of them false.
 
-    Args:
-      rate: In (0, 1).
-      false: How many of them are falsely attributed.
-      confidence: In (0, 1).
-
-    Returns:
-      The smallest number whose upper limit is at most `rate`: 299 for 0.01 and 2,995 for 0.001,
-      with none false at 0.95.
-
-    Raises:
-      ValueError: A rate or confidence is outside (0, 1), or the count negative.
+    It is the smallest number whose upper limit is at most `rate`: 299 for 0.01 and 2,995 for 0.001,
+    with none false at 0.95. A negative count raises ValueError, too.
     """
     low = scores_needed(rate, confidence=confidence)
     if false < 0 or false != int(false):
         raise ValueError(f"false must be a whole number, 0 or more; got {false}")
-    if not false:
-        return low
-    high = 2 * (low + false)
-    while upper_limit(false, high, confidence=confidence) > rate:
-        low, high = high, 2 * high
-    while low < high:
-        middle = (low + high) // 2
-        enough = middle > false and upper_limit(false, middle, confidence=confidence) <= rate
-        low, high = (low, middle) if enough else (middle + 1, high)
-    return high
+
+    def is_enough(num: int) -> bool:
+        return num > false and upper_limit(false, num, confidence=confidence) <= rate
+
+    high = low
+    while not is_enough(high):
+        high = 2 * (high + false)
+    return bisect.bisect_left(range(high), True, lo=low, key=is_enough)
 
 
 def _limited(
     foreign: Mapping[str, ForeignGroup], counts: Mapping[str, int], confidence: float
 ) -> FalseAttribution:
-    """Each group's limit for its count; -1 says that nothing of a group is ever attributed."""
+    """Each group's limits for its count; -1 says that nothing of a group is ever attributed."""
     unused = sum(not group.used_for for group in foreign.values())
     joint = 1.0 - (1.0 - confidence) / max(unused, 1)
     groups = {}

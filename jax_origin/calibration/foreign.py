@@ -1,8 +1,8 @@
-"""A group of foreign scores: where they come from, how many count, and what they were used for."""
+"""Foreign scores: groups of one origin, and q, how well a score fits the nearest of them."""
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from reprlib import repr as short_repr
 from typing import Any
@@ -12,10 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.checks import (
     CalibrationError,
+    as_scores,
     is_whole,
     listed_scores,
     sound_scores,
 )
+
+_OPTIONAL = {"sources", "used_for", "digests"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +75,7 @@ class ForeignGroup:
 
     @classmethod
     def from_json(cls, plain: Any) -> "ForeignGroup":
-        """Reads a group from what `to_json` gave.
-
-        Raises:
-          CalibrationError: It is no such group.
-        """
+        """Reads what `to_json` gave; raises CalibrationError where it is something else."""
         needed = {"scores", "independent"}
         if not isinstance(plain, dict) or not needed <= set(plain) <= needed | _OPTIONAL:
             raise CalibrationError(
@@ -107,12 +106,7 @@ class ForeignGroup:
         return dataclasses.replace(self, used_for=(*self.used_for, choice))
 
     def counting_scores(self) -> NDArray[np.float64]:
-        """The scores by which sources are counted, in rising order.
-
-        Returns:
-          The lowest score of each source, if `sources` is known; otherwise all scores. Each low
-          score then counts as a source of its own: that counts too many false ones, never too few.
-        """
+        """The lowest score of each source, rising; all scores where `sources` is not known."""
         if self.sources is None:
             return np.sort(self.scores)
         order = np.lexsort((self.scores, self.sources))
@@ -120,11 +114,7 @@ class ForeignGroup:
         return np.sort(self.scores[order][first])
 
     def source_index(self) -> NDArray[np.int64]:
-        """The source of each score, numbered from 0 to independent - 1, [M].
-
-        Raises:
-          CalibrationError: Only the number of sources is known.
-        """
+        """The source of each score, from 0 to independent - 1, [M]; CalibrationError if unknown."""
         if self.sources is not None:
             return np.unique(self.sources, return_inverse=True)[1]
         if self.independent < self.scores.size:
@@ -154,6 +144,7 @@ class ForeignGroup:
 
     def num_false(self, accepting: float) -> int:
         """The most independent sources that may have a score <= accepting."""
+        # Without `sources` each low score counts as one: too many false ones, never too few.
         count = int(np.searchsorted(self.counting_scores(), accepting, side="right"))
         return min(count, self.independent)
 
@@ -192,17 +183,70 @@ class ForeignGroup:
 
 
 def shared_images(foreign: Mapping[str, ForeignGroup]) -> dict[tuple[str, str], int]:
-    """Counts the images that two foreign groups have in common, where their digests are known.
+    """Counts the images that foreign groups share, by the names of each pair that has any.
 
-    The limits of such groups still hold, each by itself and all at once. But what one of them shows
-    says little about the other.
-
-    Returns:
-      The number, by the names of each pair that has any.
+    It knows of those with digests. The limits of such groups still hold, each by itself and all at
+    once. But what one of them shows says little about the other.
     """
     pairs = itertools.combinations(foreign, 2)
     common = {(a, b): {*foreign[a].digests} & {*foreign[b].digests} for a, b in pairs}
     return {pair: len(images) for pair, images in common.items() if images}
 
 
-_OPTIONAL = {"sources", "used_for", "digests"}
+class NearestGroup:
+    """The largest q over foreign groups, each edited by each condition being a group of its own.
+
+    For a group with M scores, q = (1 + #{foreign <= score}) / (M + 1). It is valid for fresh images
+    of that group, and the largest q is no smaller. So accepting where it is at most beta errs at a
+    rate of at most beta, whichever the group, and mostly less. Calibrate foreign images under the
+    conditions of the belonging ones: an edit may bring a foreign image nearer, as blur does.
+
+    Scores [M] are by group, or by (group, condition), and are clamped from below at the floor.
+
+    Raises:
+      ValueError: There is no group, or scores are not numbers.
+    """
+
+    def __init__(self, foreign: Mapping[Any, ArrayLike], *, floor: float = 0.0):
+        lows = []
+        for key, group in foreign.items():
+            lows.append(np.sort(np.maximum(as_scores(group, "foreign scores"), floor)))
+            if not lows[-1].size:
+                raise ValueError(f"foreign group {key!r} has no scores")
+        if not lows:
+            raise ValueError("there is no foreign group to compare with")
+        # q changes at foreign scores alone: it is found at these, and looked up for any number of
+        # scores. Those under all foreign scores come first.
+        self._steps = np.concatenate([[-np.inf], np.unique(np.concatenate(lows))])
+        ranks = [1.0 + np.searchsorted(low, self._steps, side="right") for low in lows]
+        sizes = np.array([[low.size + 1.0] for low in lows])
+        self._q, self._best = largest(list(np.stack(ranks) / sizes))
+        self._keys, self._floor = list(foreign), floor
+
+    def q(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Q of scores [N], float64 [N]."""
+        return self._q[self._places(scores)]
+
+    def names(self, scores: ArrayLike) -> list[Any]:
+        """The group that each of scores [N] fits best; the first in order where several do."""
+        return [self._keys[index] for index in self._best[self._places(scores)]]
+
+    def _places(self, scores: ArrayLike) -> NDArray[np.intp]:
+        clamped = np.maximum(as_scores(scores, "scores"), self._floor)
+        return np.searchsorted(self._steps, clamped, side="right") - 1
+
+
+def most_as_low(num: int, rate: float) -> int:
+    """How many of a group's `num` scores may be as low as an image's for q to be at most a rate.
+
+    It is -1 where q is over the rate even under all of them.
+    """
+    # By the divisions that q uses.
+    steps = np.arange(1, num + 2) / (num + 1.0)
+    return int(np.searchsorted(steps, rate, side="right")) - 1
+
+
+def largest(values: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """The largest of several arrays [N], and which of them has it, the first if many, [N]."""
+    stacked = np.stack(values)
+    return stacked.max(axis=0), stacked.argmax(axis=0)

@@ -20,6 +20,7 @@ _SOLVERS: dict[str, dict[str, Any]] = {
     "levenberg_marquardt": {"updates": 8, "damping": 1e-3},
     "gauss_newton": {"iterations": 8, "memory": 3, "damping": 1e-4},
 }
+_UNSET = {"typicality": {"typical": None}, "conformal": {"confidence": None}}
 _DISTANCES = {
     "l1": {"kind": "l1"},
     "l2": {"kind": "l2"},
@@ -28,13 +29,9 @@ _DISTANCES = {
 
 
 def as_version_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns the content of a file of version 2 or 3 into that of version 4.
+    """Turns the JSON of a file of version 2 or 3 into that of version 4.
 
-    Args:
-      content: The file's JSON. What is not turned here is passed on unchecked.
-
-    Raises:
-      CalibrationError: The method is none of these versions.
+    What is not turned is passed on unchecked. Raises CalibrationError where the method is neither.
     """
     content = {"conditions": {}, **content, "version": 4}
     if "start" in content:
@@ -60,12 +57,9 @@ def as_version_4(content: Mapping[str, Any]) -> dict[str, Any]:
 
 def _method(method: Mapping[str, Any]) -> dict[str, Any]:
     rates = {name: method[name] for name in ("alpha", "beta")}
-    score = {"kind": method["score"]}
-    if method["score"] == "typicality":
-        score["typical"] = None
-    rule = {"kind": method["rule"]}
-    if method["rule"] == "conformal":
-        rule["confidence"] = None
+    score, rule = (
+        {"kind": kind, **_UNSET.get(kind, {})} for kind in (method["score"], method["rule"])
+    )
     return {
         "name": method["name"],
         "recipe": _recipe(method["inversion"]),

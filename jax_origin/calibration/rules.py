@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from typing import ClassVar, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,31 +21,17 @@ class FittedRule(Protocol):
     The lower a score, the more the image looks as if it belongs: a rule rejects high scores only.
     """
 
-    def p_value(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """How well each score fits the belonging ones.
+    def p_value(self, scores: ArrayLike) -> _Array:
+        """How well each of scores [N] fits: in [0, 1], float64 [N], never rising with the score.
 
-        Args:
-          scores: [N], any real numbers or infinities.
-
-        Returns:
-          p-values in [0, 1], float64 [N], never rising with the score; small ones speak against
-          belonging.
-
-        Raises:
-          ValueError: The scores are not a row of numbers, or hold a NaN.
+        Small values speak against belonging. Scores may be infinite; what is no row of numbers, or
+        holds a NaN, raises ValueError.
         """
 
     def threshold(self, rate: float) -> float:
-        """The highest accepted score: a score is accepted if it is at most this.
+        """The highest accepted score at a rate of false exclusion, in (0, 1); or else ValueError.
 
-        Args:
-          rate: The rate of false exclusion that is asked for, in (0, 1).
-
-        Returns:
-          The threshold; +inf where so few belonging scores can reject nothing at the rate.
-
-        Raises:
-          ValueError: The rate is outside (0, 1).
+        It is +inf where so few belonging scores can reject nothing at the rate.
         """
 
 
@@ -59,11 +46,7 @@ class Rule(Part):
     family: ClassVar[str] = "rule"
 
     def fit(self, scores: ArrayLike) -> FittedRule:
-        """Fits the rule to belonging scores [N].
-
-        Raises:
-          ValueError: The rule cannot be fitted to these.
-        """
+        """Fits the rule to belonging scores [N]; raises ValueError where it cannot be fitted."""
         raise NotImplementedError
 
     @property
@@ -72,12 +55,7 @@ class Rule(Part):
         return None
 
     def rank(self, p: float, num: int) -> int | None:
-        """How many of `num` belonging scores are as high as one with this p; None if p is no rank.
-
-        Args:
-          p: A p-value of this rule.
-          num: Belonging scores that it was fitted to.
-        """
+        """How many of the `num` scores it was fitted to are as high as one of this p, if known."""
         return None
 
     def shortfall(self, rate: float, num: int) -> str:
@@ -85,10 +63,25 @@ class Rule(Part):
         return f"alpha={rate:g} needs more than the {num} belonging images of this calibration"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    """Two functions of checked input: p of scores [N], and the highest accepted score at a rate."""
+
+    p: Callable[[_Array], Any]
+    highest: Callable[[float], Any]
+
+    def p_value(self, scores: ArrayLike) -> _Array:
+        return np.asarray(self.p(as_scores(scores, "scores")))
+
+    def threshold(self, rate: float) -> float:
+        check_rate(rate, "rate")
+        return float(self.highest(rate))
+
+
 @register
 @dataclasses.dataclass(frozen=True)
 class Conformal(Rule):
-    """Ranks a score among the belonging ones; no assumption on their distribution.
+    """Ranks a score among the belonging ones, at least one; it assumes no distribution.
 
     A score with `above` belonging scores at least as high has p = (1 + above) / (N + 1). It is
     accepted where p > alpha. Ties count against rejection, which keeps p valid. The rate of false
@@ -98,12 +91,10 @@ class Conformal(Rule):
     Learning in a Random World, 2005; Vovk, Conditional validity of inductive conformal predictors,
     2012.)
 
-    With `confidence`, k is the largest rank with P(Beta(k, N + 1 - k) > alpha) <= 1 - confidence.
-    The rate of this very calibration then stays under alpha with that confidence (k = 2 at N = 100,
-    alpha = 0.05, confidence = 0.95). p is the confidence quantile of Beta(1 + above, N - above):
-    the upper Clopper-Pearson limit on the share of belonging images that score as high.
-
-    `fit` needs at least one score.
+    With `confidence`, k is the largest rank with P(Beta(k, N + 1 - k) > alpha) <= 1 - confidence
+    (k = 2 at N = 100, alpha = 0.05, confidence = 0.95). p is the confidence quantile of
+    Beta(1 + above, N - above): the upper Clopper-Pearson limit on the share of belonging images
+    that score as high.
 
     Attributes:
       confidence: In (0, 1), that this calibration's rate is under alpha; None keeps the rate under
@@ -119,7 +110,15 @@ class Conformal(Rule):
 
     def fit(self, scores: ArrayLike) -> FittedRule:
         """See `Rule.fit`."""
-        return _Ranks(_belonging(self, scores, at_least=1), self.confidence)
+        own = np.sort(_belonging(self, scores, at_least=1))
+        # p of a score by the number of belonging scores at or above it: [N + 1], rising.
+        ladder = _p_of(np.arange(own.size + 1), own.size, self.confidence)
+
+        def highest(rate: float) -> float:
+            rejected = int(np.searchsorted(ladder, rate, side="right"))
+            return float(own[own.size - rejected]) if rejected else math.inf
+
+        return _Fitted(lambda a: ladder[own.size - np.searchsorted(own, a, side="left")], highest)
 
     @property
     def keeps(self) -> str:
@@ -142,12 +141,31 @@ class Conformal(Rule):
         )
 
 
+class _OfSpread(Rule):
+    """A rule on the mean and the deviation. Of equal scores, what lies above them is foreign."""
+
+    least: ClassVar[int] = 2
+
+    def fit(self, scores: ArrayLike) -> FittedRule:
+        own = _belonging(self, scores, at_least=self.least)
+        # The mean of equal numbers may differ from them in its last bit, which would decide all.
+        equal = own.min() == own.max()
+        mean, deviation = (own[0], 0.0) if equal else (own.mean(), own.std(ddof=1))
+        if deviation == 0.0:
+            return _Fitted(lambda a: np.where(a > mean, 0.0, 1.0), lambda _: mean)
+        return self._fitted(own, float(mean), float(deviation))
+
+    def _fitted(self, own: _Array, mean: float, deviation: float) -> FittedRule:
+        raise NotImplementedError
+
+
 @register
 @dataclasses.dataclass(frozen=True)
-class Grubbs(Rule):
+class Grubbs(_OfSpread):
     """Grubbs' one-sided outlier test, the rule published with RONAN.
 
-    With mean m and sample deviation s (ddof 1) of the N belonging scores, a score a is foreign if
+    With mean m and sample deviation s (ddof 1) of the N belonging scores, at least three, a score a
+    is foreign if
 
       (a - m) / s > (N - 1) / sqrt(N) * sqrt(t^2 / (N - 2 + t^2)),
 
@@ -158,74 +176,94 @@ class Grubbs(Rule):
     The critical value is meant for the largest of N scores, but is applied to a fresh one: at
     N = 100, alpha = 0.05 it lies 3.2 s above the mean and rejects about 0.1% of normal belonging
     scores, not 5%. (The formula is Bonferroni's bound; exact tables lie up to 0.003 lower there.)
-    If all scores are equal, s = 0: only what lies above them is foreign.
-
-    `fit` needs at least three scores.
     """
 
     kind: ClassVar[str] = "grubbs"
+    least: ClassVar[int] = 3
 
-    def fit(self, scores: ArrayLike) -> FittedRule:
-        """See `Rule.fit`."""
-        return _GrubbsTest(_belonging(self, scores, at_least=3))
+    def _fitted(self, own: _Array, mean: float, deviation: float) -> FittedRule:
+        num = own.size
+
+        # Under the mean N P(T > t) is over N / 2, so p is 1. Over it, with g = (a - m) / s,
+        # P(T > t) = I_x((N - 2) / 2, 1 / 2) / 2 at x = (N - 2) / (N - 2 + t^2)
+        # = 1 - N g^2 / (N - 1)^2: the beta form has no infinity at the end of the range.
+        def p(scores: _Array) -> _Array:
+            with np.errstate(over="ignore"):
+                share = np.sqrt(num) / (num - 1) * ((scores - mean) / deviation)
+            share = np.clip(share, 0.0, 1.0)
+            tail = special.betainc((num - 2) / 2, 0.5, (1.0 - share) * (1.0 + share)) / 2
+            return np.minimum(1.0, num * tail)
+
+        def highest(rate: float) -> float:
+            from scipy import stats  # Here: it takes a second to import.
+
+            t = float(stats.t.isf(rate / num, num - 2))
+            share = 1.0 / np.sqrt(1.0 + (num - 2) / t**2)
+            return float(mean + deviation * (num - 1) / np.sqrt(num) * share)
+
+        return _Fitted(p, highest)
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class PredictionInterval(Rule):
+class PredictionInterval(_OfSpread):
     """Student's prediction limit for one fresh score, of normal scores.
 
     A score a is foreign if (a - m) / (s sqrt(1 + 1 / N)) exceeds the upper alpha quantile of
     Student's t with N - 1 degrees of freedom, m and s the mean and sample deviation of the N
-    belonging scores; p is the tail beyond it. Of normal scores it excludes alpha, on average over
-    calibrations; of skewed ones more or less (`docs/rule_sizes.md`). (Hahn and Meeker, Statistical
-    Intervals, 1991, section 4.7.) If all scores are equal, only what lies above them is foreign.
-
-    `fit` needs at least two scores.
+    belonging scores, at least two; p is the tail beyond it. Of normal scores it excludes alpha, on
+    average over calibrations; of skewed ones more or less (`docs/rule_sizes.md`). (Hahn and Meeker,
+    Statistical Intervals, 1991, section 4.7.)
     """
 
     kind: ClassVar[str] = "t"
 
-    def fit(self, scores: ArrayLike) -> FittedRule:
-        """See `Rule.fit`."""
-        return _PredictionLimit(_belonging(self, scores, at_least=2))
+    def _fitted(self, own: _Array, mean: float, deviation: float) -> FittedRule:
+        num = own.size
+        error = deviation * np.sqrt(1.0 + 1.0 / num)
+
+        def p(scores: _Array) -> Any:
+            with np.errstate(over="ignore"):
+                return special.stdtr(num - 1, -(scores - mean) / error)
+
+        return _Fitted(p, lambda rate: mean - error * special.stdtrit(num - 1, rate))
 
 
 @register
 @dataclasses.dataclass(frozen=True)
-class KernelDensity(Rule):
+class KernelDensity(_OfSpread):
     """The quantile of a Gaussian kernel density over the belonging scores: AEDR's rule.
 
     Scott's rule sets the kernel width. The grid has 10,000 points from min - s to max + s, s the
-    sample standard deviation. The running sum of the density, divided by its last value, stands
-    for the distribution. The threshold is its 1 - alpha quantile, and p what lies beyond a score,
-    both by linear interpolation. (AEDR, AAAI 2026: the rule as its code has it.) The kernels widen
-    the distribution, and the grid cuts it off, so the rate is not held to alpha. p is 0 past the
-    grid. If all scores are equal, only what lies above them is foreign.
-
-    `fit` needs at least two scores.
+    sample standard deviation of the scores, at least two. The running sum of the density, divided
+    by its last value, stands for the distribution. The threshold is its 1 - alpha quantile, and p
+    what lies beyond a score, both by linear interpolation. (AEDR, AAAI 2026: the rule as its code
+    has it.) The kernels widen the distribution, and the grid cuts it off, so the rate is not held
+    to alpha. p is 0 past the grid.
     """
 
     kind: ClassVar[str] = "kde"
 
-    def fit(self, scores: ArrayLike) -> FittedRule:
-        """See `Rule.fit`."""
-        return _Density(_belonging(self, scores, at_least=2))
+    def _fitted(self, own: _Array, mean: float, deviation: float) -> FittedRule:
+        from scipy import stats  # Here: it takes a second to import.
+
+        # In units of s: the density of scores near 1e-160 would overflow.
+        units = (own - mean) / deviation
+        steps = np.linspace(units.min() - 1.0, units.max() + 1.0, 10_000)
+        total = np.cumsum(stats.gaussian_kde(units)(steps))
+        grid, share = mean + deviation * steps, total / total[-1]
+        return _Fitted(
+            lambda scores: 1.0 - np.interp(scores, grid, share, left=0.0),
+            lambda rate: np.interp(1.0 - rate, share, grid),
+        )
 
 
 def scores_needed(rate: float, *, confidence: float | None = None) -> int:
     """How many calibration scores a rank needs before its p-value can be as small as a rate.
 
-    Args:
-      rate: In (0, 1).
-      confidence: That of `Conformal`.
-
-    Returns:
-      The smallest N >= 1 whose least p-value is at most the rate: 1 / (N + 1), or
-      1 - (1 - confidence)^(1 / N) with a confidence.
-
-    Raises:
-      ValueError: A rate is outside (0, 1).
+    It is the smallest N >= 1 whose least p-value is at most the rate: 1 / (N + 1), or
+    1 - (1 - confidence)^(1 / N) with the confidence of `Conformal`. Raises ValueError where one of
+    them is outside (0, 1).
     """
     check_rate(rate, "rate")
     if confidence is None:
@@ -243,114 +281,6 @@ def scores_needed(rate: float, *, confidence: float | None = None) -> int:
     return num
 
 
-def percent(rate: float) -> str:
-    """A rate in words, such as "4.66%"."""
-    return f"{100 * rate:.3g}%"
-
-
-class _Ranks:
-    def __init__(self, belonging: _Array, confidence: float | None) -> None:
-        self._sorted = np.sort(belonging)
-        # p of a score by the number of belonging scores at or above it: [N + 1], rising.
-        self._ladder = _p_of(np.arange(self._sorted.size + 1), self._sorted.size, confidence)
-
-    def p_value(self, scores: ArrayLike) -> _Array:
-        below = np.searchsorted(self._sorted, as_scores(scores, "scores"), side="left")
-        return self._ladder[self._sorted.size - below]
-
-    def threshold(self, rate: float) -> float:
-        check_rate(rate, "rate")
-        rejected = int(np.searchsorted(self._ladder, rate, side="right"))
-        return float(self._sorted[self._sorted.size - rejected]) if rejected else float("inf")
-
-
-class _GrubbsTest:
-    def __init__(self, belonging: _Array) -> None:
-        self._num = belonging.size
-        self._mean, self._deviation = _mean_and_deviation(belonging)
-
-    def p_value(self, scores: ArrayLike) -> _Array:
-        above = as_scores(scores, "scores") - self._mean
-        p = np.ones_like(above)
-        if self._deviation == 0.0:
-            p[above > 0] = 0.0
-            return p
-        # Under the mean N P(T > t) is over N / 2, so p is 1. Over it, with g = (a - m) / s,
-        # P(T > t) = I_x((N - 2) / 2, 1 / 2) / 2 at x = (N - 2) / (N - 2 + t^2)
-        # = 1 - N g^2 / (N - 1)^2: the beta form has no infinity at the end of the range.
-        high = above > 0
-        with np.errstate(over="ignore"):
-            share = np.sqrt(self._num) / (self._num - 1) * (above[high] / self._deviation)
-        share = np.minimum(share, 1.0)
-        tail = special.betainc((self._num - 2) / 2, 0.5, (1.0 - share) * (1.0 + share)) / 2
-        p[high] = np.minimum(1.0, self._num * tail)
-        return p
-
-    def threshold(self, rate: float) -> float:
-        check_rate(rate, "rate")
-        from scipy import stats  # Here: it takes a second to import.
-
-        t = float(stats.t.isf(rate / self._num, self._num - 2))
-        share = 1.0 / np.sqrt(1.0 + (self._num - 2) / t**2)
-        return float(self._mean + self._deviation * (self._num - 1) / np.sqrt(self._num) * share)
-
-
-class _PredictionLimit:
-    def __init__(self, belonging: _Array) -> None:
-        self._num = belonging.size
-        self._mean, deviation = _mean_and_deviation(belonging)
-        self._error = deviation * np.sqrt(1.0 + 1.0 / self._num)
-
-    def p_value(self, scores: ArrayLike) -> _Array:
-        above = as_scores(scores, "scores") - self._mean
-        if self._error == 0.0:
-            return np.where(above > 0, 0.0, 1.0)
-        with np.errstate(over="ignore"):
-            return np.asarray(special.stdtr(self._num - 1, -above / self._error))
-
-    def threshold(self, rate: float) -> float:
-        check_rate(rate, "rate")
-        return float(self._mean - self._error * special.stdtrit(self._num - 1, rate))
-
-
-class _Density:
-    def __init__(self, belonging: _Array) -> None:
-        mean, deviation = _mean_and_deviation(belonging)
-        if deviation == 0.0:
-            self._grid, self._share = np.array([mean]), np.array([1.0])
-            return
-        # In units of s: the density of scores near 1e-160 would overflow.
-        units = (belonging - mean) / deviation
-        grid = np.linspace(units.min() - 1.0, units.max() + 1.0, 10_000)
-        from scipy import stats  # Here: it takes a second to import.
-
-        share = np.cumsum(stats.gaussian_kde(units)(grid))
-        self._grid, self._share = mean + deviation * grid, share / share[-1]
-
-    def p_value(self, scores: ArrayLike) -> _Array:
-        values = as_scores(scores, "scores")
-        if self._grid.size == 1:
-            return np.where(values > self._grid[0], 0.0, 1.0)
-        return np.asarray(1.0 - np.interp(values, self._grid, self._share, left=0.0))
-
-    def threshold(self, rate: float) -> float:
-        check_rate(rate, "rate")
-        return float(np.interp(1.0 - rate, self._share, self._grid))
-
-
-def _belonging(rule: Rule, scores: ArrayLike, *, at_least: int) -> _Array:
-    return finite_scores(
-        scores, "belonging scores", at_least=at_least, user=f"the {rule.kind} rule"
-    )
-
-
-def _p_of(above: NDArray[np.int_], num: int, confidence: float | None) -> _Array:
-    """Conformal's p-value of a score with so many of num belonging ones at or above it."""
-    if confidence is None:
-        return np.asarray((1.0 + above) / (num + 1.0), np.float64)
-    return clopper_pearson(above, num, confidence)
-
-
 def clopper_pearson(hits: NDArray[np.int_], num: int, confidence: float) -> _Array:
     """The upper one-sided limits of rates of which `hits` of num were seen, float64 [K]."""
     # Where all are hits, the second parameter would be 0, and the limit is 1.
@@ -358,9 +288,18 @@ def clopper_pearson(hits: NDArray[np.int_], num: int, confidence: float) -> _Arr
     return np.where(hits == num, 1.0, limit)
 
 
-def _mean_and_deviation(scores: _Array) -> tuple[float, float]:
-    """The mean and the sample standard deviation (ddof 1)."""
-    if scores.min() == scores.max():
-        # The mean of equal numbers may differ from them in its last bit, which would decide all.
-        return float(scores[0]), 0.0
-    return float(scores.mean()), float(scores.std(ddof=1))
+def percent(rate: float) -> str:
+    """A rate in words, such as "4.66%"."""
+    return f"{100 * rate:.3g}%"
+
+
+def _belonging(rule: Rule, scores: ArrayLike, *, at_least: int) -> _Array:
+    user = f"the {rule.kind} rule"
+    return finite_scores(scores, "belonging scores", at_least=at_least, user=user)
+
+
+def _p_of(above: NDArray[np.int_], num: int, confidence: float | None) -> _Array:
+    """Conformal's p-value of a score with so many of num belonging ones at or above it."""
+    if confidence is None:
+        return np.asarray((1.0 + above) / (num + 1.0), np.float64)
+    return clopper_pearson(above, num, confidence)

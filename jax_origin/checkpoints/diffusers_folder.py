@@ -7,7 +7,6 @@ from typing import Any
 from jax_origin.checkpoints.arrays import LazyArrays
 from jax_origin.checkpoints.file_part import FilePart, open_file
 from jax_origin.checkpoints.rename import CheckpointError
-from jax_origin.checkpoints.sharded import read_json
 from jax_origin.checkpoints.tree import Checkpoint, select
 
 # In the order in which they are taken: whole before rounded, safe before pickled.
@@ -27,8 +26,7 @@ def read_folder(
     """Reads a folder that diffusers saved.
 
     Args:
-      folder: A model (weights and config.json), or a pipeline of folders like it (unet, vae,
-        scheduler, ...).
+      folder: A model (weights and config.json), or a pipeline of folders like it.
       open_weights: Opens a file of weights, or an index of several.
       root: In a pipeline, the part to read; by default `unet`, `transformer`, or the only part
         with weights. In a model, the name under which arrays are read.
@@ -107,8 +105,7 @@ def _config_of_model(folder: str, names: Collection[str]) -> dict[str, Any] | No
     model = _config(folder, names, "")
     for name in ("scheduler_config.json", "scheduler/scheduler_config.json"):
         if name in names and "config.json" in names:
-            scheduler = _read_config(folder, name)
-            return {"unet": model, "scheduler": scheduler}
+            return {"unet": model, "scheduler": _read_config(folder, name)}
     return model
 
 
@@ -120,12 +117,9 @@ def _config(folder: str, names: Collection[str], part: str) -> dict[str, Any] | 
 
 
 def _read_config(folder: str, name: str) -> dict[str, Any]:
-    """Reads one of `_CONFIGS`: through diffusers' own reader, if it is there and wrote the file.
-
-    Its `ConfigMixin` imports without PyTorch; its models and schedulers do not, and are not used.
-    """
+    """Reads one of `_CONFIGS`: through diffusers' own reader, if it is there and wrote the file."""
     path = os.path.join(folder, *name.split("/"))
-    config = read_json(open_file(path))  # Refuses what is too large or no mapping.
+    config = open_file(path).json()  # Refuses what is too large or no mapping.
     if "_class_name" not in config:
         return config
     try:
@@ -133,7 +127,7 @@ def _read_config(folder: str, name: str) -> dict[str, Any]:
         from diffusers.configuration_utils import ConfigMixin
     except Exception:  # It is not there, or something that it imports is broken.
         return config
-    reader = type("ConfigReader", (ConfigMixin,), {"config_name": os.path.basename(name)})
+    reader: Any = type("ConfigReader", (ConfigMixin,), {"config_name": os.path.basename(name)})
     try:
         return dict(reader.load_config(os.path.dirname(path) or ".", local_files_only=True))
     except (OSError, ValueError, TypeError) as error:

@@ -1,14 +1,18 @@
 """A range of bytes in a file, read in pieces and never past its end."""
 
+import json
 import math
 import os
 import threading
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from jax_origin.checkpoints.rename import CheckpointError
+
+_MOST_JSON = 16 << 20  # bytes
 
 
 class _File:
@@ -51,11 +55,7 @@ class FilePart:
         return CheckpointError(f"{self.path}: {reason}")
 
     def part(self, start: int, size: int) -> "FilePart":
-        """The range of `size` bytes from `start` on.
-
-        Raises:
-          CheckpointError: If it reaches past this range.
-        """
+        """The range of `size` bytes from `start` on; a CheckpointError if this range ends before."""
         if start < 0 or size < 0 or start + size > self.size:
             raise self.error(f"damaged or cut short: {size} bytes wanted at {start} of {self.size}")
         return FilePart(self._file, self._start + start, size)
@@ -71,6 +71,19 @@ class FilePart:
         """Reads the first `size` bytes, or all if there are fewer."""
         return self.read(0, min(size, self.size))
 
+    def json(self) -> dict[str, Any]:
+        """Reads a mapping in JSON; a CheckpointError if it is none, or larger than 16 MiB."""
+        if self.size > _MOST_JSON:
+            raise self.error(f"refused: {self.size} bytes of JSON")
+        try:
+            mapping = json.loads(self.read())
+        except (ValueError, RecursionError) as error:
+            reason = str(error).splitlines()[0]
+            raise self.error(f"not JSON ({reason})") from None
+        if not isinstance(mapping, dict):
+            raise self.error("no mapping in JSON")
+        return mapping
+
     def array(self, dtype: np.dtype, shape: Sequence[int], start: int = 0) -> np.ndarray:
         """Reads an array stored in C order from `start` on."""
         wanted = self.part(start, math.prod(shape) * dtype.itemsize)
@@ -81,11 +94,7 @@ class FilePart:
 
 
 def open_file(path: str | os.PathLike) -> FilePart:
-    """Opens a file for reading.
-
-    Raises:
-      CheckpointError: If the file is missing or cannot be opened.
-    """
+    """Opens a file for reading; a CheckpointError if it is missing or cannot be opened."""
     try:
         file = _File(os.fspath(path))
     except FileNotFoundError:

@@ -14,16 +14,9 @@ _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 
 
 def fetch(address: str, *, root: str | None) -> str:
-    """Finds a repository of the hub, or one of its files, on this machine.
+    """The path, in the hub's cache, of a repository or of one of its files.
 
-    It downloads only what will be read: configs, and the weights of one part.
-
-    Args:
-      address: ``hf://org/name``, ``hf://org/name@revision`` or ``hf://org/name/file``.
-      root: The part of a pipeline whose weights are needed.
-
-    Returns:
-      The path of the folder or file in the hub's cache.
+    It downloads only what will be read: configs, and the weights of one part of a pipeline, `root`.
 
     Raises:
       CheckpointError: If the address is malformed, or its files are neither cached nor available.

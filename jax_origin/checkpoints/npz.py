@@ -26,12 +26,7 @@ def is_npz(members: dict[str, Member]) -> bool:
 
 
 def read_npz(file: FilePart, members: dict[str, Member]) -> LazyArrays:
-    """Reads the headers of an archive's arrays.
-
-    Raises:
-      CheckpointError: If a header is damaged, an array holds objects, or the arrays are far
-        larger than the file (a zip bomb).
-    """
+    """Reads the headers of an archive's arrays, and refuses objects and zip bombs."""
     check_growth(file, sum(member.size for member in members.values()))
     entries = {}
     for name, member in members.items():
@@ -43,17 +38,10 @@ def read_npz(file: FilePart, members: dict[str, Member]) -> LazyArrays:
 
 
 def check_growth(file: FilePart, unpacked: int, *, packed: int | None = None) -> None:
-    """Refuses a file whose arrays need far more bytes than it has.
+    """Refuses, with a CheckpointError, a file whose arrays unpack to far more bytes than it has.
 
     Packing hardly shrinks weights, but does shrink masks and zeros: 256 MiB are always accepted.
-
-    Args:
-      file: The file to name in the error.
-      unpacked: Bytes of all arrays.
-      packed: Bytes that they take on disk; by default the size of `file`.
-
-    Raises:
-      CheckpointError: If the arrays are too large.
+    `packed` are the bytes on disk, by default the size of `file`.
     """
     packed = file.size if packed is None else packed
     if unpacked > max(_ALWAYS_FINE, _MOST_GROWTH * packed):

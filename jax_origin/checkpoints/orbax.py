@@ -11,7 +11,6 @@ from jax_origin.checkpoints.arrays import LazyArray, LazyArrays, is_shape
 from jax_origin.checkpoints.file_part import open_file
 from jax_origin.checkpoints.npz import check_growth
 from jax_origin.checkpoints.rename import CheckpointError
-from jax_origin.checkpoints.sharded import read_json
 
 _METADATA = "_METADATA"
 
@@ -31,7 +30,7 @@ def read_orbax(folder: str) -> LazyArrays:
       CheckpointError: If the step is damaged, or has another layout of Orbax.
     """
     file = open_file(os.path.join(folder, _METADATA))
-    metadata = read_json(file)
+    metadata = file.json()
     tree = metadata.get("tree_metadata")
     if not isinstance(tree, dict) or not metadata.get("use_ocdbt"):
         raise file.error("an Orbax checkpoint of another layout than OCDBT")

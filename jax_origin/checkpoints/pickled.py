@@ -6,8 +6,9 @@ of our own functions, and refuses by name what is not there. A budget counts opc
 copies, so that time and memory stay bounded for any file.
 """
 
+import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from jax_origin.checkpoints.file_part import FilePart
@@ -36,11 +37,7 @@ class Budget:
         self._file, self._left = file, steps
 
     def spend(self, steps: int) -> None:
-        """Spends some steps.
-
-        Raises:
-          CheckpointError: If none are left.
-        """
+        """Spends some steps; a CheckpointError if none are left."""
         self._left -= steps
         if self._left < 0:
             raise self._file.error("refused: a pickle of more steps than any checkpoint needs")
@@ -73,7 +70,6 @@ def load_pickle(
 
 
 _MOST_TEXT, _MOST_LINE, _MOST_NUMBER = 16 << 20, 4096, 256  # bytes
-_WRONG_ARGUMENTS = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 _MARK = object()
 
 
@@ -111,11 +107,8 @@ class _Machine:
         at = self.position - self.buffer_start
         if at + size > len(self.buffer):
             more = max(size, min(1 << 16, self.file.size - self.position))
-            self.buffer, self.buffer_start, at = (
-                self.file.read(self.position, more),
-                self.position,
-                0,
-            )
+            self.buffer, self.buffer_start = self.file.read(self.position, more), self.position
+            at = 0
         self.position += size
         return self.buffer[at : at + size]
 
@@ -130,17 +123,17 @@ class _Machine:
                 raise self.damaged("an endless line")
         return bytes(taken)
 
-    def text(self, size: int) -> str:
+    def encoded(self, size: int) -> bytes:
         if size > _MOST_TEXT:
             raise self.damaged(f"a text of {size} bytes")
         self.budget.spend(size >> 5)
-        return self.decode(self.take(size), "utf-8")
+        return self.take(size)
 
-    def decode(self, data: bytes, encoding: str) -> str:
+    def text(self, data: bytes) -> str:
         try:
-            return data.decode(encoding)
+            return data.decode()
         except UnicodeDecodeError:
-            raise self.damaged(f"a text that is not {encoding}") from None
+            raise self.damaged("a text that is not utf-8") from None
 
     def push_bytes(self, size: int) -> None:
         self.push(self.file.part(self.position, size))
@@ -148,10 +141,7 @@ class _Machine:
 
     def text_of_python_2(self, size: int) -> None:
         # Python 2 had one type for text and bytes: what is no text is bytes.
-        if size > _MOST_TEXT:
-            raise self.damaged(f"a text of {size} bytes")
-        self.budget.spend(size >> 5)
-        data = self.take(size)
+        data = self.encoded(size)
         try:
             self.push(data.decode("utf-8"))
         except UnicodeDecodeError:
@@ -163,8 +153,7 @@ class _Machine:
         self.stack.append(value)
 
     def pop(self) -> Any:
-        if not self.stack or self.stack[-1] is _MARK:
-            raise self.damaged("nothing to take")
+        self.top()
         return self.stack.pop()
 
     def drop(self) -> None:
@@ -174,7 +163,7 @@ class _Machine:
 
     def top(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
-            raise self.damaged("nothing to look at")
+            raise self.damaged("nothing to take")
         return self.stack[-1]
 
     def pop_to_mark(self) -> list[Any]:
@@ -247,7 +236,7 @@ class _Machine:
 
     def global_of_lines(self) -> Known:
         module, name = self.line(), self.line()
-        return self.named(self.decode(module, "utf-8"), self.decode(name, "utf-8"))
+        return self.named(self.text(module), self.text(name))
 
     def stack_global(self) -> None:
         name, module = self.pop(), self.pop()
@@ -260,12 +249,18 @@ class _Machine:
             raise self.refused(function.name, "it may be named, not called")
         self.budget.spend(len(arguments))
         self.charge(arguments)
-        try:
+        with self.guarded(lambda why: self.refused(function.name, f"wrong arguments ({why})")):
             self.push(function.call(*arguments))
+
+    @contextlib.contextmanager
+    def guarded(self, error_for: Callable[[str], CheckpointError]) -> Iterator[None]:
+        """Around a call of ours with what the pickle says: anything at all."""
+        try:
+            yield
         except CheckpointError:
             raise
-        except _WRONG_ARGUMENTS as error:
-            raise self.refused(function.name, f"wrong arguments ({error!s:.200})") from None
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            raise error_for(f"{error!s:.200}") from None
 
     def charge(self, arguments: tuple[Any, ...]) -> None:
         # A call may copy what it is given, and the same value may be given many times.
@@ -292,23 +287,15 @@ class _Machine:
                 return  # Attributes of an OrderedDict: a state_dict's _metadata, for one.
             raise self.damaged(f"a state for a {type(target).__name__}")
         self.charge((state,))
-        try:
+        wrong = f"a wrong state for a {type(target).__name__}"
+        with self.guarded(lambda why: self.damaged(f"{wrong}: {why}")):
             build(state)
-        except CheckpointError:
-            raise
-        except _WRONG_ARGUMENTS as error:
-            reason = f"a wrong state for a {type(target).__name__}: {error!s:.200}"
-            raise self.damaged(reason) from None
 
     def persistent_id(self, value: Any) -> None:
         if self.persistent is None:
             raise self.file.error("refused a persistent id: nothing here says what it refers to")
-        try:
+        with self.guarded(lambda why: self.file.error(f"refused a persistent id: {why}")):
             self.push(self.persistent(value))
-        except CheckpointError:
-            raise
-        except _WRONG_ARGUMENTS as error:
-            raise self.file.error(f"refused a persistent id: {error!s:.200}") from None
 
     def protocol(self) -> None:
         if (version := self.number("<B")) > 5:
@@ -353,7 +340,7 @@ _HANDLERS: dict[bytes, Handler] = {
     b"R": _Machine.reduce,  # REDUCE
     b"T": lambda m: m.text_of_python_2(m.number("<I")),  # BINSTRING
     b"U": lambda m: m.text_of_python_2(m.number("<B")),  # SHORT_BINSTRING
-    b"X": lambda m: m.push(m.text(m.number("<I"))),  # BINUNICODE
+    b"X": lambda m: m.push(m.text(m.encoded(m.number("<I")))),  # BINUNICODE
     b"a": lambda m: m.append([m.pop()]),  # APPEND
     b"b": _Machine.build,  # BUILD
     b"c": lambda m: m.push(m.global_of_lines()),  # GLOBAL
@@ -380,8 +367,8 @@ _HANDLERS: dict[bytes, Handler] = {
     b"\x8b": lambda m: m.long(m.number("<i")),  # LONG4
     b"B": lambda m: m.push_bytes(m.number("<I")),  # BINBYTES
     b"C": lambda m: m.push_bytes(m.number("<B")),  # SHORT_BINBYTES
-    b"\x8c": lambda m: m.push(m.text(m.number("<B"))),  # SHORT_BINUNICODE
-    b"\x8d": lambda m: m.push(m.text(m.number("<Q"))),  # BINUNICODE8
+    b"\x8c": lambda m: m.push(m.text(m.encoded(m.number("<B")))),  # SHORT_BINUNICODE
+    b"\x8d": lambda m: m.push(m.text(m.encoded(m.number("<Q")))),  # BINUNICODE8
     b"\x8e": lambda m: m.push_bytes(m.number("<Q")),  # BINBYTES8
     b"\x8f": _push_set,  # EMPTY_SET
     b"\x90": lambda m: m.add(m.pop_to_mark()),  # ADDITEMS

@@ -3,14 +3,13 @@
 import os
 
 from jax_origin.checkpoints import hub
-from jax_origin.checkpoints.arrays import LazyArrays
+from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
 from jax_origin.checkpoints.diffusers_folder import read_folder
 from jax_origin.checkpoints.file_part import FilePart, open_file
 from jax_origin.checkpoints.npz import is_npz, read_npz
-from jax_origin.checkpoints.pickled import Budget
+from jax_origin.checkpoints.pickled import Budget, load_pickle
 from jax_origin.checkpoints.safetensors import looks_like_safetensors, open_safetensors
-from jax_origin.checkpoints.sharded import read_sharded
-from jax_origin.checkpoints.stylegan_pickle import Globals, read_network_pickle
+from jax_origin.checkpoints.stylegan_pickle import Globals
 from jax_origin.checkpoints.torch_file import (
     LEGACY_HEAD,
     is_torch_zip,
@@ -32,9 +31,9 @@ _NOT_WEIGHTS = {
 def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Checkpoint:
     """Opens a published checkpoint, without PyTorch and without running any code in it.
 
-    The formats are: safetensors, alone or in shards with an index; both of torch.save's, before and
-    since PyTorch 1.6; StyleGAN2-ADA's, StyleGAN3's and EDM's network pickles; NumPy's .npz; folders
-    of diffusers' models and pipelines; and steps of Orbax as our training writes them.
+    The formats are: safetensors, alone or in shards with an index; both of torch.save's; network
+    pickles of StyleGAN2-ADA, StyleGAN3 and EDM; NumPy's .npz; folders of diffusers' models and
+    pipelines; and steps of Orbax as our training writes them.
 
     Args:
       path: A file, a folder, or an address on the Hugging Face hub: ``hf://org/name``,
@@ -45,13 +44,12 @@ def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Chec
         training checkpoint that holds just one.
 
     Returns:
-      The arrays by name, each read when asked for. What the checkpoint says of the architecture: a
-      network's init kwargs, config.json, plain values beside the tensors. And `path`.
+      The arrays by name, each read when asked for; what the checkpoint says of the architecture
+      (init kwargs, config.json, plain values beside the tensors); and `path`.
 
     Raises:
       CheckpointError: If the checkpoint is missing, damaged, of no format above, or holds anything
-        but plain values and tensors. The message names it. A later look-up in `arrays` raises it
-        if the file has changed.
+        but plain values and tensors. A look-up in `arrays` raises it if the file has changed.
     """
     source = os.fspath(path)
     if source.startswith(hub.PREFIX):
@@ -82,7 +80,7 @@ def _read_file(file: FilePart, root: str | None) -> Checkpoint:
         arrays = select(read_npz(file, members), root, source=file.path)
         return Checkpoint(arrays, None, file.path)
     if head.lstrip().startswith(b"{"):
-        arrays = select(read_sharded(file, _open_shard), root, source=file.path)
+        arrays = select(_read_sharded(file), root, source=file.path)
         return Checkpoint(arrays, None, file.path)
     budget = Budget(file)
     find = Globals(budget)
@@ -93,7 +91,7 @@ def _read_file(file: FilePart, root: str | None) -> Checkpoint:
     elif head.startswith(LEGACY_HEAD):
         tree = read_torch_legacy(file, find, budget)
     elif head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        tree = read_network_pickle(file, find, budget)
+        tree, _ = load_pickle(file, 0, find, budget)
     else:
         raise file.error("a file of no format that is read: safetensors, torch.save, pickle, npz")
     return checkpoint_of(tree, budget, root=root, source=file.path)
@@ -107,3 +105,25 @@ def _open_shard(file: FilePart) -> LazyArrays:
     if file.head(512).lstrip().startswith(b"{"):
         raise file.error("refused: an index where weights should be")
     return _open_weights(file)
+
+
+def _read_sharded(index: FilePart) -> LazyArrays:
+    """Reads the arrays that an index lists; their files must lie beside it."""
+    shards = index.json().get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise index.error("no index of weights: it has no 'weight_map'")
+    opened: dict[str, LazyArrays] = {}
+    entries: dict[str, LazyArray] = {}
+    for name, shard in shards.items():
+        if not isinstance(shard, str) or not _is_plain_name(shard):
+            raise index.error(f"refused {shard!a:.100}: no name of a file beside it")
+        if shard not in opened:
+            opened[shard] = _open_shard(open_file(os.path.join(os.path.dirname(index.path), shard)))
+        if name not in opened[shard]:
+            raise index.error(f"{name!r:.100} is not in {shard}")
+        entries[name] = opened[shard].entries[name]
+    return LazyArrays(entries)
+
+
+def _is_plain_name(name: str) -> bool:
+    return name.isprintable() and name not in ("", ".", "..") and not set(name) & set("/\\:")

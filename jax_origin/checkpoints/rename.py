@@ -122,6 +122,14 @@ def linear_to_grid(side: int) -> Layout:
     return layout
 
 
+def weight_and_bias(
+    theirs: str, ours: str, layout: Layout | None = None, *, weight: str = "kernel"
+) -> list[Rename]:
+    """The lines for a layer's weight and bias; `theirs` is a pattern, without its last dot."""
+    kernel = Rename(rf"{theirs}\.weight", f"{ours}.{weight}", layout)
+    return [kernel, Rename(rf"{theirs}\.bias", f"{ours}.bias")]
+
+
 def batch_norm(theirs: str, ours: str) -> list[Rename]:
     """The lines for one of PyTorch's BatchNorm2d; `theirs` is a pattern, without its last dot."""
     names = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}

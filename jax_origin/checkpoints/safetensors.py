@@ -58,25 +58,21 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
-    """Reads a safetensors file's header.
-
-    Returns:
-      The file's arrays, each read when asked for, and its metadata.
+    """Reads a safetensors file's header: its arrays, each read when asked for, and its metadata.
 
     Raises:
       CheckpointError: If it is not a whole safetensors file, or has a dtype unknown here.
     """
     header, data = _header(file)
     metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict):
+        raise _torn(file, "__metadata__ is no mapping")
     entries: dict[str, LazyArray] = {}
     places = []
     for name, tensor in header.items():
         try:
-            dtype_name, shape, (start, end) = (
-                tensor["dtype"],
-                tensor["shape"],
-                tensor["data_offsets"],
-            )
+            dtype_name, shape = tensor["dtype"], tensor["shape"]
+            start, end = tensor["data_offsets"]
             whole = is_shape(shape) and is_shape((start,)) and is_shape((end,))
         except (KeyError, TypeError, ValueError):
             whole = False
@@ -96,8 +92,6 @@ def open_safetensors(file: FilePart) -> tuple[LazyArrays, dict[str, str]]:
         reached = end
     if reached != data.size:
         raise _torn(file, f"its tensors need {reached} bytes, {data.size} are there")
-    if not isinstance(metadata, dict):
-        raise _torn(file, "__metadata__ is no mapping")
     return LazyArrays(entries), {name: str(text) for name, text in metadata.items()}
 
 
@@ -107,11 +101,7 @@ def looks_like_safetensors(head: bytes) -> bool:
 
 
 def write_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name, one at a time; a failure leaves no partial file.
-
-    Args:
-      path: The file; an existing one is replaced.
-      arrays: The arrays; those of a `LazyArrays` are held in memory one at a time.
+    """Writes arrays by name, one at a time; a failure leaves an existing file as it was.
 
     Raises:
       CheckpointError: If the format has no such dtype, or an array cannot be read.

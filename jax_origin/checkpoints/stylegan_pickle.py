@@ -9,26 +9,15 @@ was made with. Storages lie inside as byte strings, each a complete torch.save f
 from typing import Any
 
 from jax_origin.checkpoints.file_part import FilePart
-from jax_origin.checkpoints.pickled import Budget, Known, load_pickle
+from jax_origin.checkpoints.pickled import Budget, Known
 from jax_origin.checkpoints.plain_globals import PLAIN
-from jax_origin.checkpoints.torch_file import LEGACY_HEAD, Find, read_torch_legacy
+from jax_origin.checkpoints.torch_file import LEGACY_HEAD, read_torch_legacy
 from jax_origin.checkpoints.torch_tensors import TENSORS, Storage
 from jax_origin.checkpoints.tree import Module
 
 _PERSISTENT = "torch_utils.persistence._reconstruct_persistent_obj"
 # Classes and functions that are named, and never called: a callback as a key, an activation.
 _NAMED_ONLY = ("pytorch_lightning.", "lightning.", "torch.nn.functional.", "torch._C._nn.")
-
-
-def read_network_pickle(file: FilePart, find: Find, budget: Budget) -> Any:
-    """Reads the value in a plain pickle; its tensors' numbers stay in the file.
-
-    Raises:
-      CheckpointError: If it is damaged, dates from StyleGAN's TensorFlow era, or names an unknown
-        global.
-    """
-    tree, _ = load_pickle(file, 0, find, budget)
-    return tree
 
 
 class Globals:
@@ -43,11 +32,7 @@ class Globals:
         }
 
     def __call__(self, name: str) -> Known | None:
-        """Finds a global.
-
-        Raises:
-          ValueError: If it is refused for a reason worth telling.
-        """
+        """Finds a global; a ValueError tells why one is refused, if that is worth telling."""
         if name in self._calls:
             return Known(name, self._calls[name])
         if name.startswith("dnnlib.tflib."):

@@ -73,12 +73,6 @@ def checkpoint_of(tree: Any, budget: Budget, *, root: str | None, source: str) -
     arrays. Arrays under keys of `TRAINING` do not count, and are dropped with it. In a file of
     modules, the one at `MODULE_ROOTS` is taken by default.
 
-    Args:
-      tree: The value: dicts, lists, modules, arrays and plain values.
-      budget: How many steps the walk may take.
-      root: Read only the arrays under this name, and drop it from theirs.
-      source: The name for errors.
-
     Raises:
       CheckpointError: If it has no array, none under `root`, or two of one name; or it is nested
         too deeply or inside itself.
@@ -107,11 +101,7 @@ def checkpoint_of(tree: Any, budget: Budget, *, root: str | None, source: str) -
 
 
 def select(arrays: LazyArrays, root: str | None, *, source: str) -> LazyArrays:
-    """The arrays under a root, or all of them.
-
-    Raises:
-      CheckpointError: If there are none.
-    """
+    """The arrays under a root, or all of them; a CheckpointError if there are none."""
     if root is None:
         return arrays
     chosen = arrays.under(root)

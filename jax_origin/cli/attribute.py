@@ -1,16 +1,15 @@
 """Attributes image files: a verdict, a record and a picture for each."""
 
 import contextlib
-import pathlib
 from typing import Any
 
 import jax
-from absl import flags
 from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
 from jax_origin.cli.settings import begin, rates_of, run_of, run_settings
+from jax_origin.generators import generator_name
 from jax_origin.images import find_images
 from jax_origin.inversion import Engine, Run, Statistics, progress_bar
 from jax_origin.runs import (
@@ -36,30 +35,26 @@ _VERDICTS_DEPEND_ON = (
 )
 
 
-def main(config: ConfigDict, given: flags.FlagValues) -> int:
-    """Attributes the images that the settings name, or the demonstration's.
-
-    Returns:
-      The exit code: 2 if every file failed, else 0.
-    """
+def main(config: ConfigDict) -> int:
+    """Attributes images, or the demonstration's; returns the exit code, 2 if every file failed."""
     if config.sheet_images < 1:
         raise CommandError(f"--config.sheet_images={config.sheet_images}: must be at least 1")
-    begin(config, given)
+    begin(config)
     statistics, key = Statistics(), jax.random.key(config.seed)
     with progress_bar() as bar:
         run = run_of(config, statistics=statistics, progress=bar)
         attributor = _attributor(config, run, key)
         paths = [] if config.images is None else find_images(config.images)
-        if given.dry_run:
+        if config.dry_run:
             print(_plan(attributor, paths, run, key))
             return 0
-        workdir = _workdir(config, attributor)
-        with workdir:
+        with _workdir(config, attributor) as workdir:
             if config.images is None:
                 folder = workdir.path / "images"
-                paths = demonstration_files(folder, attributor.generator.name, key=key)
+                paths = demonstration_files(folder, generator_name(attributor.generator), key=key)
             shown = frozenset(paths[: config.sheet_images])
-            with jax.profiler.trace(given.profile) if given.profile else contextlib.nullcontext():
+            profile = config.profile
+            with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
                 for verdict in attributor.stream(workdir.waiting(paths)):
                     workdir.write(verdict, keep_reconstruction=verdict.path in shown)
     wait_for_all("verdicts")
@@ -67,9 +62,8 @@ def main(config: ConfigDict, given: flags.FlagValues) -> int:
     if jax.process_index() == 0:
         records = workdir.records(paths)
         failed = all(record["error"] is not None for record in records)
-        _report(records, attributor, config, explain=given.explain)
-        sheet = _write_sheet(workdir, records[: config.sheet_images], attributor)
-        print(f"\nverdicts: {workdir.records_path}\npictures: {sheet}")
+        _report(records, attributor, config)
+        _draw_sheet(workdir, records[: config.sheet_images], attributor)
     if statistics.images:
         print(statistics_line(statistics))
     return 2 if failed else 0
@@ -80,11 +74,15 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
     reference = load_generator(config.reference) if config.reference else None
     with blamed_on("--method"):
         wanted = get_method(config.method or "origin", generator).name
-    calibration = Calibration.load(config.calibration or calibration_path(generator.name, wanted))
+    calibration = Calibration.load(
+        config.calibration or calibration_path(generator_name(generator), wanted)
+    )
     if config.method:
         calibration.require(method_name=wanted)
-    if config.images is None and generator.name not in zoo_names():
-        raise CommandError(f"--images: say which images {generator.name!r} is to be tried on")
+    if config.images is None and generator_name(generator) not in zoo_names():
+        raise CommandError(
+            f"--images: say which images {generator_name(generator)!r} is to be tried on"
+        )
     return Attributor(
         generator,
         calibration,
@@ -109,36 +107,31 @@ def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:
 
 
 def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) -> str:
-    """What the run would take."""
     method, calibration = attributor.method, attributor.calibration
     encoder = encoders_of(calibration).get("generator")
     engine = Engine(attributor.generator, method.recipe, key=key, encoder=encoder, run=run)
     images = len(paths)
     if not paths:
-        made = demonstration_images(attributor.generator.name, key=key)
+        made = demonstration_images(generator_name(attributor.generator), key=key)
         images = sum(map(len, made.values()))
     times = method.draws * (1 if calibration.reference is None else 2)
     return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)
 
 
-def _report(
-    records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict, *, explain: bool
-) -> None:
+def _report(records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict) -> None:
     print(f"\n{verdict_table(records)}\n")
-    if explain:
+    if config.explain:
         print(f"{explanations(records, attributor.calibration, rates=attributor.rates)}\n")
-    own = attributor.generator.name if config.images is None else None
+    own = generator_name(attributor.generator) if config.images is None else None
     print(count_table(records, own=own))
     if warning := format_warning(records):
         print(warning)
 
 
-def _write_sheet(
-    workdir: Workdir, records: list[dict[str, Any]], attributor: Attributor
-) -> pathlib.Path:
+def _draw_sheet(workdir: Workdir, records: list[dict[str, Any]], attributor: Attributor) -> None:
     shape = attributor.generator.image_shape
     rows = [sheet_row(each, workdir.reconstruction(each), image_shape=shape) for each in records]
     path = workdir.path / "contact_sheet.png"
-    title = f"{attributor.generator.name}, {attributor.method.name}"
+    title = f"{generator_name(attributor.generator)}, {attributor.method.name}"
     write_contact_sheet(path, rows, title=title)
-    return path
+    print(f"\nverdicts: {workdir.records_path}\npictures: {path}")

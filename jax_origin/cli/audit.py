@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Sequence
 
 import jax
-from absl import flags
 from ml_collections import ConfigDict
 
 from jax_origin.audit import (
@@ -36,16 +35,19 @@ _OUT = "runs/audit"
 _VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "seed")
 
 
-def main(config: ConfigDict, given: flags.FlagValues) -> int:
-    """Examines the images that the settings name, or the demonstration's, under each candidate.
+def main(config: ConfigDict) -> int:
+    """Examines images, or the demonstration's, under each candidate.
 
     Returns:
       The exit code: 2 if every file failed, else 0.
     """
-    _check(config, plots=given.plots)
-    begin(config, given)
+    if config.fdr_procedure not in (None, "bh", "by"):
+        raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
+    if config.plots and importlib.util.find_spec("matplotlib") is None:
+        raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
+    begin(config)
     key = jax.random.key(config.seed)
-    sources = given.candidate or config.candidates or zoo_names(calibrated="origin")
+    sources = config.candidate or config.candidates or zoo_names(calibrated="origin")
     candidates, indistinguishable = tell_apart(open_candidates(sources, resize=config.resize))
     if config.images is None and not {c.source for c in candidates} <= {*zoo_names()}:
         raise CommandError("--images: say which images the candidates are to be tried on")
@@ -83,17 +85,9 @@ def main(config: ConfigDict, given: flags.FlagValues) -> int:
         procedure=config.fdr_procedure,
     )
     _report(findings, candidates, out.path, demonstration=config.images is None)
-    if given.plots:
+    if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
-
-
-def _check(config: ConfigDict, *, plots: bool) -> None:
-    """Refuses wrong settings before anything is opened."""
-    if config.fdr_procedure not in (None, "bh", "by"):
-        raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
-    if plots and importlib.util.find_spec("matplotlib") is None:
-        raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
 
 
 def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:

@@ -5,7 +5,6 @@ import pathlib
 
 import jax
 import numpy as np
-from absl import flags
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
@@ -14,24 +13,24 @@ from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError, blamed_on, check_writable
 from jax_origin.cli.foreign import foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
-from jax_origin.generators import GeneratorLike
+from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.inversion import progress_bar
 from jax_origin.workflow import Method, calibrate, get_method
 from jax_origin.zoo import load_generator
 
 
-def main(config: ConfigDict, given: flags.FlagValues) -> int:
+def main(config: ConfigDict) -> int:
     """Makes the calibration that the settings describe; returns the exit code, 0."""
-    begin(config, given)
+    begin(config)
     generator = load_generator(config.generator, kind=config.kind)
     method = _method(config, generator)
-    out = config.out or f"runs/calibrate/{generator.name}-{method.name}.json"
+    out = config.out or f"runs/calibrate/{generator_name(generator)}-{method.name}.json"
     check_writable(out, "--out")
     if config.cache and method.recipe.start.needs_encoder:
         check_writable(pathlib.Path(config.cache) / "start", "--config.cache")
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
-    groups = foreign_groups(config, given, generator, method, key=jax.random.fold_in(key, 2))
+    groups = foreign_groups(config, generator, method, key=jax.random.fold_in(key, 2))
     with progress_bar() as bar:
         calibration = calibrate(
             generator,
@@ -63,7 +62,7 @@ def _method(config: ConfigDict, generator: GeneratorLike) -> Method:
         num = method.num_images
     with blamed_on(f"--num_belonging={num}"):
         fitted = method.rule.fit(np.linspace(1.0, 2.0, max(num, 0)))
-    if fitted.threshold(alpha) == np.inf:
+    if alpha is not None and fitted.threshold(alpha) == np.inf:
         raise CommandError(
             f"--num_belonging={num}: at alpha={alpha:g} no image could be excluded, which needs at "
             f"least {scores_needed(alpha)}; ask for more images, or a larger --alpha"

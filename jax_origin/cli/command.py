@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib
 import inspect
 import os
 import pathlib
@@ -22,8 +21,8 @@ Work = Callable[[ConfigDict | None, flags.FlagValues], int]
 
 _HELP = re.compile(r"-h|-\?|--?help(short|full)?")
 _NO_SETTING = re.compile(r"""'(\w+)'(?:\nDid you mean "(\w+)".*)?""")  # as a ConfigDict says it
-_INTERRUPTED = 130
-# Errors that a user can cause, by module: they are imported when something has failed.
+_UNKNOWN = "unknown argument {!r}; is a flag's value missing its '='?"
+# Errors that a user can cause, by module.
 _USER_ERRORS = {
     "jax_origin.calibration": "CalibrationError",
     "jax_origin.checkpoints": "CheckpointError",
@@ -47,10 +46,11 @@ def run(
 ) -> int:
     """Reads a command's flags and does its work.
 
-    A flag that was given overrides the setting of its name in the config file.
+    A flag that was given overrides the setting of its name in the config file; any flag stands for
+    a setting that the file leaves out.
 
     Args:
-      name: The command's name, which begins the line that says what failed.
+      name: The command's name, for `one_line_errors`.
       define: Defines the flags.
       work: What is done then.
       argv: The flags; those of this process without it.
@@ -61,7 +61,7 @@ def run(
       What `work` returns; 0 where help was asked for.
 
     Raises:
-      SystemExit: With one line, where a user can mend what failed. With 130, where one interrupted.
+      SystemExit: As `one_line_errors` does.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(_HELP.fullmatch(argument) for argument in arguments):
@@ -74,21 +74,20 @@ def run(
 
 @contextlib.contextmanager
 def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
-    """Ends the process with one line and status 1 for what a user can cause.
+    """Ends the process with one line for what a user can cause.
 
     Args:
       name: The command's name, which begins the line.
-      *errors: Errors that a user of this command can cause, besides the package's own and those of
-        the operating system, such as a full disk.
+      *errors: What the user can cause, besides the package's own errors and the operating system's.
 
     Raises:
-      SystemExit: For such an error; with status 130 after an interrupt.
+      SystemExit: With status 1 for such an error, with 130 after an interrupt.
     """
     try:
         yield
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(130) from None
     except Exception as error:
         if not isinstance(error, (CommandError, OSError, *errors)) and not _is_users(error):
             raise
@@ -98,21 +97,18 @@ def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
 def command(
     name: str, *errors: type[Exception]
 ) -> Callable[[Callable[[], None]], Callable[[list[str]], None]]:
-    """Makes a function without arguments the main of a script, for `absl.app.run`.
+    """Decorates the main of a script, for `absl.app.run`: arguments that are no flags are refused.
 
     Args:
       name: The script's name.
       *errors: As `one_line_errors` takes them.
-
-    Returns:
-      A decorator. The function takes all it needs from flags: other arguments are refused.
     """
 
     def decorate(main: Callable[[], None]) -> Callable[[list[str]], None]:
         @functools.wraps(main)
         def checked(argv: list[str]) -> None:
             if len(argv) > 1:
-                raise app.UsageError(_unknown(argv[1]))
+                raise app.UsageError(_UNKNOWN.format(argv[1]))
             with one_line_errors(name, *errors):
                 main()
 
@@ -131,11 +127,7 @@ def blamed_on(flag: str) -> Iterator[None]:
 
 
 def check_writable(path: str | os.PathLike[str], flag: str) -> None:
-    """Finds out before the work whether a file can be written after it. Leaves nothing behind.
-
-    Raises:
-      CommandError: If it cannot.
-    """
+    """Raises CommandError, before the work, if a file cannot be written; leaves nothing behind."""
     target = pathlib.Path(path).expanduser()
     try:
         if target.is_dir():
@@ -153,22 +145,25 @@ def _parsed(
     define: Define, config: str | None, arguments: list[str]
 ) -> tuple[ConfigDict | None, flags.FlagValues]:
     """The settings, in which each flag that was given stands, and the flags."""
-    settings = None
     try:
         given = _defined(define, config, arguments)
+        names = [*given]
         _, *others = given(["", *arguments])
-        if config is not None and (settings := given["config"].value) is not None:
+        settings = None if config is None else given["config"].value
+        if settings is not None:
             settings.lock()  # One that could not be loaded says so now.
     except flags.Error as error:
         raise CommandError(f"{error}; --help lists the flags") from None
     except Exception as error:  # A config file is code, which may raise anything.
         raise CommandError(_config_fault(error)) from None
     if others:
-        raise CommandError(_unknown(others[0]))
-    for name in given if settings is not None else ():
-        if name in settings and given[name].present:
-            value = given[name].value
-            settings[name] = tuple(value) if isinstance(value, list) else value
+        raise CommandError(_UNKNOWN.format(others[0]))
+    if settings is not None:
+        with settings.unlocked():
+            for name in names:
+                if name != "config" and (given[name].present or name not in settings):
+                    value = given[name].value
+                    settings[name] = tuple(value) if isinstance(value, list) else value
     return settings, given
 
 
@@ -176,12 +171,9 @@ def _defined(define: Define, config: str | None, arguments: list[str]) -> flags.
     given = flags.FlagValues()
     define(given)
     if config is not None:
+        text = "Config file with settings; --config.NAME=VALUE sets one."
         config_flags.DEFINE_config_file(
-            "config",
-            config or None,
-            "Config file with all settings; --config.NAME=VALUE sets one.",
-            flag_values=given,
-            sys_argv=["", *arguments],
+            "config", config or None, text, flag_values=given, sys_argv=["", *arguments]
         )
     return given
 
@@ -202,10 +194,9 @@ def _config_fault(error: Exception) -> str:
 
 
 def _is_users(error: Exception) -> bool:
-    return any(
-        isinstance(error, getattr(importlib.import_module(module), name))
-        for module, name in _USER_ERRORS.items()
-    )
+    # Its class is in a module that has been imported.
+    known = (getattr(sys.modules.get(room), name, ()) for room, name in _USER_ERRORS.items())
+    return any(isinstance(error, kind) for kind in known)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -213,7 +204,3 @@ def _in_one_line(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"
     return " ".join(line.strip() for line in str(error).splitlines())
-
-
-def _unknown(argument: str) -> str:
-    return f"unknown argument {argument!r}; is a flag's value missing its '='?"

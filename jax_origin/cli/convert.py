@@ -2,12 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict
 
 from jax_origin.checkpoints import Checkpoint, CheckpointError, hub, read_checkpoint
 from jax_origin.cli.command import CommandError, check_writable
@@ -17,7 +17,7 @@ from jax_origin.generators.files import WEIGHTS, convert_checkpoint, open_genera
 _TOLERANCE = 1e-3
 
 
-def main(_: ConfigDict | None, given: flags.FlagValues) -> int:
+def main(given: flags.FlagValues) -> int:
     """Converts the checkpoint that the flags name; returns the exit code, 0."""
     try:
         config = json.loads(given.config or "{}")
@@ -31,17 +31,13 @@ def main(_: ConfigDict | None, given: flags.FlagValues) -> int:
     verified = _verified(checkpoint, given.kind, source, config) if given.verify else ""
     check_writable(os.path.join(out, WEIGHTS), "--out")
     name = os.path.splitext(os.path.basename(source.rstrip("/")))[0]
+    card = {"name": name, "source": os.path.basename(source)}
     reference = convert_checkpoint(
-        source,
-        out,
-        kind=given.kind,
-        config=config,
-        dtype=given.dtype,
-        card={"name": name, "source": os.path.basename(source)},
+        source, out, kind=given.kind, config=config, dtype=given.dtype, card=card
     )
-    for theirs_name, ours in reference.names.items():
-        shape = list(checkpoint.arrays.shapes[theirs_name])
-        print(f"{theirs_name} {shape} -> {', '.join(ours) or 'dropped'}")
+    for theirs, ours in reference.names.items():
+        shape = list(checkpoint.arrays.shapes[theirs])
+        print(f"{theirs} {shape} -> {', '.join(ours) or 'dropped'}")
     print(f"config: {json.dumps(reference.config)}{verified}")
     numbers = sum(int(np.prod(shape)) for shape in reference.arrays.shapes.values())
     size = os.path.getsize(os.path.join(out, WEIGHTS))
@@ -50,42 +46,53 @@ def main(_: ConfigDict | None, given: flags.FlagValues) -> int:
 
 
 def _verified(checkpoint: Checkpoint, kind: str, source: str, config: dict[str, Any]) -> str:
-    """What PyTorch makes of the checkpoint, as a line to print.
-
-    Raises:
-      CheckpointError: If PyTorch reads it otherwise, or cannot.
-    """
+    """A line that says PyTorch reads the same; raises CheckpointError if not, or if it cannot."""
     path = hub.fetch(source, root=None) if source.startswith(hub.PREFIX) else source
+    theirs = _read_by_torch(path)
     if os.path.isdir(path):
-        error = _difference(open_generator(source, kind=kind, config=config), path)
+        error = _difference(open_generator(source, kind=kind, config=config), theirs)
         return f"\nverified: the U-Net's outputs are PyTorch's, to {error:.1e} of their deviation"
-    _compare(checkpoint, path)
+    known = dict(_tensors(theirs))
+    for name, array in checkpoint.arrays.items():
+        # Ours may lack the keys that lead to all of them.
+        values = [value for key, value in known.items() if key.endswith(f".{name}")]
+        if not values:
+            raise CheckpointError(f"{path}: PyTorch reads no {name}")
+        if not any(np.array_equal(array, value) for value in values):
+            raise CheckpointError(f"{path}: {name} is not what PyTorch reads")
     return f"\nverified: {len(checkpoint.arrays)} arrays equal those that PyTorch reads"
 
 
-def _diffusers_unet(path: str) -> Any:
-    """The U-Net of a folder, as diffusers reads it."""
+def _read_by_torch(path: str) -> Any:
+    """The U-Net of a folder, as diffusers reads it; the tensors of a file, dictionaries nested."""
     try:
-        import diffusers
         import torch
-    except ImportError:
+
+        if os.path.isdir(path):
+            import diffusers
+    except ImportError as error:
         raise CheckpointError(
-            "--verify of a folder needs PyTorch and diffusers: pip install torch diffusers"
+            f"--verify needs PyTorch, for a folder diffusers too: pip install {error.name}"
         ) from None
-    part = "unet" if os.path.isdir(os.path.join(path, "unet")) else None
     try:
-        network = diffusers.UNet2DModel.from_pretrained(
-            path, subfolder=part, local_files_only=True, low_cpu_mem_usage=False
-        )
-    except Exception as error:  # It raises whatever the folder makes it raise.
+        if os.path.isdir(path):
+            part = "unet" if os.path.isdir(os.path.join(path, "unet")) else None
+            network = diffusers.UNet2DModel.from_pretrained(
+                path, subfolder=part, local_files_only=True, low_cpu_mem_usage=False
+            )
+            return network.to(torch.float32).eval()
+        if path.endswith(".safetensors"):
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # They raise whatever the file makes them raise.
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"--verify: diffusers cannot read {path}: {reason}") from None
-    return network.to(torch.float32).eval()
+        raise CheckpointError(f"--verify: PyTorch cannot read {path}: {reason}") from None
 
 
-def _difference(generator: Any, path: str) -> float:
-    """The largest difference between the U-Net's outputs and diffusers', over their deviation."""
-    network = _diffusers_unet(path)
+def _difference(generator: Any, network: Any) -> float:
+    """The largest difference between the U-Net's outputs and PyTorch's, over their deviation."""
     import torch
 
     shape = (2, *generator.image_shape)
@@ -103,42 +110,10 @@ def _difference(generator: Any, path: str) -> float:
     return error
 
 
-def _compare(checkpoint: Checkpoint, path: str) -> None:
-    """Refuses a file of which PyTorch reads other arrays than we do, or not all of them."""
-    theirs = _torch_arrays(path)
-    for name, array in checkpoint.arrays.items():
-        # Ours may lack the keys that lead to all of them.
-        known = [value for key, value in theirs.items() if key == name or key.endswith(f".{name}")]
-        if not known:
-            raise CheckpointError(f"{path}: PyTorch reads no {name}")
-        if not any(np.array_equal(array, value) for value in known):
-            raise CheckpointError(f"{path}: {name} is not what PyTorch reads")
-
-
-def _torch_arrays(source: str) -> dict[str, np.ndarray]:
-    """The arrays of a file as PyTorch reads them, by the keys that lead to them."""
-    try:
-        import torch
-    except ImportError:
-        raise CheckpointError("--verify needs PyTorch: pip install torch") from None
-    if source.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        tree: Any = load_file(source)
-    else:
-        try:
-            tree = torch.load(source, map_location="cpu", weights_only=True)
-        except Exception as error:  # It raises whatever the file makes it raise.
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(f"--verify: PyTorch cannot read {source}: {reason}") from None
-    found: dict[str, np.ndarray] = {}
-
-    def walk(value: Any, path: tuple[str, ...]) -> None:
-        if isinstance(value, torch.Tensor):
-            found[".".join(path)] = value.detach().float().numpy()
-        elif isinstance(value, dict):
-            for key, part in value.items():
-                walk(part, (*path, str(key)))
-
-    walk(tree, ())
-    return found
+def _tensors(value: Any, keys: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Each tensor as an array, after the keys that lead to it, a dot before each."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _tensors(part, f"{keys}.{key}")
+    elif hasattr(value, "detach"):
+        yield keys, value.detach().float().numpy()

@@ -1,8 +1,9 @@
 """Foreign images for `calibrate`: files and standard groups, fitted to the generator."""
 
+from collections.abc import Iterable
+
 import jax
 import numpy as np
-from absl import flags
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,12 +16,7 @@ from jax_origin.zoo import standard_foreign, zoo_names
 
 
 def foreign_groups(
-    config: ConfigDict,
-    given: flags.FlagValues,
-    generator: GeneratorLike,
-    method: Method,
-    *,
-    key: jax.Array,
+    config: ConfigDict, generator: GeneratorLike, method: Method, *, key: jax.Array
 ) -> dict[str, ForeignImages]:
     """The foreign groups that the flags ask for, by name.
 
@@ -29,9 +25,9 @@ def foreign_groups(
       ImageError: If images cannot be read.
     """
     num = method.num_images if config.num_foreign is None else config.num_foreign
-    shape, fit = tuple(generator.image_shape), given.fit
+    shape, fit = tuple(generator.image_shape), config.fit
     groups: dict[str, ForeignImages] = {}
-    for entry in given.foreign:
+    for entry in config.foreign:
         name, _, where = entry.partition("=")
         if not name or not where:
             raise CommandError(f"--foreign={entry}: write NAME=DIR")
@@ -56,10 +52,10 @@ def foreign_groups(
         if twice := sorted(groups.keys() & standard.keys()):
             raise CommandError(f"--foreign={twice[0]}=...: a standard group is called so")
         groups |= {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
-    return _marked(groups, given.used_for)
+    return _marked(groups, config.used_for)
 
 
-def _marked(groups: dict[str, ForeignImages], used_for: list[str]) -> dict[str, ForeignImages]:
+def _marked(groups: dict[str, ForeignImages], used_for: Iterable[str]) -> dict[str, ForeignImages]:
     """The groups, each with the choices that it took part in."""
     for entry in used_for:
         named, is_named, word = entry.rpartition("=")

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code: 0; 2 where every file failed; 1 where no command was named that there is.
 
     Raises:
-      SystemExit: With one line, for whatever a user can cause.
+      SystemExit: As `one_line_errors` does.
     """
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "-help", "--help", "help"):
@@ -43,13 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
     def work(config: ConfigDict | None, given: flags.FlagValues) -> int:
-        code: int = importlib.import_module(f"jax_origin.cli.{name}").main(config, given)
+        main = importlib.import_module(f"jax_origin.cli.{name}").main
+        code: int = main(given if config is None else config)
         return code
 
-    config = pathlib.Path(__file__).parent / "configs" / f"{name}.py"
-    has_settings = config.exists()
+    path = pathlib.Path(__file__).parent / "configs" / f"{name}.py"
     return run(
-        name, getattr(options, name), work, rest, config=str(config) if has_settings else None
+        name, getattr(options, name), work, rest, config=str(path) if path.exists() else None
     )
 
 

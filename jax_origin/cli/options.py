@@ -1,24 +1,27 @@
-"""The flags of each command. A function's docstring is what ``--help`` begins with."""
+"""Each command's options, said once: a flag, which is a setting of the config file as well.
+
+A function's docstring is what ``--help`` begins with.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict, config_dict
 
 KINDS = ("consistency", "dcgan", "ddim", "stylegan2_ada", "vae", "vae_resnet18")
 """Those of `jax_origin.generators.KINDS`, which would take seconds to import."""
 
-_GENERATOR = "Zoo name, directory, checkpoint file, hf://ORG/NAME, or package.module:factory."
-_IMAGES = "Folder, pattern or single file; without it a demonstration."
-_RESIZE = "Resize images of another size, and say so."
-_DEFINE: dict[type, Callable[..., Any]] = {
-    str: flags.DEFINE_string,
-    float: flags.DEFINE_float,
-    int: flags.DEFINE_integer,
-    bool: flags.DEFINE_bool,
-    list: flags.DEFINE_multi_string,
-    tuple: flags.DEFINE_list,
+# How a flag of a type is defined, and its default where none is named.
+_DEFINE: dict[type, tuple[Callable[..., Any], Any]] = {
+    str: (flags.DEFINE_string, None),
+    float: (flags.DEFINE_float, None),
+    int: (flags.DEFINE_integer, None),
+    bool: (flags.DEFINE_bool, False),
+    list: (flags.DEFINE_multi_string, ()),
+    tuple: (flags.DEFINE_list, None),
 }
+_TYPES = {"string": str, "string enum": str, "float": float, "int": int, "bool": bool}  # absl's
 
 
 def attribute(given: flags.FlagValues) -> None:
@@ -34,21 +37,21 @@ def attribute(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed.
     """
-    _flag(given, str, "generator", _GENERATOR)
-    _flag(given, str, "kind", "Which architecture a checkpoint holds.")
-    _flag(given, str, "images", _IMAGES)
+    _flags_of_generators(given)
+    _flags_of_images(given)
     _flag(given, str, "calibration", "Calibration file; without it the zoo's own.")
     _flag(given, str, "method", "Insist on a calibration of this method.")
     _flag(given, str, "reference", "Reference generator, if calibrated with one.")
     _flag(given, float, "alpha", "Rate of false exclusion; without it the calibration's.")
     _flag(given, float, "beta", "Rate of false attribution; without it the calibration's.")
-    _flag(given, float, "max_false_attribution", "A limit on it, kept with 95% confidence.")
-    _flag(given, bool, "resize", _RESIZE)
+    limit = "A limit on it in each foreign group, kept with 95% confidence by exact counts."
+    _flag(given, float, "max_false_attribution", limit)
     _flag(given, bool, "full_scores", "Go on inverting images that are sure to belong.")
     _flag(given, bool, "explain", "Print each verdict in plain words as well.")
     _flag(given, bool, "dry_run", "Say what the run would take, and stop.")
     _flag(given, str, "profile", "Folder for a trace of the run.")
-    _flag(given, str, "workdir", "Folder for results; runs/attribute, or its next free number.")
+    _flag(given, str, "workdir", _folder("runs/attribute"))
+    _flag(given, int, "sheet_images", "Images on the contact sheet at the most.", 60)
     _flags_of_runs(given)
 
 
@@ -63,29 +66,31 @@ def calibrate(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed.
     """
-    _flag(given, str, "generator", _GENERATOR)
-    _flag(given, str, "kind", "Which architecture a checkpoint holds.")
-    _flag(given, str, "method", "A name in jax_origin.METHODS; origin suits any generator.")
+    _flags_of_generators(given)
+    _flag(given, str, "method", "A name in jax_origin.METHODS; origin suits any.", "origin")
     _flag(given, str, "reference", "Reference generator: score by the ratio of losses.")
     _flag(given, list, "foreign", "A foreign group, NAME=DIR or NAME=FILE.npz; repeatable.")
     fits = "Cut the middle out of foreign images of another size, or resize them."
-    flags.DEFINE_enum("fit", None, ["crop", "resize"], fits, flag_values=given)
-    _flag(
-        given,
-        list,
-        "used_for",
+    _flag(given, ("crop", "resize"), "fit", fits)
+    used_for = (
         "A choice that foreign images took part in (a recipe, a threshold), as GROUP=WORD, or WORD "
-        "for all groups. They then support no limit on false attribution; repeatable.",
+        "for all groups. They then support no limit on false attribution; repeatable."
     )
+    _flag(given, list, "used_for", used_for)
     _flag(given, bool, "standard_foreign", "Beside --foreign, add a zoo generator's own groups.")
-    _flag(given, tuple, "conditions", "Edits to calibrate under, such as jpeg-90,webp-80.")
-    _flag(given, float, "alpha", "Rate of false exclusion that it is to be used with.")
-    _flag(given, float, "beta", "Rate of false attribution that it is to be used with.")
+    conditions = (
+        "Edits to calibrate under, names as in jax_origin.images.EDITS, and settings of the "
+        "generator, such as jpeg-90,truncation_psi=0.7; without it the method's own."
+    )
+    _flag(given, tuple, "conditions", conditions)
+    _flag(given, float, "alpha", "Rate of false exclusion to use it with; or the method's.")
+    _flag(given, float, "beta", "Rate of false attribution to use it with; or the method's.")
     _flag(given, bool, "futility", "Stop early on images that fall more slowly than own ones.")
-    _flag(given, int, "num_belonging", "Images of the generator's own.")
-    _flag(given, int, "num_foreign", "Images of each foreign group at the most.")
-    _flag(given, int, "seed", "For images and starting points.")
+    _flag(given, int, "num_belonging", "Images of the generator's own; or the method's number.")
+    _flag(given, int, "num_foreign", "Images of each foreign group at the most; or as many.")
+    _flag(given, int, "seed", "For images and starting points.", 0)
     _flag(given, str, "out", "The calibration file; runs/calibrate/GENERATOR-METHOD.json.")
+    _flags_of_devices(given)
 
 
 def audit(given: flags.FlagValues) -> None:
@@ -102,13 +107,18 @@ def audit(given: flags.FlagValues) -> None:
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed.
     """
     _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION; repeatable. None: all the zoo.")
-    _flag(given, str, "images", _IMAGES)
-    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.")
-    _flag(given, float, "beta", "Rate of false attribution, for each candidate.")
-    _flag(given, float, "fdr", "False discovery rate over all images and candidates.")
-    _flag(given, bool, "resize", _RESIZE)
+    _flag(given, tuple, "candidates", "The same, several at a time.", ())
+    _flags_of_images(given)
+    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
+    _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
+    _flag(given, float, "fdr", "False discovery rate over all images and candidates.", 0.05)
+    procedure = (
+        "bh, Benjamini and Hochberg's, or by, Benjamini and Yekutieli's, which allows any "
+        "dependence between tests. Without it bh where it is proven, and by elsewhere."
+    )
+    _flag(given, str, "fdr_procedure", procedure)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
-    _flag(given, str, "out", "Folder for results; runs/audit, or its next free number.")
+    _flag(given, str, "out", _folder("runs/audit"))
     _flags_of_runs(given)
 
 
@@ -125,27 +135,66 @@ def convert(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed.
     """
-    _flag(
-        given, str, "source", "The checkpoint: a file, a folder, or hf://ORG/NAME.", required=True
-    )
-    kinds = "Which architecture it holds."
-    flags.DEFINE_enum("kind", None, KINDS, kinds, required=True, flag_values=given)
+    source = "The checkpoint: a file, a folder, or hf://ORG/NAME."
+    _flag(given, str, "source", source, required=True)
+    _flag(given, KINDS, "kind", "Which architecture it holds.", required=True)
     _flag(given, str, "out", "The directory to write.", required=True)
     _flag(given, str, "config", "Arguments of the architecture, as JSON.")
     rounded = "What weights are rounded to; without it they stay as they are."
-    flags.DEFINE_enum("dtype", None, ["float16", "float32"], rounded, flag_values=given)
+    _flag(given, ("float16", "float32"), "dtype", rounded)
     _flag(given, bool, "verify", "Compare with what PyTorch reads.")
+
+
+def settings(define: Callable[[flags.FlagValues], None]) -> ConfigDict:
+    """The settings of a command: its flags, each at its default."""
+    given, config = flags.FlagValues(), ConfigDict()
+    define(given)
+    for name in given:
+        flag = given[name]
+        value = tuple(flag.default) if isinstance(flag.default, list) else flag.default
+        empty = config_dict.placeholder(_TYPES.get(flag.flag_type(), tuple))
+        config[name] = empty if value is None else value
+    return config
+
+
+def _flags_of_generators(given: flags.FlagValues) -> None:
+    where = "Zoo name, directory, checkpoint file, hf://ORG/NAME, or package.module:factory."
+    _flag(given, str, "generator", where, "dcgan-cifar10")
+    _flag(given, str, "kind", "Which architecture a checkpoint holds.")
+
+
+def _flags_of_images(given: flags.FlagValues) -> None:
+    _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
+    _flag(given, bool, "resize", "Resize images of another size, and say so in their records.")
 
 
 def _flags_of_runs(given: flags.FlagValues) -> None:
     """Flags of commands that several processes may share; `settings.begin` reads them."""
-    _flag(given, int, "seed", "For starting points and the demonstration's images.")
+    _flag(given, int, "seed", "For starting points and the demonstration's images.", 1)
     _flag(given, bool, "distributed", "Be one of several processes.")
     _flag(given, str, "coordinator", "HOST:PORT of process 0.")
     _flag(given, int, "num_processes", "How many processes there are.")
     _flag(given, int, "process_id", "Which of them this one is, from 0 on.")
+    _flags_of_devices(given)
 
 
-def _flag(given: flags.FlagValues, of: type, name: str, help_text: str, **options: Any) -> None:
-    """A flag without a default: where it is not given, the config file's setting holds."""
-    _DEFINE[of](name, [] if of is list else None, help_text, flag_values=given, **options)
+def _flags_of_devices(given: flags.FlagValues) -> None:
+    blocks = "Blocks of lanes on each device at a time; without it what memory holds."
+    _flag(given, int, "blocks", f"{blocks} No verdict depends on it.")
+    cache = "Folder of compiled programs and learned starts; empty: none are kept."
+    _flag(given, str, "cache", cache, "~/.cache/jax_origin")
+
+
+def _folder(first: str) -> str:
+    return f"Folder for results; the first of {first}, {first}-2, ... that is free or holds this."
+
+
+def _flag(
+    given: flags.FlagValues, of: Any, name: str, text: str, default: Any = None, **options: Any
+) -> None:
+    """A flag of a type, or with these choices."""
+    if isinstance(of, tuple):
+        flags.DEFINE_enum(name, default, of, text, flag_values=given, **options)
+    else:
+        define, empty = _DEFINE[of]
+        define(name, empty if default is None else default, text, flag_values=given, **options)

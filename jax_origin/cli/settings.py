@@ -1,10 +1,9 @@
-"""What the commands make of their settings: the key, rates, where it runs, other processes."""
+"""What the commands make of their settings: rates, where it runs, other processes."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import jax
-from absl import flags
 from ml_collections import ConfigDict
 
 from jax_origin.calibration import Rates
@@ -15,7 +14,7 @@ from jax_origin.runtime import join_processes, keep_compiled_programs
 _RATES = ("alpha", "beta", "max_false_attribution", "fdr")
 
 
-def begin(config: ConfigDict, given: flags.FlagValues) -> None:
+def begin(config: ConfigDict) -> None:
     """Does what comes before any other use of JAX, and checks the numbers in the settings.
 
     Raises:
@@ -29,12 +28,9 @@ def begin(config: ConfigDict, given: flags.FlagValues) -> None:
     if not -(2**31) <= config.seed < 2**32:
         raise CommandError(f"--seed={config.seed}: must have at most 32 bits")
     keep_compiled_programs(config.cache)
-    if "distributed" in given and given.distributed:
-        join_processes(
-            coordinator=given.coordinator,
-            num_processes=given.num_processes,
-            process_id=given.process_id,
-        )
+    if config.get("distributed"):
+        names = ("coordinator", "num_processes", "process_id")
+        join_processes(**{name: config[name] for name in names})
 
 
 def rates_of(config: ConfigDict) -> Rates:
@@ -43,16 +39,11 @@ def rates_of(config: ConfigDict) -> Rates:
 
 
 def run_of(config: ConfigDict, **options: Any) -> Run:
-    """Where and how inversions run.
-
-    Raises:
-      CommandError: If the number of blocks is wrong.
-    """
+    """Where and how inversions run; raises CommandError if the number of blocks is wrong."""
     with blamed_on("--config.blocks"):
         return Run(blocks=config.blocks, **options)
 
 
 def run_settings(config: ConfigDict, names: Iterable[str]) -> dict[str, Any]:
-    """What a run's verdicts depend on, besides generator and calibration; flags by their names."""
-    given = {name: config[name] for name in names}
-    return {**given, "kind of device": jax.default_backend()}
+    """What a run's verdicts depend on, besides generator and calibration."""
+    return {**{name: config[name] for name in names}, "kind of device": jax.default_backend()}

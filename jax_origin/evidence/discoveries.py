@@ -2,7 +2,10 @@
 
 Throughout, `rate` is the rate of false discoveries, in (0, 1). `score_kinds` are the records'
 score_kind, where at hand: upper bounds are refused. `method` is "bh", Benjamini and Hochberg's
-procedure (J. R. Stat. Soc. B 1995), or "by", Benjamini and Yekutieli's (Ann. Stat. 2001).
+procedure (J. R. Stat. Soc. B 1995), or "by", Benjamini and Yekutieli's (Ann. Stat. 2001). P-values
+are [N] of one candidate, or [N, K]; of all images tested, and not of a choice of them. What is
+found is bool, of their shape. The functions raise ValueError where an argument is out of range or
+of another shape, or a score is an upper bound.
 """
 
 from collections.abc import Iterable
@@ -23,27 +26,14 @@ def exclusions(
     method: Procedure | None = None,
     score_kinds: Iterable[str] = (),
 ) -> NDArray[np.bool_]:
-    """Says which images are excluded, at most `rate` of the exclusions false on average.
+    """Says which images are excluded by p, at most `rate` of the exclusions false on average.
 
     The p-values of images ranked among the same belonging scores depend on each other positively,
     which "bh" allows (Bates et al., Ann. Stat. 2023, theorem 2). Across several candidates that is
     not known: the default is then "by", which allows any dependence, and costs a factor of about
     log(images x candidates). Say "by" as well where p is the largest over conditions.
-
-    Args:
-      p: [N] of one candidate, or [N, K]; of all images tested, and not of a choice of them.
-      rate: See the module.
-      method: None is "bh" for one candidate, "by" for several.
-      score_kinds: See the module.
-
-    Returns:
-      bool, p's shape.
-
-    Raises:
-      ValueError: p has another shape or is outside [0, 1], a rate or method is wrong, or a score is
-        an upper bound.
     """
-    p = _p_values(p, "p")
+    p = shares(p, "p")
     several = p.ndim == 2 and p.shape[1] > 1
     return _discovered(p, rate, method or ("by" if several else "bh"), score_kinds)
 
@@ -58,23 +48,11 @@ def attributions(
 ) -> NDArray[np.bool_]:
     """Says which images are attributed, at most `rate` of the attributions false on average.
 
-    As `exclusions`, on q. Whether the largest q over several foreign groups depends positively from
-    image to image is not known: the default is then "by".
-
-    Args:
-      q: [N] of one candidate, or [N, K]; of all images tested.
-      num_groups: Over how many foreign groups (or pairs of group and condition) q is the largest.
-      rate: See the module.
-      method: None is "bh" for one candidate and one group, "by" otherwise.
-      score_kinds: See the module.
-
-    Returns:
-      bool, q's shape.
-
-    Raises:
-      ValueError: As `exclusions`, or num_groups is under 1.
+    As `exclusions`, on q, the largest over `num_groups` foreign groups (or pairs of group and
+    condition), at least 1. Whether it depends positively from image to image is not known for
+    several of them: the default is then "by".
     """
-    q = _p_values(q, "q")
+    q = shares(q, "q")
     if num_groups < 1:
         raise ValueError(f"num_groups must be at least 1; got {num_groups}")
     several = num_groups > 1 or (q.ndim == 2 and q.shape[1] > 1)
@@ -103,19 +81,10 @@ def discovery_power(
 ) -> Power:
     """Says what so many calibration scores can discover among so many images.
 
-    Args:
-      num_scores: Belonging scores (for exclusions), or those of the smallest foreign group (for
-        attributions); at least 1.
-      num_tests: Images, times candidates where there are several; at least 1.
-      rate: See the module.
-      method: See the module.
-
-    Returns:
-      The least p-value and what it takes. At N = 100 and rate 0.05 "bh" discovers nothing unless a
-      fifth of the images have it.
-
-    Raises:
-      ValueError: A number is under 1, or the rate or method is wrong.
+    At 100 scores and rate 0.05 "bh" discovers nothing unless a fifth of the images have the least
+    p-value. `num_scores` are belonging scores (for exclusions), or those of the smallest foreign
+    group (for attributions). `num_tests` are images, times candidates where there are several. Both
+    are at least 1.
     """
     check_rate(rate, "rate")
     if num_scores < 1 or num_tests < 1:
@@ -140,11 +109,7 @@ def discovery_power(
 
 
 def require_full_scores(score_kinds: Iterable[str]) -> None:
-    """Raises ValueError if a score is an upper bound, of an image accepted early.
-
-    Args:
-      score_kinds: A record's score_kind for each score; None where it has none.
-    """
+    """Raises ValueError if a score is an upper bound, of an image accepted early."""
     score_kinds = [score_kinds] if isinstance(score_kinds, str) else score_kinds
     bounds = sum(kind == "upper_bound" for kind in score_kinds)
     if bounds:
@@ -175,7 +140,8 @@ def _factor(num_tests: int, method: str) -> float:
     return float((1.0 / np.arange(1, num_tests + 1)).sum()) if method == "by" else 1.0
 
 
-def _p_values(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def shares(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """P-values as an array, [N] or [N, K]; raises ValueError where one is outside [0, 1]."""
     array = np.asarray(values, np.float64)
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be [images] or [images, candidates]; got {array.ndim} axes")

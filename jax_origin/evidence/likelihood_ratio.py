@@ -14,11 +14,7 @@ _Array = NDArray[np.float64]
 
 
 class RatioModel(Protocol):
-    """Turns scores into likelihood ratios.
-
-    Attributes:
-      limits: The least and the largest log10 ratio that it gives.
-    """
+    """Turns scores into log10 likelihood ratios, of which `limits` are the least and largest."""
 
     limits: tuple[float, float]
 
@@ -27,7 +23,7 @@ class RatioModel(Protocol):
 
 
 class FitRatio(Protocol):
-    """Fits a model to belonging scores [N] and a foreign group, such as the class `PavRatio`."""
+    """Fits a model to belonging scores [N], N >= 1, and a foreign group, as `PavRatio` does."""
 
     def __call__(self, belonging: ArrayLike, foreign: ForeignGroup) -> RatioModel:
         """Raises ValueError where there are no scores, or one is not finite."""
@@ -41,14 +37,7 @@ class PavRatio:
     counts limit the ratio: with n belonging and m foreign scores it lies under m + 1 and over
     1 / (n + 1); with 100 and 100, fully separated, it is 100 or 1 / 100. (Zadrozny and Elkan, KDD
     2002; Brümmer and du Preez, Comput. Speech Lang. 2006.) A source of several scores counts as
-    one. Between the scores log10 ratios are interpolated, and beyond them constant.
-
-    Args:
-      belonging: [N], N >= 1, finite.
-      foreign: The group.
-
-    Raises:
-      ValueError: There are no belonging scores, or one is not a finite number.
+    one. Between the scores log10 ratios are interpolated, and beyond them constant. See `FitRatio`.
     """
 
     def __init__(self, belonging: ArrayLike, foreign: ForeignGroup) -> None:
@@ -75,16 +64,8 @@ class LogisticRatio:
     its slope, for scores of unit deviation, keeps it finite where scores are separated. Both kinds
     weigh the same. The ratio is then kept within the bounds that the counts support
     (`empirical_bounds`). (Brümmer and du Preez, Comput. Speech Lang. 2006; Morrison, Aust. J.
-    Forensic Sci. 2013.)
-
-    Args:
-      belonging: [N], N >= 1, finite, >= 0.
-      foreign: The group.
-      floor: Scores are clamped from below here.
-
-    Raises:
-      ValueError: There are no belonging scores, one is not a finite number, or one is 0 without a
-        floor: it has no logarithm.
+    Forensic Sci. 2013.) Scores are clamped from below at `floor`. See `FitRatio`; it also raises
+    ValueError where a score is 0 without a floor, and so has no logarithm.
     """
 
     def __init__(self, belonging: ArrayLike, foreign: ForeignGroup, *, floor: float = 0.0) -> None:
@@ -138,13 +119,8 @@ def empirical_bounds(
     et al., Sci. Justice 56 (2016) 482; the first crossing is taken.) With 100 and 100, fully
     separated, they are 1 / 100 and 100.
 
-    Args:
-      belonging: Log10 ratios of belonging images, [N].
-      foreign: Log10 ratios of foreign ones, [M].
-      foreign_weights: What each of these counts, [M]; None is 1.
-
-    Returns:
-      The lower and upper bound, log10; at most and at least 0.
+    The bounds, at most and at least 0, are log10, as are the ratios of belonging images [N] and of
+    foreign ones [M]. The weights [M] are what each of these counts; None is 1.
     """
     b, f = np.asarray(belonging, np.float64), np.asarray(foreign, np.float64)
     one = np.ones_like(f) if foreign_weights is None else np.asarray(foreign_weights, np.float64)
@@ -154,13 +130,8 @@ def empirical_bounds(
 def falling_posterior(scores: _Array, belongs: _Array, weights: _Array) -> tuple[_Array, _Array]:
     """Fits the share of belonging scores, falling in the score, by isotonic regression.
 
-    Args:
-      scores: [N].
-      belongs: 1 for belonging scores and 0 for foreign ones, [N].
-      weights: What each counts, [N].
-
-    Returns:
-      The different scores in rising order, and the fitted share at each.
+    Of scores [N], `belongs` is 1 for belonging ones and 0 for foreign ones, and `weights` what each
+    counts. It gives the different scores in rising order, and the fitted share at each.
     """
     values, place = np.unique(scores, return_inverse=True)
     total = np.bincount(place, weights)

@@ -1,13 +1,16 @@
-"""Several candidates for one image: which of them made it, or none."""
+"""Several candidates for one image: which of them made it, or none, and which are told apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jax_origin.calibration.decision_rules import FITS_BOTH, TOO_FEW
-from jax_origin.calibration.rates import Rates
+from jax_origin.calibration.checks import as_scores, check_rate
+from jax_origin.calibration.decision_rules import FITS_BOTH, TOO_FEW, Rates
+from jax_origin.calibration.false_attribution import upper_limit
+from jax_origin.calibration.rules import Conformal
+from jax_origin.evidence.discoveries import shares
 
 SEVERAL_FIT = "several candidates fit"
 
@@ -38,7 +41,7 @@ def name_candidates(
     least_p: ArrayLike | None = None,
     least_q: ArrayLike | None = None,
 ) -> list[Naming]:
-    """Names the candidate that made each image, "none of these", or neither.
+    """Names the candidate that made each image, in order, "none of these", or neither.
 
     S is the set of candidates with p > alpha. If it is empty, the verdict is "none of these". A
     candidate is named only if S holds it alone, or only members of one indistinguishable group (the
@@ -57,14 +60,10 @@ def name_candidates(
       rates: Alpha and beta of each candidate; None stands for 0.01.
       indistinguishable: Groups of candidates that cannot be told apart; see
         `indistinguishable_groups`.
-      least_p: [K], the least p-value of each candidate's rule, such as 1 / (N + 1). A candidate
-        that can never be excluded at alpha is never named. None means that all can be excluded.
+      least_p: [K], the least p-value of each candidate's rule, such as 1 / (N + 1); None is 0. A
+        candidate that can never be excluded at alpha is never named.
       least_q: [K], the least q of each candidate, such as 1 / (M + 1) for its smallest foreign
-        group. One that can never be attributed at beta is undecided for that reason. None means
-        that all can be attributed.
-
-    Returns:
-      A naming for each image, in order.
+        group; None is 0. One that can never be attributed at beta is undecided for that reason.
 
     Raises:
       ValueError: An array has another shape or values outside [0, 1]; names repeat; or a group
@@ -80,12 +79,10 @@ def name_candidates(
     if len(ps) != len(qs):
         raise ValueError(f"p is of {len(ps)} images, q of {len(qs)}")
     groups = _groups(names, indistinguishable)
-    excludable = np.ones(len(names), bool)
-    if least_p is not None:
-        excludable = _table([np.asarray(least_p)], "least_p", len(names))[0] <= alpha
-    few = np.zeros(len(names), bool)
-    if least_q is not None:
-        few = _table([np.asarray(least_q)], "least_q", len(names))[0] > beta
+    least = np.zeros(len(names))
+    lows = [least if low is None else np.asarray(low) for low in (least_p, least_q)]
+    excludable = _table(lows[:1], "least_p", len(names))[0] <= alpha
+    few = _table(lows[1:], "least_q", len(names))[0] > beta
     fits = (ps > alpha) | ~excludable
     return [
         _named(fit, attributable, names, groups, excludable, few)
@@ -136,9 +133,70 @@ def _groups(names: list[str], groups: Sequence[Sequence[str]]) -> dict[str, tupl
 
 
 def _table(values: ArrayLike, name: str, num: int) -> NDArray[np.float64]:
-    array = np.asarray(values, np.float64)
+    array = shares(values, name)
     if array.ndim != 2 or array.shape[1] != num:
         raise ValueError(f"{name} must be [images, {num} candidates]; got {list(array.shape)}")
-    if not ((array >= 0) & (array <= 1)).all():
-        raise ValueError(f"{name} must lie in [0, 1]")
     return array
+
+
+def indistinguishable_groups(
+    fingerprints: Mapping[str, str],
+    scores: Mapping[str, Mapping[str, ArrayLike]],
+    *,
+    rate: float = 0.05,
+    most: float = 0.2,
+    confidence: float = 0.95,
+) -> list[tuple[str, ...]]:
+    """Groups the candidates that cannot be told apart by their scores.
+
+    Two candidates are joined if what is inverted has the same fingerprint (two text-to-image models
+    with one decoder), or if each is shown to accept the other's images nearly as often as its own.
+    That is so if it excludes, at `rate`, a share of the other's images that is at most `most` at
+    the confidence asked for (exact, one-sided, Clopper and Pearson). So few images keep two apart
+    (13 of a hundred excluded, or none of 14, still join at the defaults). A chain of such pairs
+    makes one group; its ends may differ.
+
+    The fingerprints are by candidate. scores[a][b] are scores under a of images of b, [N],
+    independent and fresh. Pairs that are missing are kept apart. `rate`, the rate of false
+    exclusion, and `confidence` are in (0, 1), and `most` is in (rate, 1).
+
+    Returns:
+      The groups of two or more, each in the order of `fingerprints`.
+
+    Raises:
+      ValueError: Scores have no fingerprint or are no numbers, or a rate is out of range.
+    """
+    check_rate(most, "most")
+    check_rate(rate, "rate")
+    if most <= rate:
+        raise ValueError(f"most must be over the rate, {rate:g}; got {most:g}")
+    names = list(fingerprints)
+    unknown = sorted({*scores, *(other for row in scores.values() for other in row)} - {*names})
+    if unknown:
+        raise ValueError(f"scores of {', '.join(unknown)}, which have no fingerprint")
+    group = {name: {name} for name in names}
+    for i, a in enumerate(names):
+        for b in names[:i]:
+            limits = (
+                _most_excluded(scores.get(x, {}), x, y, rate, confidence)
+                for x, y in ((a, b), (b, a))
+            )
+            if fingerprints[a] == fingerprints[b] or max(limits) <= most:
+                together = group[a] | group[b]
+                group |= dict.fromkeys(together, together)
+    found = {tuple(name for name in names if name in members) for members in group.values()}
+    return sorted((g for g in found if len(g) > 1), key=lambda g: names.index(g[0]))
+
+
+def _most_excluded(
+    scores: Mapping[str, ArrayLike], candidate: str, other: str, rate: float, confidence: float
+) -> float:
+    """The limit on the share of the other's images excluded; 1 where nothing is known of it."""
+    if candidate not in scores or other not in scores:
+        return 1.0
+    threshold = Conformal().fit(scores[candidate]).threshold(rate)
+    others = as_scores(scores[other], "scores")
+    if not others.size or threshold == np.inf:
+        return 1.0
+    excluded = int(np.count_nonzero(others > threshold))
+    return upper_limit(excluded, others.size, confidence=confidence)

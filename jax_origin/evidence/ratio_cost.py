@@ -33,13 +33,10 @@ class Cllr(NamedTuple):
 
 
 class CllrInterval(NamedTuple):
-    """A cost with its bootstrap interval.
+    """A cost with its bootstrap interval, from `low` to `high`.
 
-    Attributes:
-      value: The cost of the ratios given, and its parts. The parts have no interval: resampling
-        makes duplicates, which the recalibration in them fits too well.
-      low: The lower end of the cost's interval.
-      high: Its upper end.
+    Its parts have no interval: resampling makes duplicates, which the recalibration in them fits
+    too well.
     """
 
     value: Cllr
@@ -53,12 +50,12 @@ class Tippett(NamedTuple):
     Attributes:
       log10_lr: The ratios that occur, rising, [K].
       belonging: Share of belonging images with a ratio of at least that, [K].
-      foreign: Share of foreign images with a ratio of at least that, [K].
+      foreign: The same of foreign images, [K].
     """
 
-    log10_lr: NDArray[np.float64]
-    belonging: NDArray[np.float64]
-    foreign: NDArray[np.float64]
+    log10_lr: _Array
+    belonging: _Array
+    foreign: _Array
 
 
 def cllr(belonging: ArrayLike, foreign: ArrayLike) -> Cllr:
@@ -89,16 +86,8 @@ def cllr_interval(
     are taken as given, so the interval says nothing of other calibrations. Where nothing misleads
     in the sample, the interval cannot know what would have: read it with the counts.
 
-    Args:
-      belonging: See the module.
-      foreign: See the module.
-      sources: Which source each foreign image comes from, [M]; None means that each is its own.
-      confidence: In (0, 1).
-      resamples: At least 1.
-      seed: Of the random draws.
-
-    Raises:
-      ValueError: The sources have another shape, or an option is out of range.
+    `sources` say which source each foreign image comes from, [M]; None means that each is its own.
+    `confidence` is in (0, 1), and `resamples` at least 1. Other values raise ValueError.
     """
     check_rate(confidence, "confidence")
     if resamples < 1:
@@ -133,11 +122,8 @@ def tippett(belonging: ArrayLike, foreign: ArrayLike) -> Tippett:
 def pav_points(belonging: ArrayLike, foreign: ArrayLike) -> tuple[_Array, _Array]:
     """The points of a PAV plot: ratios, and what the best rising recalibration makes of them.
 
-    Well calibrated ratios lie near the diagonal.
-
-    Returns:
-      The log10 ratios that occur, rising, [K], and their recalibrated values, [K]; infinite where
-      only one kind lies.
+    Well calibrated ratios lie near the diagonal. Both are log10, [K], of the ratios that occur,
+    rising. The recalibrated values are infinite where only one kind lies.
     """
     return _best(*_checked(belonging, foreign))
 

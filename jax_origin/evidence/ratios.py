@@ -4,9 +4,11 @@ A ratio answers: how much more probable is such a score for an image that the ge
 the settings calibrated, than for an image of this foreign group? It is not the probability that the
 generator made the image, and it holds for that group alone, or for the mixture of groups named.
 
-Throughout, `belonging` are scores of images known to belong [M], `foreign` is a foreign group, or
+Throughout, `belonging` are scores of images known to belong [N], `foreign` is a foreign group, or
 groups by name, and `model` fits the ratio: `PavRatio`, or `functools.partial(LogisticRatio,
-floor=1e-5)`. The functions raise ValueError where the model refuses the scores.
+floor=1e-5)`. A model is judged on folds that it was not fitted to. There are at least 2, and no
+more than belonging scores or foreign sources; `seed` fixes the random choice. The functions raise
+ValueError where the model refuses the scores.
 """
 
 import math
@@ -33,10 +35,6 @@ def scores_under(
 ) -> tuple[_Array, dict[str, ForeignGroup]]:
     """The scores that a ratio compares: belonging and foreign images that met the same condition.
 
-    Args:
-      calibration: The calibration.
-      condition: "as made", or another that it has; see `parse_condition`.
-
     Returns:
       Belonging scores [N], and the foreign groups that were edited alike, by their names without
       the edit; all clamped at the calibration's floor. An empty array, or no groups, where the
@@ -52,14 +50,14 @@ def scores_under(
 
 
 class LeastRatio(NamedTuple):
-    """The least log10 likelihood ratio of each of N scores over the foreign groups.
+    """The least log10 likelihood ratio of each of N scores over the foreign groups, [N].
 
     Attributes:
-      log10_lr: [N].
-      against: The group that gives it, for each score; the first in order where several do.
-      low: The least ratio that the counts of this group support, [N].
-      high: The largest one, [N].
-      by_group: The ratio against each group, [N] by name.
+      log10_lr: The ratio.
+      against: The group that gives it; the first in order where several do.
+      low: The least ratio that the counts of this group support.
+      high: The largest one.
+      by_group: The ratio against each group, by name.
     """
 
     log10_lr: _Array
@@ -80,18 +78,11 @@ def least_log10_lr(
     """The ratio of each score against the foreign group that speaks most for another origin.
 
     The ratio against a mixture of the groups, whatever their shares, is no less: it is a mean of
-    theirs (`pooled_log10_lr`).
-
-    Args:
-      scores: [N], of new images: full scores, finite.
-      belonging: See the module.
-      foreign: At least one group by name.
-      model: See the module.
-      score_kinds: The records' score_kind, where at hand. Upper bounds are refused: the ratio of a
-        bound is no ratio.
+    theirs (`pooled_log10_lr`). The scores [N] are finite, and `score_kinds` what their records say
+    of them, where at hand.
 
     Raises:
-      ValueError: A score is an upper bound, or there is no group.
+      ValueError: A score is an upper bound, whose ratio is no ratio, or there is no group.
     """
     require_full_scores(score_kinds)
     if not foreign:
@@ -108,15 +99,9 @@ def least_log10_lr(
 def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, float]) -> _Array:
     """The log10 likelihood ratio against a mixture of foreign groups, which has to be named.
 
-    The density of a score under the mixture is the weighted mean of the groups' densities, so the
-    ratio is the weighted harmonic mean of the groups' ratios.
-
-    Args:
-      by_group: Log10 ratios [N] by group, such as `LeastRatio.by_group`.
-      mixture: The share of each group in the mixture, 0 or more, 1 in all.
-
-    Returns:
-      [N].
+    The density of a score under the mixture is the weighted mean of the groups' densities. So the
+    ratio, [N], is the weighted harmonic mean of the groups' ratios, such as `LeastRatio.by_group`.
+    `mixture` is the share of each group, 0 or more, 1 in all.
 
     Raises:
       ValueError: The shares are no mixture, or name a group without ratios.
@@ -135,12 +120,7 @@ def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, flo
 
 
 class Ratios(NamedTuple):
-    """Log10 likelihood ratios of images whose origin is known.
-
-    Attributes:
-      belonging: [N], of belonging images.
-      foreign: [M], of foreign ones.
-    """
+    """Log10 likelihood ratios of images whose origin is known: belonging [N], and foreign [M]."""
 
     belonging: _Array
     foreign: _Array
@@ -154,20 +134,13 @@ def cross_fitted(
     folds: int = 10,
     seed: int = 0,
 ) -> Ratios:
-    """The ratio of each calibration score, by a model that was fitted without its fold.
+    """The ratio of each calibration score, in order, by a model that was fitted without its fold.
 
-    Args:
-      belonging: [N], N >= folds.
-      foreign: A group of at least `folds` sources; a source's scores stay in one fold.
-      model: See the module.
-      folds: At least 2.
-      seed: Of the folds' random choice.
-
-    Returns:
-      The ratios, in the scores' order.
+    A source's scores stay in one fold.
 
     Raises:
-      ValueError: There are too few scores for the folds, or the group's sources are not known.
+      ValueError: There are too few scores or foreign sources for the folds, or it is not known
+        which scores share a source.
     """
     own = finite_scores(belonging, "belonging scores", at_least=2)
     rng = np.random.default_rng(seed)
@@ -193,18 +166,9 @@ def leave_one_group_out(
 ) -> dict[str, Ratios]:
     """What the ratio would have said of each foreign group, had it not been known.
 
-    For each group the ratio is that against the others, mixed in equal shares. Belonging scores are
-    cross-fitted. A large Cllr for a group says that ratios do not carry over to an origin like it.
-
-    Args:
-      belonging: [N], N >= folds.
-      foreign: At least two groups by name.
-      model: See the module.
-      folds: Of the belonging scores, at least 2.
-      seed: Of the folds' random choice.
-
-    Returns:
-      Ratios of the belonging scores and of the left-out group's, by the group's name.
+    For each group the ratio is that against the others, mixed in equal shares: of the belonging
+    scores, cross-fitted, and of the group's. A large Cllr for a group says that ratios do not carry
+    over to an origin like it.
 
     Raises:
       ValueError: There are fewer than two groups, or too few scores for the folds.

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jax_origin.checkpoints import Rename
+from jax_origin.checkpoints import LazyArrays, Rename
 
 
 class GeneratorLike(Protocol):
@@ -47,13 +47,15 @@ class Generator(nnx.Module):
       kind: Its name in `jax_origin.generators.KINDS`, cards and flags.
       reference_fields: Entries of a checkpoint's own description by which `reference_config` knows
         that it is of this kind.
-      default_method: The method that suits it, a name in `jax_origin.METHODS`. A class of your own
-        may set it.
+      reference_sequential: Where a checkpoint's network keeps its layers, if that is one
+        ``nn.Sequential``: a file of its layers alone is then read too.
+      default_method: The method that suits it, a name in `jax_origin.METHODS`.
       name: What messages and records call it; `load_generator` sets it.
     """
 
     kind: ClassVar[str]
     reference_fields: ClassVar[frozenset[str]] = frozenset()
+    reference_sequential: ClassVar[str | None] = None
     default_method: ClassVar[str] = "origin"
     name: str = ""
 
@@ -88,8 +90,50 @@ class Generator(nnx.Module):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's names and shapes imply."""
+        """The configuration that a reference checkpoint's names and shapes imply.
+
+        Raises:
+          CheckpointError: If it is of another kind.
+        """
         raise NotImplementedError(f"{cls.__name__} has no reference checkpoint")
+
+    @classmethod
+    def complete_reference(
+        cls, arrays: LazyArrays, beside: LazyArrays, config: Mapping[str, Any]
+    ) -> LazyArrays:
+        """A reference checkpoint's arrays, completed from those beside the network; as they are."""
+        return arrays
+
+
+class SquareGenerator(Generator):
+    """A generator of square images that keeps its constructor's arguments as attributes.
+
+    Attributes:
+      arguments: Names of the constructor's arguments; each is an attribute of the same name.
+      image_size: Side of the image.
+      channels: Image channels.
+      latent_dim: Length of the latent vector; a class with other latents has a `latent_shape`.
+    """
+
+    arguments: ClassVar[tuple[str, ...]]
+    image_size: int
+    channels: int
+    latent_dim: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments as JSON; they shape the map together with the weights."""
+        return {name: _json(getattr(self, name)) for name in self.arguments}
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(latent_dim,)."""
+        return (self.latent_dim,)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return (self.image_size, self.image_size, self.channels)
 
 
 class FunctionGenerator(nnx.Module):
@@ -104,7 +148,7 @@ class FunctionGenerator(nnx.Module):
       latent_shape: Shape of one latent, or a dict or tuple of shapes, such as
         ``{"z": (64,), "label": (10,)}``.
       image_shape: (H, W, C).
-      name: What messages and calibrations call it; the function's own name by default.
+      name: What messages call it; the function's own name by default.
       prior: ``prior(params, key, num) -> latents``; standard normal by default.
       encode: ``encode(params, images) -> latents``, near those that make the images.
       undo: ``undo(params, images, noise) -> latents`` that lead to the images; noise is a draw of
@@ -176,12 +220,7 @@ def is_shape(value: Any) -> bool:
 
 
 def sample_latents(generator: GeneratorLike, key: jax.Array, num: int) -> Any:
-    """Draws latents from the generator's prior: its own `sample_latents`, or N(0, I).
-
-    Args:
-      generator: The generator.
-      key: A JAX key.
-      num: How many.
+    """Draws `num` latents from the generator's prior: its own `sample_latents`, or N(0, I).
 
     Returns:
       float32 [num, *latent_shape], or a pytree of such arrays.
@@ -212,6 +251,12 @@ def flat_weights(generator: Any) -> dict[str, Any]:
     state = nnx.state(generator, nnx.Not(nnx.RngState))
     flat = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(state)}
     return {name: _array(flat[name]) for name in sorted(flat)}
+
+
+def _json(value: Any) -> Any:
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _array(leaf: Any) -> Any:

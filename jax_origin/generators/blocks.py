@@ -22,11 +22,10 @@ def _clip_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 def transposed_conv_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Transposed convolution with a 4x4 kernel, stride 2, padding 1: twice the height and width.
 
-    PyTorch's ``ConvTranspose2d(in, out, 4, 2, 1)``, written as four matrix products whose results
-    are summed, shifted against each other. XLA's own transposed convolution computes the same, but
-    on CPU its weight gradient takes about twenty times as long, and inside ``lax.scan`` it is three
-    (jax 0.10) to twenty (jax 0.12) times slower; a matrix product has neither fault. One product
-    for all taps is as fast, but not its derivative, which then puts all of them into one array.
+    PyTorch's ``ConvTranspose2d(in, out, 4, 2, 1)``, as four matrix products whose results are
+    summed, shifted against each other. On CPU the weight gradient of XLA's own takes about twenty
+    times as long, and inside ``lax.scan`` it is three to twenty times slower. One product for all
+    taps is as fast, but its derivative then puts all of them into one array.
 
     Input row j reaches output row 2j - 1 + t with tap t = 2a + r. Output rows 2g - 1 and 2g
     (r = 0, 1) make up grid row g, so tap t of input row j lands in grid row j + a.
@@ -62,11 +61,8 @@ def pad_axis(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
 def stages_to_4x4(image_size: int) -> int:
     """How often a side is halved until 4 are left.
 
-    Args:
-      image_size: 4 times a power of two, at least 8.
-
     Raises:
-      ValueError: If it is another number, or none.
+      ValueError: If the side is not 4 times a power of two, at least 8.
     """
     if not isinstance(image_size, int) or image_size < 8 or image_size & (image_size - 1):
         raise ValueError(f"image_size must be 8, 16, 32, 64, ..., not {image_size!r}")

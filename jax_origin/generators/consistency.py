@@ -28,15 +28,8 @@ def karras_sigmas(
 ) -> tuple[float, ...]:
     """Noise levels at some places of Karras' schedule (NeurIPS 2022, equation 5).
 
-    OpenAI's published places for two steps are (0, 22) of 40 for cd_imagenet64, (0, 106) of 201
-    for ct_imagenet64.
-
-    Args:
-      places: From 0, the highest level, to steps - 1, the lowest.
-      steps: Levels of the schedule.
-      sigma_min: Lowest level.
-      sigma_max: Highest level.
-      rho: Its curvature.
+    Places go from 0, the highest level, to steps - 1, the lowest. OpenAI's for two steps are (0,
+    22) of 40 for cd_imagenet64, (0, 106) of 201 for ct_imagenet64.
     """
     top, bottom = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
     return tuple((top + place / (steps - 1) * (bottom - top)) ** rho for place in places)
@@ -181,15 +174,7 @@ class Consistency(DiffusionGenerator):
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Our configuration for one that a reference stores.
-
-        Args:
-          stored: diffusers' ``{"unet": config.json, "scheduler": scheduler_config.json}``, or the
-            first alone; or the arguments of OpenAI's ``create_model_and_diffusion``.
-
-        Raises:
-          ValueError: If it describes a model that is not built here.
-        """
+        """Our configuration for one that `stored_network` reads."""
         # OpenAI's attention, flash or legacy, splits queries, keys and values before heads.
         arguments, sampler = stored_network(stored, heads_outermost=False)
         return {

@@ -26,24 +26,8 @@ _PREPARED: dict[int, tuple[weakref.ref, Any, list[Any], Any]] = {}
 class PackedLatents(nnx.Module):
     """A generator whose latents are a pytree, as one of flat vectors; inversion needs one array.
 
-    A conditional generator, whose label is inverted beside z::
-
-        class Mine(nnx.Module):
-            image_shape = (32, 32, 3)
-
-            @property
-            def latent_shape(self):
-                return {"z": (64,), "label": (10,)}
-
-            def sample_latents(self, key, num):
-                draw, choose = jax.random.split(key)
-                label = jax.random.randint(choose, (num,), 0, 10)
-                return {"z": jax.random.normal(draw, (num, 64)), "label": jax.nn.one_hot(label, 10)}
-
-            def __call__(self, latents):
-                ...  # latents["z"] is [N, 64], latents["label"] is [N, 10]
-
-        packed = PackedLatents(Mine())  # latent_shape (74,)
+    The ``latent_shape`` of a conditional generator is ``{"z": (64,), "label": (10,)}``, say. Its
+    prior draws such a dict, and its ``__call__`` takes one; `latent_shape` is (74,) here.
 
     `inspected` does this by itself. Leaves are packed in the order of `jax.tree.leaves`, as
     float32.
@@ -98,11 +82,7 @@ class PackedLatents(nnx.Module):
         return lambda images, latents: self.pack(own(images, self.unpack(latents)))
 
     def pack(self, latents: Any) -> jax.Array:
-        """A pytree of [N, *shape] as one array [N, D].
-
-        Raises:
-          ValueError: If the pytree or a shape is not as `latent_shape` says.
-        """
+        """A pytree of [N, *shape] as one array [N, D]; a ValueError if `latent_shape` differs."""
         wanted = self.module.latent_shape
         shapes = jax.tree.map(lambda leaf: tuple(jnp.shape(leaf)[1:]), latents)
         tree: Any = jax.tree.structure(wanted, is_leaf=is_shape)
@@ -133,16 +113,15 @@ class PackedLatents(nnx.Module):
 def inspected(generator: Any) -> GeneratorLike:
     """A generator as inversion needs it: in evaluation mode, one array a latent, and checked.
 
-    The object itself stays as it is; where something must change, the result is a copy that shares
-    its arrays. A generator that is not ours runs once, on two latents from its prior. The check is
-    remembered as long as the object, its settings and its arrays stay the same, so calling this
-    again costs little.
+    A generator that is not ours runs once, on two latents from its prior. The check is remembered
+    as long as the object, its settings and its arrays stay the same.
 
     Args:
-      generator: Any ``nnx.Module`` that keeps the contract of `Generator`.
+      generator: Any ``nnx.Module`` that keeps the contract of `Generator`; it stays as it is.
 
     Returns:
-      The generator itself, or a copy of it; a `PackedLatents` where latents are a pytree.
+      The generator itself, or a copy that shares its arrays where something must change; a
+      `PackedLatents` where latents are a pytree.
 
     Raises:
       TypeError: If it is no ``nnx.Module``.
@@ -189,21 +168,14 @@ def evaluated(generator: Any) -> Any:
     return copy if changed else generator
 
 
-class _HashableDict(dict):
+class _Hashable:
     """Settings; compiled programs are kept by them."""
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:
         return hash(repr(self))
 
 
-class _HashableList(list):
-    """Settings; compiled programs are kept by them."""
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(repr(self))
-
-
-_HASHABLE: dict[type, type] = {dict: _HashableDict, list: _HashableList}
+_HASHABLE = {kind: type("_Hashable", (_Hashable, kind), {}) for kind in (dict, list)}
 _MEANING = {
     "latent_shape": "give it the shape of one latent, such as latent_shape = (64,)",
     "image_shape": "give it the shape of one image (H, W, C), such as image_shape = (32, 32, 3)",

@@ -1,20 +1,12 @@
 """Reads published checkpoints by the rules of a kind of generator, and writes their arrays."""
 
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_origin.checkpoints import (
-    CheckpointError,
-    LazyArrays,
-    read_checkpoint,
-    rename,
-    renamed,
-    write_safetensors,
-)
+from jax_origin.checkpoints import CheckpointError, LazyArrays, read_checkpoint, rename, renamed
 from jax_origin.checkpoints.arrays import LazyArray
 from jax_origin.checkpoints.networks import View, names_found, preferred, views
 from jax_origin.generators.base import Generator
@@ -52,24 +44,24 @@ def read_reference(
     Args:
       path: As `jax_origin.checkpoints.read_checkpoint` takes it.
       cls: The kind of generator that it holds.
-      config: The architecture's arguments, where the checkpoint does not say them or others are
-        wanted; entry by entry also within an argument that is a mapping.
+      config: Arguments of the architecture that override both; entry by entry also within an
+        argument that is a mapping.
 
     Raises:
-      CheckpointError: If it cannot be read, no network in it is of this kind, or several are. The
-        message says why, and lists the names found and the prefixes tried.
+      CheckpointError: If it cannot be read, or not exactly one network in it is of this kind; the
+        message says why.
     """
     checkpoint = read_checkpoint(path)
     shown = _Shown(checkpoint.arrays)
-    stored = checkpoint.config or {}
+    said = checkpoint.config or {}
     # Where Lightning keeps a module's arguments.
-    stored = stored.get("hyper_parameters") or stored
-    if not isinstance(stored, Mapping) or not cls.reference_fields & set(stored):
-        stored = None
+    said = said.get("hyper_parameters") or said
+    known = isinstance(said, Mapping) and bool(cls.reference_fields & set(said))
+    stored = said if known else None
     found: dict[str, Reference] = {}
     failures: list[_Failure] = []
     tried: list[str] = []
-    for view in views(checkpoint.arrays, getattr(cls, "reference_sequential", None)):
+    for view in views(checkpoint.arrays, cls.reference_sequential):
         tried += [view.prefix] * bool(view.prefix)
         try:
             found[view.prefix] = _read_view(cls, view, checkpoint.arrays, shown, stored, config)
@@ -90,18 +82,13 @@ def read_reference(
     return found[best[0]]
 
 
-def write_reference(
-    path: str | os.PathLike, arrays: LazyArrays, *, dtype: np.typing.DTypeLike | None = None
-) -> None:
-    """Writes arrays under our names to a safetensors file, one at a time.
+def rounded(
+    arrays: LazyArrays, dtype: np.typing.DTypeLike | None, *, path: str | os.PathLike
+) -> LazyArrays:
+    """Arrays for a file of this dtype; None keeps each array's own.
 
-    Args:
-      path: The file.
-      arrays: From `read_reference`.
-      dtype: Rounds to this dtype; None keeps each array's own.
-
-    Raises:
-      CheckpointError: If an array holds NaN or infinity, or numbers too large for `dtype`.
+    Reading one raises a CheckpointError, which names `path`, if it holds NaN or infinity, or
+    numbers too large for the dtype.
     """
 
     def checked(name: str, entry: LazyArray) -> LazyArray:
@@ -111,15 +98,13 @@ def write_reference(
             with np.errstate(over="ignore"):
                 array = np.asarray(entry.read(), to)
             if not np.isfinite(array.astype(np.float32)).all():
-                raise CheckpointError(
-                    f"{path}: not written, {name} holds NaN, infinity, or values too large for {to}"
-                )
+                reason = f"{name} holds NaN or infinity, or values too large for {to}"
+                raise CheckpointError(f"{path}: not saved, {reason}")
             return array
 
         return LazyArray(entry.shape, to, read)
 
-    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_safetensors(path, LazyArrays({n: checked(n, e) for n, e in arrays.entries.items()}))
+    return LazyArrays({name: checked(name, entry) for name, entry in arrays.entries.items()})
 
 
 class _Failure(Exception):
@@ -148,10 +133,9 @@ def _read_view(
             full = over(full, cls.reference_config(stored))
         full = over(full, config or {})
         own = LazyArrays({name: arrays.entries[theirs] for name, theirs in view.names.items()})
-        if (complete := getattr(cls, "complete_reference", None)) is not None:
-            inside = set(view.names.values())
-            others = {name: e for name, e in arrays.entries.items() if name not in inside}
-            own = complete(own, LazyArrays(others), full)
+        inside = set(view.names.values())
+        others = {name: e for name, e in arrays.entries.items() if name not in inside}
+        own = cls.complete_reference(own, LazyArrays(others), full)
         table = cls.reference_renames(full)
         ours, became = rename(own, table), renamed(own, table)
     except ValueError as error:  # A CheckpointError is one.

@@ -14,11 +14,9 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """Convolution of images with a kernel.
 
-    JAX transposes a convolution by letting the kernel's two channel axes change their roles. XLA's
-    CPU compiler puts such a kernel into the order that its fast routine needs at the top of a
-    program, but not in the body of a loop, where the slow routine takes 20 times as long (jax
-    0.10 and 0.12). This one is a primitive of its own, whose transpose changes the axes beforehand:
-    it is in the fast order, and so is the derivative along a direction.
+    JAX transposes a convolution by exchanging the kernel's two channel axes. In the body of a loop
+    XLA's CPU compiler then takes a slow routine, 20 times as long (jax 0.10 and 0.12). This one is
+    a primitive of its own, whose transpose changes the axes beforehand, and stays fast.
 
     Args:
       x: [N, H, W, in].

@@ -11,7 +11,14 @@ import numpy as np
 from flax import nnx
 
 from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
-from jax_origin.checkpoints.rename import CheckpointError, Rename, batch_norm, transposed_conv
+from jax_origin.checkpoints.rename import (
+    CheckpointError,
+    Rename,
+    batch_norm,
+    transposed_conv,
+    weight_and_bias,
+)
+from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.blocks import (
     ConvNormRelu,
     Projection,
@@ -19,7 +26,6 @@ from jax_origin.generators.blocks import (
     clip_straight_through,
     stages_to_4x4,
 )
-from jax_origin.generators.square import SquareGenerator
 
 
 class DCGAN(SquareGenerator):
@@ -77,7 +83,7 @@ class DCGAN(SquareGenerator):
     @property
     def config(self) -> dict[str, Any]:
         """The constructor's arguments as JSON."""
-        # Without biases there is no entry: that is how the fingerprints of such networks are.
+        # Without biases there is no entry: such fingerprints stay as they were.
         return {**super().config, **({"bias": True} if self.bias else {})}
 
     @property
@@ -102,10 +108,9 @@ class DCGAN(SquareGenerator):
         """``main.0.weight`` and so on, the names of PyTorch's examples."""
         depth = stages_to_4x4(config.get("image_size", 64))
         convs = {3 * i: f"stages.{i}.conv" for i in range(depth)} | {3 * depth: "output"}
-        table = []
+        table: list[Rename] = []
         for place, ours in convs.items():
-            kernel = Rename(rf"main\.{place}\.weight", f"{ours}.kernel", transposed_conv)
-            table += [kernel, Rename(rf"main\.{place}\.bias", f"{ours}.bias")]
+            table += weight_and_bias(rf"main\.{place}", ours, transposed_conv)
         for i in range(depth):
             table += batch_norm(rf"main\.{3 * i + 1}", f"stages.{i}.norm")
         return table

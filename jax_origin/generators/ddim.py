@@ -86,17 +86,11 @@ class DDIM(DiffusionGenerator):
     def undo(self, images: jax.Array, noise: jax.Array) -> jax.Array:
         """Images to a draw of the noise that leads to them: each step's input from its output.
 
-        `undo_step` undoes all steps but the last, without their clipping: clipping would lead a
-        draw that is off the sampler's path further off at each step. The last step removes the
-        noise from its input, and the image says little of it. So `draw_input` draws that input,
-        and changes the draw only as far as the image, to its rounding, requires.
+        `undo_step` undoes all steps but the last, without their clipping, which would lead a draw
+        off the sampler's path. The last step removes the noise from its input. So `draw_input`
+        draws that input, and moves it only as far as the image, to its rounding, requires.
 
-        Args:
-          images: [N, H, W, C] in [0, 1].
-          noise: Standard normal, [N, H, W, C].
-
-        Returns:
-          float32 [N, H, W, C].
+        Images are [N, H, W, C] in [0, 1], the noise is standard normal; the result is float32.
         """
         steps = self.schedule.steps(self.num_steps)
         paces = np.where(
@@ -157,7 +151,7 @@ class DDIM(DiffusionGenerator):
           The image and the noise, float32 [N, H, W, C], not clipped.
         """
         count = x.shape[0]
-        labels = None if self.label is None else jnp.full(count, self.label)
+        labels = None if self.label is None else jnp.full(count, int(self.label))
         predicted = self.unet(x, jnp.broadcast_to(times, (count,)), labels)[..., : x.shape[-1]]
         if self.schedule.prediction_type == "epsilon":
             return (x - noise * predicted) / signal, predicted
@@ -169,9 +163,8 @@ class DDIM(DiffusionGenerator):
         self, step: Callable[[jax.Array, Steps], jax.Array], x: jax.Array, steps: Steps
     ) -> jax.Array:
         kept = jax.checkpoint(step, prevent_cse=False)
-        return jax.lax.scan(lambda x, at: (kept(x, at), None), x, Steps(*map(jnp.asarray, steps)))[
-            0
-        ]
+        arrays = Steps(*map(jnp.asarray, steps))
+        return jax.lax.scan(lambda x, at: (kept(x, at), None), x, arrays)[0]
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -183,26 +176,16 @@ class DDIM(DiffusionGenerator):
         unet = infer_unet(arrays)
         openai = "input_blocks.0.0.weight" in arrays
         unet["heads_outermost"] = openai
-        levels = len(unet["widths"])
-        clipped = {"use_clipped_model_output": openai}
         return {
-            "image_size": 256 if levels > 5 else 64 if openai else 32,
+            "image_size": 256 if len(unet["widths"]) > 5 else 64 if openai else 32,
             "unet": unet,
-            "schedule": Schedule.of(clipped).as_dict(),
+            "schedule": Schedule(use_clipped_model_output=openai).as_dict(),
             "label": None if unet["classes"] is None else 0,
         }
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Our configuration for one that a reference stores.
-
-        Args:
-          stored: diffusers' ``{"unet": config.json, "scheduler": scheduler_config.json}``, or the
-            first alone; or the arguments of guided-diffusion's ``create_model_and_diffusion``.
-
-        Raises:
-          ValueError: If it describes a model that is not built here.
-        """
+        """Our configuration for one that `stored_network` reads."""
         arguments, scheduler = stored_network(
             stored, heads_outermost=not stored.get("use_new_attention_order", False)
         )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flax import nnx
 
 from jax_origin.checkpoints import Rename
-from jax_origin.generators.square import SquareGenerator
+from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.unet import UNet, UNetConfig
 from jax_origin.generators.unet_reference import (
     UNET_FIELDS,
@@ -23,14 +23,7 @@ from jax_origin.generators.unet_reference import (
 class DiffusionGenerator(SquareGenerator):
     """A U-Net that turns noise of the image's shape into an image.
 
-    Args:
-      network: The U-Net.
-      image_size: Side of the image.
-      label: The class whose images it makes.
-      rngs: Keys for the initial weights.
-
-    Raises:
-      ValueError: If the network's levels cannot halve this size.
+    It raises a ValueError if the network's levels cannot halve `image_size`.
     """
 
     reference_fields: ClassVar[frozenset[str]] = UNET_FIELDS

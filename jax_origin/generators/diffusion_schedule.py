@@ -80,11 +80,7 @@ class Schedule:
 
     @classmethod
     def of(cls, options: "Schedule | Mapping[str, Any]") -> "Schedule":
-        """These options, checked.
-
-        Raises:
-          ValueError: If one is unknown or wrong.
-        """
+        """These options; raises a ValueError if one is unknown or wrong."""
         if isinstance(options, Schedule):
             return options
         unknown = sorted(set(options) - {field.name for field in dataclasses.fields(cls)})
@@ -94,11 +90,7 @@ class Schedule:
 
     @classmethod
     def of_diffusers(cls, stored: Mapping[str, Any]) -> "Schedule":
-        """The schedule that a diffusers scheduler's config.json describes (DDPM's or DDIM's).
-
-        Raises:
-          ValueError: If it is one that is not built here.
-        """
+        """The schedule in a diffusers scheduler's config; a ValueError if it is not built here."""
         for name in ("trained_betas", "thresholding"):
             if stored.get(name):
                 raise ValueError(f"schedule with {name} is not read here")
@@ -128,9 +120,6 @@ class Schedule:
 
     def steps(self, count: int) -> Steps:
         """The times that DDIM takes, and the coefficients of its steps.
-
-        Args:
-          count: How many steps, at most num_train_timesteps.
 
         Raises:
           ValueError: If there cannot be so many, a time would be past the last, or the network

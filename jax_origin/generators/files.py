@@ -22,7 +22,7 @@ from jax_origin.checkpoints import (
 from jax_origin.files import atomic_write
 from jax_origin.generators.base import Generator, GeneratorLike, flat_weights, generator_name
 from jax_origin.generators.consistency import Consistency
-from jax_origin.generators.convert import Reference, over, read_reference, write_reference
+from jax_origin.generators.convert import Reference, over, read_reference, rounded
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
 from jax_origin.generators.stylegan2 import StyleGAN2
@@ -46,12 +46,11 @@ def open_generator(
     """Opens a generator from a directory that we wrote, or from a published checkpoint.
 
     Args:
-      path: A directory with card.json and weights.safetensors; or a published checkpoint of this
-        kind in a format that `jax_origin.checkpoints.read_checkpoint` reads, by path or as
-        ``hf://org/name``.
+      path: A directory with card.json and weights.safetensors; or a published checkpoint, as
+        `jax_origin.checkpoints.read_checkpoint` takes it.
       kind: Which of `KINDS` a checkpoint holds; a directory's card says it.
-      config: The architecture's arguments, over what a directory's card says or a file's shapes
-        imply. They are merged entry by entry, also within an argument that is a mapping.
+      config: Arguments of the architecture that override what the card says or the file implies,
+        entry by entry also within an argument that is a mapping.
 
     Returns:
       The generator, in evaluation mode, with float32 weights.
@@ -117,20 +116,15 @@ def with_settings(generator: GeneratorLike, settings: Mapping[str, Any]) -> Gene
       generator: A generator of one of `KINDS`.
       settings: Entries of its `config` that are to change.
 
-    Returns:
-      Another generator of the same name.
-
     Raises:
-      CheckpointError: If it is of none of `KINDS`, has no such settings, or other weights are
-        needed under them.
+      CheckpointError: If it is of none of `KINDS`, or its weights do not fit such settings.
     """
     name = generator_name(generator)
     if not isinstance(generator, Generator) or type(generator) not in KINDS.values():
         kinds = ", ".join(sorted(KINDS))
         raise CheckpointError(f"{name}: its settings are not known; those of {kinds} are")
-    arrays = {key: np.asarray(value) for key, value in flat_weights(generator).items()}
     config = {**generator.config, **settings}
-    other = build(type(generator), config, arrays, source=name)
+    other = build(type(generator), config, flat_weights(generator), source=name)
     other.name = generator.name
     return other
 
@@ -171,13 +165,13 @@ def convert_checkpoint(
 ) -> Reference:
     """Writes a published checkpoint as a directory that `open_generator` reads.
 
-    It holds one array at a time, however large the checkpoint is.
+    It holds one array at a time, and writes the card last.
 
     Args:
-      source: As `jax_origin.checkpoints.read_checkpoint` takes it.
+      source: The checkpoint; it, `kind` and `config` are as `open_generator` takes them.
       out: The directory; made if need be.
       kind: Which of `KINDS` it holds.
-      config: The architecture's arguments, over what the checkpoint says or implies.
+      config: Arguments that override what the checkpoint implies.
       dtype: What the weights are rounded to; None leaves them as they are.
       card: More entries for the card.
 
@@ -185,13 +179,12 @@ def convert_checkpoint(
       What was read.
 
     Raises:
-      CheckpointError: As `open_generator`. The card is written last.
+      CheckpointError: As `open_generator`.
     """
     cls = _kind(kind, os.fspath(source))
     reference = read_reference(source, cls, config=config)
     generator = outline(cls, reference.config, reference.arrays, source=os.fspath(source))
-    write_reference(pathlib.Path(out) / WEIGHTS, reference.arrays, dtype=dtype)
-    _write_card(pathlib.Path(out), generator, card)
+    _write(pathlib.Path(out), generator, rounded(reference.arrays, dtype, path=out), card)
     return reference
 
 
@@ -218,15 +211,8 @@ def save_generator(
     if type(generator) not in KINDS.values():
         kinds = ", ".join(sorted(KINDS))
         raise CheckpointError(f"{path}: {type(generator).__name__} cannot be saved, only {kinds}")
-    with np.errstate(over="ignore"):
-        arrays = {name: np.asarray(value, dtype) for name, value in flat_weights(generator).items()}
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            reason = f"holds NaN or infinity, or values too large for {np.dtype(dtype)}"
-            raise CheckpointError(f"{path}: not saved, {name} {reason}")
-    path.mkdir(parents=True, exist_ok=True)
-    write_safetensors(path / WEIGHTS, arrays)
-    _write_card(path, generator, card)
+    arrays = rounded(LazyArrays.of(flat_weights(generator)), dtype, path=path)
+    _write(path, generator, dict(arrays), card)  # All are read, and found finite, before.
 
 
 def read_card(path: str | os.PathLike) -> dict[str, Any]:
@@ -251,7 +237,14 @@ def hash_file(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_card(path: pathlib.Path, generator: Generator, card: Mapping[str, Any] | None) -> None:
+def _write(
+    path: pathlib.Path,
+    generator: Generator,
+    arrays: Mapping[str, np.ndarray],
+    card: Mapping[str, Any] | None,
+) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    write_safetensors(path / WEIGHTS, arrays)
     entries = {
         "kind": generator.kind,
         "config": generator.config,

@@ -2,10 +2,9 @@
 
 Class, settings and weights do not tell what a user's own ``__call__`` or prior computes. So the
 hash of a module that is not ours also covers its images of two fixed latents, and its prior.
-Pixels differ by some 1e-7 from one machine or version of JAX to the next; a hash must not. So they
-are computed at JAX's highest precision and reduced to six means an image, which differ by some
-1e-8. Rounded to 1/128, one of these dozen numbers changes by chance on one of 30,000 machines.
-Another ``__call__`` moves several of them; so does a flip, or a swap of channels.
+Pixels differ by some 1e-7 from one machine to the next; a hash must not. So they are reduced to six
+means an image, rounded to 1/128: one of them changes by chance on one of 30,000 machines. Another
+``__call__`` moves several of them; so does a flip, or a swap of channels.
 """
 
 import hashlib
@@ -36,11 +35,8 @@ def fingerprint(generator: GeneratorLike) -> str:
 
     For a class with a `kind` the configuration is its `config`. For another module it is the
     numbers, strings, tuples and dicts that it and its submodules hold, without those of Flax's own
-    layers, which change with Flax; and the hash covers its images of fixed latents, and its prior.
-    A name counts for a `FunctionGenerator` only.
-
-    Args:
-      generator: The generator; its mode (training or evaluation) does not matter.
+    layers, which change with Flax. A name counts for a `FunctionGenerator` only; training or
+    evaluation does not matter.
 
     Returns:
       64 hexadecimal digits, the same on every machine.

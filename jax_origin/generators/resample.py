@@ -42,9 +42,8 @@ def upsampling_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 transposed convolution of stride 2, then the filter: twice the height and width.
 
     The transposed convolution is a matrix product a tap, and sums of shifted results, for the
-    reasons that `transposed_conv_4x4` gives. One 3x3 convolution to four times as many channels,
-    with the filter folded into its kernel, computes the same in up to three times as long on CPU:
-    it has four times as many multiplications.
+    reasons that `transposed_conv_4x4` gives. One 3x3 convolution with the filter folded into its
+    kernel takes up to three times as long on CPU.
 
     Args:
       x: [N, H, W, in].

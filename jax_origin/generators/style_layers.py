@@ -36,15 +36,7 @@ def activate(x: jax.Array, *, gain: float = 1.0, clamp: float | None = None) -> 
 
 
 class Dense(nnx.Module):
-    """A linear layer with an equalised learning rate.
-
-    Args:
-      in_features: Size of the input.
-      out_features: Size of the output.
-      rate: Learning rate multiplier; both weight and bias are multiplied by it when used.
-      bias: The bias to begin with.
-      rngs: Keys for the initial weights.
-    """
+    """A linear layer whose weight and bias are multiplied by a learning rate when they are used."""
 
     def __init__(
         self,
@@ -71,17 +63,8 @@ class StyledConv(nnx.Module):
 
     The reference scales a kernel for each sample, and divides it by its norm. Here the input is
     multiplied by the style and the output by the inverse norm, around one convolution that all
-    samples share: the same, and as fast for many lanes as a convolution is.
-
-    Args:
-      in_features: Channels in.
-      out_features: Channels out.
-      w_dim: Size of the vector that the style is read off.
-      side: Side of the output.
-      up: Whether the side is doubled.
-      noise: Whether fixed noise is added.
-      clamp: Limit of the activations, or None.
-      rngs: Keys for the initial weights.
+    samples share: the same, and as fast for many lanes as a convolution is. With `up` the side of
+    the image doubles, to `side`; `clamp` limits the activations.
     """
 
     def __init__(
@@ -188,15 +171,10 @@ class Block(nnx.Module):
     def __call__(
         self, x: jax.Array, image: jax.Array | None, ws: jax.Array
     ) -> tuple[jax.Array, jax.Array | None]:
-        """One block.
+        """[N, H/2, W/2, in], the image so far [N, H/2, W/2, channels], ws [N, 2 or 3, w_dim].
 
-        Args:
-          x: [N, H/2, W/2, in]; [N, H, W, out] for the first block.
-          image: The image so far, [N, H/2, W/2, channels], or None.
-          ws: [N, 2 or 3, w_dim]: a vector for each convolution, and one for the image.
-
-        Returns:
-          The activations [N, H, W, out], and the image [N, H, W, channels] or None.
+        The first block takes [N, H, W, out] and no image. `ws` are a vector for each convolution,
+        and one for the image. Returned are [N, H, W, out], and [N, H, W, channels] or None.
         """
         vectors = iter(jnp.moveaxis(ws, 1, 0))
         around = None if self.skip is None else self.skip(x)
@@ -217,15 +195,8 @@ class Block(nnx.Module):
 class Mapping(nnx.Module):
     """From z, and a label, to w; keeps the running mean of w while it is trained.
 
-    Args:
-      z_dim: Size of z.
-      c_dim: Number of classes; 0 for none.
-      w_dim: Size of w.
-      layers: How many linear layers.
-      width: Size of the hidden layers.
-      embed_width: Size of the label's embedding.
-      rate: The layers' learning rate multiplier.
-      rngs: Keys for the initial weights.
+    It has so many linear `layers`, of one `width` between z and w, and their learning `rate`.
+    `c_dim` is the number of classes, 0 for none; `embed_width` the size of a label's embedding.
     """
 
     def __init__(

@@ -10,21 +10,23 @@ from flax import nnx
 from jax_origin.checkpoints.arrays import LazyArrays
 from jax_origin.checkpoints.rename import Rename
 from jax_origin.generators import style_layers, stylegan2_reference
+from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.blocks import clip_straight_through, stages_to_4x4
-from jax_origin.generators.square import SquareGenerator
+from jax_origin.parts import at_least
 
-ARCHITECTURES = ("skip", "resnet", "orig")
-NOISE_MODES = ("none", "const")
-LATENT_SPACES = ("z", "w", "w+")
+_CHOICES = {
+    "architecture": ("skip", "resnet", "orig"),
+    "noise_mode": ("none", "const"),
+    "latent_space": ("z", "w", "w+"),
+}
 
 
 class StyleGAN2(SquareGenerator):
     """A mapping network from z to w, and a synthesis network that w controls.
 
-    Names and arithmetic follow ``training/networks.py`` of NVlabs/stylegan2-ada-pytorch, whose
-    licence is NVIDIA's Source Code License; no code is taken. Layers that run in float16 there
-    (``num_fp16_res``) run in float32 here. Label, truncation, noise and latent space are fixed
-    when the generator is made: they are part of the map that is inverted.
+    Names and arithmetic follow ``training/networks.py`` of NVlabs/stylegan2-ada-pytorch (NVIDIA
+    Source Code License; no code is taken). Layers that run in float16 there run in float32 here.
+    Label, truncation, noise and latent space are part of the map that is inverted.
 
     Args:
       image_size: Side of the image: 4 times a power of two, at least 8.
@@ -85,26 +87,6 @@ class StyleGAN2(SquareGenerator):
     ):
         sides = _sides(image_size)
         widths = tuple(widths or (min(32768 // side, 512) for side in sides))
-        if len(widths) != len(sides):
-            raise ValueError(
-                f"widths must be {len(sides)} numbers, for sides {sides}, not {widths}"
-            )
-        _require("architecture", architecture, ARCHITECTURES)
-        _require("noise_mode", noise_mode, NOISE_MODES)
-        _require("latent_space", latent_space, LATENT_SPACES)
-        counts = {"z_dim": z_dim, "w_dim": w_dim, "mapping_layers": mapping_layers}
-        for name, count in {**counts, "channels": channels, "widths": min(widths)}.items():
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {count!r}")
-        if mapping_layers > (most := stylegan2_reference.MOST_LAYERS):
-            # What a file says is built one by one.
-            raise ValueError(f"mapping_layers must be at most {most}, not {mapping_layers}")
-        if label is not None and label not in range(c_dim):
-            known = f"None or a class from 0 to {c_dim - 1}, not {label!r}"
-            known = known if c_dim else "None: the network has no classes"
-            raise ValueError(f"label must be {known}")
-        if latent_space == "w" and truncation_cutoff is not None:
-            raise ValueError("one w for all layers has no truncation_cutoff; latent_space='w+' has")
         self.image_size = image_size
         self.widths = widths
         self.channels = channels
@@ -122,6 +104,7 @@ class StyleGAN2(SquareGenerator):
         self.truncation_psi = truncation_psi
         self.truncation_cutoff = truncation_cutoff
         self.latent_space = latent_space
+        self._check(sides)
         self.mapping = style_layers.Mapping(
             z_dim=z_dim,
             c_dim=c_dim,
@@ -148,6 +131,28 @@ class StyleGAN2(SquareGenerator):
                 for before, width, side in zip((0, *widths), widths, sides, strict=False)
             ]
         )
+
+    def _check(self, sides: tuple[int, ...]) -> None:
+        """Raises a ValueError if an argument is wrong, or two contradict each other."""
+        if len(self.widths) != len(sides):
+            raise ValueError(
+                f"widths must be {len(sides)} numbers, for sides {sides}, not {self.widths}"
+            )
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+        for name in ("z_dim", "w_dim", "mapping_layers", "channels"):
+            at_least(name, getattr(self, name), 1)
+        at_least("widths", min(self.widths), 1)
+        if self.mapping_layers > (most := stylegan2_reference.MOST_LAYERS):
+            # What a file says is built one by one.
+            raise ValueError(f"mapping_layers must be at most {most}, not {self.mapping_layers}")
+        if self.label is not None and self.label not in range(self.c_dim):
+            known_labels = f"None or a class from 0 to {self.c_dim - 1}, not {self.label!r}"
+            reason = known_labels if self.c_dim else "None: the network has no classes"
+            raise ValueError(f"label must be {reason}")
+        if self.latent_space == "w" and self.truncation_cutoff is not None:
+            raise ValueError("one w for all layers has no truncation_cutoff; latent_space='w+' has")
 
     @property
     def num_ws(self) -> int:
@@ -211,45 +216,21 @@ class StyleGAN2(SquareGenerator):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's names and shapes imply.
-
-        They do not tell the clamp (None is taken) and the mapping's learning rate multiplier
-        (0.01); `reference_config` knows them. Label, truncation and latent space are the user's.
-        """
+        """As `Generator` has it, but for clamp (None is taken), mapping rate (0.01), settings."""
         return stylegan2_reference.config_of_arrays(arrays)
 
     @classmethod
     def complete_reference(
         cls, arrays: LazyArrays, beside: LazyArrays, config: Mapping[str, Any]
     ) -> LazyArrays:
-        """The arrays with the mean of w, which rosinality's files keep beside the network or not.
-
-        Where it is missing it is measured, as that code does before it truncates.
-        """
+        """The arrays with the mean of w, which rosinality's files may lack: then it is measured."""
         return stylegan2_reference.with_mean_style(arrays, beside, config)
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration that a network pickle's stored arguments say.
-
-        Args:
-          stored: ``init_kwargs`` of ``training.networks.Generator``: z_dim, c_dim, w_dim,
-            img_resolution, img_channels, mapping_kwargs, synthesis_kwargs.
-
-        Returns:
-          This class's arguments.
-
-        Raises:
-          CheckpointError: If an argument is missing, unknown, or of a network that is not made
-            here (another activation or filter).
-        """
+        """The configuration in the ``init_kwargs`` of ``training.networks.Generator``."""
         return stylegan2_reference.config_of_arguments(stored)
 
 
 def _sides(image_size: int) -> tuple[int, ...]:
     return tuple(4 * 2**i for i in range(stages_to_4x4(image_size) + 1))
-
-
-def _require(name: str, value: Any, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

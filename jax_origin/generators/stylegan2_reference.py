@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
-from jax_origin.checkpoints.rename import CheckpointError, Rename, conv, linear
+from jax_origin.checkpoints.rename import CheckpointError, Rename, conv, linear, weight_and_bias
 
 FILTER = (1, 3, 3, 1)
 MOST_LAYERS = 64  # of the mapping network; published ones have 2 or 8
@@ -29,34 +29,24 @@ _STYLES = 4096  # of which the mean is measured, as in rosinality's generate.py
 
 
 def renames(sides: tuple[int, ...], *, mapping_layers: int, noise: bool) -> list[Rename]:
-    """The table from the names of either family to ours.
-
-    Args:
-      sides: Sides of the blocks, from 4 up.
-      mapping_layers: How many linear layers the mapping has.
-      noise: Whether the fixed noise is kept.
-    """
-    of_rosinality = _renames_of_rosinality(sides, mapping_layers, noise)
-    return [*_renames_of_nvidia(sides, noise), *of_rosinality]
+    """The table from either family's names to ours, for blocks of these sides, from 4 up."""
+    theirs = _renames_of_rosinality(sides, mapping_layers, noise)
+    return [*_renames_of_nvidia(sides, noise), *theirs]
 
 
 def _renames_of_nvidia(sides: tuple[int, ...], noise: bool) -> list[Rename]:
     table = [
         Rename(r".*\.resample_filter", None),
         Rename(r"mapping\.w_avg", "mapping.w_avg"),
-        Rename(r"mapping\.embed\.weight", "mapping.embed.kernel", linear),
-        Rename(r"mapping\.embed\.bias", "mapping.embed.bias"),
-        Rename(r"mapping\.fc(\d+)\.weight", r"mapping.layers.\1.kernel", linear),
-        Rename(r"mapping\.fc(\d+)\.bias", r"mapping.layers.\1.bias"),
+        *weight_and_bias(r"mapping\.embed", "mapping.embed", linear),
+        *weight_and_bias(r"mapping\.fc(\d+)", r"mapping.layers.\1", linear),
         Rename(r"synthesis\.b4\.const", "const", _to_grid),
     ]
     for i, side in enumerate(sides):
         theirs, ours = rf"synthesis\.b{side}\.(conv0|conv1|torgb)", rf"blocks.{i}.\1"
         table += [
-            Rename(theirs + r"\.weight", ours + ".kernel", conv),
-            Rename(theirs + r"\.bias", ours + ".bias"),
-            Rename(theirs + r"\.affine\.weight", ours + ".affine.kernel", linear),
-            Rename(theirs + r"\.affine\.bias", ours + ".affine.bias"),
+            *weight_and_bias(theirs, ours, conv),
+            *weight_and_bias(theirs + r"\.affine", ours + ".affine", linear),
             Rename(theirs + r"\.noise_const", ours + ".noise" if noise else None),
             Rename(theirs + r"\.noise_strength", ours + ".noise_strength" if noise else None),
             Rename(rf"synthesis\.b{side}\.skip\.weight", f"blocks.{i}.skip.kernel", conv),
@@ -73,10 +63,7 @@ def _renames_of_rosinality(
         Rename(r"input\.input", "const", lambda array: _to_grid(_only(array))),
     ]
     for i in range(min(mapping_layers, MOST_LAYERS)):  # more are refused later, by `StyleGAN2`
-        table += [
-            Rename(rf"style\.{i + 1}\.weight", f"mapping.layers.{i}.kernel", linear),
-            Rename(rf"style\.{i + 1}\.bias", f"mapping.layers.{i}.bias"),
-        ]
+        table += weight_and_bias(rf"style\.{i + 1}", f"mapping.layers.{i}", linear)
     # The first block has one convolution, each later one two.
     places = {"conv1": "blocks.0.conv1"}
     images = {"to_rgb1": "blocks.0.torgb"}
@@ -87,8 +74,7 @@ def _renames_of_rosinality(
     for theirs, ours in (places | images).items():
         table += [
             Rename(rf"{theirs}\.conv\.weight", f"{ours}.kernel", lambda array: conv(_only(array))),
-            Rename(rf"{theirs}\.conv\.modulation\.weight", f"{ours}.affine.kernel", linear),
-            Rename(rf"{theirs}\.conv\.modulation\.bias", f"{ours}.affine.bias"),
+            *weight_and_bias(rf"{theirs}\.conv\.modulation", f"{ours}.affine", linear),
         ]
     for i, (theirs, ours) in enumerate(places.items()):
         strength, stored = f"{ours}.noise_strength", f"{ours}.noise"
@@ -104,9 +90,6 @@ def _renames_of_rosinality(
 
 def config_of_arrays(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration that names and shapes imply; the filters' values are checked, if there.
-
-    Args:
-      arrays: The reference's arrays, or anything that has their shapes.
 
     Raises:
       CheckpointError: If an array that is needed is missing or misshapen, or a filter is another.
@@ -175,13 +158,7 @@ def _of_rosinality(arrays: Mapping[str, Any]) -> dict[str, Any]:
 def with_mean_style(
     arrays: LazyArrays, beside: LazyArrays, config: Mapping[str, Any]
 ) -> LazyArrays:
-    """The arrays, and in rosinality's names ``latent_avg``, the mean of w, where it is not there.
-
-    Args:
-      arrays: The network's arrays.
-      beside: The other arrays of the checkpoint, among which the mean may be.
-      config: The network's configuration.
-    """
+    """The arrays with rosinality's ``latent_avg``, the mean of w: from `beside`, else measured."""
     if "input.input" not in arrays or _MEAN_STYLE in arrays:
         return arrays
     mean = beside.entries.get(_MEAN_STYLE) or LazyArray(
@@ -203,10 +180,7 @@ def _mean_style(arrays: LazyArrays, config: Mapping[str, Any]) -> np.ndarray:
 
 
 def config_of_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that the network's stored arguments say.
-
-    Args:
-      stored: The ``init_kwargs`` of ``training.networks.Generator``.
+    """The configuration in the ``init_kwargs`` of ``training.networks.Generator``.
 
     Raises:
       CheckpointError: If one is missing, unknown, or of a network that is not made here.
@@ -231,12 +205,9 @@ def config_of_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
         "noise_mode": "const" if synthesis.take("use_noise", True) else "none",
         "conv_clamp": synthesis.take("conv_clamp", None),
     }
-    mapping.require("activation", "lrelu")
-    synthesis.require("activation", "lrelu")
-    synthesis.require("kernel_size", 3)
-    synthesis.require("resample_filter", list(FILTER))
-    for arguments in (network, mapping, synthesis):
-        arguments.finish()
+    network.finish()
+    mapping.finish(activation="lrelu")
+    synthesis.finish(activation="lrelu", kernel_size=3, resample_filter=list(FILTER))
     return config
 
 
@@ -252,14 +223,14 @@ class _Arguments:
             raise CheckpointError(f"no StyleGAN2 generator: its arguments lack {name}")
         return self.left.pop(name, *default)
 
-    def require(self, name: str, value: Any) -> None:
-        found = self.left.pop(name, value)
-        if isinstance(value, list):
-            found = list(found)
-        if found != value:
-            raise CheckpointError(f"{self.where}: only {name}={value!r} is known, not {found!r}")
-
-    def finish(self) -> None:
+    def finish(self, **required: Any) -> None:
+        """Refuses other values than those required, and arguments that are unknown."""
+        for name, value in required.items():
+            found = self.left.pop(name, value)
+            found = list(found) if isinstance(value, list) else found
+            if found != value:
+                reason = f"only {name}={value!r} is known, not {found!r}"
+                raise CheckpointError(f"{self.where}: {reason}")
         unknown = sorted(set(self.left) - _WITHOUT_EFFECT)
         if unknown:
             raise CheckpointError(f"{self.where}: unknown arguments {', '.join(unknown)}")

@@ -21,10 +21,8 @@ def undo_step(
     """The x for which ``step(x)`` is nearest to the output, of those that were met on the way.
 
     The fixed point of ``x + pace * (output - step(x))``, each image for itself, with Anderson
-    acceleration (Anderson, Journal of the ACM 12, 1965; Walker and Ni, SIAM Journal on Numerical
-    Analysis 49, 2011, algorithm AA; for diffusion models Pan et al., "Effective Real Image Editing
-    with Accelerated Iterative Diffusion Inversion", ICCV 2023). Where the step changes nothing, x
-    stays what the guess was.
+    acceleration (Walker and Ni, SIAM Journal on Numerical Analysis 49, 2011, algorithm AA; for
+    diffusion models Pan et al., ICCV 2023). Where the step changes nothing, x stays the guess.
 
     Args:
       step: ``step(x [N, ...]) -> [N, ...]``, of the same shape.

@@ -91,11 +91,7 @@ class UNetConfig:
 
     @classmethod
     def of(cls, options: "UNetConfig | Mapping[str, Any]") -> "UNetConfig":
-        """These options, checked.
-
-        Raises:
-          ValueError: If one is unknown or wrong, or the widths are missing.
-        """
+        """These options; raises a ValueError if one is unknown, wrong or missing."""
         if isinstance(options, UNetConfig):
             return options
         unknown = sorted(set(options) - {field.name for field in dataclasses.fields(cls)})
@@ -149,17 +145,15 @@ class _Level(nnx.Module):
 class UNet(nnx.Module):
     """A U-Net over images, conditioned on a time and perhaps a label.
 
-    With the options that `unet_reference` reads from their files, it is diffusers' ``UNet2DModel``
-    (Apache-2.0) and OpenAI's ``UNetModel`` of guided-diffusion and consistency_models (MIT). It
-    computes in the dtype of its weights.
+    By its options it is diffusers' ``UNet2DModel`` (Apache-2.0) or OpenAI's ``UNetModel`` of
+    guided-diffusion and consistency_models (MIT). It computes in the dtype of its weights.
 
     Args:
       config: The architecture.
       rngs: Keys for the initial weights.
 
     Attributes:
-      remat: If set to True, the backward pass recomputes each block instead of storing its inside:
-        less memory, a third more time, the same numbers.
+      remat: Set to True, the backward pass recomputes each block: less memory, a third more time.
     """
 
     def __init__(self, config: UNetConfig, *, rngs: nnx.Rngs):

@@ -1,8 +1,7 @@
 """Published U-Net files: their names, and the configuration that they store or imply.
 
-Two families of names are read: diffusers' ``UNet2DModel`` (Apache-2.0;
-attention under its old names and its new ones) and OpenAI's ``UNetModel`` of guided-diffusion and
-consistency_models (MIT).
+Two families of names are read: diffusers' ``UNet2DModel`` (Apache-2.0; attention under old names
+and new ones), and OpenAI's ``UNetModel`` of guided-diffusion and consistency_models (MIT).
 """
 
 import re
@@ -11,31 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from jax_origin.checkpoints.rename import CheckpointError, Layout, Rename, conv, linear
+from jax_origin.checkpoints.rename import (
+    CheckpointError,
+    Layout,
+    Rename,
+    conv,
+    linear,
+    weight_and_bias,
+)
 from jax_origin.generators.unet import UNetConfig
 
-# A layer's last name in each family, ours, and how its kernel is laid out (None: a norm).
+# A layer's last name in a family, ours, and how its kernel is laid out (None: a norm).
 _Layers = tuple[tuple[str, str, Layout | None], ...]
-_DIFFUSERS_BLOCK: _Layers = (
-    ("norm1", "norm1", None),
-    ("conv1", "conv1", conv),
-    ("time_emb_proj", "embed", linear),
-    ("norm2", "norm2", None),
-    ("conv2", "conv2", conv),
-    ("conv_shortcut", "shortcut", conv),
-)
-_OPENAI_BLOCK: _Layers = (
-    (r"in_layers\.0", "norm1", None),
-    (r"in_layers\.2", "conv1", conv),
-    (r"emb_layers\.1", "embed", linear),
-    (r"out_layers\.0", "norm2", None),
-    (r"out_layers\.3", "conv2", conv),
-    ("skip_connection", "shortcut", conv),
-)
 
 
-UNET_FIELDS = frozenset({"unet", "num_channels", "block_out_channels"})
-"""A stored configuration with one of these entries is diffusers' or OpenAI's."""
+def _named(layers: Mapping[str, Layout | None], *theirs: str) -> _Layers:
+    return tuple((name, *ours) for name, ours in zip(theirs, layers.items(), strict=True))
 
 
 def _linear_of_conv(array: np.ndarray) -> np.ndarray:
@@ -43,13 +33,33 @@ def _linear_of_conv(array: np.ndarray) -> np.ndarray:
     return array.reshape(array.shape[:2]).T
 
 
-_DIFFUSERS_ATTENTION: _Layers = (
-    ("group_norm", "norm", None),
-    ("(?:to_q|query)", "query", linear),
-    ("(?:to_k|key)", "key", linear),
-    ("(?:to_v|value)", "value", linear),
-    (r"(?:to_out\.0|proj_attn)", "output", linear),
+_ENDS = {"input": conv, "time1": linear, "time2": linear, "norm": None, "output": conv}
+_BLOCK = {"norm1": None, "conv1": conv, "embed": linear, "norm2": None, "conv2": conv}
+_BLOCK["shortcut"] = conv
+_ATTENTION = {"norm": None, "query": linear, "key": linear, "value": linear, "output": linear}
+_DIFFUSERS_ENDS = _named(
+    _ENDS,
+    *("conv_in", r"time_embedding\.linear_1", r"time_embedding\.linear_2"),
+    *("conv_norm_out", "conv_out"),
 )
+_DIFFUSERS_BLOCK = _named(
+    _BLOCK, "norm1", "conv1", "time_emb_proj", "norm2", "conv2", "conv_shortcut"
+)
+_DIFFUSERS_ATTENTION = _named(
+    _ATTENTION,
+    *("group_norm", "(?:to_q|query)", "(?:to_k|key)", "(?:to_v|value)"),
+    r"(?:to_out\.0|proj_attn)",
+)
+_OPENAI_ENDS = _named(
+    _ENDS, r"input_blocks\.0\.0", r"time_embed\.0", r"time_embed\.2", r"out\.0", r"out\.2"
+)
+_OPENAI_BLOCK = _named(
+    _BLOCK,
+    *(r"in_layers\.0", r"in_layers\.2", r"emb_layers\.1", r"out_layers\.0", r"out_layers\.3"),
+    "skip_connection",
+)
+UNET_FIELDS = frozenset({"unet", "num_channels", "block_out_channels"})
+"""A stored configuration with one of these entries is diffusers' or OpenAI's."""
 
 
 def unet_renames(config: UNetConfig) -> list[Rename]:
@@ -58,25 +68,15 @@ def unet_renames(config: UNetConfig) -> list[Rename]:
 
 
 def _lines(theirs: str, ours: str, layers: _Layers) -> list[Rename]:
-    lines = []
-    for name, layer, layout in layers:
-        kernel = "scale" if layout is None else "kernel"
-        lines += [
-            Rename(rf"{theirs}{name}\.weight", f"{ours}.{layer}.{kernel}", layout),
-            Rename(rf"{theirs}{name}\.bias", f"{ours}.{layer}.bias"),
-        ]
+    lines: list[Rename] = []
+    for name, part, layout in layers:
+        weight = "scale" if layout is None else "kernel"
+        lines += weight_and_bias(f"{theirs}{name}", f"{ours}.{part}", layout, weight=weight)
     return lines
 
 
 def _diffusers_renames() -> list[Rename]:
-    ends: _Layers = (
-        ("conv_in", "input", conv),
-        (r"time_embedding\.linear_1", "time1", linear),
-        (r"time_embedding\.linear_2", "time2", linear),
-        ("conv_norm_out", "norm", None),
-        ("conv_out", "output", conv),
-    )
-    table = _lines("", "unet", ends)
+    table = _lines("", "unet", _DIFFUSERS_ENDS)
     table.append(Rename(r"class_embedding\.weight", "unet.labels.embedding"))
     places = (
         (r"(down|up)_blocks\.(\d+)\.", r"unet.\1.\2", r"\3"),
@@ -92,21 +92,21 @@ def _diffusers_renames() -> list[Rename]:
 
 
 def _openai_renames(config: UNetConfig) -> list[Rename]:
-    ends: _Layers = (
-        (r"input_blocks\.0\.0", "input", conv),
-        (r"time_embed\.0", "time1", linear),
-        (r"time_embed\.2", "time2", linear),
-        (r"out\.0", "norm", None),
-        (r"out\.2", "output", conv),
-    )
-    table = _lines("", "unet", ends)
+    table = _lines("", "unet", _OPENAI_ENDS)
     table.append(Rename(r"label_emb\.weight", "unet.labels.embedding"))
+
+    def block(theirs: str, ours: str, index: int, level: int) -> list[Rename]:
+        lines = _lines(rf"{theirs}0\.", f"{ours}.blocks.{index}", _OPENAI_BLOCK)
+        if level in config.attention:
+            place, width = f"{ours}.attentions.{index}", config.widths[level]
+            lines += _openai_attention(rf"{theirs}1\.", place, config, width)
+        return lines
+
     last = len(config.widths) - 1
-    for level, width in enumerate(config.widths):
-        attention = level in config.attention
+    for level in range(last + 1):
         for i in range(config.blocks):
             place = rf"input_blocks\.{1 + level * (config.blocks + 1) + i}\."
-            table += _openai_block(place, f"unet.down.{level}", i, attention, config, width)
+            table += block(place, f"unet.down.{level}", i, level)
         if level < last:
             place = rf"input_blocks\.{(level + 1) * (config.blocks + 1)}\.0\."
             layers = (*_OPENAI_BLOCK, ("op", "conv", conv))
@@ -116,23 +116,14 @@ def _openai_renames(config: UNetConfig) -> list[Rename]:
     table += _openai_attention(r"middle_block\.1\.", "unet.middle.attentions.0", config, width)
     table += _lines(r"middle_block\.2\.", "unet.middle.blocks.1", _OPENAI_BLOCK)
     for step, level in enumerate(reversed(range(last + 1))):
-        attention, width = level in config.attention, config.widths[level]
         for i in range(config.blocks + 1):
             place = rf"output_blocks\.{step * (config.blocks + 1) + i}\."
-            table += _openai_block(place, f"unet.up.{step}", i, attention, config, width)
+            table += block(place, f"unet.up.{step}", i, level)
         if level:
-            place = rf"output_blocks\.{(step + 1) * (config.blocks + 1) - 1}\.{1 + attention}\."
+            within = 1 + (level in config.attention)
+            place = rf"output_blocks\.{(step + 1) * (config.blocks + 1) - 1}\.{within}\."
             layers = (*_OPENAI_BLOCK, ("conv", "conv", conv))
             table += _lines(place, f"unet.up.{step}.resample", layers)
-    return table
-
-
-def _openai_block(
-    theirs: str, ours: str, index: int, attention: bool, config: UNetConfig, width: int
-) -> list[Rename]:
-    table = _lines(rf"{theirs}0\.", f"{ours}.blocks.{index}", _OPENAI_BLOCK)
-    if attention:
-        table += _openai_attention(rf"{theirs}1\.", f"{ours}.attentions.{index}", config, width)
     return table
 
 
@@ -264,10 +255,7 @@ def _infer_embedding(time: np.ndarray, block: np.ndarray, widths: list[int]) -> 
 
 
 def stored_size(size: Any) -> dict[str, int]:
-    """The image_size of a stored configuration, a side or two of them.
-
-    Without one, which is diffusers' default, it is left to what names and shapes imply.
-    """
+    """The image_size of a stored configuration, a side or two; nothing where it has none."""
     return {} if size is None else {"image_size": size if isinstance(size, int) else size[0]}
 
 
@@ -341,9 +329,7 @@ def _block_types(
 def unet_of_openai(stored: Mapping[str, Any], *, heads_outermost: bool) -> UNetConfig:
     """The architecture that the arguments of OpenAI's ``create_model`` describe.
 
-    Args:
-      stored: The arguments: image_size, num_channels, num_res_blocks, channel_mult, ...
-      heads_outermost: How its files arrange queries, keys and values.
+    `heads_outermost` says how its files arrange queries, keys and values.
 
     Raises:
       ValueError: If it is one that is not built here.

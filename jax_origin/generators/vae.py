@@ -18,13 +18,13 @@ from jax_origin.checkpoints.rename import (
     linear_to_grid,
     transposed_conv,
 )
+from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.blocks import (
     ConvNormRelu,
     NormReluUp,
     clip_straight_through,
     stages_to_4x4,
 )
-from jax_origin.generators.square import SquareGenerator
 
 
 class VAE(SquareGenerator):

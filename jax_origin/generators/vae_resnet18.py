@@ -15,12 +15,13 @@ from jax_origin.checkpoints.rename import (
     conv,
     linear,
     linear_to_grid,
+    weight_and_bias,
 )
+from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.blocks import clip_straight_through, pytorch_batch_norm
-from jax_origin.generators.square import SquareGenerator
 
-# Mean and deviation of the pixels, on [0, 1], by the name of the data that Lightning Bolts trains
-# on (pl_bolts/transforms/dataset_normalizations.py).
+# Mean and deviation of the pixels, by the name of the data that Lightning Bolts trains on
+# (pl_bolts/transforms/dataset_normalizations.py).
 _CIFAR10 = ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255))
 _NORMALISATIONS = {
     "cifar10": _CIFAR10,
@@ -35,11 +36,10 @@ _CONSTRUCTOR_NAMES = {"input_height": "image_size"} | {
 class ResNetVAE(SquareGenerator):
     """A ResNet-18 to a Gaussian latent, and the same network turned round back to an image.
 
-    It is the VAE of Lightning-Universe/lightning-bolts
-    (pl_bolts/models/autoencoders/basic_vae/basic_vae_module.py and ../components.py; Apache-2.0),
-    whose checkpoint ``cifar10-resnet18`` RONAN inverts. It learned normalised images: a decoder's
-    output times `std` plus `mean` lies in [0, 1]. RONAN (ZhentingWang/RONAN, inference_models.py)
-    draws latents from N(0, I), undoes the normalisation with CIFAR-10's statistics, which are the
+    It is the VAE of Lightning-Universe/lightning-bolts (pl_bolts/models/autoencoders/basic_vae;
+    Apache-2.0), whose checkpoint ``cifar10-resnet18`` RONAN inverts. It learned normalised images:
+    a decoder's output times `std` plus `mean` lies in [0, 1]. RONAN (ZhentingWang/RONAN,
+    inference_models.py) draws latents from N(0, I), uses CIFAR-10's statistics, which are the
     defaults here, and clamps; this class clips likewise, but lets the gradient pass.
 
     Args:
@@ -127,8 +127,7 @@ class ResNetVAE(SquareGenerator):
         table = [
             Rename(layers.format("conv[12]") + resized + r"\.weight", r"\1.kernel", conv),
             Rename(shortcut.format("0") + resized + r"\.weight", r"\1.shortcut.conv.kernel", conv),
-            Rename(r"(fc_(?:mu|var))\.weight", r"\1.kernel", linear),
-            Rename(r"(fc_(?:mu|var))\.bias", r"\1.bias"),
+            *weight_and_bias(r"(fc_(?:mu|var))", r"\1", linear),
             Rename(r"decoder\.linear\.weight", "decoder.linear.kernel", linear_to_grid(4)),
             Rename(r"decoder\.linear\.bias", "decoder.linear.bias", linear_to_grid(4)),
         ]
@@ -139,11 +138,7 @@ class ResNetVAE(SquareGenerator):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's shapes imply.
-
-        They say nothing of `image_size`, `mean` and `std`, which keep their defaults: those of
-        ``cifar10-resnet18``. `reference_config` knows more.
-        """
+        """As `Generator` has it; `image_size`, `mean` and `std` keep their defaults."""
         if "encoder.layer1.0.conv3.weight" in arrays:
             raise CheckpointError("a VAE on ResNet-50; only the one on ResNet-18 is read")
         stem, project = arrays.get("encoder.conv1.weight"), arrays.get("decoder.linear.weight")
@@ -160,14 +155,9 @@ class ResNetVAE(SquareGenerator):
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of the configuration that a checkpoint's ``hyper_parameters`` tell.
+        """The part of the configuration that Lightning's ``hyper_parameters`` tell.
 
-        Args:
-          stored: As Lightning saved them. Those of training are passed over; `dataset`, which the
-            reference's command line leaves there, gives `mean` and `std`.
-
-        Returns:
-          Arguments of this class, to be put over those of `infer_config`.
+        `dataset`, which the reference's command line leaves there, gives `mean` and `std`.
 
         Raises:
           CheckpointError: If the network was another than ResNet-18.
@@ -188,10 +178,10 @@ class _Encoder(nnx.Module):
         size, strides = (7, 2) if first_conv else (3, 1)
         self.conv1 = _conv(3, width, size, strides=strides, rngs=rngs)
         self.bn1 = pytorch_batch_norm(width, rngs=rngs)
-        self.layer1 = _down(width, width, 1, rngs=rngs)
-        self.layer2 = _down(width, 2 * width, 2, rngs=rngs)
-        self.layer3 = _down(2 * width, 4 * width, 2, rngs=rngs)
-        self.layer4 = _down(4 * width, 8 * width, 2, rngs=rngs)
+        self.layer1 = _layer(width, width, width, rngs=rngs)
+        self.layer2 = _layer(width, 2 * width, 2 * width, strides=2, rngs=rngs)
+        self.layer3 = _layer(2 * width, 4 * width, 4 * width, strides=2, rngs=rngs)
+        self.layer4 = _layer(4 * width, 8 * width, 8 * width, strides=2, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalised images [N, H, W, 3] to features [N, 8 * width]."""
@@ -218,10 +208,10 @@ class _Decoder(nnx.Module):
         self.grid = grid
         self.first_conv = first_conv
         self.linear = nnx.Linear(latent_dim, 4 * 4 * 8 * width, rngs=rngs)
-        self.layer1 = _up(8 * width, 4 * width, 2, rngs=rngs)
-        self.layer2 = _up(4 * width, 2 * width, 2, rngs=rngs)
-        self.layer3 = _up(2 * width, width, 2, rngs=rngs)
-        self.layer4 = _up(width, width, 2 if maxpool1 else 1, rngs=rngs)
+        self.layer1 = _layer(8 * width, 8 * width, 4 * width, scale=2, rngs=rngs)
+        self.layer2 = _layer(4 * width, 4 * width, 2 * width, scale=2, rngs=rngs)
+        self.layer3 = _layer(2 * width, 2 * width, width, scale=2, rngs=rngs)
+        self.layer4 = _layer(width, width, width, scale=2 if maxpool1 else 1, rngs=rngs)
         self.conv1 = _conv(width, 3, 3, rngs=rngs)
 
     def __call__(self, latents: jax.Array) -> jax.Array:
@@ -236,30 +226,19 @@ class _Decoder(nnx.Module):
         return self.conv1(_repeat(x, 2 if self.first_conv else 1))
 
 
-class _DownBlock(nnx.Module):
-    def __init__(self, ins: int, outs: int, strides: int, *, rngs: nnx.Rngs):
-        self.conv1 = _conv(ins, outs, 3, strides=strides, rngs=rngs)
-        self.bn1 = pytorch_batch_norm(outs, rngs=rngs)
-        self.conv2 = _conv(outs, outs, 3, rngs=rngs)
-        self.bn2 = pytorch_batch_norm(outs, rngs=rngs)
-        changes = strides != 1 or ins != outs
-        self.shortcut = _Shortcut(ins, outs, strides, rngs=rngs) if changes else None
+class _Block(nnx.Module):
+    """Two convolutions beside a shortcut; strides halve the grid, a scale doubles it."""
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        identity = self.shortcut(x) if self.shortcut else x
-        x = nnx.relu(self.bn1(self.conv1(x)))
-        return nnx.relu(self.bn2(self.conv2(x)) + identity)
-
-
-class _UpBlock(nnx.Module):
-    def __init__(self, ins: int, outs: int, scale: int, *, rngs: nnx.Rngs):
+    def __init__(
+        self, ins: int, inner: int, outs: int, *, strides: int, scale: int, rngs: nnx.Rngs
+    ):
         self.scale = scale
-        self.conv1 = _conv(ins, ins, 3, rngs=rngs)
-        self.bn1 = pytorch_batch_norm(ins, rngs=rngs)
-        self.conv2 = _conv(ins, outs, 3, rngs=rngs)
+        self.conv1 = _conv(ins, inner, 3, strides=strides, rngs=rngs)
+        self.bn1 = pytorch_batch_norm(inner, rngs=rngs)
+        self.conv2 = _conv(inner, outs, 3, rngs=rngs)
         self.bn2 = pytorch_batch_norm(outs, rngs=rngs)
-        changes = scale != 1 or ins != outs
-        self.shortcut = _Shortcut(ins, outs, 1, rngs=rngs) if changes else None
+        changes = strides != 1 or scale != 1 or ins != outs
+        self.shortcut = _Shortcut(ins, outs, strides, rngs=rngs) if changes else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         # A 1x1 convolution before the pixels are repeated gives what it would give after.
@@ -277,14 +256,11 @@ class _Shortcut(nnx.Module):
         return self.bn(self.conv(x))
 
 
-def _down(ins: int, outs: int, strides: int, *, rngs: nnx.Rngs) -> nnx.List:
-    return nnx.List(
-        [_DownBlock(ins, outs, strides, rngs=rngs), _DownBlock(outs, outs, 1, rngs=rngs)]
-    )
-
-
-def _up(ins: int, outs: int, scale: int, *, rngs: nnx.Rngs) -> nnx.List:
-    return nnx.List([_UpBlock(ins, outs, scale, rngs=rngs), _UpBlock(outs, outs, 1, rngs=rngs)])
+def _layer(
+    ins: int, inner: int, outs: int, *, strides: int = 1, scale: int = 1, rngs: nnx.Rngs
+) -> nnx.List:
+    first = _Block(ins, inner, outs, strides=strides, scale=scale, rngs=rngs)
+    return nnx.List([first, _Block(outs, outs, outs, strides=1, scale=1, rngs=rngs)])
 
 
 def _conv(ins: int, outs: int, size: int, *, strides: int = 1, rngs: nnx.Rngs) -> nnx.Conv:

@@ -1,67 +1,34 @@
 """Images: files in, arrays out, errors by name."""
 
-from jax_origin.images.ahead import map_ahead
-from jax_origin.images.alike import Alike, edits_alike
-from jax_origin.images.arrays import as_float, as_uint8, pixels_sha256, short_digest
-from jax_origin.images.decode import SUFFIXES, DecodedImage, decode_bytes, decode_image
-from jax_origin.images.edits import (
-    EDITS,
-    EditStep,
-    edit_images,
-    parse_edit,
-    stored_images,
-)
-from jax_origin.images.decode import ImageError
-from jax_origin.images.file_set import (
-    UNKNOWN_FILE,
-    Stored,
-    StoredArrays,
-    as_images,
-    stack_stored,
-    stored_image,
-    stored_pixels,
-)
-from jax_origin.images.jpeg import YCBCR
-from jax_origin.images.load import find_images, jpeg_share, load_images
-from jax_origin.images.opened import OpenedImage, decode_stored, open_image
-from jax_origin.images.photographs import photograph_crops
-from jax_origin.images.png import save_png
-from jax_origin.images.resizing import Resizing, find_resizings
-
-__all__ = [
-    "EDITS",
-    "SUFFIXES",
-    "UNKNOWN_FILE",
-    "YCBCR",
-    "Alike",
-    "DecodedImage",
-    "EditStep",
-    "ImageError",
-    "OpenedImage",
-    "Resizing",
-    "Stored",
-    "StoredArrays",
-    "as_float",
-    "as_images",
-    "as_uint8",
-    "decode_bytes",
-    "decode_image",
-    "decode_stored",
-    "edit_images",
-    "edits_alike",
-    "find_images",
-    "find_resizings",
-    "jpeg_share",
-    "load_images",
-    "map_ahead",
-    "open_image",
-    "parse_edit",
-    "photograph_crops",
-    "pixels_sha256",
-    "save_png",
-    "short_digest",
-    "stack_stored",
-    "stored_image",
-    "stored_images",
-    "stored_pixels",
-]
+from jax_origin.images.ahead import map_ahead as map_ahead
+from jax_origin.images.alike import edits_alike as edits_alike
+from jax_origin.images.arrays import as_float as as_float
+from jax_origin.images.arrays import as_uint8 as as_uint8
+from jax_origin.images.arrays import pixels_sha256 as pixels_sha256
+from jax_origin.images.arrays import save_png as save_png
+from jax_origin.images.arrays import short_digest as short_digest
+from jax_origin.images.decode import DecodedImage as DecodedImage
+from jax_origin.images.decode import ImageError as ImageError
+from jax_origin.images.decode import decode_bytes as decode_bytes
+from jax_origin.images.decode import decode_image as decode_image
+from jax_origin.images.edits import EDITS as EDITS
+from jax_origin.images.edits import EditStep as EditStep
+from jax_origin.images.edits import edit_images as edit_images
+from jax_origin.images.edits import parse_edit as parse_edit
+from jax_origin.images.edits import stored_images as stored_images
+from jax_origin.images.file_set import UNKNOWN_FILE as UNKNOWN_FILE
+from jax_origin.images.file_set import Stored as Stored
+from jax_origin.images.file_set import StoredArrays as StoredArrays
+from jax_origin.images.file_set import as_images as as_images
+from jax_origin.images.file_set import stack_stored as stack_stored
+from jax_origin.images.file_set import stored_image as stored_image
+from jax_origin.images.file_set import stored_pixels as stored_pixels
+from jax_origin.images.jpeg import YCBCR as YCBCR
+from jax_origin.images.load import find_images as find_images
+from jax_origin.images.load import jpeg_share as jpeg_share
+from jax_origin.images.load import load_images as load_images
+from jax_origin.images.opened import OpenedImage as OpenedImage
+from jax_origin.images.opened import open_image as open_image
+from jax_origin.images.photographs import photograph_crops as photograph_crops
+from jax_origin.images.resizing import Resizing as Resizing
+from jax_origin.images.resizing import find_resizings as find_resizings

@@ -13,16 +13,13 @@ Result = TypeVar("Result")
 def map_ahead(
     fn: Callable[[Item], Result], items: Iterable[Item], *, workers: int = 4, ahead: int = 128
 ) -> Iterator[Result]:
-    """Applies a function to items in worker threads, ahead of the consumer.
+    """Applies a function to items in worker threads, ahead of the consumer; yields in order.
 
     Args:
       fn: The function; its exceptions are raised at their item's place.
       items: Any number of them, consumed as results are.
       workers: Threads.
       ahead: The most results, done or under way, that wait.
-
-    Yields:
-      The results, in order.
     """
     source = iter(items)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:

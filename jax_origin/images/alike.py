@@ -1,7 +1,6 @@
 """Which edits leave an image in such a file as this one."""
 
 import functools
-import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from jax_origin.images.edits import LOSSY_FILES, EditStep, parse_edit, stored_images
 from jax_origin.images.file_set import LOSSY_WEBP, Stored
 
+_CLEAN = EditStep("clean", 0.0)
 _RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
 _SAME = 0.01  # Tables whose steps differ by less than a hundredth, on average, are the same.
 
@@ -49,42 +49,43 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
       resized: whether images that show a resize are judged apart. Pass False for a generator whose
         own images look resized.
     """
-    of_format: dict[str | None, dict[str, EditStep | None]] = {"jpeg": {}, "webp": {}, None: {}}
-    names, others = [], []
+    steps: dict[str, EditStep] = {}
+    others = []
     for name in edits:
         try:
-            parsed = parse_edit(name)
+            steps[name] = (_CLEAN, *parse_edit(name))[-1]
         except ValueError:
             others.append(name)
-            continue
-        step = parsed[-1] if parsed else None
-        of_format[step.family if step and step.family in LOSSY_FILES else None][name] = step
-        names.append(name)
-    chosen: Iterable[str]
     if stored.kind == "jpeg":
-        chosen, unlike = _of_jpeg(stored, of_format["jpeg"])
+        chosen, unlike = _of_jpeg(stored, {n: s for n, s in steps.items() if s.family == "jpeg"})
     elif stored.note == LOSSY_WEBP:
-        chosen = of_format["webp"]
+        chosen = [name for name, step in steps.items() if step.family == "webp"]
         unlike = None if chosen else stored.note
     elif stored.note is None:
-        chosen, unlike = _of_lossless(stored, of_format[None], resized=resized)
+        lossless = {n: s for n, s in steps.items() if s.family not in LOSSY_FILES}
+        chosen, unlike = _of_lossless(stored, lossless, resized=resized)
     else:
-        chosen, unlike = (), stored.note
+        chosen, unlike = [], stored.note
     if stored.colour == "grey" and stored.pixels.shape[2] == 3:
         unlike = "stored in grey"
     kept = {*chosen, *others}
-    return Alike(tuple(name for name in dict.fromkeys([*names, *others]) if name in kept), unlike)
+    return Alike(tuple(name for name in (*steps, *others) if name in kept), unlike)
 
 
 def _of_lossless(
-    stored: Stored, edits: Mapping[str, EditStep | None], *, resized: bool
+    stored: Stored, edits: Mapping[str, EditStep], *, resized: bool
 ) -> tuple[list[str], str | None]:
     """The edits that resize as much, or all where no resize shows; and what differs."""
-    share = _smallest_share(stored) if resized else None
-    if share is None:
+    sides = stored.pixels.shape[:2]
+    shares = [
+        between / side
+        for way in (stored.resizings if resized else ())
+        for between, side in zip(way.size, sides, strict=True)
+    ]
+    share = min(shares, default=1.0)
+    if share >= 1:
         return [*edits], None if edits else "lossless"
-    side = min(stored.pixels.shape[:2])
-    kept = {name: _share_kept(step, side) for name, step in edits.items()}
+    kept = {name: _share_kept(step, min(sides)) for name, step in edits.items()}
     known = [left for left in kept.values() if left is not None and left <= share + _SAME]
     if not known:
         height, width = stored.resizings[0].size
@@ -92,29 +93,19 @@ def _of_lossless(
     return [name for name, left in kept.items() if left == max(known)], None
 
 
-def _share_kept(step: EditStep | None, side: int) -> float | None:
+def _share_kept(step: EditStep, side: int) -> float | None:
     """The share of a side that an edit keeps before it resizes back; None if all of it."""
-    if step is None or step.family not in _RESIZING:
+    if step.family not in _RESIZING:
         return None
     left = round(side * step.amount) if step.family == "resize" else side - 2 * step.amount
     return left / side if left < side else None
 
 
-def _smallest_share(stored: Stored) -> float | None:
-    """The smallest share of a side that the image may have had; None if all of it."""
-    shares = [
-        between / side
-        for way in stored.resizings
-        for between, side in zip(way.size, stored.pixels.shape[:2], strict=True)
-    ]
-    return min(shares) if shares and min(shares) < 1 else None
-
-
-def _of_jpeg(stored: Stored, edits: dict[str, EditStep]) -> tuple[list[str], str | None]:
+def _of_jpeg(stored: Stored, edits: Mapping[str, EditStep]) -> tuple[list[str], str | None]:
     """The edits with a JPEG's tables, or the nearest on either side; and what differs."""
     if not edits:
         return [], "JPEG"
-    ours = _Table(_coarseness(stored.tables[0]), _averaged(stored))
+    ours = _table_of(stored)
     known = {name: _table(step, stored.pixels.shape[2]) for name, step in edits.items()}
     covering = {
         name: table
@@ -128,7 +119,8 @@ def _of_jpeg(stored: Stored, edits: dict[str, EditStep]) -> tuple[list[str], str
     tables = {
         name: table
         for name, table in covering.items()
-        if name in exact or not any(_same(table, other) for other in exact.values())
+        if name in exact
+        or all(abs(table.coarseness - other.coarseness) > _SAME for other in exact.values())
     }
     levels = sorted({table.coarseness for table in tables.values()})
     finer = [level for level in levels if level <= ours.coarseness + _SAME]
@@ -138,20 +130,9 @@ def _of_jpeg(stored: Stored, edits: dict[str, EditStep]) -> tuple[list[str], str
     return [name for name, table in tables.items() if table.coarseness in near], unlike
 
 
-def _format(step: EditStep | None) -> str | None:
-    return step.family if step and step.family in _FORMATS else None
-
-
-def _same(a: _Table, b: _Table) -> bool:
-    return math.isclose(a.coarseness, b.coarseness, abs_tol=_SAME)
-
-
-def _coarseness(table: np.ndarray) -> float:
-    return float(np.log(table.astype(np.float64)).mean())
-
-
-def _averaged(stored: Stored) -> tuple[int, int]:
-    return stored.averaged[1] if len(stored.averaged) > 1 else (1, 1)
+def _table_of(jpeg: Stored) -> _Table:
+    coarseness = float(np.log(jpeg.tables[0].astype(np.float64)).mean())
+    return _Table(coarseness, jpeg.averaged[1] if len(jpeg.averaged) > 1 else (1, 1))
 
 
 @functools.lru_cache(maxsize=256)
@@ -159,4 +140,4 @@ def _table(step: EditStep, channels: int) -> _Table:
     """What a JPEG of this quality has, by writing one."""
     name = "-".join(filter(None, (step.family, f"{step.amount:.10g}", step.option)))
     (written,) = stored_images(np.zeros((1, 16, 16, channels), np.uint8), name)
-    return _Table(_coarseness(written.tables[0]), _averaged(written))
+    return _table_of(written)

@@ -48,16 +48,9 @@ def as_float(images: Any) -> np.ndarray:
 
 
 def as_uint8(images: Any) -> np.ndarray:
-    """Converts images to uint8, rounding to the nearest of the 256 levels.
+    """Converts what `as_float` takes to uint8 [N, H, W, C], rounding to the nearest level.
 
-    Args:
-      images: as in `as_float`.
-
-    Returns:
-      uint8 [N, H, W, C]; uint8 images are returned as they are.
-
-    Raises:
-      ValueError: as `as_float`.
+    uint8 images are returned as they are. Errors are those of `as_float`.
     """
     array = _rank_4(images)
     if array.dtype == np.uint8:
@@ -66,13 +59,10 @@ def as_uint8(images: Any) -> np.ndarray:
 
 
 def pixels_sha256(pixels: np.ndarray) -> bytes:
-    """Hashes the shape and pixels of one image.
+    """Hashes the shape and pixels of one image, uint8 [H, W, C].
 
     It is the same for every file, format and compression that decodes to these pixels, so an
     image's random numbers are derived from it.
-
-    Args:
-      pixels: uint8 [H, W, C].
 
     Returns:
       32 bytes: SHA-256 of the ASCII text "HxWxC", a zero byte, and the pixels in row-major order.
@@ -82,8 +72,7 @@ def pixels_sha256(pixels: np.ndarray) -> bytes:
     """
     pixels = np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3:
-        found = f"{pixels.dtype} {list(pixels.shape)}"
-        raise ValueError(f"pixels must be uint8 [H, W, C], got {found}")
+        raise ValueError(f"pixels must be uint8 [H, W, C], got {pixels.dtype} {list(pixels.shape)}")
     height, width, channels = pixels.shape
     header = f"{height}x{width}x{channels}\0".encode("ascii")
     return hashlib.sha256(header + pixels.tobytes()).digest()

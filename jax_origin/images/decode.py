@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-_FORMATS_IN_WORDS = "PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -108,7 +107,7 @@ def decode_bytes(
     channels: int = 3,
     max_pixels: int = _MOST_PIXELS,
 ) -> DecodedImage:
-    """Decodes the bytes of one image file. What is not said here is as in `decode_image`.
+    """Decodes the bytes of one image file; see `decode_image` for what is not said here.
 
     Args:
       data: the bytes of the file.
@@ -185,8 +184,8 @@ def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
         try:
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
         except UnidentifiedImageError as error:
-            reason = f"is not an image, or a damaged one (expected {_FORMATS_IN_WORDS})"
-            raise ImageError(path, reason) from error
+            expected = "expected PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
+            raise ImageError(path, f"is not an image, or a damaged one ({expected})") from error
         except Image.DecompressionBombError as error:
             raise ImageError(path, f"is enormous ({_one_line(error)})") from error
         if image.width * image.height > max_pixels:
@@ -209,10 +208,9 @@ def _refuse_mode(image: ImageFile.ImageFile, path: str) -> None:
         raise ImageError(path, "holds floating-point values; convert it to 8 bits a channel")
     if bits > 8:
         raise ImageError(path, f"has {bits} bits a channel; convert it to 8 bits a channel")
-    if image.mode == "CMYK":
-        raise ImageError(path, "is CMYK; convert it to RGB first")
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise ImageError(path, f"has colour mode {image.mode}; convert it to RGB first")
+        found = "is CMYK" if image.mode == "CMYK" else f"has colour mode {image.mode}"
+        raise ImageError(path, f"{found}; convert it to RGB first")
 
 
 def _bits_per_channel(image: ImageFile.ImageFile) -> int:
@@ -268,12 +266,11 @@ def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Imag
 
 def exif_orientation(image: Image.Image) -> int:
     """The EXIF orientation of an opened file, 1 (upright) if it has none that can be read."""
-    with _quiet():
-        try:
-            orientation = image.getexif().get(_ORIENTATION_TAG)
-        except Exception:  # Damaged metadata around a good image.
-            return 1
-    return orientation if isinstance(orientation, int) else 1
+    with _quiet(), contextlib.suppress(Exception):  # Damaged metadata around a good image.
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+        if isinstance(orientation, int):
+            return orientation
+    return 1
 
 
 def _one_line(error: Exception) -> str:

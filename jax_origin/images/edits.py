@@ -19,9 +19,7 @@ from jax_origin.images.arrays import from_pillow, pixels_sha256, to_pillow
 from jax_origin.images.decode import decode_bytes
 from jax_origin.images.file_set import Stored, stored_image, stored_pixels
 
-
-LOSSY_FILES = ("jpeg", "webp")
-"""Families of edits that leave a lossy file."""
+LOSSY_FILES = ("jpeg", "webp")  # families of edits that leave a lossy file
 
 
 class EditStep(NamedTuple):
@@ -65,7 +63,7 @@ def edit_images(images: np.ndarray, name: str) -> np.ndarray:
 
 
 def stored_images(images: np.ndarray, name: str) -> list[Stored]:
-    """Images as files hold them after an edit: a JPEG or WebP if it ends in one, else lossless.
+    """Files of images after an edit: JPEG or WebP if it ends in one, else lossless.
 
     Arguments and errors are those of `edit_images`.
     """
@@ -108,9 +106,10 @@ def _parse_step(part: str, name: str) -> EditStep:
     if near[0] == "clean":
         raise ValueError(f"unknown {where}; 'clean' is written so, and stands alone")
     kind = _FAMILIES[near[0]]
-    amount = _number(number)
-    if amount is None or not kind.allows(amount):
-        raise ValueError(f"unknown {where}; {kind.form!r} takes {kind.range_in_words}")
+    amount = float(number) if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", number) else -1.0
+    if not kind.low <= amount <= kind.high or (kind.whole and amount != int(amount)):
+        wanted = f"a {'whole ' if kind.whole else ''}number from {kind.low:g} to {kind.high:g}"
+        raise ValueError(f"unknown {where}; {kind.form!r} takes {wanted}")
     option = option.lower()
     if option not in ("", kind.option):
         raise ValueError(f"unknown {where}; the form is {kind.form!r}")
@@ -118,13 +117,6 @@ def _parse_step(part: str, name: str) -> EditStep:
     if spelled != part:
         raise ValueError(f"unknown {where}; did you mean {spelled!r}?")
     return EditStep(near[0], amount, option or None)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _file(pixels: np.ndarray, step: EditStep) -> bytes:
@@ -178,14 +170,6 @@ class _Family(NamedTuple):
     summary: str
     whole: bool = False
     option: str = ""
-
-    def allows(self, amount: float) -> bool:
-        return self.low <= amount <= self.high and (not self.whole or amount == int(amount))
-
-    @property
-    def range_in_words(self) -> str:
-        number = "whole number" if self.whole else "number"
-        return f"a {number} from {self.low:g} to {self.high:g}"
 
 
 _FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}

@@ -15,19 +15,10 @@ from PIL import Image
 
 from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
-from jax_origin.images.decode import ImageError
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
 
-_LOSSLESS_TIFF = (
-    "raw",
-    "tiff_lzw",
-    "tiff_adobe_deflate",
-    "tiff_deflate",
-    "packbits",
-    "lzma",
-    "zstd",
-)
+_LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
 
 LOSSY_WEBP = "lossy WebP"
 """The note of a WebP that is taken for its pixels."""
@@ -123,14 +114,11 @@ class Stored:
 
     def to_arrays(self) -> StoredArrays:
         """The set as arrays, for one image; `stack_stored` makes them for several."""
-        height, width = (-(-side // 16) * 16 for side in self.pixels.shape[:2])
-        jpeg = self.kind == "jpeg"
-        size = self.pixels.shape[:2]
-        resize_rows, resize_columns = (
-            self.resizing.matrices(size)
-            if self.resizing
-            else (np.eye(side, dtype=np.float32) for side in size)
-        )
+        size, jpeg = self.pixels.shape[:2], self.kind == "jpeg"
+        height, width = (-(-side // 16) * 16 for side in size)
+        resize_rows, resize_columns = (np.eye(side, dtype=np.float32) for side in size)
+        if self.resizing:
+            resize_rows, resize_columns = self.resizing.matrices(size)
         arrays = StoredArrays(
             levels=np.zeros((3, height, width), np.int16),
             steps=np.ones((3, 8, 8), np.float32),
@@ -166,20 +154,16 @@ class Stored:
 
 def as_images(images: Any) -> Any:
     """Images as they are inverted: stored ones as they are, arrays as floats [N, H, W, C]."""
-    if isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images):
-        return images
-    return as_float(images)
+    stored = isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images)
+    return images if stored else as_float(images)
 
 
 def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:
-    """Images in memory as lossless files of 8 bits would hold them.
+    """Images in memory as lossless files of 8 bits would hold them: N sets of kind "pixels".
 
     Args:
       images: [N, H, W, C], C 1 or 3; uint8, or floats in [0, 1], which are rounded.
       note: as in `Stored`.
-
-    Returns:
-      N sets of kind "pixels".
 
     Raises:
       ValueError: as `as_uint8`; or C is another.
@@ -207,19 +191,15 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
 
     Args:
       data: the bytes of the file.
-      decoded: what `decode_bytes` made of them.
-
-    Returns:
-      The set. No `ImageError` is raised: the file has been decoded.
+      decoded: what `decode_bytes` made of them; so no `ImageError` is raised.
     """
-    pixels = decoded.pixels
     with Image.open(io.BytesIO(data)) as image:
         mode, form, info = image.mode, image.format, image.info
         orientation = exif_orientation(image)
-    one_channel = pixels.shape[2] == 1
+    pixels, one_channel = decoded.pixels, decoded.pixels.shape[2] == 1
     taken = Stored("pixels", pixels, "grey" if one_channel else "rgb")
     profile = info.get("icc_profile") or b""
-    read_at_another_size = decoded.size != pixels.shape[:2]
+    resized = decoded.size != pixels.shape[:2]
     resized_note = f"resized from {decoded.size[0]}x{decoded.size[1]} after decoding"
     if profile and b"sRGB" not in profile.replace(b"\0", b""):
         return replace(taken, note="colour profile other than sRGB")
@@ -228,7 +208,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if form in ("JPEG", "MPO"):
         if orientation != 1:
             return replace(taken, note="JPEG turned by its EXIF orientation")
-        if read_at_another_size:
+        if resized:
             return replace(taken, note=resized_note)
         try:
             return _from_jpeg(read_jpeg(data, path=decoded.path), taken)
@@ -237,10 +217,10 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and not _has_chunk(data, b"VP8L"):
-        return replace(taken, note=resized_note if read_at_another_size else LOSSY_WEBP)
+        return replace(taken, note=resized_note if resized else LOSSY_WEBP)
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
         return replace(taken, note="lossy TIFF")
-    ways = read_resizings(decoded.size) if read_at_another_size else find_resizings(pixels)
+    ways = read_resizings(decoded.size) if resized else find_resizings(pixels)
     grey = one_channel or mode in ("L", "LA")
     return replace(taken, colour="grey" if grey else "rgb", resizings=ways)
 
@@ -251,17 +231,10 @@ def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
         if colour == "rgb":
             return replace(taken, note="JPEG of red, green and blue read as grey")
         components, colour = components[:1], "grey"
-    averaged = tuple(component.averaged for component in components)
+    coefficients, tables, averaged = zip(*components, strict=True)
     if widest := max((pair for pair in averaged if max(pair) > 2), default=None):
         return replace(taken, note=f"JPEG with chroma averaged over {widest} pixels")
-    return replace(
-        taken,
-        kind="jpeg",
-        colour=colour,
-        coefficients=tuple(component.coefficients for component in components),
-        tables=tuple(component.table for component in components),
-        averaged=averaged,
-    )
+    return Stored("jpeg", taken.pixels, colour, coefficients, tables, averaged)
 
 
 def _has_chunk(data: bytes, name: bytes) -> bool:

@@ -9,6 +9,7 @@ import array
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,8 +45,7 @@ _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 
 
-@dataclass(frozen=True)
-class JpegComponent:
+class JpegComponent(NamedTuple):
     """One component of a JPEG file.
 
     Attributes:
@@ -60,15 +60,11 @@ class JpegComponent:
     averaged: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class JpegFile:
+class JpegFile(NamedTuple):
     """The quantised coefficients of a JPEG file.
 
-    Attributes:
-      height: of the image, in pixels.
-      width: of the image, in pixels.
-      colour: "grey", "ycbcr" or "rgb", by the markers, as libjpeg reads them.
-      components: one, or three.
+    Its one or three `components` are "grey", "ycbcr" or "rgb" by the markers, as libjpeg reads
+    them. The image has `height` and `width` in pixels.
     """
 
     height: int
@@ -307,13 +303,9 @@ class _Reader:
                 raise _Refused("a component's samples stand for no whole number of pixels")
             values = np.frombuffer(part.values, np.int16).reshape(-1, part.stride, 8, 8)
             values = values[: part.rows, : part.columns].transpose(0, 2, 1, 3)
-            components.append(
-                JpegComponent(
-                    values.reshape(8 * part.rows, 8 * part.columns),
-                    part.table,
-                    (self.tallest // part.vertical, self.widest // part.horizontal),
-                )
-            )
+            placed = values.reshape(8 * part.rows, 8 * part.columns)
+            averaged = self.tallest // part.vertical, self.widest // part.horizontal
+            components.append(JpegComponent(placed, part.table, averaged))
         if not components:
             raise _Refused("it has no frame")
         return JpegFile(self.height, self.width, self._colour(), tuple(components))
@@ -322,8 +314,6 @@ class _Reader:
         """As libjpeg decides it (jdapimin.c, default_decompress_parms)."""
         if len(self.components) == 1:
             return "grey"
-        if self.jfif:
-            return "ycbcr"
-        if self.adobe is not None:
-            return "rgb" if self.adobe == 0 else "ycbcr"
-        return "rgb" if bytes(part.identifier for part in self.components) == b"RGB" else "ycbcr"
+        named_rgb = bytes(part.identifier for part in self.components) == b"RGB"
+        is_rgb = named_rgb if self.adobe is None else self.adobe == 0
+        return "rgb" if is_rgb and not self.jfif else "ycbcr"

@@ -17,36 +17,31 @@ _JPEG = b"\xff\xd8\xff"
 
 
 def find_images(where: str | os.PathLike[str]) -> list[str]:
-    """Lists image files, without opening them.
+    """Lists image files, without opening them: at least one, sorted.
 
     Args:
       where: a file (taken as it is); a folder (all files below it with an image's suffix, in
         either case); or a pattern with `*`, `?`, `[...]` or `**` (all files that match).
         Hidden files and folders are skipped, unless `where` itself names them.
 
-    Returns:
-      Paths that begin with `where`, sorted; at least one.
-
     Raises:
       ImageError: there is no such file or folder, or no image in it.
     """
     where = os.fspath(where)
+    found, missing = [], "no such file or folder"
     if os.path.isdir(where):
-        found = []
+        missing = f"no images in this folder (looked for {', '.join(_SUFFIXES)})"
         for parent, folders, names in os.walk(where):
             folders[:] = [name for name in folders if not name.startswith(".")]
             names = [name for name in names if name.lower().endswith(_SUFFIXES)]
             found += [os.path.join(parent, name) for name in names if not name.startswith(".")]
-        if not found:
-            raise ImageError(where, f"no images in this folder (looked for {', '.join(_SUFFIXES)})")
     elif os.path.lexists(where):
         found = [where]
     elif glob.has_magic(where):
+        missing = "no file matches this pattern"
         found = [path for path in glob.glob(where, recursive=True) if os.path.isfile(path)]
-        if not found:
-            raise ImageError(where, "no file matches this pattern")
-    else:
-        raise ImageError(where, "no such file or folder")
+    if not found:
+        raise ImageError(where, missing)
     return sorted(found)
 
 
@@ -121,20 +116,15 @@ def _fitted(pixels: np.ndarray, size: tuple[int, int], *, crop: bool) -> np.ndar
 def jpeg_share(path: str | os.PathLike[str]) -> float:
     """What share of a set's images is stored as JPEG, told from how their files begin.
 
-    Args:
-      path: as `load_images` takes it.
-
-    Raises:
-      ImageError: a file cannot be opened, or the archive does not hold what it should.
+    It takes what `load_images` takes, and raises an `ImageError` where a file cannot be opened or
+    the archive does not hold what it should.
     """
     path = os.fspath(path)
-    begins = []
     if _is_archive(path):
         arrays = _read_archive(path)
-        if "jpeg" not in arrays:
-            return 0.0
-        begins = [data[:3] for data in _encoded_files(path, arrays)]
+        begins = [data[:3] for data in _encoded_files(path, arrays)] if "jpeg" in arrays else [b""]
     else:
+        begins = []
         for name in find_images(path):
             try:
                 with open(name, "rb") as file:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_origin.images.arrays import as_uint8
 from jax_origin.images.decode import DecodedImage, decode_bytes, read_file
 from jax_origin.images.file_set import UNKNOWN_FILE, Stored, stored_image, stored_pixels
 
@@ -60,27 +59,25 @@ def open_image(
         if isinstance(source, bytes | bytearray):
             path, data = None, bytes(source)
         else:
-            path = os.fspath(source)
-            data = read_file(path)
-        decoded = decode_bytes(
-            data, path=path or "image in memory", size=size, resize=resize, channels=channels
-        )
+            path, data = os.fspath(source), read_file(os.fspath(source))
+        name = path or "image in memory"
+        decoded = decode_bytes(data, path=name, size=size, resize=resize, channels=channels)
         stored = stored_image(data, decoded)
         opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
-    elif isinstance(source, OpenedImage):
-        opened = source
-    elif isinstance(source, Stored):
-        opened = OpenedImage(source, None, None, source.pixels.shape[:2], None)
     elif isinstance(source, tuple) and isinstance(source[0], DecodedImage):
         decoded, stored = source
         opened = OpenedImage(stored, decoded.path, decoded.sha256, decoded.size, decoded.note)
+    elif isinstance(source, OpenedImage):
+        opened = source
     else:
-        array = np.asarray(source)
-        if array.ndim != 3:
-            raise ValueError(f"an image must be [H, W, C], got shape {list(array.shape)}")
-        note = None if lossless else UNKNOWN_FILE
-        (stored,) = stored_pixels(as_uint8(array[None]), note=note)
-        opened = OpenedImage(stored, None, None, array.shape[:2], None)
+        stored = source
+        if not isinstance(source, Stored):
+            array = np.asarray(source)
+            if array.ndim != 3:
+                raise ValueError(f"an image must be [H, W, C], got shape {list(array.shape)}")
+            note = None if lossless else UNKNOWN_FILE
+            (stored,) = stored_pixels(array[None], note=note)
+        opened = OpenedImage(stored, None, None, stored.pixels.shape[:2], None)
     wanted = (*(size or opened.pixels.shape[:2]), channels)
     if opened.pixels.shape != wanted:
         raise ValueError(
@@ -88,14 +85,3 @@ def open_image(
             "them, or choose another generator"
         )
     return opened
-
-
-def decode_stored(
-    path: str | os.PathLike[str],
-    *,
-    size: tuple[int, int] | None = None,
-    resize: bool = False,
-    channels: int = 3,
-) -> OpenedImage:
-    """Opens one image file; the arguments and errors are those of `decode_image`."""
-    return open_image(os.fspath(path), size=size, channels=channels, resize=resize)

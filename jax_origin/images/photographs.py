@@ -1,8 +1,7 @@
 """Crops of real photographs, for calibrating and demonstrating without a data set at hand.
 
-The photographs are those that scikit-image carries inside its package; nothing is downloaded.
-Drawings, text, masks and pictures that are almost black or flat are left out, and the two parts
-share no photograph.
+scikit-image carries the photographs inside its package; nothing is downloaded. Drawings, text,
+masks and pictures that are almost black or flat are left out.
 """
 
 import functools
@@ -41,8 +40,7 @@ def photograph_crops(
       part: "calibration" or "demonstration"; the two have no photograph in common.
 
     Returns:
-      The crops, uint8 [num, H, W, 3], and for each the name of its photograph. Some of the
-      photographs are grey: their three channels are equal.
+      The crops, uint8 [num, H, W, 3] (grey ones have equal channels), and their photographs' names.
 
     Raises:
       ValueError: `part` is unknown, `num` is below 1, or `size` is larger than a photograph.
@@ -53,16 +51,14 @@ def photograph_crops(
     if num < 1 or min(size) < 1:
         raise ValueError(f"num and size must be at least 1, got {num} and {size}")
     photographs = {os.path.splitext(name)[0]: _photograph(name) for name in _PARTS[part].split()}
-    names = list(photographs)
     rng = np.random.default_rng(seed)
     crops: list[np.ndarray] = []
     sources: list[str] = []
-    while len(crops) < num:
-        if len(crops) % len(names) == 0:
-            turns = rng.permutation(len(names))
-        source = names[turns[len(crops) % len(names)]]
-        crops.append(_crop_with_content(photographs[source], size, rng))
-        sources.append(source)
+    for i in range(num):
+        if i % len(photographs) == 0:
+            turns = rng.permutation(list(photographs)).tolist()
+        sources.append(turns[i % len(photographs)])
+        crops.append(_crop_with_content(photographs[sources[-1]], size, rng))
     return np.stack(crops), sources
 
 

@@ -33,8 +33,7 @@ class Resizing(NamedTuple):
 
     Attributes:
       size: (h, w), the size in between.
-      there: The filter to that size, "lanczos", "bicubic" or "bilinear"; None if the image's middle
-        was cut out.
+      there: The filter to that size, "lanczos", "bicubic" or "bilinear"; None for a cut-out middle.
       back: The filter back.
     """
 
@@ -109,14 +108,12 @@ def _ways(height: int, width: int) -> list[tuple[tuple[int, int], str]]:
 
 
 def _outside(lines: NDArray[np.uint8], ways: tuple[tuple[int, str], ...]) -> NDArray[np.float64]:
-    """What of lines [side, N] is in no image of each way, grey levels: the median of the lines.
+    """What of lines [side, N] is in no image of each way, grey levels.
 
-    Where white or black was reached it was cut off, and spoils its line: hence the median.
+    It is the median of the lines: white or black, where it was cut off, spoils its line.
     """
-    side = len(lines)
-    basis, starts = _complements(side, ways)
-    middle = _middle(side)
-    left = basis @ lines[middle].astype(np.float32)
+    basis, starts = _complements(len(lines), ways)
+    left = basis @ lines[_middle(len(lines))].astype(np.float32)
     squares = np.add.reduceat(left**2, starts, axis=0)
     counts = np.diff([*starts, len(basis)])[:, None]
     return np.median(np.sqrt(squares / counts), axis=1)
@@ -124,7 +121,7 @@ def _outside(lines: NDArray[np.uint8], ways: tuple[tuple[int, str], ...]) -> NDA
 
 def _middle(side: int) -> slice:
     first = max(0, side - _LENGTH) // 2
-    return slice(first, first + min(side, _LENGTH))
+    return slice(first, first + _LENGTH)
 
 
 @functools.lru_cache(maxsize=16)

@@ -109,7 +109,7 @@ def progress_bar() -> Iterator[Progress]:
             bars.clear()
             options: dict[str, Any] = {} if total is None else {"bar_format": shape}
             bars[what] = tqdm.tqdm(total=total, desc=what, **options)
-        bars[what].update(done - bars[what].n)
+        bars[what].update((done if total is None else min(done, total)) - bars[what].n)
 
     try:
         yield told

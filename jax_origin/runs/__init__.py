@@ -1,35 +1,19 @@
 """Runs over image files: their folder, their records, and what is shown of them."""
 
-from jax_origin.runs.contact_sheet import SheetRow, sheet_row, write_contact_sheet
-from jax_origin.runs.demonstration import demonstration_files
-from jax_origin.runs.record import RecordError, RecordWriter, RunError, read_records
-from jax_origin.runs.summary import (
-    count_table,
-    explanations,
-    format_warning,
-    plan_table,
-    statistics_line,
-    verdict_table,
-)
-from jax_origin.runs.table import table
-from jax_origin.runs.workdir import Workdir, default_workdir
-
-__all__ = [
-    "RecordError",
-    "RecordWriter",
-    "RunError",
-    "SheetRow",
-    "Workdir",
-    "count_table",
-    "default_workdir",
-    "demonstration_files",
-    "explanations",
-    "format_warning",
-    "plan_table",
-    "read_records",
-    "sheet_row",
-    "statistics_line",
-    "table",
-    "verdict_table",
-    "write_contact_sheet",
-]
+from jax_origin.runs.contact_sheet import SheetRow as SheetRow
+from jax_origin.runs.contact_sheet import sheet_row as sheet_row
+from jax_origin.runs.contact_sheet import write_contact_sheet as write_contact_sheet
+from jax_origin.runs.record import RecordError as RecordError
+from jax_origin.runs.record import RecordWriter as RecordWriter
+from jax_origin.runs.record import RunError as RunError
+from jax_origin.runs.record import read_records as read_records
+from jax_origin.runs.summary import count_table as count_table
+from jax_origin.runs.summary import explanations as explanations
+from jax_origin.runs.summary import format_warning as format_warning
+from jax_origin.runs.summary import plan_table as plan_table
+from jax_origin.runs.summary import statistics_line as statistics_line
+from jax_origin.runs.summary import table as table
+from jax_origin.runs.summary import verdict_table as verdict_table
+from jax_origin.runs.workdir import Workdir as Workdir
+from jax_origin.runs.workdir import default_workdir as default_workdir
+from jax_origin.zoo import demonstration_files as demonstration_files

@@ -23,28 +23,22 @@ class RecordError(RunError):
 
 
 class RecordWriter:
-    """Appends records to a file; a context manager.
+    """Appends records to a file, whose torn last line is cut off; a context manager.
 
     Have one writer for a file at a time. The file and its folders are made if they are missing.
+
+    Raises:
+      RecordError: The file cannot be opened, or holds something else than records.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Opens the file, and cuts off a torn last line.
-
-        Args:
-          path: The file.
-
-        Raises:
-          RecordError: The file cannot be opened, or holds something else than records.
-        """
         self.path = os.fspath(path)
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             # Without a buffer: what could not be written is not kept to be written later.
             self._file = open(self.path, "a+b", buffering=0)
         except OSError as error:
-            reason = f"cannot be opened ({error.strerror or error})"
-            raise RecordError(f"{self.path}: {reason}") from error
+            raise _unusable(self.path, "opened", error) from error
         try:
             self._end = max((end for _, end in _whole_records(self.path)), default=0)
             self._file.truncate(self._end)
@@ -59,14 +53,9 @@ class RecordWriter:
         self._file.close()
 
     def write(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Appends one record, and hands it to the operating system at once.
+        """Appends one record, hands it to the operating system, returns it as it will be read.
 
-        Args:
-          record: JSON values, NumPy numbers and arrays. NaN and infinities, which JSON does not
-            know, become null.
-
-        Returns:
-          The record as `read_records` will give it.
+        A record holds JSON values, NumPy numbers and arrays; NaN and infinities become null.
 
         Raises:
           RecordError: The record holds something else, or cannot be written. The file is then as
@@ -81,21 +70,14 @@ class RecordWriter:
         except BaseException as error:
             self._file.truncate(self._end)
             if isinstance(error, OSError):
-                reason = f"cannot be written ({error.strerror or error})"
-                raise RecordError(f"{self.path}: {reason}") from error
+                raise _unusable(self.path, "written", error) from error
             raise
         self._end += len(line)
         return plain
 
 
 def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads the records in a file, whether its run has finished or not.
-
-    Args:
-      path: The file.
-
-    Returns:
-      The records in the order written, without a torn last line.
+    """Reads the records in a file in the order written, without a torn last line.
 
     Raises:
       RecordError: The file cannot be read, or holds something else than records.
@@ -111,10 +93,7 @@ def records_name(process: int, processes: int) -> str:
 
 
 def latest_records(folder: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
-    """Reads what all processes wrote into a folder, in this run and in earlier ones.
-
-    Args:
-      folder: The folder of the files that `records_name` names; it may be missing.
+    """Reads what all processes wrote into a folder (it may be missing), in this and earlier runs.
 
     Returns:
       The records by their "path". Of several for one path, the one whose "examined" is highest.
@@ -142,37 +121,36 @@ def _whole_records(path: str) -> Iterator[tuple[dict[str, Any], int]]:
         with open(path, "rb") as file:
             end, torn = 0, False
             for number, line in enumerate(file, start=1):
-                record = None if torn else _parse(line)
+                whole = line.endswith(b"\n") and not torn
+                record = json_object(line) if whole else None
                 # Only the last line may be torn, and a torn record still begins like one: a file
                 # of another kind must not be mistaken for it, for the torn part is cut off.
                 if torn or (record is None and not line.startswith((b"{", b"\0"))):
                     where = f"line {number - torn}"
                     raise RecordError(f"{path}: {where} is not a record (a JSON object on a line)")
-                if record is None:
-                    torn = True
-                    continue
-                end += len(line)
-                yield record, end
+                torn = record is None
+                if record is not None:
+                    end += len(line)
+                    yield record, end
     except OSError as error:
-        raise RecordError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise _unusable(path, "read", error) from error
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
+def _unusable(path: str, done: str, error: OSError) -> RecordError:
+    return RecordError(f"{path}: cannot be {done} ({error.strerror or error})")
+
+
+def json_object(text: bytes | str) -> dict[str, Any] | None:
+    """The JSON object that a text holds; None where it is something else."""
     try:
-        record = json.loads(line)
+        found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def plain_record(value: Any) -> Any:
-    """Converts to what JSON can hold exactly; NaN and infinities to None.
-
-    Raises:
-      RecordError: JSON cannot hold it.
-    """
+    """Converts to what JSON can hold exactly, NaN and infinities to None, or a `RecordError`."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -180,8 +158,7 @@ def plain_record(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return plain_record(value.tolist())
     if isinstance(value, Mapping):
-        wrong = [key for key in value if not isinstance(key, str)]
-        if wrong:
+        if wrong := [key for key in value if not isinstance(key, str)]:
             raise RecordError(f"the keys of a record must be text, got {wrong[0]!r}")
         return {key: plain_record(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

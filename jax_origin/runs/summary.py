@@ -1,25 +1,37 @@
-"""Records as tables to read: a line for each image, and counts for each folder."""
+"""Records as text to read: a line for each image, counts for each folder, what a run takes.
+
+Records are those that `Workdir.records` gives.
+"""
 
 import pathlib
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jax_origin.calibration import Calibration, Decision, Rates, explain
 from jax_origin.inversion import StagePlan, Statistics
 
+_FEW = 5
+_STORED = {"pixels": "lossless files", "jpeg": "JPEG"}
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns stand under their heads; bars in cells do not end them."""
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(f"{c:<{w}}" for c, w in zip(line, widths, strict=True)) + " |"
+        for line in lines
+    )
+
 
 def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> str:
-    """One line for each record: verdict, loss, p, q, file, and the reason or error if any.
-
-    Args:
-      records: As `Workdir.records` gives them.
-      most: How many lines at the most; the rest is counted.
-    """
+    """A line for each record, `most` at the most: verdict, loss, p, q, file, reason or error."""
     lines = [f"{'verdict':<10} {'loss':>9} {'p':>6} {'q':>6}  image"]
     for record in records[:most]:
-        p, q = (_rate(record[name]) for name in ("p", "q"))
+        p, q = ("" if record[x] is None else f"{record[x]:.3f}" for x in ("p", "q"))
         loss = "" if record["loss"] is None else f"{record['loss']:.2e}"
         remarks = [record[name] for name in ("reason", "note", "error") if record.get(name)]
         remark = f"  ({'; '.join(remarks)})" if remarks else ""
@@ -33,13 +45,7 @@ def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> s
 def explanations(
     records: Sequence[Mapping[str, Any]], calibration: Calibration, *, rates: Rates | None = None
 ) -> str:
-    """A paragraph in plain words for each record with a verdict; see `calibration.explain`.
-
-    Args:
-      records: As `Workdir.records` gives them.
-      calibration: The one that decided them.
-      rates: The rates that they were decided with; the calibration's own without it.
-    """
+    """A paragraph for each record with a verdict, by what decided it; see `calibration.explain`."""
     paragraphs = []
     for record in records:
         if record["verdict"] is not None:
@@ -52,17 +58,10 @@ def explanations(
 def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None) -> str:
     """How many images of each folder got which verdict.
 
-    Args:
-      records: As `Workdir.records` gives them.
-      own: The folder whose images are known to belong, if any.
-
-    Returns:
-      The table; with `own`, a last line that counts right, wrong and undecided verdicts.
+    If `own` names the folder whose images are known to belong, a last line counts right, wrong and
+    undecided verdicts.
     """
-    folders: dict[str, Counter[str]] = {}
-    for record in records:
-        folder = pathlib.PurePath(record["path"]).parent.name
-        folders.setdefault(folder, Counter())[record["verdict"] or "error"] += 1
+    folders = count_by_folder((record["path"], record["verdict"] or "error") for record in records)
     columns = ["belongs", "foreign", "undecided", "error"]
     width = max([len("folder"), *(len(name) + 6 for name in folders)])
     lines = [" ".join([f"{'folder':<{width}}", *(f"{column:>10}" for column in columns)])]
@@ -70,26 +69,35 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
         label = f"{name} (own)" if name == own else name
         lines.append(" ".join([f"{label:<{width}}", *(f"{counts[c]:>10}" for c in columns)]))
     if own is not None:
-        right = wrong = 0
-        for name, counts in folders.items():
-            truth, other = ("belongs", "foreign") if name == own else ("foreign", "belongs")
-            right, wrong = right + counts[truth], wrong + counts[other]
-        rest = len(records) - right - wrong
-        lines.append(f"right {right}, wrong {wrong}, undecided or not read {rest}")
+        truths = {name: "belongs" if name == own else "foreign" for name in folders}
+        lines.append(right_and_wrong(folders, truths))
     return "\n".join(lines)
 
 
+def count_by_folder(found: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
+    """Counts what was found, given as (path, word), for the name of each folder."""
+    folders: dict[str, Counter[str]] = {}
+    for path, word in found:
+        folders.setdefault(pathlib.PurePath(path).parent.name, Counter())[word] += 1
+    return folders
+
+
+def right_and_wrong(folders: Mapping[str, Counter[str]], truths: Mapping[str, str]) -> str:
+    """Counts right and wrong words in a line, by the true word of each folder."""
+    right = sum(counts[truths[name]] for name, counts in folders.items())
+    rest = sum(counts["undecided"] + counts["error"] for counts in folders.values())
+    wrong = sum(counts.total() for counts in folders.values()) - right - rest
+    return f"right {right}, wrong {wrong}, undecided or not read {rest}"
+
+
 def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks: int = 1) -> str:
-    """What a run would take, stage by stage.
+    """What a run would take, stage by stage; last, its time if no image ends early.
 
     Args:
       plan: As `jax_origin.inversion.Engine.plan` returns it.
       images: How many images there are.
       times: How often each is inverted.
       blocks: Blocks of lanes that each device holds at a time.
-
-    Returns:
-      The table; its last line is the time that it takes if no image ends early.
     """
     lines = [
         f"{'stage':<22} {'lanes':>6} {'steps':>6} {'evaluations':>11} {'MFLOP/lane step':>15} "
@@ -110,13 +118,10 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks
 
 
 def format_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """What to say where the files alone tell images that belong from foreign ones.
+    """A line to say where the files alone tell images that belong from foreign ones.
 
-    Args:
-      records: As `Workdir.records` gives them, or the rows of findings.
-
-    Returns:
-      A line; None where some files of both verdicts are stored alike, or there are few of either.
+    It takes records or the rows of findings. It is None where some files of both verdicts are
+    stored alike, or there are few of either.
     """
     own, foreign = (
         Counter(r["stored"].split()[0] for r in records if r["verdict"] in verdicts and r["stored"])
@@ -124,19 +129,14 @@ def format_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
     )
     if min(own.total(), foreign.total()) < _FEW or own.keys() & foreign.keys():
         return None
+    ours, theirs = (
+        " or ".join(_STORED.get(kind, kind) for kind in sorted(kinds)) for kinds in (own, foreign)
+    )
     return (
-        f"warning: all images that belong are stored as {_words(own)}, all foreign ones as "
-        f"{_words(foreign)}: in a set like this format and origin go together, and a rate that is "
+        f"warning: all images that belong are stored as {ours}, all foreign ones as "
+        f"{theirs}: in a set like this format and origin go together, and a rate that is "
         "read off it says nothing of either alone"
     )
-
-
-_FEW = 5
-_STORED = {"pixels": "lossless files", "jpeg": "JPEG"}
-
-
-def _words(kinds: Counter[str]) -> str:
-    return " or ".join(_STORED.get(kind, kind) for kind in sorted(kinds))
 
 
 def statistics_line(statistics: Statistics) -> str:
@@ -147,10 +147,6 @@ def statistics_line(statistics: Statistics) -> str:
         f"{statistics.images} images, {mean:.0f} gradient evaluations each, lanes "
         f"{statistics.occupancy:.0%} occupied; {seconds}"
     )
-
-
-def _rate(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
 
 
 def short_path(path: str) -> str:

@@ -28,6 +28,7 @@ from jax_origin.images import as_uint8, map_ahead, save_png
 from jax_origin.runs.record import (
     RecordWriter,
     RunError,
+    json_object,
     latest_records,
     plain_record,
     records_name,
@@ -37,8 +38,6 @@ from jax_origin.runtime import own_share, wait_for_all
 from jax_origin.workflow.verdict import Verdict
 
 _CHANGED = "the file has changed since it was first examined"
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-"""What file systems say that have no locks; there the user has to take care."""
 
 
 class Workdir:
@@ -52,28 +51,22 @@ class Workdir:
         wait_for_all("verdicts")
         records = workdir.records(paths)
 
+    Args:
+      path: The folder; entering makes it if it is missing, nothing is touched before.
+      settings: What verdicts depend on, as plain JSON values. A name such as ``resize`` stands for
+        the flag ``--resize``; one with a space, such as "kind of device", for itself.
+      flag: The flag that chooses the folder, for messages.
+
     Attributes:
       path: The folder.
       records_path: This process's file of records.
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike[str],
-        settings: Mapping[str, Any],
-        *,
-        flag: str = "--workdir",
+        self, path: str | os.PathLike[str], settings: Mapping[str, Any], *, flag: str = "--workdir"
     ) -> None:
-        """Touches nothing yet.
-
-        Args:
-          path: The folder; entering makes it if it is missing.
-          settings: What verdicts depend on, as plain JSON values. A name such as ``resize`` stands
-            for the flag ``--resize``; one with a space, such as "kind of device", for itself.
-          flag: The flag that chooses the folder, for messages.
-        """
         self.path, self._flag = pathlib.Path(path), flag
-        self._settings = _as_json(settings)
+        self._settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         process = jax.process_index()
         self.records_path = self.path / records_name(process, jax.process_count())
         # Process 0 stands for its run; no two runs have one.
@@ -89,23 +82,18 @@ class Workdir:
           RunError: Another run is at work in the folder, it holds a run with other settings (the
             message names the flags that differ), or it cannot be used.
         """
+        another = f"give another {self._flag}"
         with contextlib.ExitStack() as opened:
             try:
                 os.makedirs(self.path, exist_ok=True)
-                lock = open(self._lock_path, "ab")
-                opened.enter_context(lock)
-                _lock(lock.fileno())
+                _lock(opened.enter_context(open(self._lock_path, "ab")).fileno())
                 self._compare()
             except BlockingIOError:
-                raise RunError(
-                    f"{self.path}: another run is at work here: wait for it, or give another "
-                    f"{self._flag}"
-                ) from None
+                reason = f"another run is at work here: wait for it, or {another}"
+                raise RunError(f"{self.path}: {reason}") from None
             except OSError as error:
-                raise RunError(
-                    f"{self.path}: cannot be used ({error.strerror or error}): give another "
-                    f"{self._flag}"
-                ) from None
+                reason = f"cannot be used ({error.strerror or error}): {another}"
+                raise RunError(f"{self.path}: {reason}") from None
             self._known = latest_records(self.path)
             self._open = opened.pop_all()
         return self
@@ -115,19 +103,11 @@ class Workdir:
         self._writer = None
 
     def waiting(self, paths: Iterable[str]) -> list[str]:
-        """This process's share of the files that still want a record; call it once a run.
+        """This process's share of the files that still want a record, in order, each once.
 
-        A file is done where its record has the SHA-256 of its bytes as they are now. A file that is
-        gone keeps its record. One that could not be read is tried again.
-
-        Args:
-          paths: The run's files; all processes name the same.
-
-        Returns:
-          The files in order, each once.
-
-        Raises:
-          RecordError: A file of records cannot be read.
+        Call it once a run; all processes name the same files. A file is done where its record has
+        the SHA-256 of its bytes as they are now. A file that is gone keeps its record. One that
+        could not be read is tried again.
         """
         names = list(dict.fromkeys(paths))
         done = map_ahead(lambda path: _up_to_date(path, self._known.get(path)), names)
@@ -138,9 +118,7 @@ class Workdir:
     def write(self, verdict: Verdict, *, keep_reconstruction: bool = False) -> dict[str, Any]:
         """Appends the record of a verdict; if the file had another, it says so in its note.
 
-        Args:
-          verdict: Of a file.
-          keep_reconstruction: Whether `reconstruction` is to be found later.
+        With `keep_reconstruction`, `reconstruction` is to be found later.
 
         Returns:
           The record. A record that the file has for this very content or error stands instead.
@@ -158,12 +136,10 @@ class Workdir:
         try:
             # Before the record: a file that has one is not looked at again.
             if keep_reconstruction and verdict.reconstruction is not None:
-                pixels = as_uint8(verdict.reconstruction[None])[0]
-                save_png(self.reconstruction(record), pixels)
+                save_png(self.reconstruction(record), as_uint8(verdict.reconstruction[None])[0])
         except OSError as error:
-            raise RunError(
-                f"{self.path}: a reconstruction cannot be written ({error.strerror or error})"
-            ) from error
+            reason = f"a reconstruction cannot be written ({error.strerror or error})"
+            raise RunError(f"{self.path}: {reason}") from error
         if self._writer is None:
             self._writer = self._open.enter_context(RecordWriter(self.records_path))
         self._known[record["path"]] = self._writer.write(record)
@@ -197,19 +173,13 @@ class Workdir:
         before = _read_settings(path)
         if before is None:
             raise RunError(f"{path}: not the settings of a run: {way_out}")
-        changes = ", ".join(_changes(before, self._settings))
-        if changes:
+        if changes := ", ".join(_changes(before, self._settings)):
             raise RunError(f"{self.path} holds another run ({changes}): {way_out}")
 
 
 def default_workdir(base: str | os.PathLike[str], settings: Mapping[str, Any]) -> pathlib.Path:
-    """The first of base, base-2, base-3, ... that is free or holds a run with these settings.
-
-    Args:
-      base: The folder that is tried first.
-      settings: As `Workdir` takes them.
-    """
-    wanted, base = _as_json(settings), os.fspath(base)
+    """The first of base, base-2, base-3, ... that is free or holds a run with these settings."""
+    wanted, base = json.loads(json.dumps(dict(settings))), os.fspath(base)
     tried = (base if n == 1 else f"{base}-{n}" for n in itertools.count(1))
     return next(path for path in map(pathlib.Path, tried) if _is_usable(path, wanted))
 
@@ -226,30 +196,21 @@ def _is_usable(folder: pathlib.Path, settings: dict[str, Any]) -> bool:
 
 
 def _lock(descriptor: int) -> None:
-    """Takes a file's lock, which the system frees when the process ends, however it ends.
-
-    Raises:
-      BlockingIOError: Another process has it.
-    """
+    """Takes a file's lock until the process ends; a BlockingIOError if another has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        # Some file systems have no locks; there the user has to take care.
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):
             raise
-
-
-def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(json.dumps(dict(settings)))
-    return found
 
 
 def _read_settings(path: pathlib.Path) -> dict[str, Any] | None:
     """The settings in a file; None where there is something else."""
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+        return json_object(path.read_bytes())
+    except OSError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -274,8 +235,7 @@ def _up_to_date(path: str, record: Mapping[str, Any] | None) -> bool:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         with open(path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            return found == record["sha256"]
+            return bool(hashlib.file_digest(file, "sha256").hexdigest() == record["sha256"])
     except FileNotFoundError:
         return True
     except OSError:

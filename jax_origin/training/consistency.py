@@ -1,6 +1,6 @@
 """Consistency distillation (Song, Dhariwal, Chen, Sutskever; ICML 2023, algorithm 2)."""
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import jax
@@ -13,10 +13,11 @@ from jax_origin.generators import DDIM, Consistency, fingerprint, generator_name
 from jax_origin.generators.consistency import karras_sigmas
 from jax_origin.generators.unet import UNet
 from jax_origin.generators.unet_blocks import time_features
-from jax_origin.training.recipe import AveragedTask, mirrored_signed
+from jax_origin.training.recipe import AveragedTask, Losses, State, mirrored_signed
 from jax_origin.zoo import load_generator
 
 
+@dataclasses.dataclass(eq=False, kw_only=True)
 class ConsistencyTask(AveragedTask):
     """A network that makes of noise in one step what its teacher makes of it in many.
 
@@ -36,20 +37,13 @@ class ConsistencyTask(AveragedTask):
 
     Args:
       cls: The student's class, `Consistency` or one with its `unet` and `denoise`.
-      config: Its configuration; of a network without classes. The first of `sigmas` is the
-        highest level.
-      steps: Steps over which the learning rate falls to zero on a cosine, after a rise over the
-        first tenth of them, 200 at most.
-      teacher: A `DDIM` without classes, or where `load_generator` finds one.
+      config: Its configuration. The first of `sigmas` is the highest level.
+      teacher: A `DDIM` without classes, or where `load_generator` finds one; the attribute is its
+        name and fingerprint, for the card.
       levels: Noise levels, on Karras' schedule.
-      learning_rate: Adam's peak rate; gradients are clipped to norm 1.
       target_decay: Decay a step of the averaged weights that the student is compared with.
-      average_decay: Decay a step of the averaged weights that are kept; less in the first steps,
-        (1 + n) / (10 + n).
       huber: Root mean square below which the distance is quadratic, and above which it is linear.
-
-    Attributes:
-      teacher: The teacher's name and fingerprint, for the card.
+      **options: As `AveragedTask` takes them.
 
     Raises:
       CheckpointError: If the teacher does not load.
@@ -57,42 +51,28 @@ class ConsistencyTask(AveragedTask):
         network has classes, or levels are fewer than 2.
     """
 
-    def __init__(
-        self,
-        cls: Callable[..., Any],
-        config: dict[str, Any],
-        *,
-        steps: int,
-        teacher: str | DDIM,
-        levels: int = 18,
-        learning_rate: float = 1e-3,
-        target_decay: float = 0.95,
-        average_decay: float = 0.999,
-        huber: float = 0.00054,
-    ):
-        super().__init__(
-            cls, config, steps=steps, learning_rate=learning_rate, average_decay=average_decay
-        )
-        student = self._outline
-        self._teacher = _checked_teacher(teacher, student)
+    teacher: Any
+    levels: int = 18
+    target_decay: float = 0.95
+    huber: float = 0.00054
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        student, levels = self._outline, self.levels
+        self._teacher = found = _checked_teacher(self.teacher, student)
         if levels < 2:
             raise ValueError(f"levels must be at least 2, not {levels}")
-        self.teacher = {
-            "name": generator_name(self._teacher),
-            "fingerprint": fingerprint(self._teacher),
-        }
-        self._teacher_graph = nnx.split(self._teacher)[0]
+        self.teacher = {"name": generator_name(found), "fingerprint": fingerprint(found)}
+        self._teacher_graph = nnx.split(found)[0]
         sigmas = karras_sigmas(
             range(levels), steps=levels, sigma_min=student.sigma_min, sigma_max=student.sigmas[0]
         )
         self._sigmas = np.array(sigmas, np.float32)
-        self._times = _teacher_times(self._teacher, np.array(sigmas))
-        self._target_decay = target_decay
-        self._huber = huber
+        self._times = _teacher_times(found, np.array(sigmas))
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
+    def init(self, key: jax.Array) -> State:
         """The teacher's weights, where they fit, and fresh optimiser state."""
-        student = self._make(nnx.Rngs(key))
+        student = self._make(key)
         if student.unet.config == self._teacher.unet.config:
             _begin_as_teacher(student, self._teacher)
         params = jax.tree.map(jnp.copy, nnx.state(student))
@@ -102,9 +82,7 @@ class ConsistencyTask(AveragedTask):
             "teacher": jax.tree.map(jnp.copy, nnx.state(self._teacher)),
         }
 
-    def _step(
-        self, state: dict[str, Any], images: jax.Array, key: jax.Array
-    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def _step(self, state: State, images: jax.Array, key: jax.Array) -> tuple[State, Losses]:
         flip_key, level_key, noise_key = jax.random.split(key, 3)
         count = images.shape[0]
         real = mirrored_signed(images, flip_key)
@@ -117,10 +95,10 @@ class ConsistencyTask(AveragedTask):
         def loss(params: Any) -> jax.Array:
             made = nnx.merge(self._graph, params).denoise(x, high)
             squares = jnp.mean((made - target) ** 2, axis=(1, 2, 3))
-            return jnp.mean(jnp.sqrt(squares + self._huber**2) - self._huber)
+            return jnp.mean(jnp.sqrt(squares + self.huber**2) - self.huber)
 
         new, losses = self._after(state, loss)
-        share = 1 - self._target_decay
+        share = 1 - self.target_decay
         new["target"] = optax.incremental_update(new["params"], state["target"], share)
         return new, losses
 

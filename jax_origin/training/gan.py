@@ -1,8 +1,8 @@
 """Adversarial training as DCGAN does it, with an average of the generator's weights kept."""
 
+import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator, sample_latents
-from jax_origin.training.recipe import mirrored_signed
+from jax_origin.training.recipe import Losses, NetworkTask, State, mirrored_signed
 
 
 class Discriminator(nnx.Module):
@@ -29,13 +29,7 @@ class Discriminator(nnx.Module):
     """
 
     def __init__(
-        self,
-        *,
-        image_size: int,
-        width: int,
-        channels: int,
-        batch_norm: bool = True,
-        rngs: nnx.Rngs,
+        self, *, image_size: int, width: int, channels: int, batch_norm: bool = True, rngs: nnx.Rngs
     ):
         depth = image_size.bit_length() - 3
         sizes = [channels, *(width * 2**i for i in range(depth))]
@@ -65,7 +59,8 @@ class Discriminator(nnx.Module):
         return self.output(x)[:, 0]
 
 
-class GanTask:
+@dataclasses.dataclass(eq=False, kw_only=True)
+class GanTask(NetworkTask):
     """Non-saturating GAN loss, Adam on both networks, exponential average of the generator.
 
     Args:
@@ -81,46 +76,34 @@ class GanTask:
       latent_batch: Latents a pass when the averaged generator's batch statistics are measured.
     """
 
-    def __init__(
-        self,
-        cls: Callable[..., Any],
-        config: dict[str, Any],
-        *,
-        discriminator_width: int = 64,
-        learning_rate: float = 2e-4,
-        discriminator_learning_rate: float | None = None,
-        batch_norm: bool = True,
-        gradient_penalty: float = 0.0,
-        average_decay: float = 0.999,
-        latent_batch: int = 256,
-    ):
-        self._make = lambda rngs: cls(**config, rngs=rngs)
-        self._latent_batch = latent_batch
-        self._decay = average_decay
-        self._penalty = gradient_penalty
-        self._optimizer = optax.adam(learning_rate, b1=0.5, b2=0.999)
-        self._critic_optimizer = optax.adam(
-            discriminator_learning_rate or learning_rate, b1=0.5, b2=0.999
-        )
-        abstract = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
-        height, _, channels = abstract.image_shape
-        self._make_discriminator = lambda rngs: Discriminator(
-            image_size=height,
-            width=discriminator_width,
-            channels=channels,
-            batch_norm=batch_norm,
-            rngs=rngs,
-        )
-        self._graph = nnx.split(abstract)[0]
-        critic = nnx.eval_shape(lambda: self._make_discriminator(nnx.Rngs(0)))
-        self._critic_graph = nnx.split(critic)[0]
-        self.step = jax.jit(self._step, donate_argnums=0)
+    discriminator_width: int = 64
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float | None = None
+    batch_norm: bool = True
+    gradient_penalty: float = 0.0
+    average_decay: float = 0.999
+    latent_batch: int = 256
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rates = (self.learning_rate, self.discriminator_learning_rate or self.learning_rate)
+        self._optimizer, self._critic_optimizer = (optax.adam(r, b1=0.5, b2=0.999) for r in rates)
+        critic = nnx.eval_shape(lambda: self._make_discriminator(jax.random.key(0)))
+        self._critic_graph = nnx.split(critic)[0]
+
+    def _make_discriminator(self, key: jax.Array) -> Discriminator:
+        return Discriminator(
+            image_size=self._outline.image_shape[0],
+            width=self.discriminator_width,
+            channels=self._outline.image_shape[2],
+            batch_norm=self.batch_norm,
+            rngs=nnx.Rngs(key),
+        )
+
+    def init(self, key: jax.Array) -> State:
         """Fresh weights and optimiser states."""
         keys = jax.random.split(key)
-        generator = self._make(nnx.Rngs(keys[0]))
-        critic = self._make_discriminator(nnx.Rngs(keys[1]))
+        generator, critic = self._make(keys[0]), self._make_discriminator(keys[1])
         params, rest = nnx.state(generator, nnx.Param, nnx.Not(nnx.Param))
         critic_params, critic_rest = nnx.state(critic, nnx.Param, nnx.Not(nnx.Param))
         return {
@@ -133,14 +116,12 @@ class GanTask:
             "critic_optimizer": self._critic_optimizer.init(critic_params),
         }
 
-    def _step(
-        self, state: dict[str, Any], images: jax.Array, key: jax.Array
-    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+    def _step(self, state: State, images: jax.Array, key: jax.Array) -> tuple[State, Losses]:
         flip_key, latent_key = jax.random.split(key)
         real = mirrored_signed(images, flip_key)
 
-        def generate(params: Any, rest: Any) -> tuple[jax.Array, Any]:
-            generator = nnx.merge(self._graph, params, rest, copy=True)
+        def generate(params: Any) -> tuple[jax.Array, Any]:
+            generator = nnx.merge(self._graph, params, state["rest"], copy=True)
             # Clipped pixels would hide from the discriminator how far beyond the range they are.
             make = getattr(generator, "unclipped", generator)
             fake = make(sample_latents(generator, latent_key, images.shape[0])) * 2 - 1
@@ -148,21 +129,18 @@ class GanTask:
 
         def judge(params: Any, rest: Any, batch: jax.Array) -> tuple[jax.Array, Any]:
             critic = nnx.merge(self._critic_graph, params, rest, copy=True)
-            logits = critic(batch)
-            return logits, nnx.state(critic, nnx.Not(nnx.Param))
+            return critic(batch), nnx.state(critic, nnx.Not(nnx.Param))
 
-        (fake, rest), pull_back = jax.vjp(
-            lambda params: generate(params, state["rest"]), state["params"]
-        )
+        (fake, rest), pull_back = jax.vjp(generate, state["params"])
 
         def critic_loss(params: Any) -> tuple[jax.Array, Any]:
             real_logits, critic_rest = judge(params, state["critic_rest"], real)
             fake_logits, critic_rest = judge(params, critic_rest, jax.lax.stop_gradient(fake))
             loss = jnp.mean(nnx.softplus(-real_logits)) + jnp.mean(nnx.softplus(fake_logits))
-            if self._penalty:
+            if self.gradient_penalty:
                 some = real[: max(1, len(real) // 4)]
                 slopes = jax.grad(lambda batch: judge(params, critic_rest, batch)[0].sum())(some)
-                loss += self._penalty / 2 * jnp.sum(slopes**2) / len(some)
+                loss += self.gradient_penalty / 2 * jnp.sum(slopes**2) / len(some)
             return loss, critic_rest
 
         (loss_d, critic_rest), grads = jax.value_and_grad(critic_loss, has_aux=True)(
@@ -179,7 +157,7 @@ class GanTask:
         (grads,) = pull_back((toward_real, jax.tree.map(jnp.zeros_like, rest)))
         updates, optimizer = self._optimizer.update(grads, state["optimizer"])
         params = optax.apply_updates(state["params"], updates)
-        average = optax.incremental_update(params, state["average"], 1 - self._decay)
+        average = optax.incremental_update(params, state["average"], 1 - self.average_decay)
         new = {
             "params": params,
             "rest": rest,
@@ -191,13 +169,13 @@ class GanTask:
         }
         return new, {"loss_d": loss_d, "loss_g": loss_g}
 
-    def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
+    def generator(self, state: State, key: jax.Array) -> Generator:
         """The averaged generator; batch statistics are measured anew, for its own weights."""
         copies = jax.tree.map(jnp.copy, (state["average"], state["rest"]))
         generator = nnx.merge(self._graph, *copies)
         measured = jax.tree.leaves(nnx.state(generator, nnx.BatchStat))
         for i in range(40 if measured else 0):
-            latents = sample_latents(generator, jax.random.fold_in(key, i), self._latent_batch)
+            latents = sample_latents(generator, jax.random.fold_in(key, i), self.latent_batch)
             _measure(generator, latents)
         generator.eval()
         return generator

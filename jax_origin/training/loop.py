@@ -3,7 +3,6 @@
 import os
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -25,15 +24,12 @@ class Task(Protocol):
 
     def init(self, key: jax.Array) -> Any:
         """The state before the first step."""
-        ...
 
     def step(self, state: Any, images: jax.Array, key: jax.Array) -> tuple[Any, dict[str, Any]]:
         """One step on uint8 images [N, H, W, C]; the new state and scalar losses. Jitted."""
-        ...
 
     def generator(self, state: Any, key: jax.Array) -> Generator:
         """The generator as trained so far, in evaluation mode."""
-        ...
 
 
 def train(
@@ -51,8 +47,8 @@ def train(
 ) -> Generator:
     """Trains from the last checkpoint in the workdir, or from the start if there is none.
 
-    The batch and the key of a step depend on the seed and the step alone, so a run that was killed
-    and resumed ends where an unbroken one does.
+    A step's batch and key depend on the seed and the step alone: a run that was killed and resumed
+    ends where an unbroken one does.
 
     Args:
       task: What is trained.
@@ -70,25 +66,26 @@ def train(
       The trained generator, in evaluation mode.
 
     Raises:
-      TrainingError: If there are fewer images than a batch holds, a number that is counted in is
-        below 1, the workdir cannot be made, or its checkpoint is past the last step or of something
-        else.
+      TrainingError: If there are fewer images than a batch holds, a count is below 1, the workdir
+        cannot be made, or its checkpoint is past the last step or of something else.
     """
-    counts = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "checkpoint_every": checkpoint_every,
-        "grid_every": grid_every,
-        "log_every": log_every,
-    }
-    _check(counts, num_images=len(images), seed=seed)
+    _check_counts(
+        steps=steps,
+        batch_size=batch_size,
+        checkpoint_every=checkpoint_every,
+        grid_every=grid_every,
+        log_every=log_every,
+    )
+    if len(images) < batch_size:
+        raise TrainingError(f"{len(images)} images are fewer than a batch of {batch_size}")
+    if seed < 0:
+        raise TrainingError(f"seed must be at least 0, not {seed}")
     workdir = _made(workdir)
     key = jax.random.key(seed)
     init_key, step_key, grid_key = (jax.random.fold_in(key, tag) for tag in range(3))
     policy = ocp.training.preservation_policies.LatestN(2)
-    with ocp.training.Checkpointer(
-        workdir / "checkpoints", preservation_policy=policy
-    ) as checkpointer:
+    folder = workdir / "checkpoints"
+    with ocp.training.Checkpointer(folder, preservation_policy=policy) as checkpointer:
         start, state = _resumed(checkpointer, task.init(init_key), steps=steps, workdir=workdir)
         _drop_lines_after(workdir / "losses.csv", start)
         bar = tqdm.tqdm(
@@ -138,18 +135,13 @@ def _named_leaves(state: Any) -> dict[str, jax.Array]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
-def _check(counts: Mapping[str, int], *, num_images: int, seed: int) -> None:
+def _check_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise TrainingError(f"{name} must be at least 1, not {count}")
-    if num_images < counts["batch_size"]:
-        raise TrainingError(f"{num_images} images are fewer than a batch of {counts['batch_size']}")
-    if seed < 0:
-        raise TrainingError(f"seed must be at least 0, not {seed}")
 
 
 def _made(workdir: str | os.PathLike) -> pathlib.Path:
-    """The workdir's absolute path; the folder is there then."""
     workdir = pathlib.Path(workdir).absolute()
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -167,10 +159,6 @@ def _resumed(
     start = checkpointer.latest.step
     if start > steps:
         raise TrainingError(f"{workdir} is at step {start} already, past steps={steps}")
-    return start, _load(checkpointer, state, where=workdir / "checkpoints" / str(start))
-
-
-def _load(checkpointer: ocp.training.Checkpointer, state: Any, *, where: pathlib.Path) -> Any:
     abstract = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
         for name, leaf in _named_leaves(state).items()
@@ -179,19 +167,16 @@ def _load(checkpointer: ocp.training.Checkpointer, state: Any, *, where: pathlib
         saved = checkpointer.load(checkpointer.latest, abstract)
     except Exception as error:  # The reader has no one exception for what does not fit.
         reason = "it is damaged, or of another generator, task or options; take another workdir"
+        where = workdir / "checkpoints" / str(start)
         raise TrainingError(f"{where}: cannot be resumed: {reason}") from error
-    named = jax.tree_util.tree_leaves_with_path(state)
-    leaves = [saved[jax.tree_util.keystr(path)] for path, _ in named]
-    return jax.tree.unflatten(jax.tree.structure(state), leaves)
+    return start, jax.tree.unflatten(jax.tree.structure(state), [saved[name] for name in abstract])
 
 
 def _log(path: pathlib.Path, step: int, losses: dict[str, float], speed: float) -> None:
-    new = not path.exists()
+    rows = [] if path.exists() else [["step", *losses, "images_per_second"]]
+    rows.append([str(step), *(f"{value:.5g}" for value in losses.values()), f"{speed:.1f}"])
     with path.open("a") as file:
-        if new:
-            file.write(",".join(["step", *losses, "images_per_second"]) + "\n")
-        values = [f"{value:.5g}" for value in losses.values()]
-        file.write(",".join([str(step), *values, f"{speed:.1f}"]) + "\n")
+        file.writelines(",".join(row) + "\n" for row in rows)
 
 
 def _drop_lines_after(path: pathlib.Path, step: int) -> None:

@@ -1,5 +1,6 @@
 """What the tasks' recipes have in common."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,88 @@ import optax
 from flax import nnx
 
 from jax_origin.generators import Generator
+
+State = dict[str, Any]
+Losses = dict[str, jax.Array]
+
+
+@dataclasses.dataclass(eq=False)
+class NetworkTask:
+    """Trains a generator. A task derives from it and says `init`, `_step` and `generator`.
+
+    Args:
+      cls: The generator's class.
+      config: Its configuration.
+    """
+
+    cls: Callable[..., Any]
+    config: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self._outline = nnx.eval_shape(lambda: self._make(jax.random.key(0)))
+        self._graph = nnx.split(self._outline)[0]
+        self.step = jax.jit(self._step, donate_argnums=0)
+
+    def _make(self, key: jax.Array) -> Any:
+        return self.cls(**self.config, rngs=nnx.Rngs(key))
+
+    def _step(self, state: State, images: jax.Array, key: jax.Array) -> tuple[State, Losses]:
+        raise NotImplementedError(f"{type(self).__name__} has no _step")
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class AveragedTask(NetworkTask):
+    """Trains a network without classes by Adam, and keeps an average of its weights.
+
+    A task derives from it and says `_step`, which ends with `_after`.
+
+    Args:
+      steps: As `adam` takes them.
+      learning_rate: Adam's peak rate; gradients are clipped to norm 1.
+      average_decay: Share of the average that stays in each step; less in the first steps,
+        (1 + n) / (10 + n).
+
+    Raises:
+      ValueError: If the network has classes.
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    average_decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self._outline.label is not None:
+            raise ValueError(f"{type(self).__name__} trains networks without classes")
+        self._optimizer = adam(self.learning_rate, steps=self.steps, max_norm=1.0)
+
+    def init(self, key: jax.Array) -> State:
+        """Fresh weights and optimiser state."""
+        return self._begin(nnx.state(self._make(key)))
+
+    def _begin(self, params: Any) -> State:
+        return {
+            "params": params,
+            "average": jax.tree.map(jnp.copy, params),
+            "optimizer": self._optimizer.init(params),
+            "done": jnp.zeros((), jnp.int32),
+        }
+
+    def _after(self, state: State, loss: Callable[[Any], jax.Array]) -> tuple[State, Losses]:
+        """The state after a step down a loss of the weights; what else the state holds stays."""
+        value, grads = jax.value_and_grad(loss)(state["params"])
+        updates, optimizer = self._optimizer.update(grads, state["optimizer"])
+        params = optax.apply_updates(state["params"], updates)
+        done = state["done"] + 1
+        share = jnp.minimum(self.average_decay, (1 + done) / (10 + done))
+        average = optax.incremental_update(params, state["average"], 1 - share)
+        new = {"params": params, "average": average, "optimizer": optimizer, "done": done}
+        return {**state, **new}, {"loss": value}
+
+    def generator(self, state: State, key: jax.Array) -> Generator:
+        """The generator of the averaged weights."""
+        del key
+        return frozen(self._graph, state["average"])
 
 
 def adam(
@@ -44,74 +127,3 @@ def frozen(graph: nnx.GraphDef, *states: Any) -> Generator:
     generator = nnx.merge(graph, *jax.tree.map(jnp.copy, states))
     generator.eval()
     return generator
-
-
-class AveragedTask:
-    """Trains a network by Adam, and keeps an average of its weights.
-
-    A task derives from it and says `_step`, which ends with `_after`.
-
-    Args:
-      cls: The generator's class.
-      config: Its configuration; of a network without classes.
-      steps: As `adam` takes them.
-      learning_rate: Adam's peak rate; gradients are clipped to norm 1.
-      average_decay: Share of the average that stays in each step; less in the first steps,
-        (1 + n) / (10 + n).
-
-    Raises:
-      ValueError: If the network has classes.
-    """
-
-    def __init__(
-        self,
-        cls: Callable[..., Any],
-        config: dict[str, Any],
-        *,
-        steps: int,
-        learning_rate: float,
-        average_decay: float,
-    ):
-        self._make = lambda rngs: cls(**config, rngs=rngs)
-        self._outline = nnx.eval_shape(lambda: self._make(nnx.Rngs(0)))
-        if self._outline.label is not None:
-            raise ValueError(f"{type(self).__name__} trains networks without classes")
-        self._graph = nnx.split(self._outline)[0]
-        self._decay = average_decay
-        self._optimizer = adam(learning_rate, steps=steps, max_norm=1.0)
-        self.step = jax.jit(self._step, donate_argnums=0)
-
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        """Fresh weights and optimiser state."""
-        return self._begin(nnx.state(self._make(nnx.Rngs(key))))
-
-    def _begin(self, params: Any) -> dict[str, Any]:
-        return {
-            "params": params,
-            "average": jax.tree.map(jnp.copy, params),
-            "optimizer": self._optimizer.init(params),
-            "done": jnp.zeros((), jnp.int32),
-        }
-
-    def _step(
-        self, state: dict[str, Any], images: jax.Array, key: jax.Array
-    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        raise NotImplementedError(f"{type(self).__name__} has no _step")
-
-    def _after(
-        self, state: dict[str, Any], loss: Callable[[Any], jax.Array]
-    ) -> tuple[dict[str, Any], dict[str, jax.Array]]:
-        """The state after a step down a loss of the weights; what else the state holds stays."""
-        value, grads = jax.value_and_grad(loss)(state["params"])
-        updates, optimizer = self._optimizer.update(grads, state["optimizer"])
-        params = optax.apply_updates(state["params"], updates)
-        done = state["done"] + 1
-        share = jnp.minimum(self._decay, (1 + done) / (10 + done))
-        average = optax.incremental_update(params, state["average"], 1 - share)
-        new = {"params": params, "average": average, "optimizer": optimizer, "done": done}
-        return {**state, **new}, {"loss": value}
-
-    def generator(self, state: dict[str, Any], key: jax.Array) -> Generator:
-        """The generator of the averaged weights."""
-        del key
-        return frozen(self._graph, state["average"])

@@ -23,6 +23,7 @@ from jax_origin.images import (
     OpenedImage,
     Stored,
     as_float,
+    as_uint8,
     find_images,
     map_ahead,
     open_image,
@@ -176,16 +177,9 @@ class Attributor:
 
     def _look(self, tag: int, image: Any) -> _Looked:
         """Opens an image, and works out once what it is compared with; in a thread."""
-        height, width, channels = self.generator.image_shape
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         try:
-            opened = open_image(
-                image,
-                size=(height, width),
-                channels=channels,
-                resize=self._resize,
-                lossless=self._lossless,
-            )
+            opened = self._open(image)
         except ImageError as error:
             return _Looked(tag, error.path if path is None else path, error=error.reason)
         is_array = isinstance(image, np.ndarray | jax.Array)
@@ -193,6 +187,19 @@ class Attributor:
         pixels = np.asarray(image) if as_given else opened.stored
         like = likeness(opened.stored, self.calibration)
         return _Looked(tag, opened.path, opened, pixels, like)
+
+    def _open(self, image: Any) -> OpenedImage:
+        height, width, channels = self.generator.image_shape
+        if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
+            (pixels,) = as_uint8(np.asarray(image)[None])
+            return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
+        return open_image(
+            image,
+            size=(height, width),
+            channels=channels,
+            resize=self._resize,
+            lossless=self._lossless,
+        )
 
     def _accept(self, like: Likeness | None) -> float | None:
         if not self._early or like is None or like.unlike:

@@ -1,13 +1,9 @@
 """The zoo: small generators trained by this project, each with a card and calibrations."""
 
-from jax_origin.zoo.examples import demonstration_images, standard_foreign
-from jax_origin.zoo.load import ZOO, calibration_path, load_generator, zoo_names
-
-__all__ = [
-    "ZOO",
-    "calibration_path",
-    "demonstration_images",
-    "load_generator",
-    "standard_foreign",
-    "zoo_names",
-]
+from jax_origin.zoo.examples import demonstration_files as demonstration_files
+from jax_origin.zoo.examples import demonstration_images as demonstration_images
+from jax_origin.zoo.examples import standard_foreign as standard_foreign
+from jax_origin.zoo.load import ZOO as ZOO
+from jax_origin.zoo.load import calibration_path as calibration_path
+from jax_origin.zoo.load import load_generator as load_generator
+from jax_origin.zoo.load import zoo_names as zoo_names

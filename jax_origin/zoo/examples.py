@@ -1,5 +1,6 @@
 """Images of known origin, made on the spot: for the zoo's calibrations and its demonstration."""
 
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -8,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike, sample_latents
-from jax_origin.images import as_uint8, photograph_crops
+from jax_origin.images import as_uint8, find_images, photograph_crops, save_png
+from jax_origin.runtime import wait_for_all
 from jax_origin.zoo.load import load_generator, zoo_names
 
 PHOTOGRAPHS = "photographs"
 """Name of the group of crops from photographs that scikit-image ships."""
 
+Groups = dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]
+"""Images by group, uint8 [N, H, W, C], and what each was made from."""
+
 
 def standard_foreign(
-    name: str,
-    num: int,
-    *,
-    key: jax.Array,
-    generators: Mapping[str, GeneratorLike] | None = None,
-) -> dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]:
+    name: str, num: int, *, key: jax.Array, generators: Mapping[str, GeneratorLike] | None = None
+) -> Groups:
     """Foreign groups for a generator: all others of its image shape, and photographs.
 
     Args:
@@ -35,9 +36,7 @@ def standard_foreign(
       Group name to (uint8 [num, H, W, C], the source of each image): a photograph's name, or a
       number for each generated image.
     """
-    if generators is None:
-        generators = _zoo(name)
-    return _groups(name, num, key=key, part="calibration", generators=generators)
+    return _groups(name, num, key, "calibration", generators or _zoo(name))
 
 
 def demonstration_images(
@@ -57,7 +56,7 @@ def demonstration_images(
       Group name to uint8 images [N, H, W, C]; the generator's own come first, under its name.
     """
     generators = _zoo(name)
-    groups = _groups(name, others, key=key, part="demonstration", generators=generators)
+    groups = _groups(name, others, key, "demonstration", generators)
     foreign = {group: images for group, (images, _) in groups.items()}
     return {name: _samples(generators[name], name, own, key), **foreign}
 
@@ -68,16 +67,28 @@ def _zoo(name: str) -> dict[str, GeneratorLike]:
     return {name: load_generator(name) for name in names}
 
 
+def demonstration_files(
+    folder: str | os.PathLike[str], name: str, *, key: jax.Array, others: int = 8
+) -> list[str]:
+    """Writes `demonstration_images` for a run's key; of several processes, the first one writes.
+
+    Returns:
+      The paths, sorted: in `folder`, a folder for each group.
+    """
+    if jax.process_index() == 0:
+        key = jax.random.fold_in(key, 3)
+        for group, images in demonstration_images(name, others=others, key=key).items():
+            for i, pixels in enumerate(images):
+                save_png(f"{os.fspath(folder)}/{group}/{i:03d}.png", pixels)
+    wait_for_all("images")
+    return find_images(folder)
+
+
 def _groups(
-    name: str,
-    num: int,
-    *,
-    key: jax.Array,
-    part: str,
-    generators: Mapping[str, GeneratorLike],
-) -> dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]:
+    name: str, num: int, key: jax.Array, part: str, generators: Mapping[str, GeneratorLike]
+) -> Groups:
     shape = tuple(generators[name].image_shape)
-    groups: dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]] = {}
+    groups: Groups = {}
     for other, generator in generators.items():
         if other != name and tuple(generator.image_shape) == shape:
             groups[other] = (_samples(generator, other, num, key), range(num))

@@ -28,10 +28,9 @@ def zoo_names(*, calibrated: str | None = None) -> list[str]:
     Args:
       calibrated: If given, only generators with a shipped calibration for this method.
     """
-    names = sorted(card.parent.name for card in ZOO.glob(f"*/{CARD}"))
-    if calibrated is None:
-        return names
-    return [name for name in names if _calibration(name, calibrated).exists()]
+    beside = CARD if calibrated is None else f"calibration-{calibrated}.json"
+    cards = sorted(ZOO.glob(f"*/{CARD}"))
+    return [card.parent.name for card in cards if card.with_name(beside).exists()]
 
 
 def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
@@ -40,20 +39,16 @@ def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
     Raises:
       CheckpointError: If it ships none.
     """
-    path = _calibration(name, method)
     if name not in zoo_names(calibrated=method):
         raise CheckpointError(
             f"the zoo ships no calibration of method {method!r} for {name!r}: make one "
             "(jax-origin calibrate) and pass it (--calibration)"
         )
-    return path
+    return ZOO / name / f"calibration-{method}.json"
 
 
 def load_generator(
-    source: str | os.PathLike,
-    *,
-    kind: str | None = None,
-    config: Mapping[str, Any] | None = None,
+    source: str | os.PathLike, *, kind: str | None = None, config: Mapping[str, Any] | None = None
 ) -> GeneratorLike:
     """Loads a generator, ready to be inspected.
 
@@ -68,9 +63,8 @@ def load_generator(
           generator. The module is looked for as Python does, then in the current directory.
       kind: Which architecture a checkpoint holds, one of `jax_origin.generators.KINDS`.
       config: The architecture's arguments, over those that the checkpoint says or implies, such as
-        a label or the number of steps.
-
-        A factory gets the entries of `config`, and `kind` if it is given, as keyword arguments.
+        a label or the number of steps. A factory gets the entries of `config`, and `kind` if it is
+        given, as keyword arguments.
 
     Returns:
       The generator, in evaluation mode, with its `name` set.
@@ -110,9 +104,8 @@ def _made(source: str, arguments: dict[str, Any]) -> GeneratorLike:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise CheckpointError(f"{source}: {module} imports {error.name}, not found") from None
-        raise CheckpointError(
-            f"{source}: no module {error.name} on Python's path or in {here}"
-        ) from None
+        reason = f"no module {error.name} on Python's path or in {here}"
+        raise CheckpointError(f"{source}: {reason}") from None
     except Exception as error:  # The user's own code may raise anything.
         raise CheckpointError(f"{source}: importing {module} raised {_in_words(error)}") from error
     for part in name.split("."):
@@ -139,7 +132,3 @@ def _made(source: str, arguments: dict[str, Any]) -> GeneratorLike:
 
 def _in_words(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _calibration(name: str, method: str) -> pathlib.Path:
-    return ZOO / name / f"calibration-{method}.json"

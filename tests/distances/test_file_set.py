@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import jax_origin as jo
-from jax_origin.distances import EVENNESS, as_stored, stored_l1, stored_l2
+from jax_origin.distances import L2, FileSet, as_stored
 from jax_origin.images import (
     StoredArrays,
     decode_bytes,
@@ -24,6 +24,7 @@ from jax_origin.images import (
 
 QUALITIES = (30, 50, 75, 90, 95, 100)
 SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+STORED = FileSet()
 
 
 def arrays(image: np.ndarray, format_: str = "JPEG", mode: str = "RGB", **options) -> StoredArrays:
@@ -67,15 +68,15 @@ def test_what_libjpeg_stores_is_predicted(name, subsampling):
         # What is missed is missed by the encoder's rounding, whole grey levels however wide a step.
         assert hits > {100: 0.65, 95: 0.93, 90: 0.965}.get(quality, 0.985)
         assert worst < 4
-        assert stored_l2(images(name), targets).max() < 3e-7
-        assert stored_l2(images(name)[::-1], targets).min() > 1e-4
+        assert STORED.l2(images(name), targets).max() < 3e-7
+        assert STORED.l2(images(name)[::-1], targets).min() > 1e-4
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"optimize": True}, {"mode": "L"}])
 def test_progressive_optimised_and_grey_files_are_predicted(options):
     targets = stack_stored([arrays(x, quality=80, **options) for x in images("50x37")])
     assert hits_and_misses(images("50x37"), targets)[0] > 0.99
-    assert stored_l2(images("50x37"), targets).max() < 3e-7
+    assert STORED.l2(images("50x37"), targets).max() < 3e-7
 
 
 def test_rows_averaged_alone_are_predicted():
@@ -102,26 +103,26 @@ def test_of_lossless_files_it_is_what_lies_beyond_half_a_level():
     one, other = images("50x37")[:4], images("50x37")[4:]
     targets = stack_stored([arrays(x, "PNG") for x in one])
     noise = np.random.default_rng(0).uniform(-0.499, 0.499, one.shape).astype(np.float32) / 255
-    assert (stored_l2(jnp.asarray(one + noise), targets) == 0).all()
+    assert (STORED.l2(jnp.asarray(one + noise), targets) == 0).all()
     beyond = np.maximum(np.abs(255.0 * other - np.rint(255 * one)) - 0.5, 0) / 255
     np.testing.assert_allclose(
-        stored_l2(other, targets), (beyond**2).mean((1, 2, 3)), rtol=1e-4, atol=0
+        STORED.l2(other, targets), (beyond**2).mean((1, 2, 3)), rtol=1e-4, atol=0
     )
-    np.testing.assert_allclose(stored_l1(other, targets), beyond.mean((1, 2, 3)), rtol=1e-4, atol=0)
+    np.testing.assert_allclose(STORED.l1(other, targets), beyond.mean((1, 2, 3)), rtol=1e-4, atol=0)
 
 
 def test_of_one_channel_it_is_the_same():
     one, other = images("32x32")[:4, ..., :1], images("32x32")[4:, ..., :1]
     targets = stack_stored([found.to_arrays() for found in stored_pixels(one)])
     beyond = np.maximum(np.abs(255.0 * other - np.rint(255 * one)) - 0.5, 0) / 255
-    np.testing.assert_allclose(stored_l2(other, targets), (beyond**2).mean((1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(STORED.l2(other, targets), (beyond**2).mean((1, 2, 3)), rtol=1e-4)
 
 
 def test_far_from_the_set_it_is_near_the_distance_of_the_pixels():
     one, other = images("64x64")[:4], images("64x64")[4:]
     for options in ({"quality": 95, "subsampling": "4:4:4"}, {"quality": 95, "keep_rgb": True}):
         targets = stack_stored([arrays(x, **options) for x in one])
-        ratio = stored_l2(other, targets) / np.mean((one - other) ** 2, axis=(1, 2, 3))
+        ratio = STORED.l2(other, targets) / np.mean((one - other) ** 2, axis=(1, 2, 3))
         assert np.all((ratio > 0.7) & (ratio < 1.3))
 
 
@@ -135,22 +136,22 @@ def test_files_of_all_kinds_share_a_batch():
     ]
     one, other = images("50x37"), images("50x37")[::-1].copy()
     files = [arrays(x, **kind) for x, kind in zip(one, kinds, strict=True)]
-    together = jax.jit(stored_l2)(other, stack_stored(files))
-    alone = [stored_l2(other[i : i + 1], stack_stored([files[i]]))[0] for i in range(8)]
+    together = jax.jit(STORED.l2)(other, stack_stored(files))
+    alone = [STORED.l2(other[i : i + 1], stack_stored([files[i]]))[0] for i in range(8)]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
-    assert (stored_l2(one, stack_stored(files)) < 1e-6).all()
+    assert (STORED.l2(one, stack_stored(files)) < 1e-6).all()
 
 
 def test_a_margin_widens_the_boxes_of_coefficients_alone():
     one, other = images("32x32")[:2], images("32x32")[2:4]
     jpeg = stack_stored([arrays(x, quality=90) for x in one])
-    at = [float(stored_l1(other, jpeg, margin=margin)[0]) for margin in (0.0, 1.0, 2.0)]
+    at = [float(FileSet(margin).l1(other, jpeg)[0]) for margin in (0.0, 1.0, 2.0)]
     assert at[0] > at[1] > at[2] > 0
     png = stack_stored([arrays(x, "PNG") for x in one])
-    assert np.array_equal(stored_l1(other, png, margin=0.0), stored_l1(other, png, margin=2.0))
+    assert np.array_equal(FileSet(0.0).l1(other, png), FileSet(2.0).l1(other, png))
 
 
-@pytest.mark.parametrize("distance", [stored_l1, stored_l2])
+@pytest.mark.parametrize("distance", [STORED.l1, STORED.l2], ids=["l1", "l2"])
 def test_gradients_lead_into_the_set_and_end_there(distance):
     goal, start = images("32x32")[:2], images("32x32")[2:4]
     targets = stack_stored([arrays(goal[0], quality=75), arrays(goal[1], "PNG")])
@@ -168,11 +169,11 @@ def test_gradients_lead_into_the_set_and_end_there(distance):
 def test_the_way_to_another_size_is_gone_before_comparing(edit):
     made = images("generated")
     files = stored_images(np.rint(255 * made).astype(np.uint8), edit)
-    plain = stored_l2(made, stack_stored([file.to_arrays() for file in files]))
+    plain = STORED.l2(made, stack_stored([file.to_arrays() for file in files]))
     assert plain.min() > 1e-5
     for i, file in enumerate(files):
         distances = [
-            float(stored_l2(made[i : i + 1], stack_stored([reading.to_arrays()]))[0])
+            float(STORED.l2(made[i : i + 1], stack_stored([reading.to_arrays()]))[0])
             for reading in file.readings()
         ]
         assert min(distances) < 1e-6
@@ -183,11 +184,11 @@ def test_ways_share_a_batch_with_files_that_went_none():
     pixels = np.rint(255 * made).astype(np.uint8)
     (plain,) = stored_images(pixels[:1], "clean")
     *_, way = stored_images(pixels[1:], "crop-2")[0].readings()
-    both = stored_l2(made, stack_stored([plain.to_arrays(), way.to_arrays()]))
-    alone = stored_l2(made[:1], stack_stored([plain.to_arrays()]))
+    both = STORED.l2(made, stack_stored([plain.to_arrays(), way.to_arrays()]))
+    alone = STORED.l2(made[:1], stack_stored([plain.to_arrays()]))
     assert both[0] == alone[0] == 0
     assert both[1] < 1e-6
-    gradient = jax.grad(lambda x: stored_l1(x, stack_stored([way.to_arrays()])).sum())(made[:1])
+    gradient = jax.grad(lambda x: STORED.l1(x, stack_stored([way.to_arrays()])).sum())(made[:1])
     assert not np.any(gradient[:, :2]) and np.any(gradient[:, 2:-2])  # What was cut off is free.
 
 
@@ -203,17 +204,17 @@ def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampli
         spot = shown.copy()
         spot[:, rows, columns] = 1 - spot[:, rows, columns]
         for targets in (pixels, files):
-            found = EVENNESS["stored"](jnp.asarray(spot), targets)
+            found = STORED.evenness(jnp.asarray(spot), targets)
             # Blocks of colours are twice as wide, and parts no multiple of blocks.
             assert (found >= 1 / 16 - 1e-6).all() and (found < 0.3).all()
         grey = stack_stored([arrays(image, mode="L", quality=90) for image in shown])
-        assert (EVENNESS["stored"](jnp.asarray(spot), grey) < 0.7).all()
-    assert (EVENNESS["stored"](jnp.asarray(1 - shown), files) > 0.6).all()
+        assert (STORED.evenness(jnp.asarray(spot), grey) < 0.7).all()
+    assert (STORED.evenness(jnp.asarray(1 - shown), files) > 0.6).all()
     # Of a lossless file it is that of what lies beyond half a level.
     far = np.clip(shown + 0.5 * (shown < 0.5) - 0.5 * (shown >= 0.5), 0, 1)
     if height % 16 == width % 16 == 0:
         np.testing.assert_allclose(
-            EVENNESS["stored"](jnp.asarray(far), pixels),
-            EVENNESS["l2"](jnp.asarray(far), jnp.asarray(shown)),
+            STORED.evenness(jnp.asarray(far), pixels),
+            L2().evenness(jnp.asarray(far), jnp.asarray(shown)),
             rtol=1e-3,
         )

@@ -14,7 +14,6 @@ from jax_origin.images import (
     ImageError,
     OpenedImage,
     decode_image,
-    decode_stored,
     edits_alike,
     open_image,
     stored_image,
@@ -34,7 +33,7 @@ def jpeg(tmp_path) -> pathlib.Path:
 def test_a_path_its_bytes_and_what_was_decoded_are_the_same_image(jpeg):
     decoded = decode_image(jpeg)
     stored = stored_image(jpeg.read_bytes(), decoded)
-    sources = (str(jpeg), jpeg, jpeg.read_bytes(), (decoded, stored), stored, decode_stored(jpeg))
+    sources = (str(jpeg), jpeg, jpeg.read_bytes(), (decoded, stored), stored, open_image(jpeg))
     for source in sources:
         opened = open_image(source, size=(24, 20))
         assert isinstance(opened, OpenedImage)

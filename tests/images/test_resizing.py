@@ -6,9 +6,9 @@ from PIL import Image
 
 from jax_origin.images import (
     Resizing,
-    decode_stored,
     edit_images,
     find_resizings,
+    open_image,
     photograph_crops,
     stored_images,
     stored_pixels,
@@ -133,7 +133,7 @@ def test_files_and_arrays_carry_their_readings(pictures, tmp_path):
     assert not stored_images(edited[None], "jpeg-95")[0].resizings
 
     Image.fromarray(pictures[0]).resize((24, 16), Image.Resampling.LANCZOS).save(tmp_path / "x.png")
-    read = decode_stored(tmp_path / "x.png", size=(32, 48), resize=True).stored
+    read = open_image(tmp_path / "x.png", size=(32, 48), resize=True).stored
     assert read.note is None
     assert [way.resizing for way in read.readings()] == [
         None,

@@ -12,21 +12,21 @@ import jax
 import numpy as np
 import pytest
 
-from jax_origin import Descent, InversionConfig, StartTraining, calibrate, learn_start
+from jax_origin import Method, Recipe, Stage, StartTraining, calibrate, learn_start
 from jax_origin.generators import save_generator
 from jax_origin.images import save_png
-from jax_origin.workflow.methods import Method
-from jax_origin.workflow.scorer import belonging_images
+from jax_origin.inversion.solvers import LevenbergMarquardt, Optax
+from jax_origin.inversion.starts import Learned
+from jax_origin.workflow.belonging import belonging_images
 
 ROOT = Path(__file__).parents[2]
 METHOD = Method(
-    name="tiny",
-    inversion=Recipe(
-        start=starts.Learned((0.0, 0.3)),
-        restarts=2,
+    "tiny",
+    Recipe(
+        start=Learned((0.0, 0.3)),
         stages=(
-            Stage(solvers.Optax("adam", 0.1), steps=20),
-            Stage(solvers.LevenbergMarquardt(), steps=4, lanes=1, tolerance=0.1),
+            Stage(Optax("adam", 0.1), steps=20),
+            Stage(LevenbergMarquardt(), steps=4, lanes=1, tolerance=0.1),
         ),
         floor=1e-5,
         lane_block=4,
@@ -39,13 +39,13 @@ def folder(tmp_path_factory, generator, noise):
     """A generator, its calibration, 12 images of its own and 12 of noise, and one unreadable."""
     folder = tmp_path_factory.mktemp("devices")
     save_generator(folder / "tiny", generator, dtype=np.float32, card={"name": generator.name})
-    learned = learn_start(generator, StartTraining(steps=60), key=jax.random.key(3))
+    encoder = learn_start(generator, StartTraining(steps=60), key=jax.random.key(3))
     calibration = calibrate(
         generator,
         method=METHOD,
         num_belonging=20,
         foreign={"noise": noise[:20]},
-        learned=learned,
+        encoder=encoder,
         key=jax.random.key(0),
     )
     calibration.save(folder / "calibration.json")
@@ -59,7 +59,7 @@ def folder(tmp_path_factory, generator, noise):
 def start(folder: Path, workdir: str, *flags: str, devices: int = 1) -> subprocess.Popen:
     return subprocess.Popen(
         [
-            *(sys.executable, str(ROOT / "scripts/attribute.py"), f"--workdir={workdir}"),
+            *(sys.executable, "-m", "jax_origin", "attribute", f"--workdir={workdir}"),
             *("--generator=tiny", "--calibration=calibration.json", "--images=images"),
             *("--alpha=0.05", "--beta=0.05", *flags),
         ],
@@ -132,9 +132,9 @@ def test_another_block_of_lanes_gives_the_same_verdicts(folder, generator, alone
     from jax_origin.images import load_images
 
     calibration = Calibration.load(folder / "calibration.json")
-    inversion = dataclasses.replace(METHOD.inversion, lane_block=16)
-    wide = dataclasses.replace(METHOD, inversion=inversion).to_dict()
-    other = dataclasses.replace(calibration, method={**wide, "reference": None})
+    recipe = dataclasses.replace(METHOD.recipe, lane_block=16)
+    wide = dataclasses.replace(METHOD, recipe=recipe).to_json()
+    other = dataclasses.replace(calibration, method=wide)
     images = np.stack([load_images(folder / f"images/{i:02d}.png")[0] for i in range(24)])
     found = attribute(images, generator, other, key=jax.random.key(1), alpha=0.05, beta=0.05)
     for verdict, record in zip(found, alone, strict=False):

@@ -13,16 +13,19 @@ from PIL import Image
 
 from jax_origin import (
     CheckpointError,
-    Descent,
     FunctionGenerator,
-    InversionConfig,
+    Recipe,
+    Run,
+    Stage,
     StartTraining,
     invert,
     learn_start,
+    solvers,
+    starts,
 )
 from jax_origin.generators import sample_latents
 from jax_origin.images import as_uint8
-from jax_origin.inversion import learned_start, start_from_arrays
+from jax_origin.inversion import encoder_from_arrays, start_encoder
 from jax_origin.inversion.start_encoder import jpeg_rounded
 
 KEY = jax.random.key(0)
@@ -106,7 +109,7 @@ def test_latents_and_images_of_any_shape_can_be_learned(latent_shape, image_shap
 def test_its_weights_are_float16_and_make_the_same_encoder_again_to_the_bit(generator, start):
     arrays = start.arrays()
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
-    again = start_from_arrays(json.loads(json.dumps(start.config)), arrays)
+    again = encoder_from_arrays(json.loads(json.dumps(start.config)), arrays)
     assert again.config == start.config and again.digest == start.digest
     assert same(again, start)
     _, images = samples(generator, 8, 5)
@@ -119,7 +122,7 @@ def test_its_weights_are_float16_and_make_the_same_encoder_again_to_the_bit(gene
 def test_an_encoder_of_a_file_has_the_numbers_of_that_file(start):
     for edited in (1.0, 1, 1.0):  # Equal, and not written alike.
         config = {**start.config, "training": {**start.config["training"], "edited": edited}}
-        made = start_from_arrays(config, start.arrays())
+        made = encoder_from_arrays(config, start.arrays())
         assert json.dumps(made.config) == json.dumps(config)
 
 
@@ -138,24 +141,25 @@ def test_the_digest_is_of_config_and_weights(start):
     arrays = start.arrays()
     name = next(iter(arrays))
     moved = {**arrays, name: arrays[name] + np.float16(0.5)}
-    assert start_from_arrays(start.config, moved).digest != start.digest
+    assert encoder_from_arrays(start.config, moved).digest != start.digest
     training = {**start.config["training"], "steps": 31}
-    renamed = start_from_arrays({**start.config, "training": training}, arrays)
+    renamed = encoder_from_arrays({**start.config, "training": training}, arrays)
     assert renamed.digest != start.digest and same(renamed, start)
 
 
 def test_progress_tells_every_step(generator):
-    told: list[int] = []
+    told: list[tuple] = []
     training = dataclasses.replace(SHORT, steps=3)
-    learn_start(generator, training, key=KEY, progress=told.append)
-    assert told == [1, 1, 1]
+    run = Run(progress=lambda *what: told.append(what))
+    learn_start(generator, training, key=KEY, run=run)
+    assert [(done, total) for _, done, total in told] == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_what_is_cached_is_not_trained_again(
     generator, make_generator, start, tmp_path, monkeypatch
 ):
     kept = tmp_path / "starts"
-    assert same(learn_start(generator, SHORT, key=KEY, cache=kept), start)
+    assert same(learn_start(generator, SHORT, key=KEY, run=Run(cache=kept)), start)
     assert len(list(kept.iterdir())) == 1
     # Another generator, another key, another training: another encoder.
     quick = dataclasses.replace(SHORT, steps=2)
@@ -165,29 +169,30 @@ def test_what_is_cached_is_not_trained_again(
         (generator, quick, KEY),
     ):
         before = len(list(kept.iterdir()))
-        assert not same(learn_start(model, training, key=key, cache=kept), start)
+        assert not same(learn_start(model, training, key=key, run=Run(cache=kept)), start)
         assert len(list(kept.iterdir())) == before + 1
 
     def refuse(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(learned_start, "sample_latents", refuse)
-    told: list[int] = []
+    monkeypatch.setattr(start_encoder, "sample_latents", refuse)
+    told: list[tuple] = []
     # The fingerprint is of the weights: another module with the same ones is the same generator.
-    again = learn_start(make_generator(0), SHORT, key=KEY, cache=str(kept), progress=told.append)
+    run = Run(cache=str(kept), progress=lambda *what: told.append(what))
+    again = learn_start(make_generator(0), SHORT, key=KEY, run=run)
     assert same(again, start) and again.digest == start.digest
-    assert told == [30]
+    assert [(done, total) for _, done, total in told] == [(30, 30)]
     with pytest.raises(AssertionError, match="trained again"):
-        learn_start(make_generator(2), SHORT, key=KEY, cache=kept)
+        learn_start(make_generator(2), SHORT, key=KEY, run=Run(cache=kept))
 
 
 def test_a_damaged_file_in_the_cache_is_named(generator, tmp_path):
     training = dataclasses.replace(SHORT, steps=1)
-    learn_start(generator, training, key=KEY, cache=tmp_path)
+    learn_start(generator, training, key=KEY, run=Run(cache=tmp_path))
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=rf"{file.name}: not a whole safetensors file"):
-        learn_start(generator, training, key=KEY, cache=tmp_path)
+        learn_start(generator, training, key=KEY, run=Run(cache=tmp_path))
 
 
 def test_weights_that_do_not_fit_are_refused(start):
@@ -200,7 +205,7 @@ def test_weights_that_do_not_fit_are_refused(start):
         {**arrays, name: arrays[name][..., :-1]},
     ):
         with pytest.raises(ValueError, match="the learned start's weights do not fit its config"):
-            start_from_arrays(start.config, wrong)
+            encoder_from_arrays(start.config, wrong)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_weights_that_do_not_fit_are_refused(start):
 )
 def test_weights_of_another_config_are_refused(start, change):
     with pytest.raises(ValueError, match="the learned start's weights do not fit its config"):
-        start_from_arrays({**start.config, **change}, start.arrays())
+        encoder_from_arrays({**start.config, **change}, start.arrays())
 
 
 @pytest.mark.parametrize(
@@ -229,7 +234,7 @@ def test_weights_of_another_config_are_refused(start, change):
 )
 def test_a_config_of_no_encoder_is_refused_in_one_line(start, config):
     with pytest.raises(ValueError, match="no learned start can be made of such a config") as caught:
-        start_from_arrays(config, start.arrays())
+        encoder_from_arrays(config, start.arrays())
     assert "\n" not in str(caught.value)
 
 
@@ -268,7 +273,7 @@ def test_edits_are_part_of_the_training(generator, start, edited):
 
 def test_inversion_begins_at_the_encoding(generator, start):
     images = as_uint8(samples(generator, 5, 5)[1])
-    found = invert(generator, images, STILL, key=KEY, learned=start)
+    found = invert(generator, images, STILL, key=KEY, encoder=start)
     np.testing.assert_allclose(found.latent, start(images / np.float32(255)), rtol=1e-4, atol=1e-5)
 
 
@@ -278,7 +283,7 @@ def test_restarts_begin_around_the_encoding_by_the_scales(generator, start):
     away = []
     for scale in (0.25, 0.5):
         config = dataclasses.replace(STILL, start=starts.Learned((scale,)))
-        found = invert(generator, images, config, key=KEY, learned=start).latent
+        found = invert(generator, images, config, key=KEY, encoder=start).latent
         away.append((found - centre) / scale)
     # The very samples of the prior that the image would start from.
     prior = invert(
@@ -286,7 +291,7 @@ def test_restarts_begin_around_the_encoding_by_the_scales(generator, start):
     ).latent
     np.testing.assert_allclose(away, [prior, prior], atol=1e-4)
     config = dataclasses.replace(STILL, start=starts.Learned((0.0, 50.0)), restarts=3)
-    three = invert(generator, images, config, key=KEY, learned=start)
+    three = invert(generator, images, config, key=KEY, encoder=start)
     # So far away nothing is found: the restarts at the encoding win, the first of the two.
     assert three.restart.tolist() == [0] * 5
     np.testing.assert_allclose(three.latent, centre, rtol=1e-4, atol=1e-5)
@@ -296,7 +301,7 @@ def test_a_descent_from_the_encoding_gets_further(generator, start):
     images = as_uint8(samples(generator, 16, 5)[1])
     stages = (Stage(solvers.Optax("adam", 0.1), steps=10),)
     config = dataclasses.replace(STILL, stages=stages)
-    learned = invert(generator, images, config, key=KEY, learned=start).loss
+    learned = invert(generator, images, config, key=KEY, encoder=start).loss
     prior = invert(
         generator, images, dataclasses.replace(config, start=starts.Prior()), key=KEY
     ).loss
@@ -305,7 +310,7 @@ def test_a_descent_from_the_encoding_gets_further(generator, start):
 
 def test_a_learned_start_needs_its_encoder(generator):
     images = np.zeros((1, 8, 8, 3), np.uint8)
-    with pytest.raises(ValueError, match=r"start='learned' needs the encoder: pass learned="):
+    with pytest.raises(ValueError, match=r"starts\.Learned needs an encoder: pass encoder="):
         invert(generator, images, STILL, key=KEY)
 
 
@@ -319,7 +324,7 @@ def test_a_learned_start_needs_its_encoder(generator):
 def test_an_encoder_of_other_shapes_is_refused(start, latent_shape, image_shape, message):
     model = painter(latent_shape, image_shape)
     with pytest.raises(ValueError, match=message):
-        invert(model, np.zeros((1, *image_shape), np.uint8), STILL, key=KEY, learned=start)
+        invert(model, np.zeros((1, *image_shape), np.uint8), STILL, key=KEY, encoder=start)
 
 
 def photograph(height, width, channels):

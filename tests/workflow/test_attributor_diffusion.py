@@ -34,6 +34,7 @@ def sampler(request):
     return generator
 
 
+@pytest.mark.outer
 def test_latents_tell_own_images_where_losses_do_not(sampler):
     method = get_method("origin", sampler)
     assert method.score.kind == {"ddim": "typicality", "consistency": "latent_prior"}[sampler.kind]
@@ -57,6 +58,7 @@ def test_latents_tell_own_images_where_losses_do_not(sampler):
     assert min(verdict.score - verdict.loss for verdict in verdicts) > 1e-3
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
 def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_path, monkeypatch):
     method = get_method("origin", sampler)

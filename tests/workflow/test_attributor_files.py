@@ -12,7 +12,7 @@ from PIL import Image
 
 import jax_origin as jo
 from jax_origin.calibration import AS_MADE
-from jax_origin.images import decode_bytes, decode_stored, open_image, stored_image
+from jax_origin.images import decode_bytes, open_image, stored_image
 from jax_origin.workflow import belonging_images
 
 KEY = jax.random.key(7)
@@ -61,7 +61,7 @@ def test_files_are_taken_by_folder_pattern_path_and_bytes(attributor, folder):
 
 def test_images_that_were_opened_before_are_taken_as_they_were(attributor, folder):
     path = folder / "a.jpg"
-    opened = decode_stored(path)
+    opened = open_image(path)
     decoded = decode_bytes(path.read_bytes(), path=str(path))
     pair = (decoded, stored_image(path.read_bytes(), decoded))
     for images in (opened, [opened], [open_image(path)], opened.stored, [opened.stored], [pair]):

@@ -99,6 +99,7 @@ def test_an_encoder_that_does_not_fit_its_calibration_is_refused_in_one_line(
         encoders_of(Calibration.load(tmp_path / "a.json"))
 
 
+@pytest.mark.outer
 def test_an_encoder_is_trained_for_each_model_where_none_is_given(
     generator, make_generator, encoder, quickly
 ):

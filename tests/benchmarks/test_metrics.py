@@ -9,7 +9,7 @@ from scipy import stats
 
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evidence import LogisticRatio
-from jax_origin.metrics import (
+from benchmarks.metrics import (
     accuracy,
     auc,
     auc_interval,
