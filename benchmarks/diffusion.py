@@ -23,13 +23,13 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot
 
+from benchmarks.metrics import auc, tpr_at_fpr
 from jax_origin import METHODS, Recipe, Stage, invert, load_generator
 from jax_origin.files import atomic_write
 from jax_origin.generators import DDIM, GeneratorLike
 from jax_origin.images import load_images
 from jax_origin.inversion.solvers import GaussNewton, Optax
 from jax_origin.inversion.starts import Encoded, Prior, Scaled
-from benchmarks.metrics import auc, tpr_at_fpr
 from jax_origin.scores import prior_deviance
 from jax_origin.workflow import belonging_images
 

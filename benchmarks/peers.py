@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from benchmarks.subjects import (
     Attributed,
     Images,
@@ -19,7 +20,6 @@ from benchmarks.subjects import (
 )
 from jax_origin.calibration import Calibration, decide
 from jax_origin.inversion import Run, StartTraining, learn_start
-from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.workflow import METHODS, encoders_of
 from jax_origin.workflow.calibrate import Calibrator
 from jax_origin.workflow.scorer import INSPECTED

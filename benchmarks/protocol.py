@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from benchmarks.sampling import Images, ProtocolError, starting_key
 from benchmarks.score_cache import GroupScores, cached_scores
 from jax_origin.calibration import Calibration
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, stored_images, stored_pixels
 from jax_origin.inversion import Inversion, Run
-from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from jax_origin.scores import Loss
 from jax_origin.workflow import (
     Method,

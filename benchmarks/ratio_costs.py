@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.metrics import score_cllr
 from benchmarks.sampling import ProtocolError
 from jax_origin.calibration import ForeignGroup
 from jax_origin.evidence import cllr, cross_fitted, leave_one_group_out
-from benchmarks.metrics import score_cllr
 
 _Scores = NDArray[np.float64]
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.metrics import tpr_at_fpr
 from benchmarks.subjects import Images, Row, ratio_row, starting_key
 from jax_origin.calibration import Calibration
 from jax_origin.generators import GeneratorLike
@@ -21,7 +22,6 @@ from jax_origin.inversion import (
     learn_start,
 )
 from jax_origin.inversion.starts import Encoded
-from benchmarks.metrics import tpr_at_fpr
 from jax_origin.workflow import METHODS, encoders_of
 from jax_origin.workflow.scorer import INSPECTED
 

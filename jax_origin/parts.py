@@ -28,29 +28,19 @@ class Part:
     nested: ClassVar[Mapping[str, type["Part"]]] = {}
 
     def to_json(self) -> dict[str, Any]:
-        """The part as plain JSON values; `from_json` reads them.
-
-        Raises:
-          ValueError: If a field holds what no file can.
-        """
+        """The part as plain JSON values; raises ValueError if a field holds what no file can."""
         values = {f.name: _plain(getattr(self, f.name), self) for f in dataclasses.fields(self)}
         return {"kind": self.kind, **values} if self.family else values
 
     @classmethod
     def from_json(cls, values: Any) -> Self:
-        """A part of this family from plain JSON values.
-
-        Raises:
-          ValueError: If the kind or a field is unknown, or a value is wrong.
-        """
+        """Reads a part of this family; raises ValueError if a kind, field or value is wrong."""
         if isinstance(values, cls):
             return values
         if not isinstance(values, Mapping):
             raise ValueError(f"{cls.__name__} is made of values by name, not of {values!r:.100}")
         fields = dict(values)
-        made: type[Self] = cls
-        if cls.family:
-            made = named(cls, fields.pop("kind", None))
+        made: type[Self] = named(cls, fields.pop("kind", None)) if cls.family else cls
         known = [field.name for field in dataclasses.fields(made)]
         for name in fields:
             if name not in known:
@@ -75,6 +65,9 @@ def register(cls: AnyPart) -> AnyPart:
     Use it as a decorator on a frozen dataclass that derives from a family's base class, such as
     `jax_origin.distances.Distance`. A class that is defined again, as in a notebook, replaces the
     one before.
+
+    Args:
+      cls: The class; it is returned as it is.
 
     Raises:
       TypeError: If the class is no frozen dataclass of a family, or has no kind.
@@ -107,11 +100,7 @@ def kinds_of(base: type[Part]) -> list[str]:
 
 
 def named(base: type[Part], kind: Any) -> type[Any]:
-    """The class of this kind in the family of `base`.
-
-    Raises:
-      ValueError: If there is none.
-    """
+    """The class of this kind in the family of `base`; raises ValueError if there is none."""
     kinds = _KINDS.get(base.family, {})
     found = kinds.get(kind) if isinstance(kind, str) else None
     if found is None:

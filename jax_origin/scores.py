@@ -36,22 +36,15 @@ class Score(Part):
     def fit(self, own: Inversion) -> "Score":
         """The score with what it measured on some of the generator's own images.
 
-        These serve nothing else. A score that measures nothing is returned as it is.
-
-        Raises:
-          ValueError: If it cannot be measured on these.
+        These serve nothing else. A score that measures nothing is returned as it is; one that
+        cannot be measured on these raises ValueError.
         """
         return self
 
     def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
-        """Scores N images.
+        """Scores of N images by their inversions, and those under the reference if it needs them.
 
-        Args:
-          found: Their inversions under the inspected model.
-          reference: Those under the reference model, if it needs one.
-
-        Returns:
-          float64 [N]; not finite where an image could not be scored.
+        It gives float64 [N]; not finite where an image could not be scored.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be called")
 
@@ -81,11 +74,7 @@ class ReferenceRatio(Score):
     needs_reference: ClassVar[bool] = True
 
     def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
-        """The ratio, float64 [N]; NaN where one of the two distances is not finite.
-
-        Raises:
-          ValueError: If there is no reference.
-        """
+        """The ratio, float64 [N]; NaN where one of the two distances is not finite."""
         if reference is None:
             raise ValueError("scores.ReferenceRatio needs a reference model: reference=...")
         ours, theirs = (np.asarray(each.distance, np.float64) for each in (found, reference))
@@ -154,11 +143,7 @@ class Typicality(Score):
             object.__setattr__(self, "typical", Typical(**self.typical))
 
     def fit(self, own: Inversion) -> "Typicality":
-        """Measures what is typical on own images, 2 or more.
-
-        Raises:
-          ValueError: If it cannot be measured on these.
-        """
+        """Measures what is typical on own images; raises ValueError where that cannot be done."""
         logs, deviances = _log(own.distance), prior_deviance(own.latent)
         if len(logs) < 2 or not (np.isfinite(logs).all() and np.isfinite(deviances).all()):
             raise ValueError("what is typical needs 2 own images or more, all reproduced")
@@ -168,11 +153,7 @@ class Typicality(Score):
         return Typicality(Typical(*typical))
 
     def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
-        """The sum, float64 [N].
-
-        Raises:
-          ValueError: If nothing is known of own images.
-        """
+        """The sum, float64 [N]; raises ValueError if nothing is known of own images."""
         if not isinstance(self.typical, Typical):
             raise ValueError("scores.Typicality must be fitted first, as `calibrate` does")
         latents, typical = np.asarray(found.latent, np.float64), self.typical
@@ -197,9 +178,6 @@ def prior_deviance(latents: ArrayLike) -> NDArray[np.float64]:
     Generative Models Using Typicality", 2019), with a spectrum that is not flat, and with dependent
     channels: whatever a test of second moments finds. The lowest octaves are one, so that each band
     has at least 4 C coefficients. Of latents of another rank the norm alone is judged.
-
-    Args:
-      latents: [N, *latent_shape].
 
     Returns:
       float64 [N], 0 or more; for draws of N(0, I) about C (C + 1) / 4 for each band and once more;

@@ -8,13 +8,7 @@ import numpy as np
 
 
 class LazyArray(NamedTuple):
-    """An array that has not been read yet.
-
-    Attributes:
-      shape: Its shape.
-      dtype: Its dtype, in the machine's byte order.
-      read: Reads the array; each call reads it again.
-    """
+    """An array that is not read yet: each call of `read` reads it, in the machine's byte order."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -24,8 +18,7 @@ class LazyArray(NamedTuple):
 class LazyArrays(Mapping[str, np.ndarray]):
     """A mapping from names to arrays that holds no array: each look-up reads one.
 
-    Iterating gives names. `shapes` and `dtypes` read nothing; `values` and `items` read one array
-    a step. A look-up may raise `CheckpointError`.
+    `values` and `items` read one array a step. A look-up may raise `CheckpointError`.
     """
 
     def __init__(self, entries: Mapping[str, LazyArray]):
@@ -51,13 +44,8 @@ class LazyArrays(Mapping[str, np.ndarray]):
     def under(self, root: str) -> "LazyArrays":
         """The arrays whose names begin with `root` and a dot, by the rest of their names."""
         prefix = f"{root}."
-        return LazyArrays(
-            {
-                name.removeprefix(prefix): entry
-                for name, entry in self.entries.items()
-                if name.startswith(prefix)
-            }
-        )
+        names = [name for name in self.entries if name.startswith(prefix)]
+        return LazyArrays({name.removeprefix(prefix): self.entries[name] for name in names})
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.entries[name].read()

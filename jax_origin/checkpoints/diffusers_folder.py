@@ -23,17 +23,16 @@ _PARTS = ("unet", "transformer")
 def read_folder(
     folder: str, open_weights: Callable[[FilePart], LazyArrays], *, root: str | None
 ) -> Checkpoint:
-    """Reads a folder that diffusers saved.
+    """Reads a folder that diffusers saved: a model, or a pipeline of folders like it.
+
+    The config is a model's config.json, or the config of each part by its name. A model beside its
+    scheduler's config counts as a pipeline.
 
     Args:
-      folder: A model (weights and config.json), or a pipeline of folders like it.
+      folder: The folder.
       open_weights: Opens a file of weights, or an index of several.
       root: In a pipeline, the part to read; by default `unet`, `transformer`, or the only part
         with weights. In a model, the name under which arrays are read.
-
-    Returns:
-      The arrays. The config is a model's config.json, or the config of each part by its name. A
-      model beside its scheduler's config counts as a pipeline.
 
     Raises:
       CheckpointError: If there are no weights, or a file is not what it should be.

@@ -55,7 +55,7 @@ class FilePart:
         return CheckpointError(f"{self.path}: {reason}")
 
     def part(self, start: int, size: int) -> "FilePart":
-        """The range of `size` bytes from `start` on; a CheckpointError if this range ends before."""
+        """The range of `size` bytes from `start` on; a CheckpointError if fewer are there."""
         if start < 0 or size < 0 or start + size > self.size:
             raise self.error(f"damaged or cut short: {size} bytes wanted at {start} of {self.size}")
         return FilePart(self._file, self._start + start, size)

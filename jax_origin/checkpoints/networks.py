@@ -26,12 +26,7 @@ _OTHER = (
 
 
 class View(NamedTuple):
-    """A part of a checkpoint's arrays that may be a network.
-
-    Attributes:
-      prefix: What the part's names begin with, without the last dot; empty for the whole.
-      names: For each name in the network, the array's name in the checkpoint.
-    """
+    """A part of a checkpoint that may be a network: its prefix, and the full name of each name."""
 
     prefix: str
     names: dict[str, str]
@@ -40,11 +35,9 @@ class View(NamedTuple):
 def views(names: Collection[str], sequential: str | None) -> Iterator[View]:
     """The whole of a checkpoint, then the part under each prefix, the outermost first.
 
-    Args:
-      names: The arrays' names.
-      sequential: Where the family's networks keep their layers. A part whose names begin with
-        numbers is a bare ``nn.Sequential`` of these layers, and is read as if it lay there. Its
-        names say little, so this is done only if what lies beside it is surely another network's.
+    `sequential` is where the family's networks keep their layers. A part whose names begin with
+    numbers is a bare ``nn.Sequential`` of these, and is read as if it lay there, but only if what
+    lies beside it is surely another network's.
     """
     groups: dict[str, list[str]] = {"": list(names)}
     beside: dict[str, set[str]] = defaultdict(set)

@@ -16,19 +16,14 @@ from jax_origin.checkpoints.rename import CheckpointError
 
 
 class Known(NamedTuple):
-    """A global that a pickle may name.
-
-    Attributes:
-      name: Its dotted name.
-      call: Our function that stands in for it; None if it may be named but not called.
-    """
+    """A global that a pickle may name: our function for it, or None if it may not be called."""
 
     name: str
     call: Callable[..., Any] | None = None
 
 
 class Budget:
-    """How many steps reading one file may take: one for each opcode or 32 bytes of text.
+    """How many steps one file may take, one for each opcode or 32 bytes of text.
 
     A latent diffusion model's training checkpoint, optimizer included, takes a quarter of them.
     """

@@ -28,7 +28,7 @@ class PickledArray:
     def build(self, state: Any) -> None:
         """Takes the state of a NumPy array: version, shape, dtype, whether Fortran order, bytes."""
         _, shape, dtype, fortran, data = state
-        self.array = _numpy_array(data, dtype, shape, "F" if fortran else "C")
+        self.array = _numpy_array(data, dtype, shape, "F" if fortran else "C").array
 
 
 class Dtype:
@@ -46,7 +46,7 @@ class Dtype:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
-def _numpy_array(data: Any, dtype: Any, shape: Any, order: Any) -> LazyArray:
+def _numpy_array(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
     stored, shape = _as(Dtype, dtype).dtype, tuple(_as((tuple, list), shape))
     if order not in ("C", "F"):
         raise ValueError("a wrong order")
@@ -57,11 +57,7 @@ def _numpy_array(data: Any, dtype: Any, shape: Any, order: Any) -> LazyArray:
         flat = np.frombuffer(data if isinstance(data, bytes) else data.read(), stored)
         return flat.reshape(shape, order=order).astype(stored.newbyteorder("="))
 
-    return LazyArray(shape, stored.newbyteorder("="), read)
-
-
-def _numpy_array_of_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
-    return PickledArray(_numpy_array(data, dtype, shape, order))
+    return PickledArray(LazyArray(shape, stored.newbyteorder("="), read))
 
 
 def _numpy_scalar(dtype: Any, data: Any) -> Any:
@@ -127,10 +123,8 @@ def _complex(real: Any, imaginary: Any) -> complex:
 
 _NUMPY_CORES = ("numpy.core", "numpy._core")
 PLAIN: dict[str, Callable[..., Any] | None] = {
-    "argparse.Namespace": _attributes,
-    "types.SimpleNamespace": _attributes,
-    "dnnlib.util.EasyDict": _attributes,
-    "dnnlib.EasyDict": _attributes,
+    **dict.fromkeys(("argparse.Namespace", "types.SimpleNamespace"), _attributes),
+    **dict.fromkeys(("dnnlib.util.EasyDict", "dnnlib.EasyDict"), _attributes),
     **{
         f"{module}.AttributeDict": _attributes  # a module's hyperparameters, by its version
         for module in (
@@ -138,25 +132,18 @@ PLAIN: dict[str, Callable[..., Any] | None] = {
             *("lightning_fabric.utilities.data", "lightning.fabric.utilities.data"),
         )
     },
-    "builtins.set": _set,
-    "builtins.frozenset": _set,
-    "builtins.dict": _dict,
-    "builtins.list": _list,
+    **dict.fromkeys(("builtins.set", "builtins.frozenset"), _set),
+    **dict.fromkeys(("builtins.list", "collections.deque"), _list),
+    **dict.fromkeys(("builtins.dict", "collections.OrderedDict", "collections.Counter"), _dict),
+    **dict.fromkeys(f"builtins.{name}" for name in ("int", "float", "bool", "str")),
     "builtins.complex": _complex,
-    "builtins.int": None,
-    "builtins.float": None,
-    "builtins.bool": None,
-    "builtins.str": None,
-    "collections.OrderedDict": _dict,
-    "collections.Counter": _dict,
     "collections.defaultdict": _default_dict,
-    "collections.deque": _list,
     "_codecs.encode": _bytes_of_text,
     "numpy.dtype": Dtype,
     "numpy.ndarray": None,
     **{f"{core}.multiarray._reconstruct": _numpy_placeholder for core in _NUMPY_CORES},
     **{f"{core}.multiarray.scalar": _numpy_scalar for core in _NUMPY_CORES},
-    **{f"{core}.numeric._frombuffer": _numpy_array_of_buffer for core in _NUMPY_CORES},
+    **{f"{core}.numeric._frombuffer": _numpy_array for core in _NUMPY_CORES},
     **{
         f"{module}.{kind}Path": _path
         for module in ("pathlib", "pathlib._local")

@@ -9,9 +9,9 @@ from jax_origin.checkpoints.file_part import FilePart, open_file
 from jax_origin.checkpoints.npz import is_npz, read_npz
 from jax_origin.checkpoints.pickled import Budget, load_pickle
 from jax_origin.checkpoints.safetensors import looks_like_safetensors, open_safetensors
-from jax_origin.checkpoints.stylegan_pickle import Globals
 from jax_origin.checkpoints.torch_file import (
     LEGACY_HEAD,
+    Globals,
     is_torch_zip,
     read_torch_legacy,
     read_torch_zip,

@@ -36,10 +36,6 @@ def rename(arrays: Mapping[str, np.ndarray], table: Sequence[Rename]) -> LazyArr
     It reads no array. A layout is tried on a stand-in of the same shape, and applied to the array
     itself when that is read.
 
-    Args:
-      arrays: The reference's arrays by name.
-      table: The lines, in the order in which they are tried.
-
     Returns:
       Our arrays by our dotted names.
 

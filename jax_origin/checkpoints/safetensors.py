@@ -22,36 +22,22 @@ from jax_origin.files import atomic_write
 
 # In the order in which the safetensors library puts tensors into a file.
 _DTYPES = {
-    "U64": np.dtype(np.uint64),
-    "I64": np.dtype(np.int64),
-    "F64": np.dtype(np.float64),
-    "C64": np.dtype(np.complex64),
-    "F32": np.dtype(np.float32),
-    "U32": np.dtype(np.uint32),
-    "I32": np.dtype(np.int32),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F16": np.dtype(np.float16),
-    "U16": np.dtype(np.uint16),
-    "I16": np.dtype(np.int16),
-    "F8_E5M2FNUZ": np.dtype(ml_dtypes.float8_e5m2fnuz),
-    "F8_E4M3FNUZ": np.dtype(ml_dtypes.float8_e4m3fnuz),
-    "F8_E8M0": np.dtype(ml_dtypes.float8_e8m0fnu),
-    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
-    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
-    "I8": np.dtype(np.int8),
-    "U8": np.dtype(np.uint8),
-    "BOOL": np.dtype(np.bool_),
+    code: np.dtype(getattr(ml_dtypes, name, None) or name)
+    for code, name in (
+        *(("U64", "uint64"), ("I64", "int64"), ("F64", "float64"), ("C64", "complex64")),
+        *(("F32", "float32"), ("U32", "uint32"), ("I32", "int32"), ("BF16", "bfloat16")),
+        *(("F16", "float16"), ("U16", "uint16"), ("I16", "int16")),
+        *(("F8_E5M2FNUZ", "float8_e5m2fnuz"), ("F8_E4M3FNUZ", "float8_e4m3fnuz")),
+        *(("F8_E8M0", "float8_e8m0fnu"), ("F8_E4M3", "float8_e4m3fn"), ("F8_E5M2", "float8_e5m2")),
+        *(("I8", "int8"), ("U8", "uint8"), ("BOOL", "bool")),
+    )
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _MOST_HEADER = 16 << 20  # bytes: more than 100,000 tensors
 
 
 def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads every tensor of a safetensors file.
-
-    Raises:
-      CheckpointError: If there is no such file, or it is not a whole safetensors file.
-    """
+    """Reads every tensor of a file; a CheckpointError if it is missing or not whole."""
     if os.path.isdir(path):
         raise CheckpointError(f"{path}: not a whole safetensors file (a directory)")
     return dict(open_safetensors(open_file(path))[0])

@@ -21,14 +21,7 @@ class Block:
 
 
 class Storage(NamedTuple):
-    """A run of numbers that tensors are views of.
-
-    Attributes:
-      block: The bytes that it lies in.
-      dtype: Of its numbers.
-      start: Its first byte in the block.
-      length: How many numbers.
-    """
+    """A run of `length` numbers that tensors are views of, from byte `start` of a block on."""
 
     block: Block
     dtype: np.dtype
@@ -37,21 +30,16 @@ class Storage(NamedTuple):
 
 
 _STORAGES = {
-    "Double": np.float64,
-    "Float": np.float32,
-    "Half": np.float16,
-    "BFloat16": ml_dtypes.bfloat16,
-    "Long": np.int64,
-    "Int": np.int32,
-    "Short": np.int16,
-    "Char": np.int8,
-    "Byte": np.uint8,
-    "Bool": np.bool_,
-    "ComplexDouble": np.complex128,
-    "ComplexFloat": np.complex64,
+    name: np.dtype(getattr(ml_dtypes, kind, None) or kind)
+    for name, kind in (
+        *(("Double", "float64"), ("Float", "float32"), ("Half", "float16")),
+        *(("BFloat16", "bfloat16"), ("Long", "int64"), ("Int", "int32"), ("Short", "int16")),
+        *(("Char", "int8"), ("Byte", "uint8"), ("Bool", "bool")),
+        *(("ComplexDouble", "complex128"), ("ComplexFloat", "complex64")),
+    )
 }
 STORAGE_DTYPES: dict[str, np.dtype] = {
-    **{f"torch.{name}Storage": np.dtype(scalar) for name, scalar in _STORAGES.items()},
+    **{f"torch.{name}Storage": dtype for name, dtype in _STORAGES.items()},
     "torch.storage.UntypedStorage": np.dtype(np.uint8),
     "torch.storage._UntypedStorage": np.dtype(np.uint8),
 }
@@ -76,16 +64,10 @@ def storage_dtype(kind: Any) -> np.dtype:
 
 
 def view(storage: Any, offset: Any, size: Any, stride: Any) -> PickledArray:
-    """A tensor as a view of its storage; offset and strides are counted in numbers.
-
-    Raises:
-      ValueError: If the view does not fit into its storage.
-    """
+    """A tensor as a view of its storage, counted in numbers; a ValueError if it does not fit."""
     if not isinstance(storage, Storage):
         raise ValueError("no storage")
-    if not isinstance(size, (tuple, list)) or not isinstance(stride, (tuple, list)):
-        raise ValueError("no sizes or no strides")
-    shape, strides = tuple(size), tuple(stride)
+    shape, strides = _size(size), _size(stride)
     if len(shape) != len(strides) or not is_shape(shape):
         raise ValueError("sizes that are none, or that do not fit the strides")
     if not all(type(n) is int and 0 <= n < 1 << 58 for n in (offset, *strides)):
@@ -130,14 +112,7 @@ def _tensor(
 
 
 def _tensor_of_dtype(
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    requires_grad: Any,
-    hooks: Any,
-    dtype: Any,
-    metadata: Any = None,
+    storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *more: Any
 ) -> PickledArray:
     if not isinstance(storage, Storage) or not isinstance(dtype, Known):
         raise ValueError("no storage or no dtype")
@@ -146,7 +121,7 @@ def _tensor_of_dtype(
     seen = _DTYPES[dtype.name]
     size_in_bytes = storage.length * storage.dtype.itemsize
     typed = storage._replace(dtype=seen, length=size_in_bytes // seen.itemsize)
-    return _tensor(typed, offset, size, stride, metadata=metadata)
+    return _tensor(typed, offset, size, stride, grad, hooks, *more)
 
 
 def _after(apply: Callable[[np.ndarray], np.ndarray], tensor: PickledArray) -> PickledArray:
@@ -168,7 +143,7 @@ def _tensor_with_attributes(rebuild: Any, kind: Any, arguments: Any, state: Any)
 
 def _size(sizes: Any) -> tuple:
     if not isinstance(sizes, (tuple, list)):
-        raise ValueError("no sizes")
+        raise ValueError("no sizes or no strides")
     return tuple(sizes)
 
 

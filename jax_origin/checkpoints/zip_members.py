@@ -19,14 +19,7 @@ _STORED, _DEFLATED = 0, 8
 
 
 class Member(NamedTuple):
-    """A member of an archive.
-
-    Attributes:
-      data: Its bytes as they lie in the archive.
-      size: How many bytes it has when unpacked.
-      deflated: Whether it is packed.
-      crc: CRC-32 of the unpacked bytes.
-    """
+    """A member of an archive: its bytes as they lie there, and its size and CRC-32 unpacked."""
 
     data: FilePart
     size: int
@@ -35,10 +28,7 @@ class Member(NamedTuple):
 
 
 def zip_members(file: FilePart) -> dict[str, Member]:
-    """Reads an archive's directory.
-
-    Returns:
-      The members by name, in the directory's order; folders are left out.
+    """Reads an archive's directory: its members by name, in order, without folders.
 
     Raises:
       CheckpointError: If the archive is damaged, encrypted, split, or packed by another method than
@@ -86,9 +76,7 @@ def zip_members(file: FilePart) -> dict[str, Member]:
 def unpack(member: Member, *, limit: int | None = None) -> np.ndarray:
     """The bytes of a member as uint8 [size], or just the first `limit` of them.
 
-    Raises:
-      CheckpointError: If there are fewer than declared, or their CRC-32 is wrong. A limit skips
-        that check.
+    They are refused if there are fewer than declared or, without a limit, if the CRC-32 is wrong.
     """
     wanted = member.size if limit is None else min(limit, member.size)
     if member.deflated:

@@ -96,7 +96,6 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
 
 
 def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:
-    """The folder that the user gave, or the first one that is free or holds this very run."""
     settings = {
         "generator": attributor.calibration.generator["fingerprint"],
         "calibration": attributor.calibration.digest,

@@ -127,7 +127,7 @@ def blamed_on(flag: str) -> Iterator[None]:
 
 
 def check_writable(path: str | os.PathLike[str], flag: str) -> None:
-    """Raises CommandError, before the work, if a file cannot be written; leaves nothing behind."""
+    """Raises CommandError if a file will not be writable after the work; leaves nothing behind."""
     target = pathlib.Path(path).expanduser()
     try:
         if target.is_dir():
@@ -147,7 +147,6 @@ def _parsed(
     """The settings, in which each flag that was given stands, and the flags."""
     try:
         given = _defined(define, config, arguments)
-        names = [*given]
         _, *others = given(["", *arguments])
         settings = None if config is None else given["config"].value
         if settings is not None:
@@ -160,8 +159,9 @@ def _parsed(
         raise CommandError(_UNKNOWN.format(others[0]))
     if settings is not None:
         with settings.unlocked():
-            for name in names:
-                if name != "config" and (given[name].present or name not in settings):
+            for name in given:
+                of_file = name.partition(".")[0] == "config"
+                if not of_file and (given[name].present or name not in settings):
                     value = given[name].value
                     settings[name] = tuple(value) if isinstance(value, list) else value
     return settings, given

@@ -1,6 +1,7 @@
 """``jax-origin COMMAND [--flags]``: finds the command, reads its flags, runs it."""
 
 import importlib
+import inspect
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -12,13 +13,8 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = {
-    "attribute": "a verdict for each image: did this model make it?",
-    "calibrate": "make the calibration that verdicts of a model rest on",
-    "audit": "which of several models made each image, or none?",
-    "convert": "write a published checkpoint as a directory that opens quickly",
-}
-"""Each command and what it does; `jax_origin.cli.options` has its flags, a module its work."""
+COMMANDS = ("attribute", "calibrate", "audit", "convert")
+"""The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _commands() -> str:
-    lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
+    what = {name: str(inspect.getdoc(getattr(options, name))) for name in COMMANDS}
+    lines = [f"  {name:<10} {text.splitlines()[0]}" for name, text in what.items()]
     head = "usage: jax-origin COMMAND [--flags]      (or: python -m jax_origin COMMAND [--flags])"
     return "\n".join([head, "", *lines, "", "jax-origin COMMAND --help lists a command's flags."])

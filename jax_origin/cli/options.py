@@ -69,12 +69,12 @@ def calibrate(given: flags.FlagValues) -> None:
     _flags_of_generators(given)
     _flag(given, str, "method", "A name in jax_origin.METHODS; origin suits any.", "origin")
     _flag(given, str, "reference", "Reference generator: score by the ratio of losses.")
-    _flag(given, list, "foreign", "A foreign group, NAME=DIR or NAME=FILE.npz; repeatable.")
+    _flag(given, list, "foreign", "A foreign group, NAME=DIR or NAME=FILE.npz.")
     fits = "Cut the middle out of foreign images of another size, or resize them."
     _flag(given, ("crop", "resize"), "fit", fits)
     used_for = (
         "A choice that foreign images took part in (a recipe, a threshold), as GROUP=WORD, or WORD "
-        "for all groups. They then support no limit on false attribution; repeatable."
+        "for all groups. They then support no limit on false attribution."
     )
     _flag(given, list, "used_for", used_for)
     _flag(given, bool, "standard_foreign", "Beside --foreign, add a zoo generator's own groups.")
@@ -87,7 +87,7 @@ def calibrate(given: flags.FlagValues) -> None:
     _flag(given, float, "beta", "Rate of false attribution to use it with; or the method's.")
     _flag(given, bool, "futility", "Stop early on images that fall more slowly than own ones.")
     _flag(given, int, "num_belonging", "Images of the generator's own; or the method's number.")
-    _flag(given, int, "num_foreign", "Images of each foreign group at the most; or as many.")
+    _flag(given, int, "num_foreign", "Images of each foreign group at the most; or the method's.")
     _flag(given, int, "seed", "For images and starting points.", 0)
     _flag(given, str, "out", "The calibration file; runs/calibrate/GENERATOR-METHOD.json.")
     _flags_of_devices(given)
@@ -106,7 +106,7 @@ def audit(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed.
     """
-    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION; repeatable. None: all the zoo.")
+    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
     _flag(given, tuple, "candidates", "The same, several at a time.", ())
     _flags_of_images(given)
     _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)

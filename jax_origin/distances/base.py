@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from jax_origin.parts import Part, one_of
+from jax_origin.parts import Part, one_of, register
 
 SIDE = 4
 """Parts along a side of an image, in which `Distance.evenness` counts errors."""
@@ -32,13 +32,10 @@ class Distance(Part):
     of_files: ClassVar[bool] = False
 
     def target(self, image: Any) -> Any:
-        """What reconstructions of one image are compared with, as NumPy arrays.
+        """What reconstructions of one image are compared with, a pytree of NumPy arrays.
 
-        Args:
-          image: float32 [H, W, C] in [0, 1]; `jax_origin.images.Stored` for a distance `of_files`.
-
-        Returns:
-          A pytree of arrays, of the same shapes for all images of one size.
+        The image is float32 [H, W, C] in [0, 1], or `Stored` for a distance `of_files`. The arrays
+        have the same shapes for all images of one size.
         """
         return image
 
@@ -72,11 +69,7 @@ class Distance(Part):
         return evenness_of_parts(parts)
 
     def objective(self, name: str) -> Comparison:
-        """What a stage descends on: "l1", "l2", "log_l2" or "value".
-
-        Raises:
-          ValueError: If it is none of these.
-        """
+        """What a stage descends on; raises ValueError if it is none of `OBJECTIVES`."""
         one_of("objective", name, OBJECTIVES)
         return getattr(self, name)
 
@@ -86,13 +79,29 @@ OBJECTIVES = ("l1", "l2", "log_l2", "value")
 
 
 def evenness_of_parts(errors: jax.Array) -> jax.Array:
-    """How evenly an error is spread over the parts of an image, four by four whatever its size.
+    """How evenly an error, [N, SIDE, SIDE] sums of squares, is spread over an image's parts, [N].
 
-    Args:
-      errors: Sums of squares, [N, SIDE, SIDE].
-
-    Returns:
-      [N]; the squared mean of the parts' square roots over the mean of the parts: 1 where all have
-      the same, 1 / SIDE**2 where one part has all of it; NaN where there is no error.
+    It is the squared mean of the parts' square roots over the mean of the parts: 1 where all have
+    the same, 1 / SIDE**2 where one part has all of it; NaN where there is no error.
     """
     return jnp.mean(jnp.sqrt(errors), axis=(1, 2)) ** 2 / jnp.mean(errors, axis=(1, 2))
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class L1(Distance):
+    """Mean absolute error."""
+
+    kind: ClassVar[str] = "l1"
+
+    def value(self, images: jax.Array, targets: Any) -> jax.Array:
+        """Mean absolute error, [N]."""
+        return self.l1(images, targets)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class L2(Distance):
+    """Mean squared error."""
+
+    kind: ClassVar[str] = "l2"

@@ -71,12 +71,8 @@ class FileSet(Distance):
 def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     """The numbers that the files' encoders would round of other images of the same size.
 
-    Args:
-      images: [N, H, W, C], C 1 or 3, in [0, 1].
-      targets: How N files are stored.
-
-    Returns:
-      [N, 3, R, C] in grey levels, in the places of ``targets.levels``.
+    Images [N, H, W, C] in [0, 1], C of 1 or 3, become [N, 3, R, C] in grey levels, in the places of
+    ``targets.levels``.
     """
     images = _resized(images, targets)
     red, green, blue = jnp.moveaxis(jnp.broadcast_to(255 * images, (*images.shape[:3], 3)), 3, 0)

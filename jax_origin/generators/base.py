@@ -17,16 +17,13 @@ class GeneratorLike(Protocol):
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of one latent."""
-        ...
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape of one image, (H, W, C)."""
-        ...
 
     def __call__(self, latents: jax.Array, /) -> jax.Array:
         """Latents [N, *latent_shape] to images [N, H, W, C] in [0, 1]."""
-        ...
 
 
 class Generator(nnx.Module):
@@ -90,11 +87,7 @@ class Generator(nnx.Module):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's names and shapes imply.
-
-        Raises:
-          CheckpointError: If it is of another kind.
-        """
+        """The configuration that a reference checkpoint's names and shapes imply."""
         raise NotImplementedError(f"{cls.__name__} has no reference checkpoint")
 
     @classmethod
@@ -139,8 +132,8 @@ class SquareGenerator(Generator):
 class FunctionGenerator(nnx.Module):
     """A plain function and its parameters as a generator.
 
-    All four functions must be pure, and take the parameters first. Latents are an array [N,
-    *latent_shape], or a pytree of such arrays where `latent_shape` is a pytree of shapes.
+    All functions must be pure. Latents are an array [N, *latent_shape], or a pytree of such arrays
+    where `latent_shape` is a pytree of shapes.
 
     Args:
       fn: ``fn(params, latents) -> images [N, H, W, C]`` in [0, 1].

@@ -29,13 +29,7 @@ def transposed_conv_4x4(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Input row j reaches output row 2j - 1 + t with tap t = 2a + r. Output rows 2g - 1 and 2g
     (r = 0, 1) make up grid row g, so tap t of input row j lands in grid row j + a.
-
-    Args:
-      x: [N, H, W, in].
-      kernel: [4, 4, in, out].
-
-    Returns:
-      [N, 2H, 2W, out].
+    [N, H, W, in] and a kernel [4, 4, in, out] -> [N, 2H, 2W, out].
     """
     n, h, w, channels = x.shape
     out = kernel.shape[-1]
@@ -59,11 +53,7 @@ def pad_axis(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
 
 
 def stages_to_4x4(image_size: int) -> int:
-    """How often a side is halved until 4 are left.
-
-    Raises:
-      ValueError: If the side is not 4 times a power of two, at least 8.
-    """
+    """How often a side, 4 times a power of two and at least 8, is halved until 4 are left."""
     if not isinstance(image_size, int) or image_size < 8 or image_size & (image_size - 1):
         raise ValueError(f"image_size must be 8, 16, 32, 64, ..., not {image_size!r}")
     return image_size.bit_length() - 3

@@ -40,7 +40,7 @@ class Consistency(DiffusionGenerator):
 
     The arithmetic is that of OpenAI's consistency_models (cm/karras_diffusion.py, MIT; their
     ``stochastic_iterative`` sampler) and of diffusers' ``ConsistencyModelPipeline`` (Apache-2.0).
-    Only the noise between steps differs: all images share one draw, from `noise_seed`.
+    But all images share one draw of the noise between steps, from `noise_seed`.
 
     Args:
       image_size: Side of the image.
@@ -136,15 +136,10 @@ class Consistency(DiffusionGenerator):
     def denoise(
         self, x: jax.Array, sigma: float | jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
-        """One evaluation of the consistency function.
+        """One evaluation: images without their noise, float32 [N, H, W, C], not clipped.
 
-        Args:
-          x: An image in [-1, 1] with noise of deviation sigma, float [N, H, W, C].
-          sigma: The noise level of all images, or of each, float32 [N].
-          labels: As `UNet` takes them.
-
-        Returns:
-          The image, float32 [N, H, W, C], not clipped.
+        `x` are images in [-1, 1] with noise of deviation `sigma`, one for all or float32 [N];
+        labels are as `UNet` takes them.
         """
         xp = jnp if isinstance(sigma, jax.Array) else np
         level = xp.reshape(sigma, (-1, 1, 1, 1))
@@ -159,18 +154,10 @@ class Consistency(DiffusionGenerator):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's names and shapes imply.
-
-        The rest is as published (see `infer_unet`): one step from sigma 80; 64 px and label 0 for
-        networks with classes (ImageNet), 256 px without (LSUN).
-        """
+        """As `Generator` has it: 64 px, label 0 with classes (ImageNet); 256 px without (LSUN)."""
         unet = infer_unet(arrays)
-        labelled = unet["classes"] is not None
-        return {
-            "image_size": 64 if labelled else 256,
-            "unet": unet,
-            "label": 0 if labelled else None,
-        }
+        size, label = (256, None) if unet["classes"] is None else (64, 0)
+        return {"image_size": size, "unet": unet, "label": label}
 
     @classmethod
     def reference_config(cls, stored: Mapping[str, Any]) -> dict[str, Any]:

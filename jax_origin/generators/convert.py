@@ -16,12 +16,9 @@ _SMALL = 2**16
 
 
 class Reference(NamedTuple):
-    """A published checkpoint, understood.
+    """A published checkpoint, understood: the architecture's arguments, and arrays by our names.
 
-    Attributes:
-      config: The architecture's arguments.
-      arrays: Its arrays under our names, each read when asked for.
-      names: Our names for each of the checkpoint's arrays; none if it is dropped.
+    `names` has our names for each of the checkpoint's arrays; none if it is dropped.
     """
 
     config: dict[str, Any]
@@ -34,9 +31,8 @@ def read_reference(
 ) -> Reference:
     """Reads a published checkpoint of any format by the rules of a kind of generator.
 
-    The network may be the whole checkpoint, or lie in it under a prefix, beside other networks and
-    a training's state. The first reading that fits is taken: the whole, then the prefixes. Of
-    several that fit, one named as a moving average comes first, then one named as a generator.
+    The network may be the whole checkpoint, or lie in it under a prefix. The whole is tried first.
+    Of several prefixes that fit, one named as a moving average comes first, then a generator's.
 
     The configuration is what names and shapes imply, under what the checkpoint says of itself,
     under `config`.

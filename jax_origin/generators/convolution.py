@@ -14,18 +14,12 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: Padding) -> jax.Array:
     """Convolution of images with a kernel.
 
-    JAX transposes a convolution by exchanging the kernel's two channel axes. In the body of a loop
-    XLA's CPU compiler then takes a slow routine, 20 times as long (jax 0.10 and 0.12). This one is
-    a primitive of its own, whose transpose changes the axes beforehand, and stays fast.
+    JAX transposes a convolution by exchanging the kernel's channel axes. In a loop XLA's CPU
+    compiler then takes a routine 20 times as slow (jax 0.10 and 0.12). This one is a primitive of
+    its own, whose transpose changes the axes beforehand.
 
-    Args:
-      x: [N, H, W, in].
-      kernel: [h, w, in, out].
-      stride: Along both sides.
-      padding: Zeros above and below, left and right.
-
-    Returns:
-      [N, H', W', out].
+    [N, H, W, in] and a kernel [h, w, in, out] -> [N, H', W', out]. The stride is that of both
+    sides; the padding is of zeros above and below, left and right.
     """
     return _convolution.bind(x, kernel, stride=stride, padding=padding)
 
@@ -76,16 +70,10 @@ mlir.register_lowering(_convolution, mlir.lower_fun(_convolve, multiple_results=
 
 
 class Conv(nnx.Module):
-    """The layer around `convolve`, with a bias; parameters as in ``nnx.Conv``.
+    """The layer around `convolve`, with a bias and a square kernel of this size.
 
-    Args:
-      in_features: Channels in.
-      out_features: Channels out.
-      size: Side of the kernel.
-      stride: 1, or more to make the image smaller.
-      padding: Zeros before and after, along both sides; None keeps the size at stride 1.
-      zero: Begin with a kernel of zeros.
-      rngs: Keys for the initial weights.
+    Padding is zeros before and after, along both sides; without it stride 1 keeps the size. With
+    `zero` the kernel begins at zero.
     """
 
     def __init__(

@@ -117,7 +117,7 @@ class DCGAN(SquareGenerator):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's shapes imply."""
+        """As `Generator` has it."""
         kernels = _kernels({name: array.shape for name, array in arrays.items()})
         order = sorted(kernels)
         if len(order) < 2:

@@ -119,10 +119,9 @@ class DDIM(DiffusionGenerator):
         return jax.lax.scan(undone, x, jax.tree.map(jnp.asarray, others))[0]
 
     def encode(self, images: jax.Array) -> jax.Array:
-        """Images [N, H, W, C] to noise that leads back near them: DDIM inversion.
+        """Images [N, H, W, C] to noise that leads back near them: DDIM inversion, unclipped.
 
-        Each step is undone by a fixed-point iteration for its input: `inversion_iterations` rounds,
-        begun at its output. Estimates are not clipped.
+        Each step is undone by `inversion_iterations` fixed-point rounds, begun at its output.
         """
 
         def undo(x: jax.Array, at: Steps) -> jax.Array:
@@ -139,16 +138,13 @@ class DDIM(DiffusionGenerator):
     def estimate(
         self, x: jax.Array, times: jax.Array, signal: jax.Array, noise: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """The network's estimate of the image and the noise that x mixes.
+        """The network's estimate of the image and the noise that x mixes, not clipped.
 
         Args:
           x: ``signal * image + noise * noise``, images in [-1, 1]; float32 [N, H, W, C].
           times: What the network is told, for all images, or float32 [N].
           signal: Square root of the share of signal in x, for all, or [N, 1, 1, 1].
           noise: Square root of the share of noise in x, likewise.
-
-        Returns:
-          The image and the noise, float32 [N, H, W, C], not clipped.
         """
         count = x.shape[0]
         labels = None if self.label is None else jnp.full(count, int(self.label))
@@ -168,11 +164,7 @@ class DDIM(DiffusionGenerator):
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's names and shapes imply.
-
-        The rest is as published (see `infer_unet`): DDPM's linear schedule; 256 px for six levels,
-        64 for OpenAI's networks of four, else 32; label 0 where there are classes.
-        """
+        """As `Generator` has it; the rest as published, with DDPM's schedule and label 0 if any."""
         unet = infer_unet(arrays)
         openai = "input_blocks.0.0.weight" in arrays
         unet["heads_outermost"] = openai

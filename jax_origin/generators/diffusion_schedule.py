@@ -12,14 +12,10 @@ SPACINGS = ("leading", "trailing", "linspace")
 
 
 class Steps(NamedTuple):
-    """The steps of a sampler, from noise to image.
+    """The steps of a sampler, from noise to image, float32 [S] each.
 
-    Attributes:
-      times: What the network is told, float32 [S].
-      signal: Square root of the share of signal in a step's input, float32 [S].
-      noise: Square root of the share of noise in it.
-      next_signal: Square root of the share of signal in its output.
-      next_noise: Square root of the share of noise in it.
+    The network is told `times`. The others are square roots of the shares of signal and noise in a
+    step's input and, as `next_`, in its output.
     """
 
     times: Any

@@ -57,7 +57,7 @@ def open_generator(
 
     Raises:
       CheckpointError: If the path, the kind or the configuration is wrong, or an array is missing,
-        unexpected, misshapen or not finite. The message says which.
+        unexpected, misshapen or not finite.
     """
     path = os.fspath(path)
     if os.path.exists(os.path.join(path, CARD)) or (os.path.isdir(path) and kind is None):
@@ -132,12 +132,7 @@ def with_settings(generator: GeneratorLike, settings: Mapping[str, Any]) -> Gene
 def outline(
     cls: type[Generator], config: Mapping[str, Any], arrays: LazyArrays, *, source: str
 ) -> Generator:
-    """A generator without its weights, once its names and shapes are found to be these.
-
-    Raises:
-      CheckpointError: If the configuration is wrong, or an array is missing, unexpected or
-        misshapen.
-    """
+    """A generator without its weights, once its names and shapes are found to be these."""
     make: Callable[..., Generator] = cls
     try:
         generator = nnx.eval_shape(lambda: make(**config, rngs=nnx.Rngs(0)))
@@ -204,8 +199,8 @@ def save_generator(
       card: More entries for the card: name, data, steps, command, ...
 
     Raises:
-      CheckpointError: If the generator is of none of `KINDS`, or a weight is not finite or too
-        large for `dtype`. Nothing is written then.
+      CheckpointError: If nothing is written: the generator is of none of `KINDS`, or a weight is
+        not finite or too large for `dtype`.
     """
     path = pathlib.Path(path)
     if type(generator) not in KINDS.values():

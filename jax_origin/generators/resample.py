@@ -16,41 +16,26 @@ _TAPS = (0.25, 0.75, 0.75, 0.25)  # [1, 3, 3, 1] / 8, times 2 for the zeros betw
 
 
 def upsample(x: jax.Array) -> jax.Array:
-    """Twice the height and width, filtered.
+    """Twice the height and width, filtered: [N, H, W, C] -> [N, 2H, 2W, C].
 
     Output row 2g is 3/4 of input row g and 1/4 of row g - 1; row 2g + 1 is 3/4 of g and 1/4 of
     g + 1; rows outside are zero. Columns likewise.
-
-    Args:
-      x: [N, H, W, C].
-
-    Returns:
-      [N, 2H, 2W, C].
     """
     n, h, w, channels = x.shape
-    padded = pad_axis(x, 1, 1, 1)
-    even = 0.25 * padded[:, :-2] + 0.75 * x
-    odd = 0.75 * x + 0.25 * padded[:, 2:]
-    x = jnp.stack([even, odd], axis=2).reshape(n, 2 * h, w, channels)
-    padded = pad_axis(x, 2, 1, 1)
-    even = 0.25 * padded[:, :, :-2] + 0.75 * x
-    odd = 0.75 * x + 0.25 * padded[:, :, 2:]
-    return jnp.stack([even, odd], axis=3).reshape(n, 2 * h, 2 * w, channels)
+    for axis, shape in ((1, (n, 2 * h, w, channels)), (2, (n, 2 * h, 2 * w, channels))):
+        padded, size = pad_axis(x, axis, 1, 1), x.shape[axis]
+        before, after = (jax.lax.slice_in_dim(padded, i, i + size, axis=axis) for i in (0, 2))
+        even, odd = 0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after
+        x = jnp.stack([even, odd], axis=axis + 1).reshape(shape)
+    return x
 
 
 def upsampling_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 transposed convolution of stride 2, then the filter: twice the height and width.
 
-    The transposed convolution is a matrix product a tap, and sums of shifted results, for the
-    reasons that `transposed_conv_4x4` gives. One 3x3 convolution with the filter folded into its
-    kernel takes up to three times as long on CPU.
-
-    Args:
-      x: [N, H, W, in].
-      kernel: [3, 3, in, out].
-
-    Returns:
-      [N, 2H, 2W, out].
+    It is a matrix product a tap, and sums of shifted results, as `transposed_conv_4x4` is. One 3x3
+    convolution with the filter folded into its kernel takes up to three times as long on CPU.
+    [N, H, W, in] and a kernel [3, 3, in, out] -> [N, 2H, 2W, out].
     """
     n, h, w, channels = x.shape
     out = kernel.shape[-1]

@@ -132,16 +132,8 @@ class Skip(nnx.Module):
 class Block(nnx.Module):
     """Two convolutions at one resolution (one at the first), and what is added to the image.
 
-    Args:
-      in_features: Channels in; 0 for the first block, which doubles nothing.
-      out_features: Channels out.
-      w_dim: Size of a style vector.
-      side: Side of the output.
-      channels: Image channels; 0 if the block adds nothing to the image.
-      residual: Whether a skip goes around the block.
-      noise: Whether fixed noise is added.
-      clamp: Limit of the activations, or None.
-      rngs: Keys for the initial weights.
+    The first block has no channels in, and doubles nothing. A block whose image has 0 channels adds
+    nothing to it. Otherwise as `StyledConv`; `residual` puts a skip around the block.
     """
 
     def __init__(

@@ -47,7 +47,7 @@ class StyleGAN2(SquareGenerator):
       truncation_psi: How far w lies from its mean: 1 leaves it, 0 is the mean.
       truncation_cutoff: How many layers are truncated; None for all.
       latent_space: What is inverted: "z", one "w" for all layers, or "w+", a w for each. From z,
-        own images are hardly ever found again: the mapping network bends it too much.
+        own images are hardly ever found again.
       rngs: Keys for the initial weights, drawn as in the reference.
 
     Raises:

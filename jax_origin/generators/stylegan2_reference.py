@@ -182,8 +182,7 @@ def _mean_style(arrays: LazyArrays, config: Mapping[str, Any]) -> np.ndarray:
 def config_of_arguments(stored: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration in the ``init_kwargs`` of ``training.networks.Generator``.
 
-    Raises:
-      CheckpointError: If one is missing, unknown, or of a network that is not made here.
+    A CheckpointError says which is missing, unknown, or of a network that is not made here.
     """
     network = _Arguments("generator", stored)
     mapping = _Arguments("mapping_kwargs", network.take("mapping_kwargs", {}))

@@ -27,13 +27,10 @@ def undo_step(
     Args:
       step: ``step(x [N, ...]) -> [N, ...]``, of the same shape.
       output: What it should give.
-      guess: Where x begins.
+      guess: Where x begins; the result is float32 of this shape.
       pace: How far x moves for a difference of 1, to begin with.
       iterations: How often the step is evaluated.
       memory: Changes of x that are remembered.
-
-    Returns:
-      float32 [N, ...].
     """
     count, shape = len(output), output.shape
     target = output.reshape(count, -1)
@@ -62,8 +59,7 @@ def undo_step(
         return (ahead, x, r, moves, turns, best, least), None
 
     first = residual(x)
-    begun: tuple[jax.Array, ...] = (x + first, x, first, none, none)
-    begun += (x, jnp.sum(first**2, axis=1))
+    begun: tuple[jax.Array, ...] = (x + first, x, first, none, none, x, jnp.sum(first**2, axis=1))
     carry, _ = jax.lax.scan(iterate, begun, length=iterations - 1)
     return carry[5].reshape(shape)
 
@@ -95,9 +91,6 @@ def draw_input(
       rounding: Deviation of the output from what the step gave.
       rounds: Linearisations.
       iterations: Conjugate-gradient iterations of each.
-
-    Returns:
-      float32 [N, ...].
     """
     axes = tuple(range(1, output.ndim))
 

@@ -123,13 +123,9 @@ class _Level(nnx.Module):
     """Blocks of one resolution, with or without attention, and what leads to the next."""
 
     def __init__(
-        self,
-        blocks: list[ResidualBlock],
-        attentions: list[Attention],
-        resample: nnx.Module | None,
+        self, blocks: list[ResidualBlock], attentions: list[Attention], resample: nnx.Module | None
     ):
-        self.blocks = nnx.List(blocks)
-        self.attentions = nnx.List(attentions)
+        self.blocks, self.attentions = nnx.List(blocks), nnx.List(attentions)
         self.resample = resample
 
     def block(self, index: int) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -147,10 +143,6 @@ class UNet(nnx.Module):
 
     By its options it is diffusers' ``UNet2DModel`` (Apache-2.0) or OpenAI's ``UNetModel`` of
     guided-diffusion and consistency_models (MIT). It computes in the dtype of its weights.
-
-    Args:
-      config: The architecture.
-      rngs: Keys for the initial weights.
 
     Attributes:
       remat: Set to True, the backward pass recomputes each block: less memory, a third more time.
@@ -208,13 +200,10 @@ class UNet(nnx.Module):
             if part is not None:
                 skips.append(channels)
         middle = {"divisor": config.middle_divisor}
-        self.middle = _Level(
-            [residual(channels, channels, **middle) for _ in range(2)],
-            [attention(channels, groups=config.middle_norm_groups, **middle)]
-            if config.middle_attention
-            else [],
-            None,
-        )
+        ends = [residual(channels, channels, **middle) for _ in range(2)]
+        options = {"groups": config.middle_norm_groups, **middle}
+        between = [attention(channels, **options)] if config.middle_attention else []
+        self.middle = _Level(ends, between, None)
         for level in reversed(range(depth)):
             blocks = []
             for _ in range(config.blocks + 1):
@@ -228,16 +217,10 @@ class UNet(nnx.Module):
     def __call__(
         self, images: jax.Array, times: jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:
-        """One evaluation.
+        """Images [N, H, W, in_channels] and times [N] to float32 [N, H, W, out_channels].
 
-        Args:
-          images: float [N, H, W, in_channels]; H and W divide by two as often as levels need.
-          times: float [N].
-          labels: int [N], or float [N, classes], weights of the labels' embeddings; None for a
-            model without.
-
-        Returns:
-          float32 [N, H, W, out_channels].
+        Labels are int [N], or float [N, classes], weights of the labels' embeddings; None for a
+        model without.
         """
         config, dtype = self.config, self.input.kernel[...].dtype
         features = time_features(
@@ -275,10 +258,5 @@ class UNet(nnx.Module):
                 x = run(level.resample, x, embedding)
         return self.output(nnx.silu(self.norm(x))).astype(jnp.float32)
 
-    def _run(
-        self,
-        part: Callable[[jax.Array, jax.Array], jax.Array],
-        x: jax.Array,
-        embedding: jax.Array,
-    ) -> jax.Array:
+    def _run(self, part: Callable[..., jax.Array], x: jax.Array, embedding: jax.Array) -> jax.Array:
         return (jax.checkpoint(part) if self.remat else part)(x, embedding)

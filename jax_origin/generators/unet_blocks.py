@@ -11,16 +11,10 @@ from jax_origin.generators.convolution import Conv
 def time_features(
     times: jax.Array, size: int, *, flip_sin_to_cos: bool, freq_shift: float
 ) -> jax.Array:
-    """Sines and cosines of times (Vaswani et al., NeurIPS 2017; DDPM's order of them).
+    """Sines and cosines of times [N] (Vaswani et al., NeurIPS 2017), float32 [N, size].
 
-    Args:
-      times: float [N].
-      size: How many features; an odd last one is zero.
-      flip_sin_to_cos: Cosines first.
-      freq_shift: Taken from the divisor, half the size, of the frequencies' exponents.
-
-    Returns:
-      float32 [N, size].
+    An odd last one is zero. `flip_sin_to_cos` puts cosines first; `freq_shift` is taken from the
+    divisor, half the size, of the frequencies' exponents.
     """
     half = size // 2
     # In NumPy's float32, as PyTorch has them: at t = 1000 a frequency's last bit is seen.

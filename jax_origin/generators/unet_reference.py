@@ -153,9 +153,8 @@ def infer_unet(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The options of `UNetConfig` that a file's names and shapes imply.
 
     The rest is as published. OpenAI's names, and diffusers' with resampling in residual blocks,
-    follow OpenAI's consistency models: heads of 64 channels, norms of 32 groups. Diffusers' others
-    follow Google's ddpm-cifar10-32 and ddpm-celebahq-256: one head, epsilon 1e-6, padding below
-    and right, sines before cosines.
+    have heads of 64 channels and norms of 32 groups. Diffusers' others follow Google's
+    ddpm-cifar10-32: one head, epsilon 1e-6, padding below and right, sines before cosines.
 
     Raises:
       CheckpointError: If it is neither family's file.
@@ -260,11 +259,7 @@ def stored_size(size: Any) -> dict[str, int]:
 
 
 def unet_of_diffusers(stored: Mapping[str, Any]) -> UNetConfig:
-    """The architecture that a ``UNet2DModel``'s config.json describes.
-
-    Raises:
-      ValueError: If it is one that is not built here; the message names the entry.
-    """
+    """The architecture in a ``UNet2DModel``'s config.json; a ValueError names what is unknown."""
     known: dict[str, tuple[Any, ...]] = {
         "time_embedding_type": ("positional",),
         "act_fn": ("silu", "swish"),
@@ -329,10 +324,7 @@ def _block_types(
 def unet_of_openai(stored: Mapping[str, Any], *, heads_outermost: bool) -> UNetConfig:
     """The architecture that the arguments of OpenAI's ``create_model`` describe.
 
-    `heads_outermost` says how its files arrange queries, keys and values.
-
-    Raises:
-      ValueError: If it is one that is not built here.
+    A ValueError says what is not built here. `heads_outermost` is as `UNetConfig` has it.
     """
     size, width = stored["image_size"], stored["num_channels"]
     factors = stored.get("channel_mult") or _CHANNEL_MULT.get(size)

@@ -10,13 +10,13 @@ from flax import nnx
 
 from jax_origin.checkpoints.rename import (
     CheckpointError,
-    Layout,
     Rename,
     batch_norm,
     conv,
     linear_from_grid,
     linear_to_grid,
     transposed_conv,
+    weight_and_bias,
 )
 from jax_origin.generators.base import SquareGenerator
 from jax_origin.generators.blocks import (
@@ -30,10 +30,9 @@ from jax_origin.generators.blocks import (
 class VAE(SquareGenerator):
     """Strided convolutions down to a 4x4 grid, a Gaussian latent, transposed convolutions back.
 
-    In PyTorch's terms the encoder is a Sequential of ``Conv2d(4, 2, 1, bias=False)``,
-    ``BatchNorm2d``, ``ReLU`` a stage; ``mean`` and ``log_variance`` are Linear layers on the
-    flattened grid; the decoder is a Linear layer to the grid, then ``BatchNorm2d``, ``ReLU``,
-    ``ConvTranspose2d(4, 2, 1, bias=False)`` a stage, and a sigmoid.
+    In PyTorch's terms a stage of the encoder is ``Conv2d(4, 2, 1, bias=False)``, ``BatchNorm2d``,
+    ``ReLU``; one of the decoder is ``BatchNorm2d``, ``ReLU``, ``ConvTranspose2d(4, 2, 1,
+    bias=False)``, and a sigmoid ends it.
 
     Args:
       image_size: Side of the image: 4 times a power of two, at least 8.
@@ -93,29 +92,24 @@ class VAE(SquareGenerator):
         """Names of the same network in PyTorch: ``encoder.0.weight``, ``mean.weight``, ..."""
         depth = stages_to_4x4(config.get("image_size", 32))
         table = [
-            Rename(r"(mean|log_variance)\.weight", r"\1.kernel", linear_from_grid(4)),
-            Rename(r"(mean|log_variance)\.bias", r"\1.bias"),
+            *weight_and_bias(r"(mean|log_variance)", r"\1", linear_from_grid(4)),
             Rename(r"project\.weight", "project.kernel", linear_to_grid(4)),
             Rename(r"project\.bias", "project.bias", linear_to_grid(4)),
         ]
         for i in range(depth):
-            parts: dict[tuple[str, int, str], Layout | None] = {
-                ("encoder", 3 * i, "conv"): conv,
-                ("encoder", 3 * i + 1, "norm"): None,
-                ("decoder", 3 * i, "norm"): None,
-                ("decoder", 3 * i + 2, "conv"): transposed_conv,
-            }
-            for (half, place, layer), layout in parts.items():
-                theirs, ours = rf"{half}\.{place}", f"{half}.{i}.{layer}"
-                if layout is None:
-                    table += batch_norm(theirs, ours)
-                else:
-                    table.append(Rename(theirs + r"\.weight", f"{ours}.kernel", layout))
+            table += [
+                Rename(rf"encoder\.{3 * i}\.weight", f"encoder.{i}.conv.kernel", conv),
+                Rename(
+                    rf"decoder\.{3 * i + 2}\.weight", f"decoder.{i}.conv.kernel", transposed_conv
+                ),
+                *batch_norm(rf"encoder\.{3 * i + 1}", f"encoder.{i}.norm"),
+                *batch_norm(rf"decoder\.{3 * i}", f"decoder.{i}.norm"),
+            ]
         return table
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        """The configuration that a reference checkpoint's shapes imply."""
+        """As `Generator` has it."""
         names = [k for k, v in arrays.items() if k.startswith("encoder.") and v.ndim == 4]
         project = arrays.get("project.weight")
         if "encoder.0.weight" not in names or project is None or project.ndim != 2:

@@ -85,17 +85,12 @@ class ResNetVAE(SquareGenerator):
         self.std = _three(std, "std")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, not {self.std}")
-        self.encoder = _Encoder(width, first_conv=first_conv, maxpool1=maxpool1, rngs=rngs)
+        resize = {"first_conv": first_conv, "maxpool1": maxpool1}
+        self.encoder = _Encoder(width, **resize, rngs=rngs)
         self.fc_mu = nnx.Linear(8 * width, latent_dim, rngs=rngs)
         self.fc_var = nnx.Linear(8 * width, latent_dim, rngs=rngs)
-        self.decoder = _Decoder(
-            latent_dim,
-            width,
-            grid=image_size // factor,
-            first_conv=first_conv,
-            maxpool1=maxpool1,
-            rngs=rngs,
-        )
+        grid = image_size // factor
+        self.decoder = _Decoder(latent_dim, width, grid=grid, **resize, rngs=rngs)
 
     def posterior(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Images [N, H, W, 3] in [0, 1] to the latent's mean and log variance, [N, latent_dim]."""
@@ -143,9 +138,8 @@ class ResNetVAE(SquareGenerator):
             raise CheckpointError("a VAE on ResNet-50; only the one on ResNet-18 is read")
         stem, project = arrays.get("encoder.conv1.weight"), arrays.get("decoder.linear.weight")
         if stem is None or project is None or stem.ndim != 4 or project.ndim != 2:
-            raise CheckpointError(
-                "no ResNet VAE: it has no encoder.conv1.weight or no decoder.linear.weight"
-            )
+            names = "encoder.conv1.weight or no decoder.linear.weight"
+            raise CheckpointError(f"no ResNet VAE: it has no {names}")
         return {
             "latent_dim": project.shape[1],
             "width": stem.shape[0],
@@ -188,10 +182,7 @@ class _Encoder(nnx.Module):
         x = nnx.relu(self.bn1(self.conv1(x)))
         if self.maxpool1:
             x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in layer:
-                x = block(x)
-        return x.mean(axis=(1, 2))
+        return _through(self, x).mean(axis=(1, 2))
 
 
 class _Decoder(nnx.Module):
@@ -220,10 +211,7 @@ class _Decoder(nnx.Module):
         if self.grid != 4:
             nearest = np.arange(self.grid) * 4 // self.grid
             x = x[:, nearest][:, :, nearest]
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in layer:
-                x = block(x)
-        return self.conv1(_repeat(x, 2 if self.first_conv else 1))
+        return self.conv1(_repeat(_through(self, x), 2 if self.first_conv else 1))
 
 
 class _Block(nnx.Module):
@@ -254,6 +242,13 @@ class _Shortcut(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.bn(self.conv(x))
+
+
+def _through(network: Any, x: jax.Array) -> jax.Array:
+    for i in range(1, 5):
+        for block in getattr(network, f"layer{i}"):
+            x = block(x)
+    return x
 
 
 def _layer(

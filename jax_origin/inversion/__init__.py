@@ -1,35 +1,20 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
-from jax_origin.inversion.engine import Engine, Item
-from jax_origin.inversion.invert import invert
-from jax_origin.inversion.planning import StagePlan
-from jax_origin.inversion.recipe import Recipe, Stage
-from jax_origin.inversion.result import ENDINGS, Inversion
-from jax_origin.inversion.running import Progress, Run, Statistics, progress_bar
-from jax_origin.inversion.solve import solve
-from jax_origin.inversion.start_encoder import (
-    StartEncoder,
-    StartTraining,
-    encoder_from_arrays,
-    learn_start,
-)
-
-__all__ = [
-    "ENDINGS",
-    "Engine",
-    "Inversion",
-    "Item",
-    "Progress",
-    "Recipe",
-    "Run",
-    "Stage",
-    "StagePlan",
-    "StartEncoder",
-    "StartTraining",
-    "Statistics",
-    "encoder_from_arrays",
-    "invert",
-    "learn_start",
-    "progress_bar",
-    "solve",
-]
+from jax_origin.inversion.engine import Engine as Engine
+from jax_origin.inversion.engine import Item as Item
+from jax_origin.inversion.engine import invert as invert
+from jax_origin.inversion.planning import StagePlan as StagePlan
+from jax_origin.inversion.recipe import Recipe as Recipe
+from jax_origin.inversion.recipe import Stage as Stage
+from jax_origin.inversion.result import ENDINGS as ENDINGS
+from jax_origin.inversion.result import Inversion as Inversion
+from jax_origin.inversion.running import Progress as Progress
+from jax_origin.inversion.running import Run as Run
+from jax_origin.inversion.running import Statistics as Statistics
+from jax_origin.inversion.running import progress_bar as progress_bar
+from jax_origin.inversion.running import require_key as require_key
+from jax_origin.inversion.solve import solve as solve
+from jax_origin.inversion.start_encoder import StartEncoder as StartEncoder
+from jax_origin.inversion.start_encoder import StartTraining as StartTraining
+from jax_origin.inversion.start_encoder import encoder_from_arrays as encoder_from_arrays
+from jax_origin.inversion.start_encoder import learn_start as learn_start

@@ -20,7 +20,7 @@ another. Nothing is compiled again when lanes change places.
 """
 
 import collections
-import functools
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
-from jax_origin.images import Stored, as_float, as_uint8, pixels_sha256, stored_pixels
+from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -44,7 +44,7 @@ from jax_origin.inversion.program import (
 )
 from jax_origin.inversion.recipe import EVENNESS_COST, Recipe
 from jax_origin.inversion.result import Inversion
-from jax_origin.inversion.running import Run, Statistics
+from jax_origin.inversion.running import Run, Statistics, require_key
 from jax_origin.inversion.start_encoder import StartEncoder
 
 
@@ -63,14 +63,15 @@ class Item(NamedTuple):
     accept: float | None = None
 
 
+@dataclasses.dataclass(eq=False)
 class _Case:
     """An item under way: its readings, which are tried in turn, and what was found of each."""
 
-    def __init__(self, item: Item, readings: Iterable[Any]) -> None:
-        self.item = item
-        self.readings = collections.deque(readings)
-        self.found: list[Inversion] = []
-        self.spent, self.told = 0.0, 0.0
+    item: Item
+    readings: list[Any]
+    found: list[Inversion] = dataclasses.field(default_factory=list)
+    spent: float = 0.0
+    told: float = 0.0
 
     def result(self) -> Inversion:
         """The nearest reading's inversion, with the evaluations of all of them."""
@@ -81,10 +82,10 @@ class _Case:
 
 
 class Engine:
-    """Inverts images one after the other, however many there are.
+    """Inverts images one after the other, and holds those that are under way alone.
 
-    It holds the images that are under way and no others. Its arguments are those of
-    `jax_origin.invert`; `advance` is called with the share of images done since its last call.
+    Its arguments are those of `jax_origin.invert`; `advance` is called with the share of images
+    done since its last call. `evaluations` are those that one reading takes at the most.
 
     A file that may be read in several ways (`jax_origin.images.Stored.readings`) is inverted into
     one set after the other, until one comes to the floor or is accepted; the nearest counts.
@@ -101,6 +102,7 @@ class Engine:
         run: Run | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
+        require_key(key)
         generator, run = inspected(generator), run or Run()
         self._recipe = recipe = recipe or Recipe()
         self._key, self._futility = key, tuple(futility)
@@ -113,7 +115,7 @@ class Engine:
         self._devices = devices = tuple(run.devices or jax.local_devices())
         self._blocks = run.blocks
         self._width = recipe.block * len(devices)
-        self._most = recipe.evaluations(self._latent_shape)
+        self.evaluations = recipe.evaluations(self._latent_shape)
 
         self._model, self._weights = split_module(generator, recipe.compute)
         # Where the lanes are, once: a program would copy them there each time that it is called.
@@ -133,27 +135,21 @@ class Engine:
     def _pools(self) -> list[list[Pool]]:
         """Of each stage, a pool for each block in flight; one for now."""
         recipe, devices = self._recipe, self._devices
-        on_host = recipe.driver == "host" or (
-            recipe.driver == "auto" and jax.default_backend() == "cpu"
-        )
+        chosen = "host" if jax.default_backend() == "cpu" else "scan"
+        on_host = (chosen if recipe.driver == "auto" else recipe.driver) == "host"
         stages, checks, hops = [], 0, 0
         for stage, lanes in zip(recipe.stages, recipe.stage_lanes, strict=True):
             length = stage.chunk(recipe.chunk)
             programs = stage_programs(
                 self._model, stage.of_a_step, recipe.distance, length, on_host, devices
             )
-            waiting: collections.deque[ImageUnderWay] = collections.deque()
-            pool = Pool(stage, programs, self._width, len(devices), lanes, checks, hops, waiting)
-            stages.append([pool])
+            stages.append([Pool(stage, programs, lanes, self._width, len(devices), checks, hops)])
             checks += stage.rounds * stage.checks(recipe.chunk)
             hops += stage.hops
         return stages
 
     def run(self, items: Iterable[Item]) -> Iterator[tuple[Any, Inversion]]:
         """Inverts images as they come.
-
-        Args:
-          items: The images, with the caller's tags.
 
         Yields:
           The item's tag, and what came out for it (an `Inversion` without its first axis), as soon
@@ -176,7 +172,8 @@ class Engine:
         more_to_come = True
         again: collections.deque[_Case] = collections.deque()  # with another reading
         block = self._recipe.block
-        self._add_blocks()
+        for pools in self._stages:
+            pools += [dataclasses.replace(pools[0]) for _ in range(self.blocks - len(pools))]
         in_flight: collections.deque[Pool] = collections.deque()
         while True:
             while len(in_flight) < len(self._stages[0]):
@@ -204,41 +201,24 @@ class Engine:
                     again.append(case)
 
     @property
-    def evaluations(self) -> int:
-        """Gradient evaluations that one reading of an image takes at the most."""
-        return self._most
-
-    @property
     def blocks(self) -> int:
         """Blocks of lanes on each device at a time."""
         if self._blocks is None:
-            pools = [pool for pool, *_ in self._stages]
-            self._blocks = blocks_in_memory(self._devices, pools, self._on_lanes, self._empty())
+            self._blocks = blocks_in_memory(self._devices, *self._planned())
         return self._blocks
 
     def plan(self, *, repeats: int = 3) -> list[StagePlan]:
-        """Compiles each stage's step and times it on empty lanes.
+        """Compiles each stage's step and times it on empty lanes, the fastest of some repeats."""
+        return plan_stages(self._model, *self._planned(), repeats=repeats)
 
-        Args:
-          repeats: Steps that are timed; the fastest one counts.
-
-        Returns:
-          What each stage takes.
-        """
-        pools = [pool for pool, *_ in self._stages]
-        return plan_stages(self._model, pools, self._on_lanes, self._empty(), repeats=repeats)
-
-    def _empty(self) -> EmptyLanes:
+    def _planned(self) -> tuple[list[Pool], list[jax.Array], EmptyLanes]:
+        """A pool of each stage, weights and lanes, as plans are made of them."""
         pixels = np.zeros((self._width, *self._image_shape), np.float32)
         latents = np.zeros((self._width, *self._latent_shape), np.float32)
         (reading, *_) = self._readings(pixels[0])
-        target = self._recipe.distance.target(reading)
-        return EmptyLanes(latents, pixels, stack([target] * self._width))
-
-    def _add_blocks(self) -> None:
-        """Makes as many pools for each stage as there are to be blocks in flight."""
-        for pools in self._stages:
-            pools += [pools[0].another() for _ in range(self.blocks - len(pools))]
+        targets = stack([self._recipe.distance.target(reading)] * self._width)
+        pools = [pool for pool, *_ in self._stages]
+        return pools, self._on_lanes, EmptyLanes(latents, pixels, targets)
 
     def _ready(self, in_flight: Collection[Pool], *, last: bool) -> Pool | None:
         """The pool to advance next: of the deepest stage that can fill one.
@@ -272,18 +252,21 @@ class Engine:
 
     def _enter(self, batch: Sequence[_Case]) -> list[ImageUnderWay]:
         """Starting points for the next reading of each case, whose turn it is now."""
-        readings = [case.readings.popleft() for case in batch]
+        readings = [case.readings.pop(0) for case in batch]
         with self._statistics.timed("refill"):
             shown = [each.pixels if isinstance(each, Stored) else each for each in readings]
             pixels = np.stack([as_float(image[None])[0] for image in shown])
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._recipe.block)
-            begin = functools.partial(self._begin, self._weights, self._encoder_weights)
-            points, hops = map(np.array, begin(self._key, words[rows], pixels[rows]))
+            weights = self._weights, self._encoder_weights
+            points, hops = map(
+                np.array, self._begin(*weights, self._key, words[rows], pixels[rows])
+            )
             targets = [self._recipe.distance.target(reading) for reading in readings]
-        parts = zip(batch, pixels, targets, points, hops, strict=False)  # The rest is padding.
-        return [ImageUnderWay(*part, accept=part[0].item.accept) for part in parts]
+        accept = [case.item.accept for case in batch]
+        parts = zip(batch, pixels, targets, points, hops, accept, strict=False)  # And padding.
+        return [ImageUnderWay(*part) for part in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics
@@ -316,26 +299,24 @@ class Engine:
     def _tell(self, case: _Case, spent: float) -> None:
         """Tells how far an image has come, as a share of all that one reading may take."""
         case.spent += spent
-        share = min(case.spent / self._most, 1.0)
+        share = min(case.spent / self.evaluations, 1.0)
         self._advance(share - case.told)
         case.told = share
 
     def _send_on(self, images: Sequence[ImageUnderWay], pool: Pool) -> None:
         """Has images that are through with a pool wait for what comes next, or end."""
         stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
-        following = [pools[0] for pools in self._stages[stage + 1 : stage + 2]]
+        following = next((pools[0] for pools in self._stages[stage + 1 :]), None)
         asked: dict[Pool, list[ImageUnderWay]] = {}
         for image in images:
-            to = pool
             if image.round + 1 < pool.stage.rounds:
                 image.round += 1
+                asked.setdefault(pool, []).append(image)
             elif following:
-                (to,) = following
-                image.keep(to.lanes)
+                image.keep(following.lanes)
+                asked.setdefault(following, []).append(image)
             else:
                 image.ended = "finished"
-                continue
-            asked.setdefault(to, []).append(image)
         for to, some in asked.items():
             to.waiting.extend(self._let_in(some, to) if to.stage.asks else some)
 
@@ -348,12 +329,10 @@ class Engine:
             rows = _padded(len(some), block)
             latents = np.stack([image.latents[np.argmin(image.distances)] for image in some])
             targets = stack([some[row].target for row in rows])
+            parts = self._model, self._recipe.distance, self._weights
             with self._statistics.timed("device"):
-                found = evenness(
-                    self._model, self._recipe.distance, self._weights, latents[rows], targets
-                )
-                spread = np.asarray(found)
-            for image, even in zip(some, spread, strict=False):
+                found = np.asarray(evenness(*parts, latents[rows], targets))
+            for image, even in zip(some, found, strict=False):
                 image.cost += EVENNESS_COST
                 if even <= pool.stage.evenness:
                     let_in.append(image)
@@ -378,9 +357,8 @@ class Engine:
         pixels = np.stack([image.pixels for image in images])
         rows = _padded(len(images), self._recipe.block)
         with self._statistics.timed("device"):
-            made, losses = map(
-                np.asarray, reconstruct(self._model, self._weights, latents[rows], pixels[rows])
-            )
+            found = reconstruct(self._model, self._weights, latents[rows], pixels[rows])
+            made, losses = map(np.asarray, found)
         tracks_loss = self._recipe.distance.kind == "l2"
         for i, image in enumerate(images):
             distance = image.distances[best[i]]
@@ -401,3 +379,52 @@ class Engine:
 def _padded(real: int, size: int) -> np.ndarray:
     """Indices 0 to real - 1, the last one repeated up to `size`."""
     return np.minimum(np.arange(size), real - 1)
+
+
+def invert(
+    generator: GeneratorLike,
+    images: Any,
+    recipe: Recipe | None = None,
+    *,
+    key: jax.Array,
+    encoder: StartEncoder | None = None,
+    accept: float | None = None,
+    futility: Sequence[float] = (),
+    run: Run | None = None,
+) -> Inversion:
+    """Finds for each image the latent whose image is nearest to it.
+
+    An image's random numbers come from the key and the image's own pixels, so the result does not
+    depend on which other images are in the batch, or on their order.
+
+    Args:
+      generator: The generator; any ``nnx.Module`` that keeps the contract of
+        `jax_origin.generators.Generator`, or a `FunctionGenerator`.
+      images: uint8, or float in [0, 1]; [N, H, W, C] of the generator's image shape; or a list of
+        `jax_origin.images.Stored`. For the distance `FileSet` an array is N lossless files.
+      recipe: How; `Recipe()` without it.
+      key: A JAX key.
+      encoder: For a recipe that starts from a trained encoder; see `jax_origin.learn_start`.
+      accept: An image is done as soon as its tracked distance is at this or under it.
+      futility: For each check, the tracked distance above which an image is given up; empty for
+        never. The last one counts for later checks too.
+      run: Where and how; no result depends on it.
+
+    Raises:
+      ValueError: If the images are no such array, none, or not of the generator's shape; if the
+        generator breaks its contract; if an encoder is needed and not given.
+    """
+    images, run = as_images(images), run or Run()
+    if len(images) == 0:
+        raise ValueError("there are no images to invert")
+    engine = Engine(
+        generator,
+        recipe,
+        key=key,
+        encoder=encoder,
+        futility=futility,
+        run=run,
+        advance=run.counter("inverting", len(images)),
+    )
+    found = dict(engine.run(Item(i, image, accept) for i, image in enumerate(images)))
+    return Inversion.stacked([found[index] for index in range(len(images))])

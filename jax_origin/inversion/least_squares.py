@@ -59,26 +59,22 @@ class LevenbergMarquardt(Solver):
         together = max(1, JACOBIAN_BYTES // (4 * size * residuals))
         group = max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= together)
 
-        def grouped(array: jax.Array) -> jax.Array:
-            return array.reshape(lanes // group, group, *array.shape[1:])
-
         def of_group(part: tuple[Any, jax.Array, _Damped]) -> tuple:
             targets, latents, state = part
             return self._step(problem._replace(targets=targets), latents, state)
 
-        parts = jax.tree.map(grouped, (problem.targets, latents, state))
+        done: Any = (problem.targets, latents, state)
         if group == lanes:  # A loop of one turn is not free: see jax issue 12868.
-            done = of_group(jax.tree.map(lambda part: part[0], parts))
+            done = of_group(done)
         else:
+            parts = jax.tree.map(lambda a: a.reshape(-1, group, *a.shape[1:]), done)
             done = jax.lax.map(of_group, parts)
             done = jax.tree.map(lambda array: array.reshape(lanes, *array.shape[2:]), done)
         latents, state, distance = done
-        cost = jnp.full(lanes, self.evaluations(size))
-        return Step(latents, state, latents, distance, cost)
+        return Step(latents, state, latents, distance, jnp.full(lanes, self.evaluations(size)))
 
-    def _step(
-        self, problem: Problem, latents: jax.Array, state: _Damped
-    ) -> tuple[jax.Array, _Damped, jax.Array]:
+    def _step(self, problem: Problem, latents: jax.Array, state: _Damped) -> tuple:
+        """The new latents and state, and the distance."""
         lanes, shape = len(latents), latents.shape[1:]
         size = math.prod(shape)
 
@@ -97,9 +93,7 @@ class LevenbergMarquardt(Solver):
         scale = jnp.trace(normal, axis1=1, axis2=2) / size
         eye = jnp.eye(size)[None]
 
-        def attempt(
-            carry: tuple[jax.Array, jax.Array, jax.Array, jax.Array], _: None
-        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array, jax.Array], None]:
+        def attempt(carry: tuple, _: None) -> tuple[tuple, None]:
             point, error, distance, damping = carry
             slope = jnp.einsum("lip,lp->li", jacobian, error)
             ridge = (damping * scale + _TINY)[:, None, None]
@@ -212,16 +206,12 @@ class GaussNewton(Solver):
             distance = jnp.where(lower, new_distance, distance)
             size, better = jnp.where(lower, new_size, size), better | lower
         damping = jnp.clip(jnp.where(better, state.damping * 0.3, state.damping * 8.0), 1e-8, 1e4)
-        kept = self.iterations * self.memory
-        steps, products = (
-            jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[
-                :, old.shape[1] + len(new) - kept :
-            ]
+        steps, products = (  # The oldest step's directions make room.
+            jnp.concatenate([old, jnp.moveaxis(new, 0, 1)], axis=1)[:, self.iterations :]
             for old, new in zip((state.steps, state.products), pairs, strict=True)
         )
         cost = jnp.full(lanes, self.evaluations(0))
-        after = _Krylov(damping, steps, products)
-        return Step(moved, after, moved, distance, cost)
+        return Step(moved, _Krylov(damping, steps, products), moved, distance, cost)
 
     def evaluations(self, latent_size: int) -> float:
         """Four thirds an iteration, a gradient, a product to scale the damping, two trials."""

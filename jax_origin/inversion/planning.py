@@ -62,7 +62,7 @@ def plan_stages(
     *,
     repeats: int,
 ) -> list[StagePlan]:
-    """Compiles each stage's step and times it on lanes that hold empty.
+    """Compiles each stage's step and times it on lanes that hold nothing.
 
     Args:
       model: The generator.
@@ -70,9 +70,6 @@ def plan_stages(
       weights: The generator's, where the lanes are.
       empty: As many lanes as a pool has.
       repeats: Steps that are timed; the fastest one counts.
-
-    Returns:
-      What each stage takes.
     """
 
     def loss(latents: jax.Array) -> jax.Array:
@@ -113,16 +110,10 @@ def blocks_in_memory(
     weights: list[jax.Array],
     empty: EmptyLanes,
 ) -> int:
-    """How many blocks the devices hold at a time, by what the compiler says that each takes.
+    """How many blocks each device holds at a time, 1 to 4, by what the compiler says of one.
 
-    Args:
-      devices: Each holds as many; the one with the least memory decides.
-      pools: One of each stage.
-      weights: The generator's, where the lanes are.
-      empty: As many lanes as a pool has.
-
-    Returns:
-      1 to 4; 1 where a device does not say how much memory it has, as a CPU does not.
+    The device with the least memory decides; 1 where one does not say how much it has, as a CPU
+    does not. For the other arguments see `plan_stages`.
     """
     limit = min((device.memory_stats() or {}).get("bytes_limit", 0) for device in devices)
     if not limit:

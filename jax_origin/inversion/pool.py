@@ -1,7 +1,8 @@
 """The pool of one stage: lanes in their places, and the images that wait for one."""
 
 import collections
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -16,16 +17,23 @@ def stack(targets: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *arrays: np.stack(arrays), *targets)
 
 
+def _stacked(rows: Iterable[tuple[np.ndarray, Any]]) -> tuple[np.ndarray, Any]:
+    """Latents and targets of lanes, as one of each."""
+    latents, targets = zip(*rows, strict=True)
+    return np.stack(latents), stack(targets)
+
+
+@dataclasses.dataclass(eq=False)
 class ImageUnderWay:
     """An image under way: the lanes that it still has, and the best that each has found.
 
     Attributes:
       tag: Whatever the engine knows the image by.
-      accept: The image is done at this distance; None for never.
       pixels: float32 [H, W, C].
       target: What the distance compares with.
       latents: The best of each lane, [lanes, *latent_shape]; where it begins, at first.
       hops: Where each lane hops, [lanes, hops, *latent_shape].
+      accept: The image is done at this distance; None for never.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
       slots: Each running lane's place in its pool.
@@ -35,26 +43,21 @@ class ImageUnderWay:
       ended: One of `ENDINGS`; empty while it goes on.
     """
 
-    def __init__(
-        self,
-        tag: Any,
-        pixels: np.ndarray,
-        target: Any,
-        points: np.ndarray,
-        hops: np.ndarray,
-        *,
-        accept: float | None,
-    ) -> None:
-        self.tag, self.accept = tag, accept
-        self.pixels, self.target = pixels, target
-        self.latents, self.hops = points, hops
-        self.distances = np.full(len(points), np.inf, np.float32)
-        self.restarts = np.arange(len(points))
-        self.slots: dict[int, int] = {}
-        self.curve: list[float] = []
-        self.round = 0
-        self.cost = 0.0
-        self.ended = ""
+    tag: Any
+    pixels: np.ndarray
+    target: Any
+    latents: np.ndarray
+    hops: np.ndarray
+    accept: float | None
+    slots: dict[int, int] = dataclasses.field(default_factory=dict)
+    curve: list[float] = dataclasses.field(default_factory=list)
+    round: int = 0
+    cost: float = 0.0
+    ended: str = ""
+
+    def __post_init__(self) -> None:
+        self.distances = np.full(len(self.latents), np.inf, np.float32)
+        self.restarts = np.arange(len(self.latents))
 
     def keep(self, lanes: int) -> None:
         """Goes on to a stage with the best so many lanes."""
@@ -64,53 +67,44 @@ class ImageUnderWay:
         self.restarts, self.hops = self.restarts[order], self.hops[order]
 
 
+@dataclasses.dataclass(eq=False)
 class Pool:
-    """Lanes of one stage: a block on each device, and the images that wait for a place."""
+    """Lanes of one stage: a block on each device, and the images that wait for a place.
 
-    def __init__(
-        self,
-        stage: Stage,
-        programs: StagePrograms,
-        width: int,
-        devices: int,
-        lanes: int,
-        checks_before: int,
-        hops_before: int,
-        waiting: collections.deque[ImageUnderWay],
-    ) -> None:
-        self.waiting = waiting  # for this pool or another one of the stage
-        self.lanes = lanes
-        self.length = programs.length
-        self.stage, self.programs = stage, programs
-        self._checks_before, self._hops_before = checks_before, hops_before
-        self._devices = devices
-        self._refilled = max(1, width // devices // 4)  # Lanes of each device in one refill.
-        self._free = list(range(width))
+    Attributes:
+      stage, programs: The stage, and what runs it.
+      lanes: Lanes of one image.
+      width: Lanes of all devices.
+      devices: How many they are.
+      checks_before, hops_before: Those of one image in the stages before.
+      waiting: Images that wait, for this pool or another one of the stage.
+    """
+
+    stage: Stage
+    programs: StagePrograms
+    lanes: int
+    width: int
+    devices: int
+    checks_before: int
+    hops_before: int
+    waiting: collections.deque[ImageUnderWay] = dataclasses.field(default_factory=collections.deque)
+
+    def __post_init__(self) -> None:
+        self.length = self.programs.length
+        self._refilled = max(1, self.width // self.devices // 4)  # On each device, at a time.
+        self._free = list(range(self.width))
         self._images: list[ImageUnderWay] = []
-        self._count = np.zeros(width, np.int64)  # steps that the lane in each slot has done
-        self._before = np.full(width, np.inf, np.float32)  # its distance at the last check
-        self._cost = np.zeros(width, np.float32)
-        self._distance = np.full(width, np.inf, np.float32)
+        self._count = np.zeros(self.width, np.int64)  # steps that the lane in each slot has done
+        self._before = np.full(self.width, np.inf, np.float32)  # its distance at the last check
+        self._cost = np.zeros(self.width, np.float32)
+        self._distance = np.full(self.width, np.inf, np.float32)
         self._best: np.ndarray | None = None  # the lanes' latents, when they are asked for
         self._carry: Any = None
-
-    def another(self) -> "Pool":
-        """A pool of the same stage, for which the same images wait."""
-        return Pool(
-            self.stage,
-            self.programs,
-            len(self._count),
-            self._devices,
-            self.lanes,
-            self._checks_before,
-            self._hops_before,
-            self.waiting,
-        )
 
     @property
     def running(self) -> int:
         """Lanes that run."""
-        return len(self._count) - len(self._free)
+        return self.width - len(self._free)
 
     @property
     def load(self) -> int:
@@ -130,7 +124,7 @@ class Pool:
             image = self.waiting.popleft()
             image.slots = {lane: self._free.pop(0) for lane in range(self.lanes)}
             # Checks that were saved in the stage before leave this stage's where they are.
-            before = self._checks_before + image.round * self.stage.checks(self.length)
+            before = self.checks_before + image.round * self.stage.checks(self.length)
             image.curve += image.curve[-1:] * (before - len(image.curve))
             entering.append(image)
         if not entering:
@@ -142,34 +136,34 @@ class Pool:
                 latents = image.latents[lane]
                 self._before[slot] = image.distances[lane]
                 if self.stage.hop:  # It comes from further off than it was before.
-                    direction = image.hops[lane, self._hops_before + image.round]
+                    direction = image.hops[lane, self.hops_before + image.round]
                     latents = latents + self.stage.hop * direction
                     self._before[slot] = np.inf
                 begin[slot] = latents, image.target
         self._count[list(begin)], self._cost[list(begin)] = 0, 0.0
         if self._carry is None:
             # Where no lane enters stands a copy of one: a place is never without numbers.
-            width, one = len(self._count), next(iter(begin.values()))
-            latents, targets = zip(*(begin.get(slot, one) for slot in range(width)), strict=True)
-            self._carry = self.programs.init(np.stack(latents), stack(targets))
+            one = next(iter(begin.values()))
+            self._carry = self.programs.init(
+                *_stacked(begin.get(s, one) for s in range(self.width))
+            )
         else:
             self._refill(begin)
 
     def _refill(self, begin: dict[int, tuple[np.ndarray, Any]]) -> None:
         """Sends the lanes that begin to their devices, and no others."""
-        block = len(self._count) // self._devices
-        of_device = [[s for s in begin if s // block == device] for device in range(self._devices)]
+        block = self.width // self.devices
+        of_device = [[s for s in begin if s // block == device] for device in range(self.devices)]
         one = next(iter(begin.values()))
         for first in range(0, max(map(len, of_device)), self._refilled):
-            sent = [slots[first : first + self._refilled] for slots in of_device]
             places, rows = [], []
-            for slots in sent:
-                spare = self._refilled - len(slots)
-                places += [slot % block for slot in slots] + [block] * spare
-                rows += [begin[slot] for slot in slots] + [one] * spare
-            latents, targets = zip(*rows, strict=True)
+            for slots in of_device:
+                sent = slots[first : first + self._refilled]
+                spare = self._refilled - len(sent)
+                places += [slot % block for slot in sent] + [block] * spare
+                rows += [begin[slot] for slot in sent] + [one] * spare
             at = np.array(places, np.int32)
-            self._carry = self.programs.refill(at, np.stack(latents), stack(targets), self._carry)
+            self._carry = self.programs.refill(at, *_stacked(rows), self._carry)
 
     def advance(self, weights: list[jax.Array]) -> None:
         """Sends all lanes on their way to the next check; see `wait`."""
@@ -183,9 +177,7 @@ class Pool:
     def look(self) -> list[tuple[ImageUnderWay, float]]:
         """Notes down how far each image has come, and takes the lanes that are done out.
 
-        Returns:
-          The images that had lanes in the pool, and the evaluations that they took since the last
-          look.
+        It gives the images that had lanes here, and the evaluations that each took since last time.
         """
         cost = np.asarray(self._carry.cost)
         spent = cost - self._cost
@@ -196,10 +188,9 @@ class Pool:
         looked = []
         for image in self._images:
             slots = list(image.slots.values())
-            lowest = min(image.distances.min(), self._distance[slots].min())
-            image.curve.append(float(lowest))
+            image.curve.append(float(min(image.distances.min(), self._distance[slots].min())))
             looked.append((image, float(spent[slots].sum())))
-            image.cost += float(spent[slots].sum())
+            image.cost += looked[-1][1]
             self._take_out(image, [lane for lane, slot in image.slots.items() if over[slot]])
         self._images = [image for image in self._images if image.slots]
         return looked

@@ -16,6 +16,8 @@ from jax_origin.inversion.first_order import Problem, Render, spread
 from jax_origin.inversion.recipe import Stage
 from jax_origin.inversion.starts import Start, hop_directions
 
+Weights = list[jax.Array]
+
 
 class Model(NamedTuple):
     """A module without its weights: hashable, so that compiled programs are kept by it."""
@@ -24,11 +26,11 @@ class Model(NamedTuple):
     tree: Any
     compute: str
 
-    def merge(self, weights: list[jax.Array]) -> Any:
+    def merge(self, weights: Weights) -> Any:
         """The module with its weights."""
         return nnx.merge(self.graph, jax.tree.unflatten(self.tree, weights))
 
-    def images(self, weights: list[jax.Array], latents: jax.Array) -> jax.Array:
+    def images(self, weights: Weights, latents: jax.Array) -> jax.Array:
         """A generator's images of latents, float32 [L, H, W, C] in [0, 1].
 
         Raises:
@@ -45,7 +47,7 @@ class Model(NamedTuple):
         return clip_straight_through(made)
 
 
-def split_module(module: Any, compute: str = "float32") -> tuple[Model, list[jax.Array]]:
+def split_module(module: Any, compute: str = "float32") -> tuple[Model, Weights]:
     """A module without its weights, and these, cast once to the precision of its arithmetic."""
     graph, state = nnx.split(module)
     weights, tree = jax.tree.flatten(state)
@@ -96,14 +98,9 @@ def stepped(
     stage: Stage, distance: Distance, render: Render, carry: Carry, going: jax.Array
 ) -> Carry:
     """Lanes after one step of a stage; what is kept changes only of those that go on, bool [L]."""
-    problem = Problem(
-        render,
-        carry.targets,
-        distance.value,
-        distance.objective(stage.objective),
-        distance.residual,
-        stage.steps,
-    )
+    objective = distance.objective(stage.objective)
+    compared = distance.value, objective, distance.residual
+    problem = Problem(render, carry.targets, *compared, stage.steps)
     done = stage.solver.step(problem, carry.latents, carry.state)
     better = going & (done.distance < carry.distance)
     return Carry(
@@ -118,13 +115,13 @@ def stepped(
 
 
 class StagePrograms(NamedTuple):
-    """What runs a stage's lanes on their devices.
+    """What runs a stage's lanes on their devices; a `carry` that is given is donated.
 
     Attributes:
       init: ``init(latents, targets)``: a block of lanes on each device that begin.
-      refill: ``refill(slots, latents, targets, carry)``: on each device `refilled` lanes begin, in
-        these places of its block; one past the end stands for no lane. ``carry`` is donated.
-      advance: ``advance(weights, carry)``: from one check to the next. ``carry`` is donated.
+      refill: ``refill(slots, latents, targets, carry)``: on each device some lanes begin, in these
+        places of its block; one past the end stands for no lane.
+      advance: ``advance(weights, carry)``: from one check to the next.
       length: Steps from one check to the next.
       one: The jitted program that `advance` calls.
       steps_of_one: Steps that it takes.
@@ -149,21 +146,17 @@ def start_program(
 
     @jax.jit
     def program(
-        weights: list[jax.Array],
-        encoder_weights: list[jax.Array],
-        key: jax.Array,
-        words: jax.Array,
-        images: jax.Array,
+        weights: Weights, encoding: Weights, key: jax.Array, words: jax.Array, images: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         # An image's key is the run's, folded with the eight words of its pixels' SHA-256.
         def of_image(words: jax.Array) -> jax.Array:
             own = jax.lax.fori_loop(
-                0, words.shape[0], lambda i, k: jax.random.fold_in(k, words[i]), key
+                0, len(words), lambda i, k: jax.random.fold_in(k, words[i]), key
             )
             return jax.vmap(lambda i: jax.random.fold_in(own, i))(jnp.arange(restarts))
 
         generator, keys = model.merge(weights), jax.vmap(of_image)(words)
-        encode = encoder.merge(encoder_weights) if encoder else None
+        encode = encoder.merge(encoding) if encoder else None
         points = start.points(generator, images, keys, encode)
         return points.astype(jnp.float32), hop_directions(generator, keys, hops)
 
@@ -185,13 +178,13 @@ def stage_programs(
         new = begun(stage, latents, targets)
         return jax.tree.map(lambda n, o: o.at[slots].set(n, mode="drop"), new, old)
 
-    def step(weights: list[jax.Array], carry: Carry) -> Carry:
+    def step(weights: Weights, carry: Carry) -> Carry:
         render = functools.partial(model.images, weights)
         # Of several steps between two checks the last may be too many.
         going = (carry.taken < stage.steps) | (length == 1)
         return stepped(stage, distance, render, carry, going)
 
-    def scan(weights: list[jax.Array], carry: Carry) -> Carry:
+    def scan(weights: Weights, carry: Carry) -> Carry:
         return jax.lax.scan(lambda c, _: (step(weights, c), None), carry, length=length)[0]
 
     # Each device runs the same program on its own block, so the sums are those of one device.
@@ -204,7 +197,7 @@ def stage_programs(
 
     one = program(step if on_host else scan, all_lanes, lanes, donate=(1,))
 
-    def advance(weights: list[jax.Array], carry: Carry) -> Carry:
+    def advance(weights: Weights, carry: Carry) -> Carry:
         for _ in range(length if on_host else 1):
             carry = one(weights, carry)
         return carry
@@ -221,7 +214,7 @@ def stage_programs(
 
 @functools.partial(jax.jit, static_argnums=0)
 def reconstruct(
-    model: Model, weights: list[jax.Array], latents: jax.Array, images: jax.Array
+    model: Model, weights: Weights, latents: jax.Array, images: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The images of latents, and their mean squared errors."""
     made = model.images(weights, latents)
@@ -230,7 +223,7 @@ def reconstruct(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def evenness(
-    model: Model, distance: Distance, weights: list[jax.Array], latents: jax.Array, targets: Any
+    model: Model, distance: Distance, weights: Weights, latents: jax.Array, targets: Any
 ) -> jax.Array:
     """How evenly what the images of latents miss of their targets is spread, [L]."""
     return distance.evenness(model.images(weights, latents), targets)

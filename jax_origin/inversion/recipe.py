@@ -142,18 +142,18 @@ class Recipe(Part):
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         for name, of in (("start", Start), ("distance", Distance)):
-            if not isinstance(getattr(self, name), of):
+            if not isinstance(value := getattr(self, name), of):
                 raise ValueError(
-                    f"{name} must be one of jax_origin.{name}s, as an object; got "
-                    f"{getattr(self, name)!r:.100}"
+                    f"{name} must be one of jax_origin.{name}s, as an object; got {value!r:.100}"
                 )
         if self.restarts is None:
             object.__setattr__(self, "restarts", self.start.restarts)
         one_of("driver", self.driver, DRIVERS)
         one_of("compute", self.compute, COMPUTE)
-        for name in ("restarts", "lane_block", "chunk"):
-            if (value := getattr(self, name)) is not None:
-                at_least(name, value, 1)
+        at_least("restarts", self.restarts, 1)
+        at_least("chunk", self.chunk, 1)
+        if self.lane_block is not None:
+            at_least("lane_block", self.lane_block, 1)
         if not self.floor >= 0:
             raise ValueError(f"floor must be 0 or more, not {self.floor}")
         if not self.stages or not all(isinstance(stage, Stage) for stage in self.stages):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 Progress = Callable[[str, float, float | None], None]
 """Told what is being done, how much of it is, and how much there is; None where not known."""
@@ -90,13 +91,16 @@ class Run:
         return advance
 
 
+def require_key(key: Any) -> None:
+    """Raises ValueError unless it is a JAX key, new or old."""
+    kind = key.dtype if isinstance(key, jax.Array | np.ndarray) else None
+    if kind is None or not (jax.numpy.issubdtype(kind, jax.dtypes.prng_key) or kind == np.uint32):
+        raise ValueError(f"key must be a JAX key, such as jax.random.key(0); got {key!r:.60}")
+
+
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """A bar in the terminal for each thing that is being done, by tqdm.
-
-    Yields:
-      What goes into ``Run(progress=...)``.
-    """
+    """A bar in the terminal for each thing that is done, by tqdm: goes into `Run(progress=...)`."""
     import tqdm
 
     bars: dict[str, tqdm.tqdm] = {}
@@ -107,8 +111,8 @@ def progress_bar() -> Iterator[Progress]:
             for bar in bars.values():
                 bar.close()
             bars.clear()
-            options: dict[str, Any] = {} if total is None else {"bar_format": shape}
-            bars[what] = tqdm.tqdm(total=total, desc=what, **options)
+            form = None if total is None else shape
+            bars[what] = tqdm.tqdm(total=total, desc=what, bar_format=form)
         bars[what].update((done if total is None else min(done, total)) - bars[what].n)
 
     try:

@@ -6,13 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.distances import Distance
 from jax_origin.inversion.first_order import Render, spread
 from jax_origin.inversion.program import begun, stepped
 from jax_origin.inversion.recipe import EVENNESS_COST, Recipe, Stage
 from jax_origin.inversion.result import ENDINGS, Inversion
 
 _FINISHED, _FLOOR = ENDINGS.index("finished"), ENDINGS.index("floor")
+
+
+class _Task(NamedTuple):
+    """What `solve` was asked for."""
+
+    render: Render
+    targets: Any
+    recipe: Recipe
 
 
 class _Found(NamedTuple):
@@ -61,8 +68,7 @@ def solve(
     Raises:
       ValueError: If `start` has no axis of restarts, and the recipe asks for some.
     """
-    leaves = jax.tree.leaves(targets)
-    num = len(leaves[0])
+    task, num = _Task(render, targets, recipe), len(jax.tree.leaves(targets)[0])
     if recipe.lanes == 1 and start.shape[1:2] != (1,):
         start = start[:, None]
     if start.shape[:2] != (num, recipe.lanes):
@@ -80,61 +86,43 @@ def solve(
     )
     checks = 0
     for number, (stage, lanes) in enumerate(zip(recipe.stages, recipe.stage_lanes, strict=True)):
-        found = _best_lanes(found, lanes)
-        of_stage = jax.random.fold_in(key, number)
-        found = _through(render, targets, recipe, stage, found, of_stage, checks)
+        found = _of_lanes(found, jnp.argsort(found.distances, axis=1)[:, :lanes])
+        found = _through(task, stage, found, jax.random.fold_in(key, number), checks)
         checks += stage.rounds * stage.checks(recipe.chunk)
-    return _result(render, targets, recipe, found)
+    return _result(task, found)
 
 
-def _best_lanes(found: _Found, lanes: int) -> _Found:
-    order = jnp.argsort(found.distances, axis=1)[:, :lanes]
+def _nearest(found: _Found) -> _Found:
+    return _of_lanes(found, jnp.argmin(found.distances, axis=1)[:, None])
+
+
+def _of_lanes(found: _Found, order: jax.Array) -> _Found:
+    """What was found of these lanes of each image, indices [N, R]."""
+    along = order.reshape(*order.shape, *(1,) * (found.latents.ndim - 2))
     return found._replace(
-        latents=jnp.take_along_axis(found.latents, _rows(order, found.latents), axis=1),
+        latents=jnp.take_along_axis(found.latents, along, axis=1),
         distances=jnp.take_along_axis(found.distances, order, axis=1),
         restarts=jnp.take_along_axis(found.restarts, order, axis=1),
     )
 
 
-def _through(
-    render: Render,
-    targets: Any,
-    recipe: Recipe,
-    stage: Stage,
-    found: _Found,
-    key: jax.Array,
-    first: int,
-) -> _Found:
+def _through(task: _Task, stage: Stage, found: _Found, key: jax.Array, first: int) -> _Found:
     """All rounds of a stage; its checks are written from column `first` of the curve on."""
-    each = stage.checks(recipe.chunk)
+    each = stage.checks(task.recipe.chunk)
 
     def one_round(i: Any, found: _Found) -> _Found:
-        own = jax.random.fold_in(key, i)
-        return _round(render, targets, recipe, stage, found, own, first + i * each)
+        return _round(task, stage, found, jax.random.fold_in(key, i), first + i * each)
 
     if stage.rounds == 1:  # A loop of one turn is not free: see jax issue 12868.
         return one_round(0, found)
     return jax.lax.fori_loop(0, stage.rounds, one_round, found)
 
 
-def _rows(order: jax.Array, like: jax.Array) -> jax.Array:
-    """Indices [N, R], shaped so that they choose along the second axis of an array like this."""
-    return order.reshape(*order.shape, *(1,) * (like.ndim - 2))
-
-
-def _round(
-    render: Render,
-    targets: Any,
-    recipe: Recipe,
-    stage: Stage,
-    found: _Found,
-    key: jax.Array,
-    first: Any,
-) -> _Found:
+def _round(task: _Task, stage: Stage, found: _Found, key: jax.Array, first: Any) -> _Found:
     """One round of a stage."""
     num, lanes, *shape = found.latents.shape
-    distance = recipe.distance
-    found = _asked(render, targets, distance, stage, found)
+    render, targets, recipe = task
+    found = _asked(task, stage, found)
 
     def flat(array: jax.Array) -> jax.Array:
         return array.reshape(num * lanes, *array.shape[2:])
@@ -157,7 +145,8 @@ def _round(
         cost = carry.cost
 
         def step(_: Any, carry: Any) -> Any:
-            return stepped(stage, distance, render, carry, running & (carry.taken < stage.steps))
+            going = running & (carry.taken < stage.steps)
+            return stepped(stage, recipe.distance, render, carry, going)
 
         carry = jax.lax.fori_loop(0, stage.chunk(recipe.chunk), step, carry)
         image_running = jnp.any(running.reshape(num, lanes), axis=1)
@@ -185,29 +174,26 @@ def _round(
     return jax.lax.while_loop(more, to_the_next_check, state)[-1]
 
 
-def _asked(render: Render, targets: Any, distance: Distance, stage: Stage, found: _Found) -> _Found:
+def _asked(task: _Task, stage: Stage, found: _Found) -> _Found:
     """Lets those images go on that a stage lets in by their evenness."""
     if not stage.asks:
         return found
-    best = jnp.argmin(found.distances, axis=1)[:, None]
-    latents = jnp.take_along_axis(found.latents, _rows(best, found.latents), axis=1)[:, 0]
-    even = distance.evenness(render(latents), targets)
+    even = task.recipe.distance.evenness(task.render(_nearest(found).latents[:, 0]), task.targets)
     cost = found.cost + EVENNESS_COST * found.going
     return found._replace(cost=cost, going=found.going & (even <= stage.evenness))
 
 
-def _result(render: Render, targets: Any, recipe: Recipe, found: _Found) -> Inversion:
-    best = jnp.argmin(found.distances, axis=1)[:, None]
-    latents = jnp.take_along_axis(found.latents, _rows(best, found.latents), axis=1)[:, 0]
-    nearest = jnp.take_along_axis(found.distances, best, axis=1)[:, 0]
-    images = render(latents)
-    at_floor = nearest <= recipe.floor
+def _result(task: _Task, found: _Found) -> Inversion:
+    nearest = _nearest(found)
+    latents, distance = nearest.latents[:, 0], nearest.distances[:, 0]
+    images = task.render(latents)
+    at_floor = distance <= task.recipe.floor
     return Inversion(
-        loss=recipe.distance.l2(images, targets),
-        distance=nearest,
+        loss=task.recipe.distance.l2(images, task.targets),
+        distance=distance,
         latent=latents,
         reconstruction=images,
-        restart=jnp.take_along_axis(found.restarts, best, axis=1)[:, 0],
+        restart=nearest.restarts[:, 0],
         steps=jnp.ceil(found.cost - 1e-3).astype(jnp.int32),
         ended=jnp.where(at_floor, _FLOOR, _FINISHED).astype(jnp.int32),
         curve=jax.lax.cummin(found.curve, axis=1),

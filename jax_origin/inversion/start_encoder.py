@@ -20,7 +20,10 @@ from jax_origin.checkpoints import read_safetensors, write_safetensors
 from jax_origin.generators import GeneratorLike, fingerprint, inspected, sample_latents
 from jax_origin.generators.base import flat_weights
 from jax_origin.images import YCBCR
-from jax_origin.inversion.running import Run
+from jax_origin.inversion.running import Run, require_key
+from jax_origin.parts import at_least
+
+Shape = Sequence[int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,7 @@ class StartTraining:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "width", "hidden"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+            at_least(name, getattr(self, name), 1)
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
         if not 0 <= self.edited <= 1 or not self.noise >= 0:
@@ -61,23 +62,12 @@ class StartEncoder(nnx.Module):
     """An encoder from images to latents; the same for every family and size of image.
 
     A vector is read off a pyramid of residual blocks that ends at 4x4; a latent that is a grid
-    itself, off blocks at its own resolution.
-
-    Args:
-      image_shape: (H, W, C).
-      latent_shape: Shape of one latent.
-      training: How it is trained, and how wide it is.
-      rngs: Keys for the initial weights.
+    itself, off blocks at its own resolution. Images are (H, W, C); `rngs` has the initial weights.
     """
 
     def __init__(
-        self,
-        *,
-        image_shape: Sequence[int],
-        latent_shape: Sequence[int],
-        training: StartTraining,
-        rngs: nnx.Rngs,
-    ):
+        self, *, image_shape: Shape, latent_shape: Shape, training: StartTraining, rngs: nnx.Rngs
+    ) -> None:
         self.image_shape = tuple(image_shape)
         self.latent_shape = tuple(latent_shape)
         self.training = training
@@ -114,13 +104,10 @@ class StartEncoder(nnx.Module):
         n, channels = len(images), self.image_shape[2]
         x = jax.image.resize(images, (n, rows, columns, channels), "linear")
         x = self.input(_patches(2 * x - 1, self.patch))
-        if not self.halvings:
-            for block in self.blocks:
-                x = block(x)
-        else:
-            x = self.blocks[0](x)
-            for halving, block in zip(self.halvings, self.blocks[1:], strict=True):
-                x = block(halving(_patches(x, 2)))
+        for i, block in enumerate(self.blocks):
+            if i and self.halvings:
+                x = self.halvings[i - 1](_patches(x, 2))
+            x = block(x)
         if len(self.latent_shape) == 3:
             return self.output(self.norm(x))
         x = self.norm(x.reshape(n, -1))
@@ -138,11 +125,9 @@ class StartEncoder(nnx.Module):
     def require(self, generator: GeneratorLike) -> None:
         """Raises ValueError unless it was made for a generator of these shapes."""
         for name in ("image_shape", "latent_shape"):
-            ours, theirs = (tuple(getattr(part, name)) for part in (generator, self))
-            if ours != theirs:
-                raise ValueError(
-                    f"the encoder was made for {name} {theirs}, the generator has {ours}"
-                )
+            has, made = (tuple(getattr(part, name)) for part in (generator, self))
+            if has != made:
+                raise ValueError(f"the encoder was made for {name} {made}, the generator has {has}")
 
     @property
     def digest(self) -> str:
@@ -166,9 +151,9 @@ def learn_start(
 ) -> StartEncoder:
     """Trains an encoder on a generator's own images, by the squared error of their latents.
 
-    It needs nothing but the generator. That the error stays high does no harm: a descent from the
-    encoding finds the right basin far more often than one from a sample of the prior (measured in
-    benchmarks/). The weights are rounded to float16, so that a file holds the very encoder.
+    That the error stays high does no harm: a descent from the encoding finds the right basin far
+    more often than one from a sample of the prior (measured in benchmarks/). The weights are
+    rounded to float16, so that a file holds the very encoder.
 
     Args:
       generator: The generator.
@@ -177,16 +162,13 @@ def learn_start(
       run: Its `progress` is told of the steps. In its `cache` encoders are kept by the generator's
         fingerprint, the training and the key; one that is there is not trained again.
 
-    Returns:
-      The encoder.
-
     Raises:
       ValueError: If the generator makes images with NaN pixels.
       CheckpointError: If the cache's file is damaged.
     """
+    require_key(key)
     generator, training, run = inspected(generator), training or StartTraining(), run or Run()
-    shape = tuple(generator.latent_shape)
-    start = _untrained(generator.image_shape, shape, training)
+    start = _untrained(generator.image_shape, generator.latent_shape, training)
     kept = None if run.cache is None else _kept_path(run.cache, generator, start, key)
     advance = run.counter("learning a start", training.steps)
     if kept is not None and kept.exists():
@@ -261,8 +243,7 @@ def _kept_path(
         "start": start.config,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
-    text = json.dumps(settings, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     return pathlib.Path(cache).expanduser() / f"start-{name}.safetensors"
 
 
@@ -274,11 +255,9 @@ def _outline(
     return nnx.split(nnx.eval_shape(lambda: _untrained(image_shape, latent_shape, training)))
 
 
-def _untrained(
-    image_shape: Sequence[int], latent_shape: Sequence[int], training: StartTraining
-) -> StartEncoder:
+def _untrained(images: Shape, latents: Shape, training: StartTraining) -> StartEncoder:
     return StartEncoder(
-        image_shape=image_shape, latent_shape=latent_shape, training=training, rngs=nnx.Rngs(0)
+        image_shape=images, latent_shape=latents, training=training, rngs=nnx.Rngs(0)
     )
 
 
@@ -338,14 +317,9 @@ _DCT[0] /= np.sqrt(2)
 
 
 def jpeg_rounded(images: jax.Array, quality: jax.Array) -> jax.Array:
-    """Images as JPEG would have rounded them, chroma at full resolution.
+    """Images [N, H, W, C] in [0, 1] as JPEG would have rounded them, chroma at full resolution.
 
-    Args:
-      images: [N, H, W, C] in [0, 1], C of 1 or 3; with other channels each is taken as luma.
-      quality: libjpeg's quality, 1 to 100, [N].
-
-    Returns:
-      [N, H, W, C] in [0, 1].
+    Their quality [N] is libjpeg's, 1 to 100. Of other than 3 channels each is taken as luma.
     """
     n, height, width, channels = images.shape
     pad = ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0))

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.parts import Part, register
 
-Encode = Callable[[jax.Array], jax.Array]
-"""Images [N, H, W, C] to latents [N, *latent_shape]."""
+Encode = Callable[[jax.Array], jax.Array] | None
+"""Images [N, H, W, C] to latents [N, *latent_shape]; None without such an encoder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,7 @@ class Start(Part):
         return 1
 
     def points(
-        self,
-        generator: GeneratorLike,
-        images: jax.Array,
-        keys: jax.Array,
-        encode: Encode | None = None,
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode = None
     ) -> jax.Array:
         """The points at which the lanes of some images begin; pure, so that it can be jitted.
 
@@ -66,11 +62,7 @@ class Prior(Start):
     kind: ClassVar[str] = "prior"
 
     def points(
-        self,
-        generator: GeneratorLike,
-        images: jax.Array,
-        keys: jax.Array,
-        encode: Encode | None = None,
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode = None
     ) -> jax.Array:
         """Samples of the prior."""
         return jax.vmap(jax.vmap(lambda key: sample_latents(generator, key, 1)[0]))(keys)
@@ -84,19 +76,14 @@ class Undone(Prior):
     kind: ClassVar[str] = "undone"
 
     def points(
-        self,
-        generator: GeneratorLike,
-        images: jax.Array,
-        keys: jax.Array,
-        encode: Encode | None = None,
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode = None
     ) -> jax.Array:
         """What `undo` makes of images and samples of the prior."""
         latents = super().points(generator, images, keys)
         undo = getattr(generator, "undo", None)
         if undo is None:
-            raise ValueError(
-                f"starts.Undone: {type(generator).__name__} has no undo(images, noise)"
-            )
+            made = type(generator).__name__
+            raise ValueError(f"starts.Undone: {made} has no undo(images, noise)")
         lanes = latents.reshape(-1, *latents.shape[2:])
         return undo(jnp.repeat(images, keys.shape[1], axis=0), lanes).reshape(latents.shape)
 
@@ -125,11 +112,7 @@ class Scaled(Prior):
         return len(self.scales)
 
     def points(
-        self,
-        generator: GeneratorLike,
-        images: jax.Array,
-        keys: jax.Array,
-        encode: Encode | None = None,
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode = None
     ) -> jax.Array:
         """Around the centre."""
         latents = super().points(generator, images, keys)
@@ -138,7 +121,7 @@ class Scaled(Prior):
         encode = self.encoding(generator, encode)
         return around if encode is None else encode(images)[:, None] + around
 
-    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode | None:
+    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
         """What finds the centre; None where it is 0."""
         return None
 
@@ -151,7 +134,7 @@ class Encoded(Scaled):
     kind: ClassVar[str] = "encoder"
     scales: tuple[float, ...] = (0.0,)
 
-    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode:
+    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
         """The generator's."""
         own = getattr(generator, "encode", None)
         if own is None:
@@ -168,7 +151,7 @@ class Learned(Scaled):
     needs_encoder: ClassVar[bool] = True
     scales: tuple[float, ...] = (0.0,)
 
-    def encoding(self, generator: GeneratorLike, encode: Encode | None) -> Encode:
+    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
         """The trained encoder's."""
         if encode is None:
             raise ValueError(
@@ -178,12 +161,7 @@ class Learned(Scaled):
 
 
 def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:
-    """Where the lanes of some images hop: draws of mean 0, spread as the prior is.
-
-    Args:
-      generator: The generator.
-      keys: One key for each lane, [N, restarts].
-      num: How often each lane hops.
+    """Where lanes of keys [N, restarts] hop, `num` times each: of mean 0, spread as the prior is.
 
     Returns:
       float32 [N, restarts, num, *latent_shape]: differences of two samples, over the root of 2.

@@ -28,8 +28,7 @@ from jax_origin.images import (
     map_ahead,
     open_image,
 )
-from jax_origin.inversion import Item, Run
-from jax_origin.workflow.calibrate import require_key
+from jax_origin.inversion import Item, Run, require_key
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Scored, Scorer, encoders_of
@@ -125,11 +124,7 @@ class Attributor:
         self._accepting = functools.cache(self._find_accepting)
 
     def __call__(self, images: Any) -> list[Verdict]:
-        """Decides for each image; see `stream` for what it takes.
-
-        Returns:
-          One verdict for each image, in order.
-        """
+        """One verdict for each image, in order; see `stream` for what it takes."""
         return sorted(self.stream(images), key=lambda verdict: verdict.tag)
 
     def stream(self, source: Any) -> Iterator[Verdict]:
@@ -171,9 +166,10 @@ class Attributor:
                 yield Item(looked, looked.pixels, self._accept(looked.like))
 
         for scored in self._scorer.stream(items()):
-            yield from _taken(failed)
+            while failed:
+                yield failed.pop(0)
             yield self._judged(scored)
-        yield from _taken(failed)
+        yield from failed
 
     def _look(self, tag: int, image: Any) -> _Looked:
         """Opens an image, and works out once what it is compared with; in a thread."""
@@ -193,13 +189,8 @@ class Attributor:
         if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
             (pixels,) = as_uint8(np.asarray(image)[None])
             return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
-        return open_image(
-            image,
-            size=(height, width),
-            channels=channels,
-            resize=self._resize,
-            lossless=self._lossless,
-        )
+        read = {"resize": self._resize, "lossless": self._lossless}
+        return open_image(image, size=(height, width), channels=channels, **read)
 
     def _accept(self, like: Likeness | None) -> float | None:
         if not self._early or like is None or like.unlike:
@@ -230,14 +221,8 @@ class Attributor:
         return self._verdict(looked, inversion=found, score=score, decision=decision)
 
     def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
-        return Verdict(
-            generator=self.calibration.generator["name"],
-            method=self.method.name,
-            tag=looked.tag,
-            path=looked.path,
-            image=looked.opened,
-            **found,
-        )
+        by = {"generator": self.calibration.generator["name"], "method": self.method.name}
+        return Verdict(**by, tag=looked.tag, path=looked.path, image=looked.opened, **found)
 
 
 def attribute(
@@ -278,18 +263,8 @@ def attribute(
       CalibrationError: As `Attributor`.
       ValueError: As `Attributor`, or if a rate is not in (0, 1).
     """
-    attributor = Attributor(
-        generator,
-        calibration,
-        key=key,
-        rates=Rates(alpha, beta, max_false_attribution),
-        reference=reference,
-        full_scores=full_scores,
-        resize=resize,
-        source=source,
-        run=run,
-    )
-    return attributor(images)
+    # The very same arguments, by name.
+    return sorted(attribute_stream(**locals()), key=lambda verdict: verdict.tag)
 
 
 def attribute_stream(
@@ -323,12 +298,7 @@ def attribute_stream(
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
       run: Where and how.
 
-    Returns:
-      An iterator over the verdicts, in the order in which they are decided.
-
-    Raises:
-      CalibrationError: As `Attributor`.
-      ValueError: As `Attributor`, or if a rate is not in (0, 1).
+    It gives the verdicts in the order in which they are decided, and raises what `attribute` does.
     """
     attributor = Attributor(
         generator,
@@ -350,8 +320,7 @@ def check_calibration(
     """Makes sure that a calibration was made for this generator and this reference.
 
     Raises:
-      CalibrationError: If it was not; the message says for what it was made. If its method is
-        none that can be run here, or its encoder cannot be made.
+      CalibrationError: If it was not, or if its method or encoder is none that can be made here.
     """
     where = calibration.path or "the calibration"
     calibration.require(
@@ -393,8 +362,3 @@ def _check_reach(calibration: Calibration, asked: Rates, limit: float | None) ->
             attribution_threshold(calibration.foreign, rate=limit)
         except ValueError as error:
             raise CalibrationError(f"{where}: max_false_attribution={limit:g}: {error}") from None
-
-
-def _taken(items: list[Verdict]) -> Iterator[Verdict]:
-    while items:
-        yield items.pop(0)

@@ -10,12 +10,7 @@ from jax_origin.images import as_float, as_uint8
 
 
 def belonging_images(generator: GeneratorLike, num: int, *, key: jax.Array) -> NDArray[np.uint8]:
-    """Images that the generator makes from fresh latents, as 8-bit files would hold them.
-
-    Args:
-      generator: The generator.
-      num: How many.
-      key: A JAX key.
+    """Images that the generator makes from fresh latents, as 8-bit files hold them.
 
     Returns:
       uint8 [num, H, W, C].

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -26,13 +27,8 @@ from jax_origin.generators import (
     inspected,
     with_settings,
 )
-from jax_origin.images import (
-    Stored,
-    as_uint8,
-    find_resizings,
-    stored_images,
-)
-from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start
+from jax_origin.images import Stored, as_uint8, find_resizings, stored_images
+from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import belonging_images
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
@@ -89,9 +85,6 @@ def calibrate(
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
 
-    Returns:
-      The calibration.
-
     Raises:
       ValueError: If a group's images are no images of the generator's shape; if the generator
         breaks its contract.
@@ -102,7 +95,8 @@ def calibrate(
     calibrator = Calibrator(
         generator, method, conditions=conditions, reference=reference, key=key, run=run
     )
-    groups = calibrator.groups(foreign or {})
+    given = (foreign or {}).items()
+    groups = {name: fitted_group(of, calibrator.generator, name) for name, of in given}
     num = calibrator.method.num_images if num_belonging is None else num_belonging
     calibrator.check_sizes(num, groups, futility=futility)
     calibrator.train(encoder)
@@ -142,16 +136,8 @@ class Calibrator:
         self.encoders: dict[str, StartEncoder] = {}
         self.futility: tuple[float, ...] = ()
 
-    def groups(self, foreign: Mapping[str, Any]) -> dict[str, FittedGroup]:
-        """Foreign groups as they are scored."""
-        return {name: fitted_group(of, self.generator, name) for name, of in foreign.items()}
-
     def check_sizes(self, num: int, groups: Mapping[str, FittedGroup], *, futility: bool) -> None:
-        """Refuses, before anything is inverted, what would be refused in the end.
-
-        Raises:
-          CalibrationError: If there are too few images; the message says how many are needed.
-        """
+        """Refuses, before anything is inverted, what would be refused in the end."""
         if num < 1:
             raise CalibrationError(f"num_belonging must be at least 1, not {num}")
         if futility and self.reference is not None:
@@ -185,10 +171,10 @@ class Calibrator:
         if not self.method.recipe.start.needs_encoder:
             return
         models = {INSPECTED: self.generator, REFERENCE: self.reference}
+        own_key = jax.random.fold_in(self.key, _ENCODER)
         for role, model in models.items():
             if model is not None:
                 given = encoder if role == INSPECTED else None
-                own_key = jax.random.fold_in(self.key, _ENCODER)
                 self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
 
     def fit_futility(self, num: int) -> None:
@@ -203,11 +189,7 @@ class Calibrator:
         self.futility = tuple(map(float, levels))
 
     def fit_score(self, num: int) -> None:
-        """Has the score measure what it must, on other own images than are calibrated.
-
-        Raises:
-          CalibrationError: If it cannot be measured.
-        """
+        """Has the score measure what it must, on other own images than are calibrated."""
         if not self.method.score.fits:
             return
         found = self._invert_others(num, _TYPICAL, ("",), "fitting the score")
@@ -256,13 +238,15 @@ class Calibrator:
         method, score = self.method, self.method.score
         if score.fits:
             method = dataclasses.replace(method, score=type(score)())
+        # It may end in a resize.
+        resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
         after = "then the draw, but for the first, then " if method.draws > 1 else "then "
         return {
             "method": method.to_json(),
             "measured": Measured(
                 score=score.to_json() if score.fits else None,
                 futility=self.futility,
-                looks_resized=_look_resized(belonging),
+                looks_resized=bool(resized > _LOOK_RESIZED),
                 scored_block=method.recipe.block,
             ),
             "reference": None if self.reference is None else fingerprint(self.reference),
@@ -314,10 +298,10 @@ class Calibrator:
 
     def _finite(self, scorer: Scorer, images: Any, group: str) -> NDArray[np.float64]:
         scores = scorer.scores(images)
-        if not np.isfinite(scores).all():
+        if missing := int((~np.isfinite(scores)).sum()):
             raise CalibrationError(
-                f"{int((~np.isfinite(scores)).sum())} of {len(scores)} {group} images have no "
-                f"finite score under {generator_name(self.generator)!r}: its weights or its output "
+                f"{missing} of {len(scores)} {group} images have no finite "
+                f"score under {generator_name(self.generator)!r}: its weights or its output "
                 "hold NaN"
             )
         return scores
@@ -335,32 +319,15 @@ def _with_reference(method: Method, generator: GeneratorLike, reference: Generat
     return dataclasses.replace(method, recipe=recipe, score=ReferenceRatio(), draws=1, floor=0.0)
 
 
-def require_key(key: Any) -> None:
-    """Raises ValueError unless it is a JAX key, new or old."""
-    is_array = isinstance(key, jax.Array | np.ndarray)
-    if not is_array or not (
-        jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) or key.dtype == np.uint32
-    ):
-        raise ValueError(f"key must be a JAX key, such as jax.random.key(0); got {key!r:.60}")
-
-
-def _all_conditions(conditions: Iterable[str]) -> list[str]:
-    """The conditions besides images as made; an edit that settings come before, also without."""
-    names: dict[str, None] = {}
-    for name in conditions:
-        settings, edit = parse_condition(name)
-        names |= dict.fromkeys(part for part in (edit, name if settings else "") if part)
-    return [*names]
-
-
 def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, GeneratorLike]:
-    """What makes the belonging images of each condition: the generator, or it as it is set there.
+    """What makes the images of each condition: the generator, or it as it is set there.
 
-    Raises:
-      CalibrationError: If there is no such setting, or no such edit.
+    An edit that settings come before is a condition without them, too.
     """
+    parsed = [(name, parse_condition(name)) for name in conditions]
+    parts = [(each.edit, name if each.settings else "") for name, each in parsed]
     makers: dict[str, GeneratorLike] = {}
-    for name in _all_conditions(conditions):
+    for name in filter(None, dict.fromkeys(itertools.chain(*parts))):
         settings, edit = parse_condition(name)
         _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
         makers[name] = generator
@@ -375,12 +342,6 @@ def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, Ge
                     f"condition {name!r}: images are {made} (H, W, C) then, not {wanted}"
                 )
     return makers
-
-
-def _look_resized(belonging: NDArray[np.uint8]) -> bool:
-    """Whether a generator's images look as if they had been resized: it may end in a resize."""
-    found = [len(find_resizings(pixels)) > 0 for pixels in belonging]
-    return bool(np.mean(found) > _LOOK_RESIZED)
 
 
 def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored] | NDArray[np.uint8]:

@@ -31,14 +31,10 @@ class ForeignImages(NamedTuple):
 
 
 class FittedGroup(NamedTuple):
-    """A foreign group that is to be scored.
+    """`ForeignImages` that are to be scored, as the generator would make them.
 
-    Attributes:
-      images: float32 [M, H, W, C], of the generator's shape.
-      independent: Number of independent sources; images that are equal to the pixel are of one.
-      sources: Which source each image comes from, from 0, int64 [M]; None where each has its own,
-        or only their number is known.
-      used_for: As `ForeignImages` says it.
+    Images that are equal to the pixel are of one source. Sources are numbered from 0; None where
+    each image has its own, or only their number is known.
     """
 
     images: NDArray[np.float32]
@@ -46,33 +42,33 @@ class FittedGroup(NamedTuple):
     sources: NDArray[np.int64] | None
     used_for: tuple[str, ...]
 
-    def scored(
-        self, scores: NDArray[np.float64], shown: Iterable[NDArray[np.uint8]]
-    ) -> ForeignGroup:
+    def scored(self, scores: NDArray[np.float64], shown: Iterable[np.ndarray]) -> ForeignGroup:
         """The group with scores of its images, edited or not; `shown` are their pixels."""
+        digests = tuple(map(short_digest, shown))
         return ForeignGroup(
-            scores,
-            self.independent,
-            sources=self.sources,
-            used_for=self.used_for,
-            digests=tuple(map(short_digest, shown)),
+            scores, self.independent, sources=self.sources, used_for=self.used_for, digests=digests
         )
 
 
 def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup:
-    """A foreign group's images as floats of the generator's shape, and their sources.
-
-    Args:
-      given: Images, uint8 or float [M, H, W, C], or `ForeignImages`.
-      generator: The generator that is calibrated.
-      name: What errors call the group.
+    """A foreign group, images or `ForeignImages`, as it is scored; errors call it by its name.
 
     Raises:
       ValueError: If the images are none of the generator's shape.
       CalibrationError: If there are none, or the sources are not one for each of them.
     """
     known = given if isinstance(given, ForeignImages) else ForeignImages(given)
-    images = _fitting(known.images, generator, name)
+    try:
+        images, shape = as_float(known.images), tuple(generator.image_shape)
+    except ValueError as error:
+        raise ValueError(f"foreign group {name!r}: {error}") from None
+    if len(images) == 0:
+        raise CalibrationError(f"foreign group {name!r} holds no images: need at least one")
+    if images.shape[1:] != shape:
+        raise ValueError(
+            f"foreign group {name!r}: images are {images.shape[1:]} (H, W, C), the generator "
+            f"makes {shape}"
+        )
     same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
     num, independent = len(images), known.independent
     used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)
@@ -103,20 +99,3 @@ def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:
     names = list(names)
     numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], np.int64)
-
-
-def _fitting(images: Any, generator: GeneratorLike, group: str) -> NDArray[np.float32]:
-    """A foreign group's images as floats, of the generator's shape."""
-    try:
-        pixels = as_float(images)
-    except ValueError as error:
-        raise ValueError(f"foreign group {group!r}: {error}") from None
-    shape = tuple(generator.image_shape)
-    if len(pixels) == 0:
-        raise CalibrationError(f"foreign group {group!r} holds no images: need at least one")
-    if pixels.shape[1:] != shape:
-        raise ValueError(
-            f"foreign group {group!r}: images are {pixels.shape[1:]} (H, W, C), the generator "
-            f"makes {shape}"
-        )
-    return pixels

@@ -55,17 +55,10 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
 def decider_alike(
     calibration: Calibration, *, rates: Rates | None = None
 ) -> Callable[[float, Likeness], Decision]:
-    """What decides on one image by the conditions that it is like; undecided where it is like none.
+    """What decides on a score by the conditions that its image is like, if any.
 
-    Args:
-      calibration: The calibration.
-      rates: The rates of error; the calibration's own without it.
-
-    Returns:
-      The decision of a score and a `Likeness`.
-
-    Raises:
-      ValueError: As `jax_origin.calibration.decide`.
+    The calibration's own rates of error count where none are given. Raises as
+    `jax_origin.calibration.decide` does.
     """
     decider = functools.cache(functools.partial(Decider, calibration, rates=rates))
     decider(conditions=None)  # A wrong rate is refused now, not at the first image.

@@ -93,6 +93,17 @@ _EDITS = (
     *("resize-0.75", "resize-0.5", "webp-80"),
     *("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
 )
+_HOPS = Stage(GaussNewton(memory=8), steps=12, tolerance=0.2, hop=0.2, rounds=20, evenness=0.88)
+_RONAN = Stage(Optax("adam", 0.1, "constant"), steps=1500, objective="l2")
+_MEASURED = Stage(Optax("adam", 0.2), steps=1, objective="l2")
+_CONSISTENCY = Stage(GaussNewton(), steps=25)
+
+
+def _of_files(name: str, *stages: Stage) -> Method:
+    """A method on what files hold, from a learned start to the floor of 8-bit images."""
+    recipe = Recipe(start=Learned(), stages=stages, distance=FileSet(), floor=5e-7)
+    return Method(name, recipe, floor=5e-7, conditions=_EDITS, num_images=200)
+
 
 METHODS = {
     method.name: method
@@ -102,56 +113,26 @@ METHODS = {
         # that a foreign one comes no nearer. Of the recipes that scripts/benchmark.py
         # --suite=recovery compares, none that recovers as many of every generator's images is
         # cheaper by more than a few percent.
-        Method(
+        _of_files(
             "origin",
-            Recipe(
-                start=Learned(),
-                stages=(
-                    Stage(Optax("adam", 0.1), steps=10, objective="l1"),
-                    Stage(GaussNewton(), steps=10, tolerance=0.2),
-                ),
-                distance=FileSet(),
-                floor=5e-7,
-            ),
-            floor=5e-7,
-            conditions=_EDITS,
-            num_images=200,
+            Stage(Optax("adam", 0.1), steps=10, objective="l1"),
+            Stage(GaussNewton(), steps=10, tolerance=0.2),
         ),
         # The same for generators whose latents are badly scaled, such as StyleGAN2's w: a longer
         # descent. What misses little but in few places, as belonging images that are stuck do, has
         # Gauss-Newton go on as long as it gains a little, and then hops, and goes down again.
-        Method(
+        _of_files(
             "origin-thorough",
-            Recipe(
-                start=Learned(),
-                stages=(
-                    Stage(Optax("adam", 0.1), steps=50, objective="l1"),
-                    Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
-                    Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
-                    Stage(
-                        GaussNewton(memory=8),
-                        steps=12,
-                        tolerance=0.2,
-                        hop=0.2,
-                        rounds=20,
-                        evenness=0.88,
-                    ),
-                ),
-                distance=FileSet(),
-                floor=5e-7,
-            ),
-            floor=5e-7,
-            conditions=_EDITS,
-            num_images=200,
+            Stage(Optax("adam", 0.1), steps=50, objective="l1"),
+            Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
+            Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
+            _HOPS,
         ),
         # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
         # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.
         Method(
             "ronan",
-            Recipe(
-                start=Prior(),
-                stages=(Stage(Optax("adam", 0.1, "constant"), steps=1500, objective="l2"),),
-            ),
+            Recipe(start=Prior(), stages=(_RONAN,)),
             rule=Grubbs(),
             decision=Published(),
             rates=Rates(0.05),
@@ -163,11 +144,7 @@ METHODS = {
         # the mean of two draws tells foreign images better than one.
         Method(
             "origin-diffusion",
-            Recipe(
-                start=Undone(),
-                stages=(Stage(Optax("adam", 0.2), steps=1, objective="l2"),),
-                lane_block=16,
-            ),
+            Recipe(start=Undone(), stages=(_MEASURED,), lane_block=16),
             score=Typicality(),
             draws=2,
             floor=0.0,
@@ -179,12 +156,7 @@ METHODS = {
         # own image again.
         Method(
             "origin-consistency",
-            Recipe(
-                start=Prior(),
-                stages=(Stage(GaussNewton(), steps=25),),
-                floor=2e-6,
-                lane_block=16,
-            ),
+            Recipe(start=Prior(), stages=(_CONSISTENCY,), floor=2e-6, lane_block=16),
             score=LatentPrior(),
             floor=0.0,
             num_images=200,
@@ -195,12 +167,9 @@ METHODS = {
 
 
 def get_method(method: str | Method, generator: GeneratorLike | None = None) -> Method:
-    """The method of this name; a `Method` is returned as it is.
+    """The method of this name in `METHODS`; a `Method` is returned as it is.
 
-    Args:
-      method: A name in `METHODS`, or a method.
-      generator: What is inspected by it: "origin" is then the method that suits it
-        (`default_method`).
+    With a generator, "origin" is the method that suits it (`default_method`).
 
     Raises:
       ValueError: If there is no such method.

@@ -11,14 +11,7 @@ from numpy.typing import NDArray
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import as_images
-from jax_origin.inversion import (
-    Engine,
-    Inversion,
-    Item,
-    Run,
-    StartEncoder,
-    encoder_from_arrays,
-)
+from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
 from jax_origin.workflow.methods import Method
 
 INSPECTED, REFERENCE = "generator", "reference"
@@ -41,20 +34,10 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """Inverts images and scores them. Its engines are made once.
+    """Inverts images and scores them by a method, whose rule plays no part. It is made once.
 
-    Args:
-      generator: The generator to inspect.
-      method: How images are inverted, and what is scored; its rule plays no part here.
-      key: A JAX key, for starting points. An image's score does not depend on the others'.
-      reference: Another generator, for a score that needs one.
-      encoders: Trained encoders of the two, by role.
-      futility: See `jax_origin.invert`.
-      run: Where and how.
-      advance: Called with the share of images done since its last call.
-
-    Raises:
-      ValueError: If an encoder is needed and not given, or the generator breaks its contract.
+    Its engines take the same key, futility and run, and `encoders` has theirs, by role; for these
+    see `jax_origin.invert`, and for `advance` see `Engine`. A score may need a reference generator.
     """
 
     def __init__(
@@ -92,17 +75,7 @@ class Scorer:
         ]
 
     def stream(self, items: Iterable[Item]) -> Iterator[Scored]:
-        """Scores images as they come.
-
-        Args:
-          items: See `jax_origin.inversion.Item`.
-
-        Yields:
-          Each image's score, as soon as it is known.
-
-        Raises:
-          ValueError: If an image is no such array.
-        """
+        """Scores images as they come, each as soon as it can be; see `Engine.run`."""
         # The engines take turns, so that few images wait for what is still to be found of them.
         whole = (Item(item, item.image, item.accept) for item in items)
         sources = itertools.tee(whole, len(self.engines))
@@ -127,8 +100,7 @@ class Scorer:
 
     def scores(self, images: Any) -> NDArray[np.float64]:
         """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""
-        found = self.found(images)
-        return np.array([each.score for each in found], np.float64)
+        return np.array([each.score for each in self.found(images)], np.float64)
 
     def found(self, images: Any) -> list[Scored]:
         """What is found of each image, in order; `tag` is its place."""
@@ -142,20 +114,16 @@ def encoders_of(calibration: Calibration) -> dict[str, StartEncoder]:
     Raises:
       CalibrationError: If they cannot be made.
     """
-    encoders = {}
-    for role in (INSPECTED, REFERENCE):
-        if calibration.encoders is not None and role in calibration.encoders:
-            arrays = {
-                name.removeprefix(f"{role}."): array
-                for name, array in calibration.encoder_weights.items()
-                if name.startswith(f"{role}.")
-            }
-            try:
-                encoders[role] = encoder_from_arrays(calibration.encoders[role], arrays)
-            except ValueError as error:
-                where = calibration.path or "the calibration"
-                raise CalibrationError(f"{where}: {error}") from None
-    return encoders
+    weights: dict[str, dict[str, np.ndarray]] = {INSPECTED: {}, REFERENCE: {}}
+    for name, array in calibration.encoder_weights.items():
+        role, _, within = name.partition(".")
+        weights[role][within] = array
+    configs = calibration.encoders or {}
+    try:
+        return {r: encoder_from_arrays(configs[r], weights[r]) for r in weights if r in configs}
+    except ValueError as error:
+        where = calibration.path or "the calibration"
+        raise CalibrationError(f"{where}: {error}") from None
 
 
 def _batch(found: Inversion) -> Inversion:

@@ -7,8 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from jax_origin.calibration import ForeignGroup
-from jax_origin.evidence import LogisticRatio
 from benchmarks.metrics import (
     accuracy,
     auc,
@@ -21,6 +19,8 @@ from benchmarks.metrics import (
     score_cllr,
     tpr_at_fpr,
 )
+from jax_origin.calibration import ForeignGroup
+from jax_origin.evidence import LogisticRatio
 
 # Few distinct values, so that ties are common; a failed image may score infinity.
 tied_scores = st.lists(

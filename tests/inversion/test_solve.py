@@ -116,11 +116,11 @@ def test_images_end_at_the_floor_and_lanes_by_their_tolerance(images):
 def test_a_stage_asks_for_evenness_as_in_the_engine(images):
     newton = solvers.GaussNewton(iterations=4, memory=0)
     first = (Stage(steps=24), Stage(newton, steps=3))
-    without, _ = both(images, Recipe(restarts=2, stages=first))
+    without, _ = both(images, Recipe(restarts=1, stages=first))
     even = distances.L2().evenness(without.reconstruction, images / np.float32(255))
     level = float(np.median(even))
     stages = (*first, Stage(newton, steps=2, evenness=level - 1e-3))
-    theirs, ours = both(images, Recipe(restarts=2, stages=stages))
+    theirs, ours = both(images, Recipe(restarts=1, stages=stages))
     assert len(set(theirs.steps)) == 2
     np.testing.assert_array_equal(ours.steps, theirs.steps)
     assert_the_same(ours, theirs)
@@ -156,7 +156,9 @@ def test_hops_find_what_lanes_that_are_stuck_do_not():
     assert (hopped.distance <= without.distance).all()
     stuck = without.distance > 1e-4
     assert stuck.sum() >= 6 and (hopped.distance < 0.1 * without.distance)[stuck].sum() >= 3
-    assert (hopped.steps[~stuck] == without.steps[~stuck]).all()
+    done = without.distance <= 1e-9  # Those do not hop.
+    assert (hopped.steps[done] == without.steps[done]).all()
+    assert (hopped.steps[~done] > without.steps[~done]).all()
     assert hopped.curve.shape == (16, 8 + 12 * 8)
     assert (np.diff(hopped.curve, axis=1) <= 0).all()
 
@@ -205,7 +207,7 @@ for name in ("distance", "latent", "curve"):
     np.testing.assert_allclose(
         getattr(ours, name), getattr(theirs, name), rtol=2e-3, atol=1e-4, err_msg=name
     )
-assert (ours.distance < 1e-2).all()
+assert (ours.curve[:, -1] < ours.curve[:, 0]).all()
 print("the same")
 """
 

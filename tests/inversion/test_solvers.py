@@ -175,9 +175,8 @@ def test_the_error_never_rises(solver):
 
 @pytest.mark.parametrize("objective", ["l2", "log_l2"])
 def test_lbfgs_descends(objective):
-    solver = LBFGS(objective=objective, distance="l2")
-    distances = [step.distance for step in descend(solver, bent, bent(LATENTS), 0 * LATENTS, 20)]
-    assert (distances[-1] < 1e-3 * distances[0]).all()
+    steps = descend(LBFGS(), bent, bent(LATENTS), 0 * LATENTS, 20, objective=objective)
+    assert (steps[-1].distance < 1e-3 * steps[0].distance).all()
 
 
 def test_the_cost_of_lbfgs_is_its_gradients_and_the_trials_of_its_line_searches():

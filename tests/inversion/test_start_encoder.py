@@ -89,13 +89,13 @@ def test_a_few_steps_bring_it_far_nearer_than_a_sample_of_the_prior(generator, s
 @pytest.mark.parametrize(
     ("latent_shape", "image_shape"),
     [
-        ((4, 4, 2), (8, 8, 3)),  # a grid
+        pytest.param((4, 4, 2), (8, 8, 3), marks=pytest.mark.outer),  # a grid
         ((2, 3, 2), (11, 14, 1)),  # a grid whose cells do not divide the image
-        ((5,), (11, 14, 3)),
-        ((5,), (16, 8, 1)),
-        ((2, 3), (5, 3, 4)),
+        pytest.param((5,), (11, 14, 3), marks=pytest.mark.outer),
+        pytest.param((5,), (16, 8, 1), marks=pytest.mark.outer),
+        pytest.param((2, 3), (5, 3, 4), marks=pytest.mark.outer),
         ((3,), (2, 2, 1)),
-        ((4,), (33, 40, 3)),
+        pytest.param((4,), (33, 40, 3), marks=pytest.mark.outer),
     ],
 )
 def test_latents_and_images_of_any_shape_can_be_learned(latent_shape, image_shape):
@@ -149,12 +149,11 @@ def test_the_digest_is_of_config_and_weights(start):
 
 def test_progress_tells_every_step(generator):
     told: list[tuple] = []
-    training = dataclasses.replace(SHORT, steps=3)
-    run = Run(progress=lambda *what: told.append(what))
-    learn_start(generator, training, key=KEY, run=run)
-    assert [(done, total) for _, done, total in told] == [(1, 3), (2, 3), (3, 3)]
+    learn_start(generator, SHORT, key=KEY, run=Run(progress=lambda *what: told.append(what)))
+    assert [(done, total) for _, done, total in told] == [(i, 30) for i in range(1, 31)]
 
 
+@pytest.mark.outer
 def test_what_is_cached_is_not_trained_again(
     generator, make_generator, start, tmp_path, monkeypatch
 ):
@@ -187,12 +186,12 @@ def test_what_is_cached_is_not_trained_again(
 
 
 def test_a_damaged_file_in_the_cache_is_named(generator, tmp_path):
-    training = dataclasses.replace(SHORT, steps=1)
-    learn_start(generator, training, key=KEY, run=Run(cache=tmp_path))
+    start = learn_start(generator, SHORT, key=KEY, run=Run(cache=tmp_path))
+    assert same(learn_start(generator, SHORT, key=KEY, run=Run(cache=tmp_path)), start)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=rf"{file.name}: not a whole safetensors file"):
-        learn_start(generator, training, key=KEY, run=Run(cache=tmp_path))
+        learn_start(generator, SHORT, key=KEY, run=Run(cache=tmp_path))
 
 
 def test_weights_that_do_not_fit_are_refused(start):
@@ -258,10 +257,11 @@ def test_a_wrong_training_is_refused(change, message):
 def test_a_generator_of_nan_is_refused(make_generator):
     broken = make_generator(0)
     nnx.update(broken, jax.tree.map(lambda w: w * np.nan, nnx.state(broken, nnx.Param)))
-    with pytest.raises(ValueError, match=r"no start can be learned: .* NaN pixels"):
+    with pytest.raises(ValueError, match="NaN"):
         learn_start(broken, dataclasses.replace(SHORT, steps=2), key=KEY)
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("edited", [0.0, 1.0])
 def test_edits_are_part_of_the_training(generator, start, edited):
     training = dataclasses.replace(SHORT, edited=edited)

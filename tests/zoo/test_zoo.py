@@ -10,8 +10,7 @@ from jax_origin.calibration import Calibration
 from jax_origin.generators import fingerprint, sample_latents
 from jax_origin.generators.files import hash_file, read_card
 from jax_origin.inversion import invert
-from jax_origin.workflow.methods import METHODS, Method, get_method
-from jax_origin.workflow.scorer import belonging_images, learned_starts
+from jax_origin.workflow import METHODS, Method, belonging_images, encoders_of, get_method
 from jax_origin.zoo import ZOO, calibration_path, load_generator, standard_foreign, zoo_names
 
 NAMES = zoo_names()
@@ -60,11 +59,11 @@ def test_calibration_is_for_these_weights(name, method):
     calibration.require(fingerprint=fingerprint(generator), method_name=method)
     assert method == "ronan" or get_method("origin", generator) == METHODS[method]
     assert len(calibration.belonging) == METHODS[method].num_images
-    made = Method.from_dict(calibration.method)
-    assert dataclasses.replace(made, typical=None) == METHODS[method]
-    assert (made.typical is not None) == (made.score == "typicality")
+    assert Method.from_json(calibration.method) == METHODS[method]
+    assert (calibration.measured.score is not None) == METHODS[method].score.fits
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("name,method", [one for one in SHIPPED if one[1] in DESCENDED])
 def test_calibration_derived_again(name, method):
     calibration = Calibration.load(calibration_path(name, method))
@@ -80,13 +79,13 @@ def test_calibration_derived_again(name, method):
         assert calibration.foreign[group].independent == len(set(sources))
         groups[group], wanted[group] = images, calibration.foreign[group].scores
     # Three images of a group need no whole block; a small one takes less time.
-    inversion = dataclasses.replace(Method.from_dict(calibration.method).inversion, lane_block=4)
+    recipe = dataclasses.replace(Method.of(calibration).recipe, lane_block=4)
     again = invert(
         generator,
         np.concatenate([images[:3] for images in groups.values()]),
-        inversion,
+        recipe,
         key=jax.random.fold_in(key, 1),
-        learned=learned_starts(calibration)["generator"],
+        encoder=encoders_of(calibration)["generator"],
     ).distance
     scores = np.concatenate([scores[:3] for scores in wanted.values()])
     # Other blocks, versions and machines sum in another order; sixty steps may lead elsewhere then.
