@@ -26,7 +26,12 @@ def read_again(part, base):
 
 
 def test_every_family_has_the_kinds_that_files_know():
-    assert {family.family: set(kinds_of(family)) for family in FAMILIES} == {
+    # Other tests may have registered parts of their own.
+    ours = {
+        family.family: {k for k in kinds_of(family) if "jax_origin" in named(family, k).__module__}
+        for family in FAMILIES
+    }
+    assert ours == {
         "distance": {"l1", "l2", "file_set"},
         "solver": {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton"},
         "start": {"prior", "scaled", "encoder", "undone", "learned"},
@@ -130,7 +135,7 @@ def test_a_kind_that_another_class_has_is_refused(known):
     class Mine(Distance):
         kind: ClassVar[str] = "l2"
 
-    with pytest.raises(ValueError, match=r"'l2' is jax_origin\.distances\.pixels\.L2.*Mine"):
+    with pytest.raises(ValueError, match=r"'l2' is jax_origin\.distances.*L2.*Mine"):
         register(Mine)
     assert named(Distance, "l2") is L2
 

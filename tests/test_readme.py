@@ -3,6 +3,10 @@
 import pathlib
 import re
 
+import pytest
+
+pytestmark = pytest.mark.outer
+
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 

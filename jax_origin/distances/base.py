@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from jax_origin.parts import Part, one_of, register
+from jax_origin.parts import Part, one_of
 
 SIDE = 4
 """Parts along a side of an image, in which `Distance.evenness` counts errors."""
@@ -85,23 +85,3 @@ def evenness_of_parts(errors: jax.Array) -> jax.Array:
     the same, 1 / SIDE**2 where one part has all of it; NaN where there is no error.
     """
     return jnp.mean(jnp.sqrt(errors), axis=(1, 2)) ** 2 / jnp.mean(errors, axis=(1, 2))
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class L1(Distance):
-    """Mean absolute error."""
-
-    kind: ClassVar[str] = "l1"
-
-    def value(self, images: jax.Array, targets: Any) -> jax.Array:
-        """Mean absolute error, [N]."""
-        return self.l1(images, targets)
-
-
-@register
-@dataclasses.dataclass(frozen=True)
-class L2(Distance):
-    """Mean squared error."""
-
-    kind: ClassVar[str] = "l2"

@@ -260,9 +260,8 @@ class Engine:
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._recipe.block)
             weights = self._weights, self._encoder_weights
-            points, hops = map(
-                np.array, self._begin(*weights, self._key, words[rows], pixels[rows])
-            )
+            begun = self._begin(*weights, self._key, words[rows], pixels[rows])
+            points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
         accept = [case.item.accept for case in batch]
         parts = zip(batch, pixels, targets, points, hops, accept, strict=False)  # And padding.
@@ -357,8 +356,8 @@ class Engine:
         pixels = np.stack([image.pixels for image in images])
         rows = _padded(len(images), self._recipe.block)
         with self._statistics.timed("device"):
-            found = reconstruct(self._model, self._weights, latents[rows], pixels[rows])
-            made, losses = map(np.asarray, found)
+            both = reconstruct(self._model, self._weights, latents[rows], pixels[rows])
+            made, losses = map(np.asarray, both)
         tracks_loss = self._recipe.distance.kind == "l2"
         for i, image in enumerate(images):
             distance = image.distances[best[i]]

@@ -64,12 +64,8 @@ def plan_stages(
 ) -> list[StagePlan]:
     """Compiles each stage's step and times it on lanes that hold nothing.
 
-    Args:
-      model: The generator.
-      pools: One of each stage; they stay as they are.
-      weights: The generator's, where the lanes are.
-      empty: As many lanes as a pool has.
-      repeats: Steps that are timed; the fastest one counts.
+    Pools, one of each stage, stay as they are; weights are the generator's, where the lanes are. Of
+    `repeats` steps that are timed the fastest counts.
     """
 
     def loss(latents: jax.Array) -> jax.Array:

@@ -256,15 +256,26 @@ def attribute(
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
       run: Where and how.
 
-    Returns:
-      One verdict for each image, in order.
+    It gives one verdict for each image, in order.
 
     Raises:
-      CalibrationError: As `Attributor`.
-      ValueError: As `Attributor`, or if a rate is not in (0, 1).
+      CalibrationError, ValueError: As `Attributor`; the latter, too, if a rate is not in (0, 1).
     """
-    # The very same arguments, by name.
-    return sorted(attribute_stream(**locals()), key=lambda verdict: verdict.tag)
+    stream = attribute_stream(
+        images,
+        generator,
+        calibration,
+        key=key,
+        alpha=alpha,
+        beta=beta,
+        max_false_attribution=max_false_attribution,
+        reference=reference,
+        full_scores=full_scores,
+        resize=resize,
+        source=source,
+        run=run,
+    )
+    return sorted(stream, key=lambda verdict: verdict.tag)
 
 
 def attribute_stream(

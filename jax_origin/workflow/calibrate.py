@@ -300,9 +300,8 @@ class Calibrator:
         scores = scorer.scores(images)
         if missing := int((~np.isfinite(scores)).sum()):
             raise CalibrationError(
-                f"{missing} of {len(scores)} {group} images have no finite "
-                f"score under {generator_name(self.generator)!r}: its weights or its output "
-                "hold NaN"
+                f"{missing} of {len(scores)} {group} images have no finite score under "
+                f"{generator_name(self.generator)!r}: its weights or its output hold NaN"
             )
         return scores
 

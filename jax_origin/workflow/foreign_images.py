@@ -65,10 +65,8 @@ def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup
     if len(images) == 0:
         raise CalibrationError(f"foreign group {name!r} holds no images: need at least one")
     if images.shape[1:] != shape:
-        raise ValueError(
-            f"foreign group {name!r}: images are {images.shape[1:]} (H, W, C), the generator "
-            f"makes {shape}"
-        )
+        made = f"images are {images.shape[1:]} (H, W, C), the generator makes {shape}"
+        raise ValueError(f"foreign group {name!r}: {made}")
     same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
     num, independent = len(images), known.independent
     used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)

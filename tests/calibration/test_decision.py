@@ -320,6 +320,7 @@ def test_large_audits_are_decided_at_a_hundred_thousand_scores_a_second_or_more(
 
 
 # Whole numbers, so that scores tie and fall on the floor.
+@pytest.mark.outer
 @given(
     st.lists(st.integers(0, 8), min_size=3, max_size=25),
     st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=25), max_size=3),

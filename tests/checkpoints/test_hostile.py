@@ -141,6 +141,7 @@ def doubled(times, first=b"K\x01"):
     return built
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize(
     "pickled",
     [

@@ -44,6 +44,7 @@ def test_it_writes_a_calibration_and_says_what_is_in_it(folder, calibrated):
     assert "scoring" in calibrated.err
 
 
+@pytest.mark.outer
 def test_a_trained_encoder_is_taken_from_the_cache_the_next_time(folder, calibrated, monkeypatch):
     short = functools.partial(start_encoder.StartTraining, steps=20)
     monkeypatch.setattr(start_encoder, "StartTraining", short)

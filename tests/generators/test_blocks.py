@@ -11,6 +11,8 @@ from jax_origin.generators.blocks import (
     transposed_conv_4x4,
 )
 
+pytestmark = pytest.mark.outer
+
 N, H, W, IN, OUT = 3, 5, 4, 6, 2
 TOLERANCE = 2e-5
 

@@ -12,6 +12,8 @@ from jax_origin.generators.files import build
 
 from .diffusers_unet import IMAGENET64, reference_unet
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-4
 SIZE = 8
 UNET = {

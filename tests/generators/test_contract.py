@@ -266,6 +266,7 @@ def test_a_name_does_not_count_for_a_module():
     assert fingerprint(module) == before
 
 
+@pytest.mark.outer
 def test_the_fingerprint_of_packed_latents_is_the_same_in_another_process(tmp_path):
     (tmp_path / "mine.py").write_text(
         "import jax, jax.numpy as jnp, numpy as np\n"

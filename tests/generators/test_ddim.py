@@ -13,6 +13,8 @@ from jax_origin.generators.files import build, save_generator
 
 from .diffusers_unet import CIFAR10, reference_unet
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-4
 SIZE = 8
 # Without clipping, and a network that knows no images, a sample grows as much as noise is added.

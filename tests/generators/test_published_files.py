@@ -143,6 +143,7 @@ def saved(tmp_path):
     return save
 
 
+@pytest.mark.outer
 def test_the_schedule_is_read_wherever_it_lies(tmp_path, saved):
     saved("pipeline/unet", "pipeline/scheduler/scheduler_config.json")
     saved("together", "together/scheduler_config.json")

@@ -17,6 +17,8 @@ from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import StyleGAN2, fingerprint, open_generator, save_generator
 from jax_origin.generators.base import flat_weights, sample_latents
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-5
 TAPS = np.array([1, 3, 3, 1], np.float32) / 8
 

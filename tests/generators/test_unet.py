@@ -17,6 +17,8 @@ from jax_origin.generators.unet_reference import (
 
 from .diffusers_unet import CELEBAHQ, CIFAR10, IMAGENET64, reference_unet
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-4
 
 

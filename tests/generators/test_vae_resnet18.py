@@ -7,6 +7,8 @@ from flax import nnx
 from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import ResNetVAE, fingerprint, open_generator, save_generator
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-4
 LATENT, WIDTH = 6, 4
 BOTH_OFF, BOTH_ON = (False, False), (True, True)

@@ -135,7 +135,12 @@ def test_distances_on_pixels_take_a_files_pixels(generator, files):
 
 @pytest.mark.parametrize(
     "solver",
-    [solvers.Optax(), solvers.LBFGS(), solvers.LevenbergMarquardt(), solvers.GaussNewton()],
+    [
+        solvers.Optax(),
+        solvers.LevenbergMarquardt(),
+        pytest.param(solvers.GaussNewton(), marks=pytest.mark.outer),
+        pytest.param(solvers.LBFGS(), marks=pytest.mark.outer),
+    ],
     ids=lambda solver: solver.kind,
 )
 def test_every_solver_comes_nearer_to_the_set(generator, files, solver):

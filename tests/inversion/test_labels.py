@@ -2,12 +2,15 @@
 
 import jax
 import numpy as np
+import pytest
 from flax import nnx
 
 from jax_origin import Recipe, Stage, invert, solvers
 from jax_origin.generators import Consistency, StyleGAN2, sample_latents
 from jax_origin.generators.consistency import RELAXED
 from jax_origin.images import as_uint8
+
+pytestmark = pytest.mark.outer
 
 CLASSES = 3
 KEY = jax.random.key(0)

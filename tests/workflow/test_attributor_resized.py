@@ -110,6 +110,7 @@ def test_the_nearest_of_the_readings_counts(own):
     assert found.steps > one.steps
 
 
+@pytest.mark.outer
 def test_a_generator_whose_images_look_resized_is_not_compared_by_it():
     small = jax.random.normal(jax.random.key(0), (10, 10, 12, 3))
 

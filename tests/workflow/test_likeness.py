@@ -49,6 +49,7 @@ def test_own_and_foreign_images_are_scored_as_made_and_after_each_edit(under_sto
     assert Calibration.load(tmp_path / "c.json") == under_storage
 
 
+@pytest.mark.outer
 def test_images_made_under_other_settings_are_a_condition(noise, stored_method):
     sizes = {"image_size": 8, "widths": (16, 8), "z_dim": 4, "w_dim": 4, "mapping_layers": 2}
     generator = StyleGAN2(**sizes, noise_mode="none", latent_space="z", rngs=nnx.Rngs(3))

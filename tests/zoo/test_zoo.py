@@ -29,6 +29,7 @@ def test_members_and_sizes():
     assert sum(sizes) <= 30_000_000
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("name", NAMES)
 def test_card_and_samples(name):
     card = read_card(ZOO / name)
