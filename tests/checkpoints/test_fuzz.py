@@ -22,6 +22,8 @@ from tests.checkpoints.written import (
     torch_zip,
 )
 
+pytestmark = pytest.mark.outer
+
 COUNTED = np.arange(12, dtype=np.float32)
 
 

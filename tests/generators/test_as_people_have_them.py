@@ -14,6 +14,8 @@ from .test_dcgan import reference_arrays, sample
 from .test_stylegan2 import SKIP, TAPS
 from .test_stylegan2 import reference_arrays as stylegan_arrays
 
+pytestmark = pytest.mark.outer
+
 DISCRIMINATOR = {
     "main.0.weight": np.ones((4, 3, 4, 4), np.float32),
     "main.2.weight": np.ones((8, 4, 4, 4), np.float32),

@@ -6,6 +6,8 @@ from flax import nnx
 
 from jax_origin.generators.convolution import Conv, convolve
 
+pytestmark = pytest.mark.outer
+
 
 def draw(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)

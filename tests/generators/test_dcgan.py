@@ -9,6 +9,8 @@ from flax import nnx
 from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import DCGAN, fingerprint, open_generator, save_generator
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-5
 
 

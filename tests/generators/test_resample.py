@@ -1,10 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jax_origin.generators.resample import upsample, upsampling_conv_3x3
+
+pytestmark = pytest.mark.outer
 
 TAPS = np.array([1, 3, 3, 1]) / 8
 

@@ -1,8 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jax_origin.generators.undo_step import draw_input, undo_step
+
+pytestmark = pytest.mark.outer
 
 SIZE = 12
 

@@ -6,6 +6,8 @@ import pytest
 from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import open_generator
 
+pytestmark = pytest.mark.outer
+
 TOLERANCE = 1e-5
 LATENT, WIDTH, CHANNELS, SIZE = 5, 4, 3, 16
 SIZES = (CHANNELS, WIDTH, 2 * WIDTH)  # two stages between 16 px and the 4x4 grid

@@ -10,6 +10,8 @@ from PIL import Image
 
 from jax_origin.images import ImageError, decode_bytes
 
+pytestmark = pytest.mark.outer
+
 # Smooth, so that a damaged file is often near enough to a whole one to be decoded.
 ROWS, COLUMNS = np.mgrid[0:12, 0:15]
 PIXELS = np.dstack([ROWS * 20, COLUMNS * 17, ROWS + COLUMNS]).astype(np.uint8)

@@ -643,6 +643,7 @@ def test_hops_find_what_lanes_that_are_stuck_do_not():
     assert (np.diff(found.curve, axis=1) <= 0).all()
 
 
+@pytest.mark.outer
 def test_only_images_that_miss_little_in_few_places_go_on_where_a_stage_asks_for_it():
     generator = tiny(fn=bumpy)
     images = own_images(generator, 24)
@@ -790,7 +791,7 @@ def test_a_stage_compiles_one_program_for_all_its_steps(generator, solver, drive
     assert engine._stages[0][0].programs.one._cache_size() == 1
 
 
-@pytest.mark.parametrize("restarts", [1, 2])
+@pytest.mark.parametrize("restarts", [pytest.param(1, marks=pytest.mark.outer), 2])
 def test_no_place_stays_empty_while_images_wait(generator, restarts):
     images = own_images(generator, 256)
     statistics = Statistics()

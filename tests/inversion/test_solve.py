@@ -212,6 +212,7 @@ print("the same")
 """
 
 
+@pytest.mark.outer
 def test_it_runs_inside_of_shard_map():
     root = Path(__file__).parents[2]
     flags = "--xla_force_host_platform_device_count=8"

@@ -12,6 +12,8 @@ from jax_origin.images import as_uint8
 from jax_origin.inversion import least_squares
 from jax_origin.inversion.solvers import LBFGS, GaussNewton, LevenbergMarquardt, Optax, Problem
 
+pytestmark = pytest.mark.outer
+
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
