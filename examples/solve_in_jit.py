@@ -67,7 +67,7 @@ def latent_error(
     make, begin, hop = jax.random.split(key, 3)
     latents = jax.random.normal(make, (IMAGES, LATENT))
     brighter = generate(params, latents) + level
-    start = 0.1 * jax.random.normal(begin, (IMAGES, LATENT))
+    start = 0.1 * jax.random.normal(begin, (IMAGES, 1, LATENT))  # One restart an image.
     found = jo.solve(functools.partial(generate, params), brighter, recipe(distance), start, hop)
     return jnp.mean((found.latent - latents) ** 2)
 

@@ -57,7 +57,7 @@ def solve(
         leaf with a first axis of N: for distances on pixels the images themselves, [N, H, W, C].
       recipe: Stages, distance and floor; its `start`, `lane_block`, `compute` and `driver` play no
         part here.
-      start: Where lanes begin, [N, *latent_shape], or [N, R, *latent_shape] for R restarts.
+      start: Where lanes begin, [N, R, *latent_shape], R the recipe's `restarts`.
       key: A JAX key, for stages that hop; hops are drawn from N(0, I).
 
     Returns:
@@ -66,11 +66,9 @@ def solve(
       the row of `start`.
 
     Raises:
-      ValueError: If `start` has no axis of restarts, and the recipe asks for some.
+      ValueError: If `start` has no such axis of restarts.
     """
     task, num = _Task(render, targets, recipe), len(jax.tree.leaves(targets)[0])
-    if recipe.lanes == 1 and start.shape[1:2] != (1,):
-        start = start[:, None]
     if start.shape[:2] != (num, recipe.lanes):
         raise ValueError(
             f"start is {start.shape}: for {num} images and {recipe.lanes} restarts its first axes "

@@ -172,7 +172,7 @@ QUICK = Recipe(
 
 def test_it_runs_inside_of_vmap(images):
     groups = jnp.asarray(images / np.float32(255)).reshape(4, 2, 8, 8, 3)
-    begin = jax.random.normal(KEY, (4, 2, 4))
+    begin = jax.random.normal(KEY, (4, 2, 1, 4))
     keys = jax.random.split(KEY, 4)
 
     def run(targets, start, key):
