@@ -314,6 +314,7 @@ def test_a_class_without_a_kind_of_its_own_is_not_saved(tmp_path):
     assert not (tmp_path / "g").exists()
 
 
+@pytest.mark.outer
 def test_the_same_weights_serve_under_other_settings():
     sizes = {"image_size": 8, "widths": (8, 4), "z_dim": 4, "w_dim": 4, "mapping_layers": 1}
     sizes["latent_space"] = "z"  # Truncation lies between it and the image.

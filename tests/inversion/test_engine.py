@@ -679,6 +679,7 @@ def test_only_images_that_miss_little_in_few_places_go_on_where_a_stage_asks_for
     assert recipe.evaluations(generator.latent_shape) == math.ceil(most)
 
 
+@pytest.mark.outer
 def test_where_a_lane_hops_depends_on_its_image_alone():
     generator = tiny(fn=bumpy)
     images = own_images(generator, 9)

@@ -142,6 +142,7 @@ def test_any_distance_will_do(images, distance):
     assert (ours.distance[:5] < 0.02 * ours.distance[5:].min()).all()
 
 
+@pytest.mark.outer
 def test_hops_find_what_lanes_that_are_stuck_do_not():
     images = np.asarray(bumpy(RNG.normal(size=(16, 4)).astype(np.float32)))
     first = Stage(solvers.GaussNewton(iterations=4, memory=0), steps=8, tolerance=0.2)

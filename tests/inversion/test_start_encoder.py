@@ -28,6 +28,8 @@ from jax_origin.images import as_uint8
 from jax_origin.inversion import encoder_from_arrays, start_encoder
 from jax_origin.inversion.start_encoder import jpeg_rounded
 
+pytestmark = pytest.mark.outer
+
 KEY = jax.random.key(0)
 SHORT = StartTraining(steps=30, batch_size=32, width=8, hidden=32)
 # A step too small to move: the latent is the starting point.

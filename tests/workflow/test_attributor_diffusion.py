@@ -13,6 +13,8 @@ import jax_origin as jo
 from jax_origin.generators import DDIM, Consistency
 from jax_origin.workflow import belonging_images, get_method
 
+pytestmark = pytest.mark.outer
+
 CALIBRATE = importlib.import_module("jax_origin.workflow.calibrate")
 KEY = jax.random.key(0)
 NETWORK = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}

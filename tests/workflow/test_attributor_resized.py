@@ -12,6 +12,8 @@ from jax_origin.calibration import AS_MADE
 from jax_origin.images import find_resizings, stored_images, stored_pixels
 from jax_origin.workflow import Scorer, belonging_images, likeness
 
+pytestmark = pytest.mark.outer
+
 KEY = jax.random.key(3)
 RNG = np.random.default_rng(0)
 SHAPE = (20, 24, 3)

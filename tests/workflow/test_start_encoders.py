@@ -21,6 +21,8 @@ from jax_origin import (
 )
 from jax_origin.workflow import Scorer, belonging_images, encoders_of
 
+pytestmark = pytest.mark.outer
+
 KEY = jax.random.key(7)
 CALIBRATE = importlib.import_module("jax_origin.workflow.calibrate")
 SHORT = StartTraining(steps=40, batch_size=32, width=8, hidden=32)
