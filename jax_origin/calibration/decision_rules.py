@@ -41,7 +41,7 @@ class DecisionRule(Part):
           fits_foreign: Whether it fits some foreign group, q > beta. None where q is not judged:
             the calibration has no foreign group, or `judges_q` is false.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no outcome")
 
 
 @register

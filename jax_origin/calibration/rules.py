@@ -47,7 +47,7 @@ class Rule(Part):
 
     def fit(self, scores: ArrayLike) -> FittedRule:
         """Fits the rule to belonging scores [N]; raises ValueError where it cannot be fitted."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no fit")
 
     @property
     def keeps(self) -> str | None:
@@ -156,7 +156,7 @@ class _OfSpread(Rule):
         return self._fitted(own, float(mean), float(deviation))
 
     def _fitted(self, own: _Array, mean: float, deviation: float) -> FittedRule:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no _fitted")
 
 
 @register
