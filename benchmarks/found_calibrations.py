@@ -76,7 +76,7 @@ class MissingCalibration:
             return {}
         key = jax.random.fold_in(jax.random.key(self.seed), _FOREIGN)
         groups = standard_foreign(self.inspected, self.num, key=key, generators=self.generators)
-        return {name: ForeignImages(images, sources=s) for name, (images, s) in groups.items()}
+        return {name: ForeignImages(**made._asdict()) for name, made in groups.items()}
 
     def make(self, folder: str | os.PathLike[str], *, run: Run | None = None) -> Calibration:
         """Makes it, and keeps it; one that the folder has is not made again.

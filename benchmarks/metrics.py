@@ -17,7 +17,7 @@ from jax_origin.evidence import (
 )
 
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
-_VERDICTS = ("belongs", "foreign", "undecided")
+_VERDICTS = ("belongs", "not_recognised", "undecided")
 
 
 class Interval(NamedTuple):
@@ -294,7 +294,7 @@ def decision_rates(
     """
     on_belonging = _verdicts(verdicts_belonging, "verdicts_belonging")
     on_foreign = _verdicts(verdicts_foreign, "verdicts_foreign")
-    right = on_belonging.count("belongs") + on_foreign.count("foreign")
+    right = on_belonging.count("belongs") + on_foreign.count("not_recognised")
     return {
         "tpr": on_belonging.count("belongs") / len(on_belonging),
         "fpr": on_foreign.count("belongs") / len(on_foreign),

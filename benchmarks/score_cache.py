@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
 from jax_origin.images import Stored, pixels_sha256
-from jax_origin.inversion import Item, StartEncoder
+from jax_origin.inversion import StartEncoder
 from jax_origin.runs.record import RecordWriter, read_records
 from jax_origin.workflow import Method, Scorer
 from jax_origin.workflow.scorer import INSPECTED
@@ -91,7 +91,7 @@ def cached_scores(
             futility=futility,
             advance=advance,
         )
-        items = (Item(digest, groups[group][i]) for digest, (group, i) in waiting.items())
+        items = (scorer.asked(digest, groups[group][i]) for digest, (group, i) in waiting.items())
         for digest, score, found in scorer.stream(items):
             group, index = waiting[digest]
             known[digest] = {

@@ -9,6 +9,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+from jax_origin.distances import Distance
+from jax_origin.distances.generic_code import generic_code_distance
+from jax_origin.images import Stored
 from jax_origin.inversion import Inversion
 from jax_origin.parts import Part, register
 
@@ -23,15 +26,12 @@ class Score(Part):
       needs_reference: Whether images are inverted under a reference model, too.
       of_latents: Whether it looks at the latent, of which several draws are worth a mean.
       fits: Whether `fit` measures something on the generator's own images.
-      rises_with_distance: Whether it is the tracked distance, or a rising function of it alone. An
-        image may then be accepted before its inversion has ended.
     """
 
     family: ClassVar[str] = "score"
     needs_reference: ClassVar[bool] = False
     of_latents: ClassVar[bool] = False
     fits: ClassVar[bool] = False
-    rises_with_distance: ClassVar[bool] = False
 
     def fit(self, own: Inversion) -> "Score":
         """The score with what it measured on some of the generator's own images.
@@ -41,10 +41,37 @@ class Score(Part):
         """
         return self
 
-    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
-        """Scores of N images by their inversions, and those under the reference if it needs them.
+    def reference(self, image: Stored, numbers: int, distance: Distance) -> float | None:
+        """What an image's distance is held against, if the image alone says it; 0 or more.
 
-        It gives float64 [N]; not finite where an image could not be scored.
+        It is known before the inversion begins. `numbers` are those of a latent.
+        """
+        return None
+
+    def least(self, reference: float | None) -> float:
+        """The lowest score that an image can have, however near the generator comes to it."""
+        return 0.0
+
+    def distance_at(self, score: float, reference: float | None) -> float | None:
+        """The distance at which, and under which, an image scores at most so much.
+
+        An image may then be accepted before its inversion has ended. None where the distance alone
+        does not say it, or no distance is that low.
+        """
+        return None
+
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Scores of N images by their inversions.
+
+        Args:
+          found: The inversions.
+          reference: What the distances are held against, [N]: those under the reference model, or
+            what `reference` gave; None without either.
+
+        Returns:
+          float64 [N]; not finite where an image could not be scored.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be called")
 
@@ -55,11 +82,69 @@ class Loss(Score):
     """The tracked distance as it is."""
 
     kind: ClassVar[str] = "loss"
-    rises_with_distance: ClassVar[bool] = True
 
-    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+    def distance_at(self, score: float, reference: float | None) -> float | None:
+        """The score itself."""
+        return score
+
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """The tracked distance, float64 [N]."""
         return np.asarray(found.distance, np.float64)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class CodeRatio(Score):
+    """Distance over that of a generic code of as many numbers as the latent has.
+
+    It asks whether the generator says this picture in fewer numbers than anybody could: RONAN's
+    calibrated loss (equation 4), with a reference that needs no model. A picture that says little,
+    such as a plain wall, is near under both, and its ratio stays near 1 however near the generator
+    comes. For the code see `jax_origin.distances.generic_code`.
+
+    Attributes:
+      floor: Distances are taken for at least this: under it lies only rounding.
+      room: What is added to the code's distance, so that a picture which the code says without an
+        error has a ratio.
+      most: Of the image's numbers, the largest share that the code gets. A generator with more of
+        them in its latent reproduces any image, and needs another score.
+    """
+
+    kind: ClassVar[str] = "code_ratio"
+    floor: float = 5e-7
+    room: float = 1e-6
+    most: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"{name} must be over 0, not {value!r:.20}")
+
+    def reference(self, image: Stored, numbers: int, distance: Distance) -> float:
+        """The code's distance."""
+        most = max(1, int(self.most * image.pixels.size))
+        return generic_code_distance(image, min(numbers, most), distance)
+
+    def least(self, reference: float | None) -> float:
+        """The ratio at the floor."""
+        return self.floor / ((reference or 0.0) + self.room)
+
+    def distance_at(self, score: float, reference: float | None) -> float | None:
+        """The score times the code's distance; None where that is under the floor."""
+        # A hair less, so that the quotient is no more than the score, however it is rounded.
+        distance = score * ((reference or 0.0) + self.room) * (1 - 1e-9)
+        return distance if distance >= self.floor else None
+
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """The ratio, float64 [N]; raises ValueError without the code's distances."""
+        if reference is None:
+            raise ValueError("scores.CodeRatio needs the code's distances: reference=...")
+        ours = np.maximum(np.asarray(found.distance, np.float64), self.floor)
+        return ours / (np.asarray(reference, np.float64) + self.room)
 
 
 @register
@@ -73,11 +158,13 @@ class ReferenceRatio(Score):
     kind: ClassVar[str] = "reference_ratio"
     needs_reference: ClassVar[bool] = True
 
-    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """The ratio, float64 [N]; NaN where one of the two distances is not finite."""
         if reference is None:
             raise ValueError("scores.ReferenceRatio needs a reference model: reference=...")
-        ours, theirs = (np.asarray(each.distance, np.float64) for each in (found, reference))
+        ours, theirs = (np.asarray(each, np.float64) for each in (found.distance, reference))
         # A reference without an image has an infinite loss: a ratio of 0 would speak for belonging.
         finite = np.isfinite(ours) & np.isfinite(theirs)
         return np.where(finite, ours, np.nan) / np.where(finite, np.maximum(theirs, _TINY), 1.0)
@@ -97,7 +184,9 @@ class LatentPrior(Score):
     kind: ClassVar[str] = "latent_prior"
     of_latents: ClassVar[bool] = True
 
-    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """The sum, float64 [N]."""
         latents = np.asarray(found.latent, np.float64)
         return np.asarray(found.distance, np.float64) + prior_deviance(latents) / latents[0].size
@@ -152,7 +241,9 @@ class Typicality(Score):
         typical = map(float, (logs.mean(), logs.std(ddof=1), deviances.std(ddof=1)))
         return Typicality(Typical(*typical))
 
-    def __call__(self, found: Inversion, reference: Inversion | None = None) -> NDArray[np.float64]:
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
         """The sum, float64 [N]; raises ValueError if nothing is known of own images."""
         if not isinstance(self.typical, Typical):
             raise ValueError("scores.Typicality must be fitted first, as `calibrate` does")

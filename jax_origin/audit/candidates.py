@@ -5,11 +5,11 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from jax_origin.calibration import Calibration, Rates, origin_and_condition
+from jax_origin.calibration import AS_MADE, Calibration, Rates, origin_and_condition
 from jax_origin.evidence import indistinguishable_groups
 from jax_origin.generators import generator_name
 from jax_origin.inversion import Run
@@ -17,6 +17,27 @@ from jax_origin.runs import RunError, Workdir
 from jax_origin.runtime import wait_for_all
 from jax_origin.workflow import Attributor, check_calibration, get_method
 from jax_origin.zoo import calibration_path, load_generator
+
+
+class Group(NamedTuple):
+    """A foreign group of a calibration.
+
+    Attributes:
+      name: What the calibration calls it, such as "photos after jpeg-75".
+      origin: The same without the edit.
+      condition: The edit, or "as made".
+      made_by: The fingerprint of the generator that made the images; None where it is not known.
+    """
+
+    name: str
+    origin: str
+    condition: str
+    made_by: str | None
+
+    @property
+    def label(self) -> str:
+        """Its origin, told apart from others of that name by the fingerprint."""
+        return f"{self.origin} ({self.made_by[:12]})" if self.made_by else self.origin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +55,32 @@ class Candidate:
     calibration: Calibration
 
     @property
+    def fingerprint(self) -> str:
+        """The fingerprint of what is inverted."""
+        return str(self.calibration.generator["fingerprint"])
+
+    @property
+    def groups(self) -> list[Group]:
+        """The foreign groups of its calibration, edited or not."""
+        own = self.calibration
+        return [
+            Group(name, *origin_and_condition(name, own), group.made_by)
+            for name, group in own.foreign.items()
+        ]
+
+    @property
     def origins(self) -> list[str]:
         """The foreign groups of its calibration, each once whatever its edits."""
-        named = self.calibration.foreign
-        return list(dict.fromkeys(origin_and_condition(n, self.calibration)[0] for n in named))
+        return list(dict.fromkeys(group.origin for group in self.groups))
+
+    def made(self, group: Group) -> bool:
+        """Whether the images of a foreign group are this candidate's own.
+
+        The fingerprint of their generator decides, or the group's name where it is not known.
+        """
+        if group.made_by is None:
+            return group.origin == self.name
+        return group.made_by == self.fingerprint
 
     @property
     def folder(self) -> str:
@@ -96,7 +139,8 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
     """Finds the candidates that cannot be told apart.
 
     Two are alike if what is inverted has one fingerprint, or if each scores the other's images as
-    its own. Scores are compared where the calibrations have a foreign group of the other's name.
+    its own. Scores are compared where the calibrations have a foreign group that the other made
+    (`Candidate.made`).
 
     Such images are not foreign to the others of the group. Their foreign groups are taken out of
     these calibrations; else q would speak against the whole group.
@@ -107,19 +151,23 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
     Raises:
       RunError: If a candidate has no foreign group, or none is left.
     """
-    names = {candidate.name for candidate in candidates}
     scores = {}
-    for name, own in ((candidate.name, candidate.calibration) for candidate in candidates):
+    for candidate in candidates:
+        own = candidate.calibration
         theirs = {
-            other: group.scores
-            for other, group in own.foreign.items()
-            if other in names and group.independent == group.scores.size
+            other.name: found.scores
+            for group in candidate.groups
+            for other in candidates
+            if group.condition == AS_MADE and other.made(group)
+            if (found := own.foreign[group.name]).independent == found.scores.size
         }
-        scores[name] = {name: own.belonging, **theirs}
-    fingerprints = {c.name: str(c.calibration.generator["fingerprint"]) for c in candidates}
-    groups = indistinguishable_groups(fingerprints, scores)
-    others = {name: {*group} - {name} for group in groups for name in group}
-    told = [_without(candidate, others.get(candidate.name, set())) for candidate in candidates]
+        scores[candidate.name] = {**theirs, candidate.name: own.belonging}
+    groups = indistinguishable_groups({c.name: c.fingerprint for c in candidates}, scores)
+    told = []
+    for candidate in candidates:
+        (group,) = [g for g in groups if candidate.name in g] or [()]
+        alike = [c for c in candidates if c.name in group and c is not candidate]
+        told.append(_without(candidate, alike))
     for candidate in told:
         if not candidate.calibration.foreign:
             raise RunError(
@@ -128,6 +176,32 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
                 "calibrate it with --foreign"
             )
     return told, groups
+
+
+def coverage(candidates: Sequence[Candidate]) -> tuple[list[Group], dict[str, list[Group]]]:
+    """Compares the candidates' foreign groups; those that a candidate made are left out.
+
+    Two are the same if one generator made them, or if they have one name and no known generator;
+    and if they met the same edit.
+
+    Returns:
+      The groups that every candidate's calibration contains; and by candidate, the groups of other
+      calibrations that its own lacks.
+    """
+    held = {
+        candidate.name: {
+            (group.made_by or group.origin, group.condition): group
+            for group in candidate.groups
+            if not any(other.made(group) for other in candidates)
+        }
+        for candidate in candidates
+    }
+    known = {key: group for groups in held.values() for key, group in groups.items()}
+    lacking = {
+        name: [group for key, group in known.items() if key not in groups]
+        for name, groups in held.items()
+    }
+    return [g for key, g in known.items() if all(key in of for of in held.values())], lacking
 
 
 def examine(
@@ -172,13 +246,13 @@ def examine(
     wait_for_all(f"records {candidate.name}")
 
 
-def _without(candidate: Candidate, others: set[str]) -> Candidate:
+def _without(candidate: Candidate, others: Sequence[Candidate]) -> Candidate:
     """The candidate, with the foreign groups of the others, edited or not, taken out."""
     own = candidate.calibration
     kept = {
-        name: group
-        for name, group in own.foreign.items()
-        if origin_and_condition(name, own)[0] not in others
+        group.name: own.foreign[group.name]
+        for group in candidate.groups
+        if not any(other.made(group) for other in others)
     }
     if len(kept) == len(own.foreign):
         return candidate

@@ -23,7 +23,7 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     often belonging (solid) and foreign images (dashed) have at least such a ratio. The further
     apart the curves are, the better; at 0 each shows how many images mislead. A PAV plot compares
     the ratios with their best rising recalibration. Well calibrated ones lie on the diagonal;
-    triangles at the edge are infinite.
+    triangles at the edge are infinite. Images without data stand at 0.
 
     It writes a PNG, and returns whether there was anything to draw; if not, no file is written.
 

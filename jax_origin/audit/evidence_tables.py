@@ -8,10 +8,12 @@ import numpy as np
 from jax_origin.calibration import (
     AS_MADE,
     Calibration,
+    Conformal,
     ForeignGroup,
     limits_of_q,
     origin_and_condition,
 )
+from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import (
     Ratios,
@@ -54,7 +56,8 @@ def attribution_table(calibrations: Mapping[str, Calibration], *, rate: float) -
     """Limits on how often images of each foreign group are attributed; see `limits_of_q`.
 
     It gives a Markdown table of the calibrations by candidate, for the `rate` in (0, 1) that q is
-    held to. A group has several lines where its edits have different limits.
+    held to, each with the count that it rests on. A group has several lines where its edits have
+    different limits.
     """
     rows: dict[tuple[str, ...], list[str]] = {}
     for candidate, calibration in calibrations.items():
@@ -62,14 +65,38 @@ def attribution_table(calibrations: Mapping[str, Calibration], *, rate: float) -
         for name, group in limits.groups.items():
             if group.limit is None or group.joint_limit is None:
                 cells = (f"none: used for {', '.join(group.used_for)}", "-")
+            elif not group.limit:
+                cells = ("0%: too few to attribute", "0%")
             else:
                 worst = " (worst)" if group.limit == limits.worst else ""
                 cells = (f"{percent(group.limit)}{worst}", percent(group.joint_limit))
             origin, condition = origin_and_condition(name, calibration)
-            row = (candidate, origin, str(group.independent), *cells)
+            row = (candidate, origin, f"{group.false} of {group.independent}", *cells)
             rows.setdefault(row, []).append(condition)
-    head = ["candidate", "foreign group", "sources", "limit", "all at once", "conditions"]
+    head = ["candidate", "foreign group", "sources as low", "limit", "all at once", "conditions"]
     return table(head, [[*row, ", ".join(conditions)] for row, conditions in rows.items()])
+
+
+def excluded_at_most(calibration: Calibration, alpha: float) -> str:
+    """The upper 95% limit on how often own images are excluded, with its count.
+
+    It is the largest of the conditions'. An image is excluded by its rank: under k of N own scores
+    at the most. So the rate follows Beta(k + 1, N - k) over calibrations, and its upper quantile is
+    the Clopper-Pearson limit for k of N; see `limits_of_q`. Other rules than the conformal one
+    promise nothing.
+    """
+    if calibration.rule.kind != Conformal.kind:
+        return f"not known ({calibration.rule.kind})"
+    found = []
+    for scores in calibration.belonging_by_condition.values():
+        ranks = np.arange(scores.size)
+        highest = calibration.rule.fit(ranks).threshold(alpha)
+        if highest == np.inf:
+            return "0%: too few to exclude"
+        above = int(np.count_nonzero(ranks > highest))
+        found.append((upper_limit(above, ranks.size), f"{above} of {ranks.size}"))
+    limit, count = max(found)
+    return f"{percent(limit)} ({count})"
 
 
 def cross_fitted_ratios(calibration: Calibration, condition: str) -> dict[str, Ratios]:
@@ -93,7 +120,12 @@ def _ratios(belonging: np.ndarray, group: ForeignGroup) -> Ratios:
 def _cost(belonging: np.ndarray, group: ForeignGroup) -> str:
     ratios = _ratios(belonging, group)
     found = cllr_interval(*ratios, sources=group.source_index())
-    return f"{found.value.cllr:.3f} ({found.low:.3f} to {found.high:.3f})"
+    cost = f"{found.value.cllr:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return cost + _no_data(ratios)
+
+
+def _no_data(ratios: Ratios) -> str:
+    return f", {ratios.num_without_data} no data" if ratios.num_without_data else ""
 
 
 def _left_out(calibration: Calibration) -> dict[str, str]:
@@ -103,4 +135,4 @@ def _left_out(calibration: Calibration) -> dict[str, str]:
         found = leave_one_group_out(belonging, foreign, folds=min(_MOST_FOLDS, belonging.size))
     except ValueError:  # One group alone, or too few images: the column stays empty.
         return {}
-    return {name: f"{cllr(*ratios).cllr:.3f}" for name, ratios in found.items()}
+    return {name: f"{cllr(*r).cllr:.3f}{_no_data(r)}" for name, r in found.items()}

@@ -13,13 +13,13 @@ from jax_origin.evidence import (
     Naming,
     Procedure,
     attributions,
+    cautious_log10_lr,
     exclusions,
-    least_log10_lr,
     name_candidates,
     require_full_scores,
     scores_under,
 )
-from jax_origin.evidence.ratios import LeastRatio
+from jax_origin.evidence.ratios import CautiousRatio
 from jax_origin.files import atomic_write
 from jax_origin.runs import RecordError
 
@@ -34,8 +34,8 @@ class Findings(NamedTuple):
       candidates: The candidates' names.
       indistinguishable: Groups of candidates that cannot be told apart.
       records: The records of each candidate, by its name.
-      evidence: The log10 likelihood ratios of each candidate, by its name; NaN and None where
-        there is none.
+      evidence: The log10 likelihood ratios of each candidate, by its name; NaN where there is
+        none, and with it `against` None where nothing was compared.
       naming: Who made each image; None where a candidate could not be asked.
       excluded: bool [N, K]: which exclusions survive control of their false discovery rate.
       attributed: bool [N, K]: which attributions do.
@@ -47,7 +47,7 @@ class Findings(NamedTuple):
     candidates: list[str]
     indistinguishable: list[tuple[str, ...]]
     records: dict[str, Sequence[Record]]
-    evidence: dict[str, LeastRatio]
+    evidence: dict[str, CautiousRatio]
     naming: list[Naming | None]
     excluded: NDArray[np.bool_]
     attributed: NDArray[np.bool_]
@@ -140,7 +140,7 @@ def combine(
     )
 
 
-def weigh(records: Sequence[Record], calibration: Calibration) -> LeastRatio:
+def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
     """The likelihood ratios of N images under one candidate.
 
     An image is compared with the scores of the condition that it fits best, and with foreign groups
@@ -156,13 +156,13 @@ def weigh(records: Sequence[Record], calibration: Calibration) -> LeastRatio:
         belonging, foreign = scores_under(calibration, condition)
         if not here.size or not foreign:
             continue
-        found = least_log10_lr(scores[here], belonging, foreign)
+        found = cautious_log10_lr(scores[here], belonging, foreign)
         log10_lr[here], low[here], high[here] = found.log10_lr, found.low, found.high
         for i, group in zip(here, found.against, strict=True):
             against[i] = group
         for group, ratios in found.by_group.items():
             by_group.setdefault(group, np.full(num, np.nan))[here] = ratios
-    return LeastRatio(log10_lr, against, low, high, by_group)
+    return CautiousRatio(log10_lr, against, low, high, by_group)
 
 
 def column(records: Sequence[Record], name: str) -> NDArray[np.float64]:
@@ -175,9 +175,11 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
 
     Each has path, sha256, verdict ("named", "none", "undecided", or None where there is an error),
     named, fitting, reason, stored, note, error and `candidates`. The latter has for each: p, q,
-    score, condition, log10_lr (the least over the foreign groups), against (the group that gives
-    it), log10_lr_limits (what that group's counts support), log10_lr_by_group, excluded and
-    attributed (whether these survive control of the false discovery rate), and error.
+    score, condition, log10_lr (the cautious one over the foreign groups), against (the group that
+    gives it), log10_lr_limits (what that group's counts support), log10_lr_by_group (without groups
+    of which there is no data), log10_lr_note (that there is no data, or what a ratio under 1 does
+    not weigh), excluded and attributed (whether these survive control of the false discovery rate),
+    and error.
     """
     tested = findings.tested.tolist()
     for i, naming in enumerate(findings.naming):
@@ -210,10 +212,11 @@ def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
 def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[str, Any]:
     name = findings.candidates[k]
     record, evidence = findings.records[name][i], findings.evidence[name]
-    weighed = evidence.against[i] is not None
+    weighed, ratio = evidence.against[i] is not None, float(evidence.log10_lr[i])
     return {
         **{field: record[field] for field in ("p", "q", "score", "condition")},
-        "log10_lr": float(evidence.log10_lr[i]) if weighed else None,
+        "log10_lr": None if np.isnan(ratio) else ratio,
+        "log10_lr_note": _note(ratio, name, evidence.against[i]) if weighed else None,
         "against": evidence.against[i],
         "log10_lr_limits": [float(evidence.low[i]), float(evidence.high[i])] if weighed else None,
         "log10_lr_by_group": {
@@ -225,6 +228,18 @@ def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[s
         "attributed": bool(findings.attributed[i, k]) if tested else None,
         "error": record["error"],
     }
+
+
+def _note(log10_lr: float, candidate: str, against: str) -> str | None:
+    """What has to be said with a ratio; None where there is nothing."""
+    if np.isnan(log10_lr):
+        return f"no data: no image was calibrated between the scores of {candidate} and {against}"
+    if log10_lr < 0:
+        return (
+            f"against {candidate}; does not weigh that {candidate} made it and an edit that was "
+            "not calibrated came after"
+        )
+    return None
 
 
 def _of_all(

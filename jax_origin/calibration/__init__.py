@@ -21,7 +21,6 @@ from jax_origin.calibration.decision_rules import DecisionRule as DecisionRule
 from jax_origin.calibration.decision_rules import Published as Published
 from jax_origin.calibration.decision_rules import Rates as Rates
 from jax_origin.calibration.decision_rules import TwoErrors as TwoErrors
-from jax_origin.calibration.explain import explain as explain
 from jax_origin.calibration.false_attribution import attribution_threshold as attribution_threshold
 from jax_origin.calibration.false_attribution import (
     false_attribution_limits as false_attribution_limits,

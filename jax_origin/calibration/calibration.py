@@ -35,7 +35,7 @@ AS_MADE = "as made"
 """The condition of belonging images that nothing was done to."""
 
 _FORMAT = "jax_origin calibration"
-_VERSION = 4
+_VERSION = 5
 _Part = TypeVar("_Part", bound=Part)
 
 
@@ -49,6 +49,9 @@ class Measured:
         positive; empty for never.
       looks_resized: Whether the generator's own images look as if they had been resized.
       scored_block: How many lanes were computed together, 1 or more; None where it is not known.
+      unseen: How many of the generator's own images under a condition do not look as if they had
+        met it, by condition, where some do not. Such a one is judged by other conditions, which
+        adds its share to the rate of false exclusion at the most.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -58,6 +61,7 @@ class Measured:
     futility: tuple[float, ...] = ()
     looks_resized: bool = False
     scored_block: int | None = None
+    unseen: dict[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -256,7 +260,7 @@ class Calibration:
             )
         try:
             if is_whole(version) and version in old_files.VERSIONS:
-                content = old_files.as_version_4(content)
+                content = old_files.as_version_5(content)
             return cls(**_fields(content, where), path=where)
         except CalibrationError as error:
             raise CalibrationError(f"{where}: {error}") from None
@@ -359,6 +363,10 @@ _MEASURED_FIELDS: Fields = {
     ),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (_or_none(lambda v: is_whole(v) and v > 0), "1 or more, or null"),
+    "unseen": (
+        lambda v: isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values()),
+        "a count of images for each condition",
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from jax_origin.calibration.conditions import compared_with
 from jax_origin.calibration.decision_rules import (
     FALSE_ATTRIBUTION_UNKNOWN,
     TOO_FEW,
+    TOO_LITTLE,
     Outcome,
     Rates,
     Verdict,
@@ -32,14 +33,15 @@ class Decision(NamedTuple):
       verdict: belongs, foreign or undecided.
       reason: Why it is undecided, or what is not known of a verdict; None where nothing is to add.
       condition: "as made" or an edit: of the conditions compared that it fits at alpha, the one
-        with the lowest belonging scores; if it fits none, the one with the largest p.
+        with the lowest belonging scores; if it fits none, the one with the largest p. None where
+        the score is only known to be no higher.
     """
 
     p: float
     q: float | None
     verdict: Verdict
     reason: str | None
-    condition: str = AS_MADE
+    condition: str | None = AS_MADE
 
 
 class Decisions(NamedTuple):
@@ -58,9 +60,10 @@ def decide(
     *,
     rates: Rates | None = None,
     conditions: Iterable[str] | None = None,
+    least: ArrayLike = 0.0,
 ) -> list[Decision]:
     """Decides for each of scores [N] whether its image belongs; see `Decider`, also for errors."""
-    return Decider(calibration, rates=rates, conditions=conditions)(scores)
+    return Decider(calibration, rates=rates, conditions=conditions)(scores, least)
 
 
 def decide_arrays(
@@ -69,9 +72,10 @@ def decide_arrays(
     *,
     rates: Rates | None = None,
     conditions: Iterable[str] | None = None,
+    least: ArrayLike = 0.0,
 ) -> Decisions:
     """Decides as `decide` does, for many scores at once: arrays in, arrays out."""
-    return Decider(calibration, rates=rates, conditions=conditions).arrays(scores)
+    return Decider(calibration, rates=rates, conditions=conditions).arrays(scores, least)
 
 
 def accepting_score(
@@ -88,8 +92,11 @@ class Decider:
     """Decides on scores that come one after the other; everything else is worked out once.
 
     p comes from the calibration's rule and is the largest over conditions. q is the largest over
-    the foreign groups g under them of (1 + #{foreign_g <= score}) / (M_g + 1). The calibration's
-    decision rule then gives the verdict, such as `TwoErrors`.
+    the foreign groups under them (`NearestGroup`). The calibration's decision rule then gives the
+    verdict, such as `TwoErrors`.
+
+    An image may say so little that the generator could not come near enough for q, however well it
+    did: the least score that it can have (`Score.least`) is over what q allows. It is undecided.
 
     The p of the condition that an image met is valid, as is the q of the group that it is from. The
     largest are no smaller: both stay valid for every condition and group compared with, and for no
@@ -121,7 +128,6 @@ class Decider:
         asked = (rates or Rates()).over(calibration.rates)
         self._floor = calibration.floor
         belonging, groups = compared_with(calibration, conditions)
-        foreign = {name: np.maximum(group.scores, self._floor) for name, group in groups.items()}
         rule, own = calibration.rule, list(belonging.values())
         self._names = np.array(list(belonging))
         self._fitted = [rule.fit(np.maximum(scores, self._floor)) for scores in own]
@@ -134,20 +140,21 @@ class Decider:
         lacking: list[str] = []
         if max(self._thresholds) == math.inf:
             lacking = [rule.shortfall(asked.alpha, min(scores.size for scores in own))]
-        self._nearest = NearestGroup(foreign) if foreign else None
-        self._judges_q = bool(foreign) and calibration.decision.judges_q
+        self._nearest = NearestGroup(groups, floor=self._floor) if groups else None
+        self._judges_q = bool(groups) and calibration.decision.judges_q
         # Up to here q <= beta, over the foreign groups that are large enough to reach beta.
         self._attributable = math.inf
         short: list[str] = []
         if self._judges_q:
             if asked.beta is None:
                 raise ValueError("the calibration has no beta: give rates with one")
-            for name, scores in foreign.items():
-                allowed = most_as_low(scores.size, asked.beta)
+            for name, group in groups.items():
+                allowed = most_as_low(group.independent, asked.beta)
                 if allowed < 0:
-                    short.append(_short_of(asked.beta, name, scores.size))
+                    short.append(_short_of(asked.beta, name, group.independent))
                 else:
-                    under = float(np.nextafter(np.sort(scores)[allowed], -math.inf))
+                    lows = np.maximum(group.counting_scores(), self._floor)
+                    under = float(np.nextafter(lows[allowed], -math.inf))
                     self._attributable = min(self._attributable, under)
         self._any_short = bool(short)
         self._outcomes = []
@@ -156,23 +163,24 @@ class Decider:
                 outcome = calibration.decision.outcome(fits, fits_foreign)
                 if lacking and fits:  # Everything fits: that it does speaks for nothing.
                     outcome = _too_few(lacking)
-                elif not foreign:
+                elif not groups:
                     outcome = Outcome(outcome.verdict, outcome.reason or FALSE_ATTRIBUTION_UNKNOWN)
                 self._outcomes.append(outcome)
         # It fits, and only groups that are too small hold it back.
         self._outcomes.append(_too_few(lacking + short))
+        self._outcomes.append(Outcome("undecided", TOO_LITTLE))
 
-    def __call__(self, scores: ArrayLike) -> list[Decision]:
-        """A decision for each of scores [N], in order."""
-        p, q, codes, fitting = self._decided(scores)
+    def __call__(self, scores: ArrayLike, least: ArrayLike = 0.0) -> list[Decision]:
+        """A decision for each of scores [N], in order; `least` are the lowest that they can be."""
+        p, q, codes, fitting = self._decided(scores, least)
         qs: list[float] | list[None] = [None] * p.size if q is None else q.tolist()
         outcomes = [self._outcomes[code] for code in codes.tolist()]
         rows = zip(p.tolist(), qs, outcomes, fitting.tolist(), strict=True)
         return [Decision(a, b, found.verdict, found.reason, c) for a, b, found, c in rows]
 
-    def arrays(self, scores: ArrayLike) -> Decisions:
+    def arrays(self, scores: ArrayLike, least: ArrayLike = 0.0) -> Decisions:
         """The same as arrays."""
-        p, q, codes, fitting = self._decided(scores)
+        p, q, codes, fitting = self._decided(scores, least)
         verdicts = np.array([verdict for verdict, _ in self._outcomes])
         reasons = np.array([reason for _, reason in self._outcomes], dtype=object)
         return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
@@ -186,7 +194,7 @@ class Decider:
         return highest if decision.verdict == "belongs" else None
 
     def _decided(
-        self, scores: ArrayLike
+        self, scores: ArrayLike, least: ArrayLike
     ) -> tuple[
         NDArray[np.float64],
         NDArray[np.float64] | None,
@@ -204,13 +212,15 @@ class Decider:
         codes = 2 * fits + fits_foreign
         if self._any_short:
             codes = np.where(fits, np.where(fits_foreign, 3, 4), 1)
+        if self._judges_q:
+            codes = np.where(np.asarray(least, np.float64) > self._attributable, 5, codes)
         return p, q, codes, self._names[fitting]
 
 
 def _short_of(rate: float, name: str, num: int) -> str:
     return (
-        f"beta={rate:g} needs at least {scores_needed(rate)} images of foreign group {name!r}, "
-        f"this calibration has {num}"
+        f"beta={rate:g} needs at least {scores_needed(rate)} independent sources of foreign group "
+        f"{name!r}, this calibration has {num}"
     )
 
 

@@ -9,10 +9,11 @@ from jax_origin.parts import Part, register
 FITS_BOTH = "fits both"
 FITS_NEITHER = "fits neither"
 TOO_FEW = "too few calibration images"
+TOO_LITTLE = "too little in it"
 DRIFT = "drift"
 FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
 
-Verdict = Literal["belongs", "foreign", "undecided"]
+Verdict = Literal["belongs", "not_recognised", "undecided"]
 
 
 class Outcome(NamedTuple):
@@ -54,7 +55,7 @@ class Published(DecisionRule):
 
     def outcome(self, fits: bool, fits_foreign: bool | None) -> Outcome:
         """What fits belongs; see `DecisionRule.outcome`."""
-        return Outcome("belongs" if fits else "foreign")
+        return Outcome("belongs" if fits else "not_recognised")
 
 
 @register
@@ -80,7 +81,7 @@ class TwoErrors(DecisionRule):
             return Outcome("undecided", FITS_BOTH)
         if not fits and fits_foreign is False:
             return Outcome("undecided", FITS_NEITHER)
-        return Outcome("belongs" if fits else "foreign")
+        return Outcome("belongs" if fits else "not_recognised")
 
 
 @dataclasses.dataclass(frozen=True)

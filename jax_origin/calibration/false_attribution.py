@@ -172,7 +172,7 @@ def limits_of_q(
     """
     _check(foreign, confidence)
     check_rate(rate, "rate")
-    counts = {name: most_as_low(group.scores.size, rate) for name, group in foreign.items()}
+    counts = {name: most_as_low(group.independent, rate) for name, group in foreign.items()}
     return _limited(foreign, counts, confidence)
 
 

@@ -18,7 +18,7 @@ from jax_origin.calibration.checks import (
     sound_scores,
 )
 
-_OPTIONAL = {"sources", "used_for", "digests"}
+_OPTIONAL = {"sources", "used_for", "digests", "made_by"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,8 @@ class ForeignGroup:
         on false attribution holds only on scores that no choice used.
       digests: A short digest of each image's pixels, [M] words, or none where they were not
         recorded. They show whether an image belongs to the group itself.
+      made_by: The fingerprint of the generator that made the images; None for photographs, or where
+        it is not known.
 
     Raises:
       CalibrationError: A part is unsound.
@@ -45,6 +47,7 @@ class ForeignGroup:
     sources: NDArray[np.int64] | None = field(default=None, kw_only=True)
     used_for: tuple[str, ...] = field(default=(), kw_only=True)
     digests: tuple[str, ...] = field(default=(), kw_only=True)
+    made_by: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scores", sound_scores(self.scores, "foreign scores"))
@@ -72,6 +75,8 @@ class ForeignGroup:
                 f"digests are of {len(digests)} images, scores of {self.scores.size}"
             )
         object.__setattr__(self, "digests", tuple(digests))
+        if not (self.made_by is None or (isinstance(self.made_by, str) and self.made_by)):
+            raise CalibrationError("made_by must be the fingerprint of a generator")
 
     @classmethod
     def from_json(cls, plain: Any) -> "ForeignGroup":
@@ -99,6 +104,8 @@ class ForeignGroup:
             plain["used_for"] = list(self.used_for)
         if self.digests:
             plain["digests"] = " ".join(self.digests)  # a list of them would be twice as long
+        if self.made_by is not None:
+            plain["made_by"] = self.made_by
         return plain
 
     def marked(self, choice: str) -> "ForeignGroup":
@@ -140,6 +147,7 @@ class ForeignGroup:
             sources=index,
             used_for=self.used_for,
             digests=tuple(itertools.compress(self.digests, chosen)),
+            made_by=self.made_by,
         )
 
     def num_false(self, accepting: float) -> int:
@@ -163,7 +171,7 @@ class ForeignGroup:
     def _content(self) -> tuple[object, ...]:
         sources = None if self.sources is None else self.sources.tobytes()
         scores = (self.scores + 0.0).tobytes()
-        return self.independent, scores, sources, self.used_for, self.digests
+        return self.independent, scores, sources, self.used_for, self.digests, self.made_by
 
     def _sound_sources(self, sources: ArrayLike) -> NDArray[np.int64]:
         array = np.array(sources)
@@ -196,32 +204,31 @@ def shared_images(foreign: Mapping[str, ForeignGroup]) -> dict[tuple[str, str], 
 class NearestGroup:
     """The largest q over foreign groups, each edited by each condition being a group of its own.
 
-    For a group with M scores, q = (1 + #{foreign <= score}) / (M + 1). It is valid for fresh images
-    of that group, and the largest q is no smaller. So accepting where it is at most beta errs at a
-    rate of at most beta, whichever the group, and mostly less. Calibrate foreign images under the
-    conditions of the belonging ones: an edit may bring a foreign image nearer, as blur does.
+    For a group of M independent sources, q = (1 + #{sources as low}) / (M + 1). A source is as low
+    as its lowest score: crops of one photograph have one vote, whatever their number. It is valid
+    for images of a fresh source of that group, and the largest q is no smaller. So accepting where
+    it is at most beta errs at a rate of at most beta, whichever the group, and mostly less.
+    Calibrate foreign images under the conditions of the belonging ones: an edit may bring a foreign
+    image nearer, as blur does.
 
-    Scores [M] are by group, or by (group, condition), and are clamped from below at the floor.
-
-    Raises:
-      ValueError: There is no group, or scores are not numbers.
+    Groups are by name, or by (name, condition). Scores are clamped from below at the floor. There
+    is at least one group, or a ValueError.
     """
 
-    def __init__(self, foreign: Mapping[Any, ArrayLike], *, floor: float = 0.0):
-        lows = []
-        for key, group in foreign.items():
-            lows.append(np.sort(np.maximum(as_scores(group, "foreign scores"), floor)))
-            if not lows[-1].size:
-                raise ValueError(f"foreign group {key!r} has no scores")
-        if not lows:
+    def __init__(self, foreign: Mapping[Any, ForeignGroup], *, floor: float = 0.0):
+        if not foreign:
             raise ValueError("there is no foreign group to compare with")
+        groups, self._floor = list(foreign.values()), floor
+        lows = [np.maximum(group.counting_scores(), floor) for group in groups]
         # q changes at foreign scores alone: it is found at these, and looked up for any number of
         # scores. Those under all foreign scores come first.
         self._steps = np.concatenate([[-np.inf], np.unique(np.concatenate(lows))])
-        ranks = [1.0 + np.searchsorted(low, self._steps, side="right") for low in lows]
-        sizes = np.array([[low.size + 1.0] for low in lows])
-        self._q, self._best = largest(list(np.stack(ranks) / sizes))
-        self._keys, self._floor = list(foreign), floor
+        sizes = np.array([[group.independent] for group in groups])
+        counts = [np.searchsorted(low, self._steps, side="right") for low in lows]
+        # Where it is not known which scores share a source, each low one may be another source's.
+        ranks = 1.0 + np.minimum(np.stack(counts), sizes)
+        self._q, self._best = largest(list(ranks / (sizes + 1.0)))
+        self._keys = list(foreign)
 
     def q(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Q of scores [N], float64 [N]."""
@@ -237,7 +244,7 @@ class NearestGroup:
 
 
 def most_as_low(num: int, rate: float) -> int:
-    """How many of a group's `num` scores may be as low as an image's for q to be at most a rate.
+    """How many of a group's `num` sources may be as low as an image for q to be at most a rate.
 
     It is -1 where q is over the rate even under all of them.
     """

@@ -1,4 +1,4 @@
-"""Reads the content of calibration files of version 2 and 3 as that of version 4."""
+"""Reads the content of calibration files of versions 2 to 4 as that of version 5."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 from jax_origin.calibration.checks import CalibrationError
 from jax_origin.parts import one_of
 
-VERSIONS = (2, 3)  # A file of version 2 has no conditions; otherwise it is one of version 3.
+# Version 2 has no conditions, and is else version 3; version 4 lacks what may be left out in 5.
+VERSIONS = (2, 3, 4)
 
 _STAGE = ("steps", "objective", "lanes", "tolerance", "hop", "rounds", "evenness")
 _STAGE_DEFAULTS = {"hop": 0.0, "rounds": 1, "evenness": 1.0}  # Early files lack these.
@@ -28,12 +29,15 @@ _DISTANCES = {
 }
 
 
-def as_version_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Turns the JSON of a file of version 2 or 3 into that of version 4.
+def as_version_5(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns the JSON of a file of an older version into that of version 5.
 
     What is not turned is passed on unchecked. Raises CalibrationError where the method is neither.
     """
-    content = {"conditions": {}, **content, "version": 4}
+    version = content["version"]
+    content = {"conditions": {}, **content, "version": 5}
+    if version == 4:
+        return content
     if "start" in content:
         content["encoders"] = content.pop("start")
     method = content.get("method")

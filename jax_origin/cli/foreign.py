@@ -8,11 +8,23 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 from PIL import Image
 
+from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import decode_image, find_images, jpeg_share, load_images
+from jax_origin.images import (
+    decode_image,
+    faded_images,
+    find_images,
+    jpeg_share,
+    load_images,
+    load_sources,
+    plain_images,
+)
 from jax_origin.workflow import ForeignImages, Method
-from jax_origin.zoo import standard_foreign, zoo_names
+from jax_origin.zoo import PLAIN, standard_foreign, zoo_names
+
+FADED = "faded"
+"""Name of the group of photographs, one of each source, that were blurred or lost contrast."""
 
 
 def foreign_groups(
@@ -33,7 +45,7 @@ def foreign_groups(
             raise CommandError(f"--foreign={entry}: write NAME=DIR")
         if name in groups:
             raise CommandError(f"--foreign={entry}: there is a group {name!r} already")
-        groups[name] = ForeignImages(_chosen(where, num, shape, fit, key))
+        groups[name] = _chosen(where, num, shape, fit, key)
         if jpeg_share(where) == 1:
             print(
                 f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
@@ -51,8 +63,30 @@ def foreign_groups(
         standard = standard_foreign(config.generator, num, key=key)
         if twice := sorted(groups.keys() & standard.keys()):
             raise CommandError(f"--foreign={twice[0]}=...: a standard group is called so")
-        groups |= {n: ForeignImages(images, sources=s) for n, (images, s) in standard.items()}
+        groups |= {name: ForeignImages(**made._asdict()) for name, made in standard.items()}
+    if config.plain and method.rates.beta is not None and groups and shape[2] in (1, 3):
+        _add_plain(groups, num, shape, jax.random.fold_in(key, 1), scores_needed(method.rates.beta))
     return _marked(groups, config.used_for)
+
+
+def _add_plain(
+    groups: dict[str, ForeignImages], num: int, shape: tuple[int, ...], key: jax.Array, needed: int
+) -> None:
+    """Adds drawn pictures that say little, and blurred and faded ones of the files' groups."""
+    seed = int(jax.random.key_data(key)[-1])
+    if PLAIN not in groups and num >= needed:
+        drawn, _ = plain_images(num, (shape[0], shape[1]), channels=shape[2], seed=seed)
+        groups[PLAIN] = ForeignImages(drawn)
+    of_files = {name: group for name, group in groups.items() if group.sources is not None}
+    first = {}  # One image of each source.
+    for name, group in of_files.items():
+        if group.made_by is None and name != PLAIN:
+            for image, source in zip(group.images, group.sources or (), strict=True):
+                first.setdefault((name, source), image)
+    if len(first) >= needed and FADED not in groups:
+        order = np.asarray(jax.random.permutation(key, len(first)))[:num]
+        chosen = np.stack([list(first.values())[i] for i in order])
+        groups[FADED] = ForeignImages(faded_images(chosen, seed=seed))
 
 
 def _marked(groups: dict[str, ForeignImages], used_for: Iterable[str]) -> dict[str, ForeignImages]:
@@ -71,19 +105,22 @@ def _marked(groups: dict[str, ForeignImages], used_for: Iterable[str]) -> dict[s
 
 def _chosen(
     where: str, num: int, shape: tuple[int, ...], fit: str | None, key: jax.Array
-) -> NDArray[np.uint8]:
-    """At most `num` images of a folder, pattern or archive, drawn at random, uint8 [M, H, W, C]."""
+) -> ForeignImages:
+    """At most `num` images of a folder, pattern or archive, drawn at random.
+
+    A file is a source; an archive may say of which one each image is.
+    """
     if where.lower().endswith(".npz"):
-        archive = load_images(where)
-        order = jax.random.permutation(key, len(archive))[:num]
-        named = ((f"{where}[{i}]", archive[i]) for i in map(int, order))
+        archive, known = load_images(where), load_sources(where)
+        order = np.asarray(jax.random.permutation(key, len(archive)))[:num]
+        named = [(f"{where}[{i}]", archive[i]) for i in order]
+        sources = order.tolist() if known is None else [known[i] for i in order]
     else:
         files = find_images(where)
-        order = jax.random.permutation(key, len(files))[:num]
-        named = (
-            (files[i], decode_image(files[i], channels=shape[2]).pixels) for i in map(int, order)
-        )
-    return np.stack([_fitted(name, pixels, shape, fit) for name, pixels in named])
+        sources = [files[i] for i in jax.random.permutation(key, len(files))[:num]]
+        named = [(file, decode_image(file, channels=shape[2]).pixels) for file in sources]
+    images = np.stack([_fitted(name, pixels, shape, fit) for name, pixels in named])
+    return ForeignImages(images, sources=sources)
 
 
 def _fitted(

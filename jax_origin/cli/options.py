@@ -61,8 +61,9 @@ def calibrate(given: flags.FlagValues) -> None:
     jax-origin calibrate --generator=DIR --foreign=photos=DIR --foreign=other=FILE.npz --out=FILE
 
     python scripts/calibrate.py takes the same flags. Without --foreign, a zoo generator is
-    calibrated against the zoo's other generators and photographs, where the method looks at foreign
-    images; with --standard_foreign, also beside --foreign.
+    calibrated against the zoo's other generators and plain pictures, where the method looks at
+    foreign images; with --standard_foreign, also beside --foreign. Add photographs, one file for
+    each: a group counts by its sources.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
@@ -78,6 +79,11 @@ def calibrate(given: flags.FlagValues) -> None:
     )
     _flag(given, list, "used_for", used_for)
     _flag(given, bool, "standard_foreign", "Beside --foreign, add a zoo generator's own groups.")
+    plain = (
+        "Have pictures that say little among the foreign ones: drawn ones, and the files' images "
+        "blurred or faded."
+    )
+    _flag(given, bool, "plain", plain, True)
     conditions = (
         "Edits to calibrate under, names as in jax_origin.images.EDITS, and settings of the "
         "generator, such as jpeg-90,truncation_psi=0.7; without it the method's own."

@@ -5,6 +5,8 @@ from jax_origin.evidence.discoveries import attributions as attributions
 from jax_origin.evidence.discoveries import discovery_power as discovery_power
 from jax_origin.evidence.discoveries import exclusions as exclusions
 from jax_origin.evidence.discoveries import require_full_scores as require_full_scores
+from jax_origin.evidence.explain import explain as explain
+from jax_origin.evidence.explain import explain_run as explain_run
 from jax_origin.evidence.likelihood_ratio import FitRatio as FitRatio
 from jax_origin.evidence.likelihood_ratio import LogisticRatio as LogisticRatio
 from jax_origin.evidence.likelihood_ratio import PavRatio as PavRatio
@@ -17,7 +19,7 @@ from jax_origin.evidence.ratio_cost import cllr_interval as cllr_interval
 from jax_origin.evidence.ratio_cost import pav_points as pav_points
 from jax_origin.evidence.ratio_cost import tippett as tippett
 from jax_origin.evidence.ratios import Ratios as Ratios
+from jax_origin.evidence.ratios import cautious_log10_lr as cautious_log10_lr
 from jax_origin.evidence.ratios import cross_fitted as cross_fitted
-from jax_origin.evidence.ratios import least_log10_lr as least_log10_lr
 from jax_origin.evidence.ratios import leave_one_group_out as leave_one_group_out
 from jax_origin.evidence.ratios import scores_under as scores_under

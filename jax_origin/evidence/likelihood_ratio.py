@@ -1,6 +1,7 @@
 """Models of the likelihood ratio: from scores to evidence, no stronger than the counts allow."""
 
 import math
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -9,8 +10,10 @@ from scipy import optimize, special
 
 from jax_origin.calibration.checks import finite_scores
 from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.rules import clopper_pearson
 
 _Array = NDArray[np.float64]
+_CONFIDENCE = 0.95
 
 
 class RatioModel(Protocol):
@@ -19,7 +22,11 @@ class RatioModel(Protocol):
     limits: tuple[float, float]
 
     def log10_lr(self, scores: ArrayLike) -> _Array:
-        """The log10 likelihood ratio of each of scores [N]; finite, falling in the score."""
+        """The log10 likelihood ratio of each of scores [N], falling in the score.
+
+        It is NaN in the gap: between neighbouring calibration scores of which the lower speaks for
+        belonging and the upper against it. No image was seen there, so there is no ratio.
+        """
 
 
 class FitRatio(Protocol):
@@ -33,28 +40,52 @@ class PavRatio:
     """The ratio by isotonic regression (pool adjacent violators) on the scores' ranks.
 
     It assumes only that the ratio falls as the score rises. One misleading observation of each kind
-    is added before the fit: a foreign score under all others, and a belonging one over them. So the
-    counts limit the ratio: with n belonging and m foreign scores it lies under m + 1 and over
-    1 / (n + 1); with 100 and 100, fully separated, it is 100 or 1 / 100. (Zadrozny and Elkan, KDD
-    2002; Brümmer and du Preez, Comput. Speech Lang. 2006.) A source of several scores counts as
-    one. Between the scores log10 ratios are interpolated, and beyond them constant. See `FitRatio`.
+    is added before the fit: a foreign score under all others, and a belonging one over them.
+    (Zadrozny and Elkan, KDD 2002; Brümmer and du Preez, Comput. Speech Lang. 2006.) The counts then
+    cap the ratio; see `supported`. A source of several scores counts as one. Between the scores
+    log10 ratios are interpolated, beyond them constant, and NaN in the gap. See `FitRatio`.
     """
 
     def __init__(self, belonging: ArrayLike, foreign: ForeignGroup) -> None:
         own = finite_scores(belonging, "belonging scores", at_least=1)
+        num, others = own.size, foreign.independent
         scores = np.concatenate([own, foreign.scores, [-np.inf, np.inf]])
-        weights = np.concatenate([np.ones(own.size), foreign.weights(), [1.0, 1.0]])
+        weights = np.concatenate([np.ones(num), foreign.weights(), [1.0, 1.0]])
         belongs = np.zeros(scores.size)
-        belongs[: own.size] = belongs[-1] = 1.0
+        belongs[:num] = belongs[-1] = 1.0
         values, posterior = falling_posterior(scores, belongs, weights)
-        prior = math.log10((own.size + 1) / (foreign.independent + 1))
+        prior = math.log10((num + 1) / (others + 1))
         self._scores = values[1:-1]
         self._log10_lr = (special.logit(posterior) / math.log(10) - prior)[1:-1]
-        self.limits = float(self._log10_lr[-1]), float(self._log10_lr[0])
+        self._own, self._foreign = np.sort(own), foreign.counting_scores()
+        self._lowest = np.log10(clopper_pearson(np.arange(num + 1), num, _CONFIDENCE))
+        self._highest = -np.log10(clopper_pearson(np.arange(others + 1), others, _CONFIDENCE))
+        self._gap = _gap(self._scores, self._log10_lr)
+        high, low = self._interpolated(np.array([-np.inf, np.inf]))
+        self.limits = float(low), float(high)
 
     def log10_lr(self, scores: ArrayLike) -> _Array:
-        """The log10 likelihood ratio of each of scores [N]."""
-        return np.asarray(np.interp(finite_scores(scores, "scores"), self._scores, self._log10_lr))
+        """The log10 likelihood ratio of each of scores [N]; NaN in the gap."""
+        return self._interpolated(finite_scores(scores, "scores"))
+
+    def supported(self, scores: _Array, log10_lr: _Array) -> _Array:
+        """Keeps log10 ratios of scores [N] within what the counts support; NaN in the gap.
+
+        As the ratio falls with the score s, it is at most P(belonging <= s) / P(foreign <= s), and
+        so at most 1 / P(foreign <= s). Likewise it is at least P(belonging >= s). Each share is
+        taken at its upper 95% limit (exact, one-sided, Clopper and Pearson). Where none of 200
+        foreign sources is as low, the ratio is at most 67; where none of 200 own images is as high,
+        it is at least 1 / 67.
+        """
+        above = self._own.size - np.searchsorted(self._own, scores, side="left")
+        below = np.searchsorted(self._foreign, scores, side="right")
+        highest = self._highest[np.minimum(below, self._highest.size - 1)]
+        kept = np.clip(log10_lr, self._lowest[above], highest)
+        low, high = self._gap
+        return np.where((scores > low) & (scores < high), np.nan, kept)
+
+    def _interpolated(self, scores: _Array) -> _Array:
+        return self.supported(scores, np.interp(scores, self._scores, self._log10_lr))
 
 
 class LogisticRatio:
@@ -62,14 +93,16 @@ class LogisticRatio:
 
     The log ratio is a straight line in log score, never rising. A normal prior of unit variance on
     its slope, for scores of unit deviation, keeps it finite where scores are separated. Both kinds
-    weigh the same. The ratio is then kept within the bounds that the counts support
-    (`empirical_bounds`). (Brümmer and du Preez, Comput. Speech Lang. 2006; Morrison, Aust. J.
-    Forensic Sci. 2013.) Scores are clamped from below at `floor`. See `FitRatio`; it also raises
-    ValueError where a score is 0 without a floor, and so has no logarithm.
+    weigh the same. (Brümmer and du Preez, Comput. Speech Lang. 2006; Morrison, Aust. J. Forensic
+    Sci. 2013.) Beyond the calibration scores it is constant; it has the caps and the gap of
+    `PavRatio`. Scores are clamped from below at `floor`. See `FitRatio`; it also raises ValueError
+    where a score is 0 without a floor, and so has no logarithm.
     """
 
     def __init__(self, belonging: ArrayLike, foreign: ForeignGroup, *, floor: float = 0.0) -> None:
-        own = finite_scores(belonging, "belonging scores", at_least=1)
+        own = np.maximum(finite_scores(belonging, "belonging scores", at_least=1), floor)
+        foreign = replace(foreign, scores=np.maximum(foreign.scores, floor))
+        self._counted = PavRatio(own, foreign)
         self._floor = floor
         self._shift, self._scale = 0.0, 1.0
         x = np.concatenate([self._standard(own), self._standard(foreign.scores)])
@@ -90,41 +123,22 @@ class LogisticRatio:
             loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(None, 0.0), (None, None)]
         )
         self._slope, self._offset = found.x / math.log(10)
-        self.limits = -math.inf, math.inf
-        self.limits = empirical_bounds(
-            self.log10_lr(own), self.log10_lr(foreign.scores), foreign.weights()
-        )
+        self._range = min(own.min(), foreign.scores.min()), max(own.max(), foreign.scores.max())
+        low, high = self._kept(np.array([np.inf, -np.inf]))
+        self.limits = float(low), float(high)
 
     def log10_lr(self, scores: ArrayLike) -> _Array:
-        """The log10 likelihood ratio of each of scores [N]."""
-        line = self._slope * self._standard(finite_scores(scores, "scores")) + self._offset
-        return np.clip(line, *self.limits)
+        """The log10 likelihood ratio of each of scores [N]; NaN in the gap."""
+        return self._kept(np.maximum(finite_scores(scores, "scores"), self._floor))
+
+    def _kept(self, scores: _Array) -> _Array:
+        line = self._slope * self._standard(np.clip(scores, *self._range)) + self._offset
+        return self._counted.supported(scores, line)
 
     def _standard(self, scores: _Array) -> _Array:
-        clamped = np.maximum(scores, self._floor)
-        if (clamped <= 0).any():
+        if (scores <= 0).any():
             raise ValueError("a score of 0 or less has no logarithm: give a floor over 0")
-        return (np.log10(clamped) - self._shift) / self._scale
-
-
-def empirical_bounds(
-    belonging: ArrayLike, foreign: ArrayLike, foreign_weights: ArrayLike | None = None
-) -> tuple[float, float]:
-    """The range of log10 likelihood ratios that so many observations can support.
-
-    Acting on the ratio at a threshold t > 1 is better than never acting while
-    P(belonging <= t) + t P(foreign > t) < 1, the normalised Bayes error rate. Counted with one more
-    misleading observation of each kind, it passes 1 at some t: larger ratios are extrapolation. The
-    same with the kinds exchanged gives the lower bound. (Empirical upper and lower bounds: Vergeer
-    et al., Sci. Justice 56 (2016) 482; the first crossing is taken.) With 100 and 100, fully
-    separated, they are 1 / 100 and 100.
-
-    The bounds, at most and at least 0, are log10, as are the ratios of belonging images [N] and of
-    foreign ones [M]. The weights [M] are what each of these counts; None is 1.
-    """
-    b, f = np.asarray(belonging, np.float64), np.asarray(foreign, np.float64)
-    one = np.ones_like(f) if foreign_weights is None else np.asarray(foreign_weights, np.float64)
-    return -_upper_bound(-f, -b, one, np.ones_like(b)), _upper_bound(b, f, np.ones_like(b), one)
+        return (np.log10(scores) - self._shift) / self._scale
 
 
 def falling_posterior(scores: _Array, belongs: _Array, weights: _Array) -> tuple[_Array, _Array]:
@@ -139,24 +153,10 @@ def falling_posterior(scores: _Array, belongs: _Array, weights: _Array) -> tuple
     return values, optimize.isotonic_regression(share, weights=total, increasing=False).x
 
 
-def _upper_bound(
-    right: _Array, wrong: _Array, right_weights: _Array, wrong_weights: _Array
-) -> float:
-    """The log10 threshold at which acting on it is no better than never acting."""
-    # Between two ratios that occur both shares are constant, and t alone rises.
-    starts = np.unique(np.concatenate([[0.0], right[right > 0], wrong[wrong > 0]]))
-    ends = np.append(starts[1:], np.inf)
-    missed = _total_up_to(starts, right, right_weights) + 1.0
-    acted = wrong_weights.sum() - _total_up_to(starts, wrong, wrong_weights) + 1.0
-    kept = 1.0 - missed / (right_weights.sum() + 1.0)
-    with np.errstate(divide="ignore"):
-        crossing = np.log10(kept) - np.log10(acted / (wrong_weights.sum() + 1.0))
-    first = int(np.argmax(crossing < ends))
-    return float(max(starts[first], crossing[first]))
-
-
-def _total_up_to(points: _Array, values: _Array, weights: _Array) -> _Array:
-    """The weight of the values at or under each point."""
-    order = np.argsort(values)
-    totals = np.concatenate([[0.0], np.cumsum(weights[order])])
-    return totals[np.searchsorted(values[order], points, side="right")]
+def _gap(scores: _Array, log10_lr: _Array) -> tuple[float, float]:
+    """The neighbouring scores between which falling ratios pass 1; infinite where none do."""
+    # A ratio of 1 is rounded.
+    over = np.count_nonzero(log10_lr > 1e-9)
+    if over != np.count_nonzero(log10_lr > -1e-9) or not 0 < over < scores.size:
+        return math.inf, math.inf
+    return float(scores[over - 1]), float(scores[over])

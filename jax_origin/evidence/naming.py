@@ -19,7 +19,8 @@ class Naming(NamedTuple):
     """Which candidate an image is attributed to.
 
     Attributes:
-      verdict: "named"; "none", none of these; or "undecided".
+      verdict: "named"; "none", not recognised: there is no evidence that a candidate made it, as
+        made or after a calibrated edit; or "undecided".
       named: The candidate, or all of a group that cannot be told apart; empty unless named.
       fitting: The candidates that the image fits, p > alpha, in order.
       reason: Why it is undecided, or that those named are indistinguishable; None otherwise.
@@ -41,16 +42,17 @@ def name_candidates(
     least_p: ArrayLike | None = None,
     least_q: ArrayLike | None = None,
 ) -> list[Naming]:
-    """Names the candidate that made each image, in order, "none of these", or neither.
+    """Names the candidate that made each image, in order, "none", or neither.
 
-    S is the set of candidates with p > alpha. If it is empty, the verdict is "none of these". A
+    S is the set of candidates with p > alpha. If it is empty, the verdict is "none". A
     candidate is named only if S holds it alone, or only members of one indistinguishable group (the
     whole group is then named), and q <= beta for all of S.
 
     These guarantees hold for any number of candidates. An image made by candidate k under the
     settings calibrated is called "none", or given another's name, with probability at most alpha.
-    An image of a calibrated foreign group is given a name with probability at most K beta, K the
-    candidates; with beta / K in place of beta, at most beta. Where a candidate's foreign groups
+    An image of a foreign group that all K candidates' calibrations contain is given a name with
+    probability at most K beta; with beta / K in place of beta, at most beta. Nothing bounds how
+    often a candidate whose calibration lacks the group is named. Where a candidate's foreign groups
     hold the others' images, q speaks of these too.
 
     Args:

@@ -1,8 +1,11 @@
 """How good likelihood ratios are: Cllr and its parts, and the points of two plots.
 
 Each function takes the log10 likelihood ratios of belonging images [N] and of foreign ones [M], at
-least one of each, and raises ValueError where one is NaN. Infinities are allowed. The images must
-not be those that the ratios were fitted on.
+least one of each; no rows of numbers raise ValueError. Infinities are allowed. The images must not
+be those that the ratios were fitted on.
+
+NaN, no data, counts as a ratio of 1: such an image gives its user no evidence, and costs as much.
+To leave it out would make a model look the better, the more often it says nothing.
 """
 
 import math
@@ -149,7 +152,9 @@ def _best(b: _Array, f: _Array) -> tuple[_Array, _Array]:
 
 
 def _checked(belonging: ArrayLike, foreign: ArrayLike) -> tuple[_Array, _Array]:
-    b, f = as_scores(belonging, "belonging ratios"), as_scores(foreign, "foreign ratios")
+    b, f = (np.asarray(ratios, np.float64) for ratios in (belonging, foreign))
+    b = as_scores(np.where(np.isnan(b), 0.0, b), "belonging ratios")
+    f = as_scores(np.where(np.isnan(f), 0.0, f), "foreign ratios")
     if not b.size or not f.size:
         raise ValueError(
             f"need at least one ratio of each kind; got {b.size} belonging, {f.size} foreign"

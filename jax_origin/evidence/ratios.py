@@ -2,7 +2,9 @@
 
 A ratio answers: how much more probable is such a score for an image that the generator made, under
 the settings calibrated, than for an image of this foreign group? It is not the probability that the
-generator made the image, and it holds for that group alone, or for the mixture of groups named.
+generator made the image, and it holds for that group alone, or for the mixture of groups named. A
+ratio under 1 does not weigh that the generator made the image and an edit that was not calibrated
+came after: an own image that was mirrored has one. NaN says that there is no data.
 
 Throughout, `belonging` are scores of images known to belong [N], `foreign` is a foreign group, or
 groups by name, and `model` fits the ratio: `PavRatio`, or `functools.partial(LogisticRatio,
@@ -49,12 +51,13 @@ def scores_under(
     return np.maximum(own, calibration.floor), foreign
 
 
-class LeastRatio(NamedTuple):
-    """The least log10 likelihood ratio of each of N scores over the foreign groups, [N].
+class CautiousRatio(NamedTuple):
+    """The cautious log10 likelihood ratio of each of N scores over the foreign groups, [N].
 
     Attributes:
-      log10_lr: The ratio.
-      against: The group that gives it; the first in order where several do.
+      log10_lr: The ratio; NaN where there is no data.
+      against: The group that gives it; the one of which there is no data; or, where groups
+        disagree, the one whose ratio is the least. The first in order where several do.
       low: The least ratio that the counts of this group support.
       high: The largest one.
       by_group: The ratio against each group, by name.
@@ -67,19 +70,21 @@ class LeastRatio(NamedTuple):
     by_group: dict[str, _Array]
 
 
-def least_log10_lr(
+def cautious_log10_lr(
     scores: ArrayLike,
     belonging: ArrayLike,
     foreign: Mapping[str, ForeignGroup],
     *,
     model: FitRatio = PavRatio,
     score_kinds: Iterable[str] = (),
-) -> LeastRatio:
-    """The ratio of each score against the foreign group that speaks most for another origin.
+) -> CautiousRatio:
+    """Of the ratios against any mixture of the foreign groups, that which says the least.
 
-    The ratio against a mixture of the groups, whatever their shares, is no less: it is a mean of
-    theirs (`pooled_log10_lr`). The scores [N] are finite, and `score_kinds` what their records say
-    of them, where at hand.
+    The ratio against a mixture is a mean of the groups' (`pooled_log10_lr`), and may be any number
+    from the least of them to the largest. The cautious one is the nearest to 1: the least where all
+    are over 1, the largest where all are under 1, and 1 where groups disagree. It is NaN where a
+    group has no data: its ratio could be on either side. The scores [N] are finite, and
+    `score_kinds` what their records say of them, where at hand.
 
     Raises:
       ValueError: A score is an upper bound, whose ratio is no ratio, or there is no group.
@@ -91,17 +96,20 @@ def least_log10_lr(
     by_group = {name: fitted.log10_lr(scores) for name, fitted in models.items()}
     ratios = np.stack(list(by_group.values()))
     limits = np.array([fitted.limits for fitted in models.values()])
-    names, which = list(models), ratios.argmin(axis=0)
-    against = [names[i] for i in which]
-    return LeastRatio(ratios.min(axis=0), against, limits[which, 0], limits[which, 1], by_group)
+    least, largest = ratios.min(axis=0), ratios.max(axis=0)  # NaN where one is; argmin finds it.
+    which = np.where(largest < 0, ratios.argmax(axis=0), ratios.argmin(axis=0))
+    low, high = limits[which].T
+    against = [list(models)[i] for i in which]
+    return CautiousRatio(np.clip(0.0, least, largest), against, low, high, by_group)
 
 
 def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, float]) -> _Array:
     """The log10 likelihood ratio against a mixture of foreign groups, which has to be named.
 
     The density of a score under the mixture is the weighted mean of the groups' densities. So the
-    ratio, [N], is the weighted harmonic mean of the groups' ratios, such as `LeastRatio.by_group`.
-    `mixture` is the share of each group, 0 or more, 1 in all.
+    ratio, [N], is the weighted harmonic mean of the groups' ratios, such as
+    `CautiousRatio.by_group`; NaN where a group in it has no data. `mixture` is the share of each
+    group, 0 or more, 1 in all.
 
     Raises:
       ValueError: The shares are no mixture, or name a group without ratios.
@@ -114,8 +122,9 @@ def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, flo
         raise ValueError(
             f"the mixture's shares must be 0 or more and sum to 1; got {dict(mixture)}"
         )
-    ratios = np.stack([np.asarray(by_group[name], np.float64) for name in mixture])
-    inverse = special.logsumexp(-ratios * math.log(10), b=shares[:, None], axis=0)
+    inside = [name for name, share in mixture.items() if share > 0]
+    ratios = np.stack([np.asarray(by_group[name], np.float64) for name in inside])
+    inverse = special.logsumexp(-ratios * math.log(10), b=shares[shares > 0, None], axis=0)
     return np.asarray(-inverse / math.log(10))
 
 
@@ -124,6 +133,11 @@ class Ratios(NamedTuple):
 
     belonging: _Array
     foreign: _Array
+
+    @property
+    def num_without_data(self) -> int:
+        """How many of them are NaN."""
+        return sum(int(np.count_nonzero(np.isnan(kind))) for kind in self)
 
 
 def cross_fitted(
@@ -136,7 +150,8 @@ def cross_fitted(
 ) -> Ratios:
     """The ratio of each calibration score, in order, by a model that was fitted without its fold.
 
-    A source's scores stay in one fold.
+    A source's scores stay in one fold. A score may fall into the gap that its own fold leaves: its
+    ratio is then NaN, which is what a fresh image like it would be told.
 
     Raises:
       ValueError: There are too few scores or foreign sources for the folds, or it is not known
@@ -191,7 +206,7 @@ def _mixed(
     scores: _Array, belonging: _Array, foreign: Mapping[str, ForeignGroup], model: FitRatio
 ) -> _Array:
     """The ratio against all groups, mixed in equal shares."""
-    by_group = least_log10_lr(scores, belonging, foreign, model=model).by_group
+    by_group = {name: model(belonging, group).log10_lr(scores) for name, group in foreign.items()}
     return pooled_log10_lr(by_group, dict.fromkeys(foreign, 1.0 / len(foreign)))
 
 

@@ -27,8 +27,11 @@ from jax_origin.images.jpeg import YCBCR as YCBCR
 from jax_origin.images.load import find_images as find_images
 from jax_origin.images.load import jpeg_share as jpeg_share
 from jax_origin.images.load import load_images as load_images
+from jax_origin.images.load import load_sources as load_sources
 from jax_origin.images.opened import OpenedImage as OpenedImage
 from jax_origin.images.opened import open_image as open_image
 from jax_origin.images.photographs import photograph_crops as photograph_crops
+from jax_origin.images.plain import faded_images as faded_images
+from jax_origin.images.plain import plain_images as plain_images
 from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings

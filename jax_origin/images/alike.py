@@ -8,10 +8,12 @@ import numpy as np
 
 from jax_origin.images.edits import LOSSY_FILES, EditStep, parse_edit, stored_images
 from jax_origin.images.file_set import LOSSY_WEBP, Stored
+from jax_origin.images.webp import webp_coarsest
 
 _CLEAN = EditStep("clean", 0.0)
 _RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
 _SAME = 0.01  # Tables whose steps differ by less than a hundredth, on average, are the same.
+_SAME_WEBP = 4  # An encoder's coarsest quantiser of a quality differs by as much, image by image.
 
 
 class Alike(NamedTuple):
@@ -35,19 +37,20 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
     """Chooses the edits that could have produced this kind of file.
 
     - A lossless file: edits that do not end in a lossy format. If the image shows that it was
-      resized (`jax_origin.images.find_resizings`), only those that resize, with the smallest change
-      that loses as much. If not, all of them, because not every resize shows.
-    - A lossy WebP: edits that end in one.
-    - A JPEG: edits that end in one with its quantisation tables. Without such, the next finer and
-      the next coarser. One finer than all is judged with the finest: its set is smaller, so foreign
-      images are no nearer to it. One coarser than all is unlike any.
+      resized (`jax_origin.images.find_resizings`), those that resize, with the smallest change that
+      loses as much; if not, those that do not. Not every resize shows: an image whose does not is
+      judged as one that was not resized, and how often that is a calibration counts.
+    - A lossy WebP: edits that end in one of its quantiser. Without such, the next finer and the
+      next coarser.
+    - A JPEG: likewise by its quantisation tables. One finer than all is judged with the finest: its
+      set is smaller, so foreign images are no nearer to it. One coarser than all is unlike any.
 
     Args:
       stored: the image.
       edits: names as in `jax_origin.images.EDITS`, with "clean" for images as made. A name that is
         no edit is kept for all files.
-      resized: whether images that show a resize are judged apart. Pass False for a generator whose
-        own images look resized.
+      resized: whether an image that shows a resize was resized. Pass False for a generator whose
+        own images look so: the edits that do not resize are then kept beside the others.
     """
     steps: dict[str, EditStep] = {}
     others = []
@@ -59,8 +62,7 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
     if stored.kind == "jpeg":
         chosen, unlike = _of_jpeg(stored, {n: s for n, s in steps.items() if s.family == "jpeg"})
     elif stored.note == LOSSY_WEBP:
-        chosen = [name for name, step in steps.items() if step.family == "webp"]
-        unlike = None if chosen else stored.note
+        chosen, unlike = _of_webp(stored, {n: s for n, s in steps.items() if s.family == "webp"})
     elif stored.note is None:
         lossless = {n: s for n, s in steps.items() if s.family not in LOSSY_FILES}
         chosen, unlike = _of_lossless(stored, lossless, resized=resized)
@@ -75,22 +77,24 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
 def _of_lossless(
     stored: Stored, edits: Mapping[str, EditStep], *, resized: bool
 ) -> tuple[list[str], str | None]:
-    """The edits that resize as much, or all where no resize shows; and what differs."""
+    """The edits that resize as much, or those that do not; and what differs."""
     sides = stored.pixels.shape[:2]
     shares = [
         between / side
-        for way in (stored.resizings if resized else ())
+        for way in stored.resizings
         for between, side in zip(way.size, sides, strict=True)
     ]
     share = min(shares, default=1.0)
-    if share >= 1:
-        return [*edits], None if edits else "lossless"
     kept = {name: _share_kept(step, min(sides)) for name, step in edits.items()}
+    whole = [name for name, left in kept.items() if left is None]
+    if share >= 1:
+        return whole, None if whole else "lossless"
     known = [left for left in kept.values() if left is not None and left <= share + _SAME]
-    if not known:
-        height, width = stored.resizings[0].size
-        return [], f"resized to {height}x{width} and back"
-    return [name for name, left in kept.items() if left == max(known)], None
+    chosen = [name for name, left in kept.items() if known and left == max(known)]
+    if not resized:
+        chosen += whole
+    height, width = stored.resizings[0].size
+    return chosen, None if chosen else f"resized to {height}x{width} and back"
 
 
 def _share_kept(step: EditStep, side: int) -> float | None:
@@ -122,12 +126,29 @@ def _of_jpeg(stored: Stored, edits: Mapping[str, EditStep]) -> tuple[list[str], 
         if name in exact
         or all(abs(table.coarseness - other.coarseness) > _SAME for other in exact.values())
     }
-    levels = sorted({table.coarseness for table in tables.values()})
-    finer = [level for level in levels if level <= ours.coarseness + _SAME]
-    coarser = [level for level in levels if level >= ours.coarseness - _SAME]
-    near = {*finer[-1:], *coarser[:1]}
-    unlike = None if coarser else "JPEG of a lower quality"
-    return [name for name, table in tables.items() if table.coarseness in near], unlike
+    levels = {name: table.coarseness for name, table in tables.items()}
+    return _nearest(ours.coarseness, levels, _SAME, "JPEG")
+
+
+def _of_webp(stored: Stored, edits: Mapping[str, EditStep]) -> tuple[list[str], str | None]:
+    """The edits with a WebP's quantiser, or the nearest on either side; and what differs."""
+    if not edits:
+        return [], LOSSY_WEBP
+    if stored.quantiser is None:
+        return [], f"{LOSSY_WEBP} of unknown quality"
+    levels = {name: webp_coarsest(step.amount) for name, step in edits.items()}
+    return _nearest(stored.quantiser, levels, _SAME_WEBP, LOSSY_WEBP)
+
+
+def _nearest(
+    ours: float, levels: Mapping[str, float], same: float, what: str
+) -> tuple[list[str], str | None]:
+    """The edits as coarse as a file, or the next finer and the next coarser; and what differs."""
+    finer = [level for level in levels.values() if level <= ours + same]
+    coarser = [level for level in levels.values() if level >= ours - same]
+    near = {*([max(finer)] if finer else []), *([min(coarser)] if coarser else [])}
+    unlike = None if coarser else f"{what} of a lower quality"
+    return [name for name, level in levels.items() if level in near], unlike
 
 
 def _table_of(jpeg: Stored) -> _Table:

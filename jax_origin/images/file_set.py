@@ -16,7 +16,9 @@ from PIL import Image
 from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
+from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
+from jax_origin.images.webp import chunks, webp_quantiser
 
 _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
 
@@ -94,6 +96,7 @@ class Stored:
       tables: uint16 [8, 8], their quantisation steps.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
       note: why the file is judged by its pixels although it stores something else; else None.
+      quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
       resizing: the way that this set assumes; None for the image as it is.
     """
@@ -105,6 +108,7 @@ class Stored:
     tables: tuple[np.ndarray, ...] = ()
     averaged: tuple[tuple[int, int], ...] = ()
     note: str | None = None
+    quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
     resizing: Resizing | None = None
 
@@ -171,8 +175,8 @@ def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:
     pixels = as_uint8(images)
     if pixels.shape[3] not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
-    colour = "grey" if pixels.shape[3] == 1 else "rgb"
-    return [Stored("pixels", x, colour, note=note, resizings=find_resizings(x)) for x in pixels]
+    taken = Stored("pixels", pixels[0], "grey" if pixels.shape[3] == 1 else "rgb", note=note)
+    return [_of_pixels(replace(taken, pixels=x), find_resizings(x)) for x in pixels]
 
 
 def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
@@ -216,13 +220,21 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
             return replace(taken, note=error.reason)
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
-    if form == "WEBP" and not _has_chunk(data, b"VP8L"):
-        return replace(taken, note=resized_note if resized else LOSSY_WEBP)
+    if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
+        note = resized_note if resized else LOSSY_WEBP
+        return replace(taken, note=note, quantiser=webp_quantiser(data))
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
         return replace(taken, note="lossy TIFF")
     ways = read_resizings(decoded.size) if resized else find_resizings(pixels)
     grey = one_channel or mode in ("L", "LA")
-    return replace(taken, colour="grey" if grey else "rgb", resizings=ways)
+    return _of_pixels(replace(taken, colour="grey" if grey else "rgb"), ways)
+
+
+def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
+    """The set of a lossless file, whose pixels may be those of a JPEG."""
+    quality = jpeg_quality(taken.pixels) if taken.note is None and not ways else None
+    note = taken.note if quality is None else f"pixels of a JPEG of quality {quality}"
+    return replace(taken, resizings=ways, note=note)
 
 
 def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
@@ -235,16 +247,6 @@ def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
     if widest := max((pair for pair in averaged if max(pair) > 2), default=None):
         return replace(taken, note=f"JPEG with chroma averaged over {widest} pixels")
     return Stored("jpeg", taken.pixels, colour, coefficients, tables, averaged)
-
-
-def _has_chunk(data: bytes, name: bytes) -> bool:
-    """Whether a RIFF file has a chunk of this name."""
-    at = 12
-    while at + 8 <= len(data):
-        if data[at : at + 4] == name:
-            return True
-        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1 & -2)
-    return False
 
 
 def _places(count: int, averaged: int) -> np.ndarray:

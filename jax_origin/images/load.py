@@ -59,7 +59,7 @@ def load_images(
       path: a folder, file or pattern (see `find_images`; every file must decode), or an `.npz`
         archive with either `x` (or `images`), uint8 [N, H, W, channels], or `jpeg`, uint8 bytes of
         encoded files one after the other, with `offsets`, int64 [N + 1]: image i is
-        `jpeg[offsets[i]:offsets[i + 1]]`.
+        `jpeg[offsets[i]:offsets[i + 1]]`. For its `source` see `load_sources`.
       size: the (H, W) that the images must have, None for that of the first.
       limit: load only the first `limit` images, None for all.
       channels: 3 for RGB, 1 for grey; see `decode_image`.
@@ -134,6 +134,25 @@ def jpeg_share(path: str | os.PathLike[str]) -> float:
     return sum(begin == _JPEG for begin in begins) / len(begins)
 
 
+def load_sources(path: str | os.PathLike[str]) -> list[str] | None:
+    """What each image of an archive comes from, N names; None where it does not say.
+
+    It is the archive's `source`, [N] numbers or words: crops of one photograph have the same.
+
+    Raises:
+      ImageError: the archive does not hold what it should, or has another number of sources.
+    """
+    path = os.fspath(path)
+    arrays = _read_archive(path)
+    if "source" not in arrays:
+        return None
+    sources = arrays["source"]
+    images = len(arrays["offsets"]) - 1 if "jpeg" in arrays else len(next(iter(arrays.values())))
+    if sources.shape != (images,):
+        raise ImageError(path, f"'source' must be [{images}], it is {list(sources.shape)}")
+    return [str(source) for source in sources]
+
+
 def _is_archive(path: str) -> bool:
     return path.lower().endswith(".npz") and not os.path.isdir(path)
 
@@ -167,7 +186,8 @@ def _read_archive(path: str) -> dict[str, np.ndarray]:
             for keys in (("x",), ("images",), ("jpeg", "offsets")):
                 if all(key in archive.files for key in keys):
                     # NumPy gives the bytes of a member that is no array.
-                    return {key: np.asarray(archive[key]) for key in keys}
+                    wanted = (*keys, *({"source"} & {*archive.files}))
+                    return {key: np.asarray(archive[key]) for key in wanted}
             found = ", ".join(sorted(archive.files)) or "nothing"
     except ImageError:
         raise

@@ -48,6 +48,9 @@ from jax_origin.inversion.running import Run, Statistics, require_key
 from jax_origin.inversion.start_encoder import StartEncoder
 
 
+_NEAR = ("floor", "accepted")  # Endings after which no other reading is tried.
+
+
 class Item(NamedTuple):
     """An image for the engine.
 
@@ -69,16 +72,37 @@ class _Case:
 
     item: Item
     readings: list[Any]
-    found: list[Inversion] = dataclasses.field(default_factory=list)
+    started: int = 0
+    found: dict[int, Inversion] = dataclasses.field(default_factory=dict)
     spent: float = 0.0
     told: float = 0.0
+    yielded: bool = False
 
-    def result(self) -> Inversion:
-        """The nearest reading's inversion, with the evaluations of all of them."""
-        nearest = min(self.found, key=lambda each: float(each.distance))
-        if any(each.ended == "accepted" for each in self.found):  # It might have come nearer still.
+    @property
+    def waiting(self) -> int:
+        """How many readings have not been started."""
+        return len(self.readings) - self.started
+
+    def counting(self) -> list[Inversion] | None:
+        """What was found up to the first reading that is near enough; None as long as one lacks.
+
+        Later ones, of which the last may have been started ahead of their turn, do not count.
+        """
+        counting = []
+        for index in range(len(self.readings)):
+            if index not in self.found:
+                return None
+            counting.append(self.found[index])
+            if counting[-1].ended in _NEAR:
+                break
+        return counting
+
+    def result(self, counting: list[Inversion]) -> Inversion:
+        """The nearest reading's inversion, with the evaluations of all that count."""
+        nearest = min(counting, key=lambda each: float(each.distance))
+        if any(each.ended == "accepted" for each in counting):  # It might have come nearer still.
             nearest = nearest._replace(ended=np.asarray("accepted"))
-        return nearest._replace(steps=np.sum([each.steps for each in self.found]))
+        return nearest._replace(steps=np.sum([each.steps for each in counting]))
 
 
 class Engine:
@@ -171,6 +195,7 @@ class Engine:
     def _run(self, source: Iterator[Item]) -> Iterator[tuple[Any, Inversion]]:
         more_to_come = True
         again: collections.deque[_Case] = collections.deque()  # with another reading
+        under_way: dict[_Case, None] = {}  # in the order in which they came
         block = self._recipe.block
         for pools in self._stages:
             pools += [dataclasses.replace(pools[0]) for _ in range(self.blocks - len(pools))]
@@ -184,21 +209,27 @@ class Engine:
                     batch = [again.popleft() for _ in range(min(len(again), block))]
                     wanted = block - len(batch)
                     new = [self._case(item) for item in itertools.islice(source, wanted)]
-                    more_to_come = more_to_come and len(new) == wanted
+                    under_way.update(dict.fromkeys(new))
+                    if more_to_come and len(new) < wanted:
+                        more_to_come = False
+                        again.extend(_ahead_of_turn(under_way, batch + new, block))
                     if batch := batch + new:
                         self._stages[0][0].waiting.extend(self._enter(batch))
                 else:
                     break
             if not in_flight:
                 return
-            for case, found in self._receive(in_flight.popleft()):
-                case.found.append(found)
-                if found.ended in ("floor", "accepted") or not case.readings:
+            for (case, index), found in self._receive(in_flight.popleft()):
+                case.found[index] = found
+                if (counting := case.counting()) is None:
+                    if case.started == len(case.found):
+                        again.append(case)
+                elif not case.yielded:
+                    case.yielded = True
+                    del under_way[case]
                     self._statistics.images += 1
                     self._advance(1.0 - case.told)
-                    yield case.item.tag, case.result()
-                else:
-                    again.append(case)
+                    yield case.item.tag, case.result(counting)
 
     @property
     def blocks(self) -> int:
@@ -252,7 +283,11 @@ class Engine:
 
     def _enter(self, batch: Sequence[_Case]) -> list[ImageUnderWay]:
         """Starting points for the next reading of each case, whose turn it is now."""
-        readings = [case.readings.pop(0) for case in batch]
+        readings, tags = [], []
+        for case in batch:
+            readings.append(case.readings[case.started])
+            tags.append((case, case.started))
+            case.started += 1
         with self._statistics.timed("refill"):
             shown = [each.pixels if isinstance(each, Stored) else each for each in readings]
             pixels = np.stack([as_float(image[None])[0] for image in shown])
@@ -264,7 +299,7 @@ class Engine:
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
         accept = [case.item.accept for case in batch]
-        parts = zip(batch, pixels, targets, points, hops, accept, strict=False)  # And padding.
+        parts = zip(tags, pixels, targets, points, hops, accept, strict=False)  # And padding.
         return [ImageUnderWay(*part) for part in parts]
 
     def _send(self, pool: Pool) -> None:
@@ -276,7 +311,7 @@ class Engine:
             statistics.useful_lane_steps += pool.useful_steps
             pool.advance(self._on_lanes)
 
-    def _receive(self, pool: Pool) -> Iterator[tuple[_Case, Inversion]]:
+    def _receive(self, pool: Pool) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
         statistics = self._statistics
         with statistics.timed("device"):
             pool.wait()
@@ -284,7 +319,7 @@ class Engine:
             looked = pool.look()
             for image, spent in looked:
                 image.ended = self._ending(image)
-                self._tell(image.tag, spent)
+                self._tell(image.tag[0], spent)
             through = [image for image, _ in looked if not (image.ended or image.slots)]
         self._send_on(through, pool)
         with statistics.timed("host"):
@@ -350,7 +385,9 @@ class Engine:
             return "futile"
         return ""
 
-    def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[_Case, Inversion]]:
+    def _leave(
+        self, images: list[ImageUnderWay]
+    ) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])
@@ -373,6 +410,16 @@ class Engine:
                 curve=np.asarray(image.curve + image.curve[-1:] * missing, np.float32),
             )
             yield image.tag, found
+
+
+def _ahead_of_turn(under_way: Iterable[_Case], entering: list[_Case], block: int) -> list[_Case]:
+    """The cases whose further readings begin at once, each as often as it has any.
+
+    When no more images come, a few would run alone in the end. Many are worth waiting for: most are
+    not needed, since one before them is near enough.
+    """
+    ahead = [case for case in under_way for _ in range(case.waiting - (case in entering))]
+    return ahead if len(ahead) <= block // 4 else []
 
 
 def _padded(real: int, size: int) -> np.ndarray:

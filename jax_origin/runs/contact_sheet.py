@@ -21,7 +21,7 @@ _TEXT_SIZE, _LINE_HEIGHT = 14, 18
 _HEADING_SIZE, _HEADING_HEIGHT = 17, 32
 
 _TEXT, _FAINT, _MISSING = (40, 40, 40), (120, 120, 120), (225, 225, 225)
-_VERDICTS = {"belongs": (18, 120, 60), "foreign": (190, 30, 45), "undecided": (176, 104, 0)}
+_VERDICTS = {"belongs": (18, 120, 60), "not_recognised": (190, 30, 45), "undecided": (176, 104, 0)}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SheetRow:
       image: uint8 [H, W, 3] or [H, W, 1]; None if it could not be read.
       reconstruction: Of the shape of `image`; None if there is none.
       caption: What stands under the pictures, in one line or several.
-      verdict: "belongs", "foreign" or "undecided" (each has its colour), another word, or None.
+      verdict: "belongs", "not_recognised" or "undecided" (each has its colour), another word, or None.
       group: The heading under which the row stands.
     """
 

@@ -130,6 +130,8 @@ def _whole_records(path: str) -> Iterator[tuple[dict[str, Any], int]]:
                     raise RecordError(f"{path}: {where} is not a record (a JSON object on a line)")
                 torn = record is None
                 if record is not None:
+                    if record.get("verdict") == "foreign":  # What it was called in older files.
+                        record["verdict"] = "not_recognised"
                     end += len(line)
                     yield record, end
     except OSError as error:

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jax_origin.calibration import Calibration, Decision, Rates, explain
+from jax_origin.calibration import Calibration, Decision, Rates
+from jax_origin.evidence import explain, explain_run
 from jax_origin.inversion import StagePlan, Statistics
 
 _FEW = 5
@@ -29,14 +30,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> str:
     """A line for each record, `most` at the most: verdict, loss, p, q, file, reason or error."""
-    lines = [f"{'verdict':<10} {'loss':>9} {'p':>6} {'q':>6}  image"]
+    lines = [f"{'verdict':<14} {'loss':>9} {'p':>6} {'q':>6}  image"]
     for record in records[:most]:
         p, q = ("" if record[x] is None else f"{record[x]:.3f}" for x in ("p", "q"))
         loss = "" if record["loss"] is None else f"{record['loss']:.2e}"
         remarks = [record[name] for name in ("reason", "note", "error") if record.get(name)]
         remark = f"  ({'; '.join(remarks)})" if remarks else ""
         verdict = record["verdict"] or "error"
-        lines.append(f"{verdict:<10} {loss:>9} {p:>6} {q:>6}  {short_path(record['path'])}{remark}")
+        lines.append(f"{verdict:<14} {loss:>9} {p:>6} {q:>6}  {short_path(record['path'])}{remark}")
     if len(records) > most:
         lines.append(f"... and {len(records) - most} more")
     return "\n".join(lines)
@@ -45,14 +46,25 @@ def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> s
 def explanations(
     records: Sequence[Mapping[str, Any]], calibration: Calibration, *, rates: Rates | None = None
 ) -> str:
-    """A paragraph for each record with a verdict, by what decided it; see `calibration.explain`."""
+    """A paragraph for each record with a verdict, and then what all of them rest on.
+
+    See `jax_origin.evidence.explain` and `explain_run`.
+    """
     paragraphs = []
     for record in records:
         if record["verdict"] is not None:
-            decision = Decision(**{name: record[name] for name in Decision._fields})
-            paragraph = explain(decision, calibration, image=record["path"], rates=rates)
-            paragraphs.append(textwrap.fill(paragraph, width=100))
-    return "\n\n".join(paragraphs)
+            paragraphs.append(
+                explain(
+                    Decision(**{name: record[name] for name in Decision._fields}),
+                    calibration,
+                    score=record["score"],
+                    image=record["path"],
+                    rates=rates,
+                    early=record["score_kind"] == "upper_bound",
+                )
+            )
+    paragraphs += explain_run(calibration, rates=rates).split("\n\n")
+    return "\n\n".join(textwrap.fill(paragraph, width=100) for paragraph in paragraphs)
 
 
 def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None) -> str:
@@ -62,14 +74,14 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
     undecided verdicts.
     """
     folders = count_by_folder((record["path"], record["verdict"] or "error") for record in records)
-    columns = ["belongs", "foreign", "undecided", "error"]
+    columns = ["belongs", "not_recognised", "undecided", "error"]
     width = max([len("folder"), *(len(name) + 6 for name in folders)])
-    lines = [" ".join([f"{'folder':<{width}}", *(f"{column:>10}" for column in columns)])]
+    lines = [" ".join([f"{'folder':<{width}}", *(f"{column:>14}" for column in columns)])]
     for name, counts in folders.items():
         label = f"{name} (own)" if name == own else name
-        lines.append(" ".join([f"{label:<{width}}", *(f"{counts[c]:>10}" for c in columns)]))
+        lines.append(" ".join([f"{label:<{width}}", *(f"{counts[c]:>14}" for c in columns)]))
     if own is not None:
-        truths = {name: "belongs" if name == own else "foreign" for name in folders}
+        truths = {name: "belongs" if name == own else "not_recognised" for name in folders}
         lines.append(right_and_wrong(folders, truths))
     return "\n".join(lines)
 
@@ -125,7 +137,7 @@ def format_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
     """
     own, foreign = (
         Counter(r["stored"].split()[0] for r in records if r["verdict"] in verdicts and r["stored"])
-        for verdicts in (("belongs", "named"), ("foreign", "none"))
+        for verdicts in (("belongs", "named"), ("not_recognised", "none"))
     )
     if min(own.total(), foreign.total()) < _FEW or own.keys() & foreign.keys():
         return None

@@ -6,6 +6,9 @@ from jax_origin.workflow.attributor import attribute_stream as attribute_stream
 from jax_origin.workflow.attributor import check_calibration as check_calibration
 from jax_origin.workflow.belonging import belonging_images as belonging_images
 from jax_origin.workflow.calibrate import calibrate as calibrate
+from jax_origin.workflow.drift import ScoredAgain as ScoredAgain
+from jax_origin.workflow.drift import circumstances as circumstances
+from jax_origin.workflow.drift import score_again as score_again
 from jax_origin.workflow.foreign_images import ForeignImages as ForeignImages
 from jax_origin.workflow.likeness import Likeness as Likeness
 from jax_origin.workflow.likeness import decider_alike as decider_alike

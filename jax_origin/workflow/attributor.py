@@ -28,10 +28,10 @@ from jax_origin.images import (
     map_ahead,
     open_image,
 )
-from jax_origin.inversion import Item, Run, require_key
+from jax_origin.inversion import Run, require_key
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
-from jax_origin.workflow.scorer import Scored, Scorer, encoders_of
+from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
 from jax_origin.workflow.verdict import Verdict
 
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
@@ -46,6 +46,7 @@ class _Looked(NamedTuple):
     opened: OpenedImage | None = None
     pixels: Any = None  # As they were given, for distances that know no files.
     like: Likeness | None = None
+    reference: float | None = None  # What its distance is held against, where it says that itself.
     error: str | None = None
 
 
@@ -58,7 +59,8 @@ class Attributor:
 
     An image that is sure to belong is not inverted any further. The tracked distance only falls, so
     its verdict is that of the full run, and its ``score_kind`` is "upper_bound". That holds where
-    the score is the distance itself; other scores are always run in full.
+    the score rises with the distance and with nothing else that is still to be found
+    (`Score.distance_at`); other scores are always run in full.
 
     Args:
       generator: The generator to inspect.
@@ -108,7 +110,7 @@ class Attributor:
         self.rates = asked.over(calibration.rates)
         _check_reach(calibration, asked, self.rates.max_false_attribution)
         self._decided = decider_alike(calibration, rates=self.rates)
-        self._early = not full_scores and self.method.score.rises_with_distance
+        self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
         self._scorer = Scorer(
             self.generator,
@@ -157,13 +159,13 @@ class Attributor:
         self._advance = self.run.counter("attributing", total)
         failed: list[Verdict] = []
 
-        def items() -> Iterator[Item]:
+        def items() -> Iterator[Asked]:
             for looked in map_ahead(lambda each: self._look(*each), enumerate(source)):
                 if looked.error is not None:
                     self._advance(1.0)
                     failed.append(self._verdict(looked, error=looked.error))
                     continue
-                yield Item(looked, looked.pixels, self._accept(looked.like))
+                yield Asked(looked, looked.pixels, looked.reference, self._accept(looked))
 
         for scored in self._scorer.stream(items()):
             while failed:
@@ -182,7 +184,8 @@ class Attributor:
         as_given = is_array and not self.method.recipe.distance.of_files
         pixels = np.asarray(image) if as_given else opened.stored
         like = likeness(opened.stored, self.calibration)
-        return _Looked(tag, opened.path, opened, pixels, like)
+        asked = self._scorer.asked(None, opened.stored)
+        return _Looked(tag, opened.path, opened, pixels, like, asked.reference)
 
     def _open(self, image: Any) -> OpenedImage:
         height, width, channels = self.generator.image_shape
@@ -192,10 +195,11 @@ class Attributor:
         read = {"resize": self._resize, "lossless": self._lossless}
         return open_image(image, size=(height, width), channels=channels, **read)
 
-    def _accept(self, like: Likeness | None) -> float | None:
+    def _accept(self, looked: _Looked) -> float | None:
+        like = looked.like
         if not self._early or like is None or like.unlike:
             return None
-        return self._accepting(like.conditions)
+        return self.method.score.distance_at(self._accepting(like.conditions), looked.reference)
 
     def _find_highest(self, conditions: tuple[str, ...] | None) -> float:
         """The score above which none of these conditions is attributed to."""
@@ -213,16 +217,26 @@ class Attributor:
         looked, score, found = scored
         if not np.isfinite(score):
             return self._verdict(looked, inversion=found, error=_NO_IMAGE)
-        decision = self._decided(score, looked.like)
+        least = self.method.score.least(looked.reference)
+        decision = self._decided(score, looked.like, least)
         if decision.verdict == "belongs" and score > self._highest(looked.like.conditions):
             limit = self.rates.max_false_attribution
             reason = f"more than {limit:g} of a foreign group may score as low"
             decision = decision._replace(verdict="undecided", reason=reason)
+        if found.ended == "accepted":  # Which condition it would have come to fit is not known.
+            decision = decision._replace(condition=None)
         return self._verdict(looked, inversion=found, score=score, decision=decision)
 
     def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
-        by = {"generator": self.calibration.generator["name"], "method": self.method.name}
-        return Verdict(**by, tag=looked.tag, path=looked.path, image=looked.opened, **found)
+        return Verdict(
+            generator=self.calibration.generator["name"],
+            method=self.method.name,
+            tag=looked.tag,
+            path=looked.path,
+            image=looked.opened,
+            reference=looked.reference,
+            **found,
+        )
 
 
 def attribute(

@@ -31,13 +31,14 @@ from jax_origin.images import Stored, as_uint8, find_resizings, stored_images
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import belonging_images
+from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
+from jax_origin.workflow.likeness import conditions_alike
 from jax_origin.workflow.methods import Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
 
-# Tags that a key is folded with. Images and starting points never share one: a lane that started
-# at the latent which made its image would find it at once, and calibrate nothing.
-_IMAGES, _STARTS, _ENCODER, _CURVES, _TYPICAL = 0, 1, 4, 5, 6
+# Further tags that a key is folded with.
+_ENCODER, _CURVES, _TYPICAL = 4, 5, 6
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
@@ -159,11 +160,12 @@ class Calibrator:
         if not self.method.decision.judges_q or beta is None:
             return
         for name, group in groups.items():
-            if len(group.images) < scores_needed(beta):
+            if group.independent < scores_needed(beta):
                 raise CalibrationError(
-                    f"foreign group {name!r} holds {len(group.images)} images: at beta={beta:g} it "
-                    f"could never be told from the generator's own, which needs at least "
-                    f"{scores_needed(beta)}; give more images, or a method with a larger beta"
+                    f"foreign group {name!r} holds images of {group.independent} independent "
+                    f"sources: at beta={beta:g} it could never be told from the generator's own, "
+                    f"which needs at least {scores_needed(beta)}; give more sources, or a method "
+                    "with a larger beta"
                 )
 
     def train(self, encoder: StartEncoder | None = None) -> None:
@@ -204,18 +206,26 @@ class Calibrator:
         self, num: int, groups: Mapping[str, FittedGroup], *, seed: int | None
     ) -> Calibration:
         """Scores the generator's own images, and the foreign ones."""
-        image_key, start_key = (jax.random.fold_in(self.key, tag) for tag in (_IMAGES, _STARTS))
+        image_key, start_key = (jax.random.fold_in(self.key, tag) for tag in (IMAGES, STARTS))
         total = num * (1 + len(self.makers))
         total += sum(len(group.images) for group in groups.values()) * (1 + len(self.edits))
         scored = self._scorer(self.method, start_key, self.run.counter("scoring", total))
         belonging = belonging_images(self.generator, num, key=image_key)
         own = self._finite(scored, belonging, "belonging")
-        by_condition = {}
+        # It may end in a resize.
+        resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
+        looks_resized = bool(resized > _LOOK_RESIZED)
+        by_condition, unseen = {}, {}
         for name, maker in self.makers.items():
             same = maker is self.generator
             made = belonging if same else belonging_images(maker, num, key=image_key)
             edited = _edited(made, parse_condition(name).edit)
             by_condition[name] = self._finite(scored, edited, f"belonging, {name}")
+            unseen[name] = sum(
+                name not in conditions_alike(image, self.makers, looks_resized=looks_resized)[0]
+                for image in edited
+                if isinstance(image, Stored)
+            )
         foreign: dict[str, ForeignGroup] = {}
         for name, group in groups.items():
             foreign |= self._foreign(scored, name, group)
@@ -229,31 +239,30 @@ class Calibrator:
             belonging=own,
             conditions=by_condition,
             foreign=foreign,
+            measured=Measured(
+                score=self.method.score.to_json() if self.method.score.fits else None,
+                futility=self.futility,
+                looks_resized=looks_resized,
+                scored_block=self.method.recipe.block,
+                unseen={name: count for name, count in unseen.items() if count},
+            ),
             seed=seed,
-            **self._circumstances(belonging),
+            **self._circumstances(),
         )
 
-    def _circumstances(self, belonging: NDArray[np.uint8]) -> dict[str, Any]:
-        """What a calibration holds besides its scores."""
+    def _circumstances(self) -> dict[str, Any]:
+        """What a calibration holds besides what was measured."""
         method, score = self.method, self.method.score
         if score.fits:
             method = dataclasses.replace(method, score=type(score)())
-        # It may end in a resize.
-        resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
         after = "then the draw, but for the first, then " if method.draws > 1 else "then "
         return {
             "method": method.to_json(),
-            "measured": Measured(
-                score=score.to_json() if score.fits else None,
-                futility=self.futility,
-                looks_resized=bool(resized > _LOOK_RESIZED),
-                scored_block=method.recipe.block,
-            ),
             "reference": None if self.reference is None else fingerprint(self.reference),
             "keys": {
                 "key": np.asarray(jax.random.key_data(self.key)).tolist(),
-                "images": f"fold_in(key, {_IMAGES})",
-                "starts": f"fold_in(key, {_STARTS}), {after}each image's SHA-256, then the restart",
+                "images": f"fold_in(key, {IMAGES})",
+                "starts": f"fold_in(key, {STARTS}), {after}each image's SHA-256, then the restart",
             },
             "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
             "platform": jax.default_backend(),
@@ -280,7 +289,7 @@ class Calibrator:
     def _invert_others(self, num: int, tag: int, edits: Iterable[str], what: str) -> list[Scored]:
         """Inverts own images that serve nothing else, under each edit."""
         key, edits = jax.random.fold_in(self.key, tag), list(edits)
-        image_key, start_key = (jax.random.fold_in(key, part) for part in (_IMAGES, _STARTS))
+        image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
         images = belonging_images(self.generator, num, key=image_key)
         method = dataclasses.replace(self.method, score=Loss(), draws=1)
         scorer = self._scorer(method, start_key, self.run.counter(what, num * len(edits)))

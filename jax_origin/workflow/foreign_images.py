@@ -22,12 +22,14 @@ class ForeignImages(NamedTuple):
         on false attribution then count exactly, and ratios can be cross-fitted.
       used_for: The choice that these images took part in, such as "recipe" or "threshold", or
         several: no limit is given on images that a choice has looked at.
+      made_by: The fingerprint of the generator that made them; None for photographs.
     """
 
     images: Any
     independent: int | None = None
     sources: Sequence[Hashable] | None = None
     used_for: str | Sequence[str] = ()
+    made_by: str | None = None
 
 
 class FittedGroup(NamedTuple):
@@ -41,12 +43,18 @@ class FittedGroup(NamedTuple):
     independent: int
     sources: NDArray[np.int64] | None
     used_for: tuple[str, ...]
+    made_by: str | None
 
     def scored(self, scores: NDArray[np.float64], shown: Iterable[np.ndarray]) -> ForeignGroup:
         """The group with scores of its images, edited or not; `shown` are their pixels."""
         digests = tuple(map(short_digest, shown))
         return ForeignGroup(
-            scores, self.independent, sources=self.sources, used_for=self.used_for, digests=digests
+            scores,
+            self.independent,
+            sources=self.sources,
+            used_for=self.used_for,
+            digests=digests,
+            made_by=self.made_by,
         )
 
 
@@ -76,7 +84,8 @@ def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup
                 f"foreign group {name!r}: independent must be a whole number from 1 to {num}, the "
                 f"number of images; got {independent!r}"
             )
-        return FittedGroup(images, min(independent, int(same.max()) + 1), None, used_for)
+        independent = min(independent, int(same.max()) + 1)
+        return FittedGroup(images, independent, None, used_for, known.made_by)
     sources = np.arange(num) if known.sources is None else _numbered(known.sources)
     if sources.shape != same.shape or independent is not None:
         raise CalibrationError(
@@ -89,7 +98,8 @@ def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup
     edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
     joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
     independent = int(joined.max()) + 1
-    return FittedGroup(images, independent, None if independent == num else joined, used_for)
+    sources = None if independent == num else joined
+    return FittedGroup(images, independent, sources, used_for, known.made_by)
 
 
 def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:

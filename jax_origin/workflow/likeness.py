@@ -1,7 +1,7 @@
 """Like with like: which of a calibration's conditions would have left such a file as an image's."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from jax_origin.calibration import (
@@ -37,34 +37,44 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
     """
     if not calibration.decision.judges_q:
         return Likeness(None, None)
-    known: dict[str, list[str]] = {"clean": [AS_MADE]}  # A file tells edits, and no settings.
-    for condition in calibration.conditions:
-        known.setdefault(parse_condition(condition).edit or "clean", []).append(condition)
-    resized = not calibration.measured.looks_resized
-    edits, unlike = edits_alike(image, known, resized=resized)
+    resized = calibration.measured.looks_resized
+    conditions, unlike = conditions_alike(image, calibration.conditions, looks_resized=resized)
     if unlike is not None:
         unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
     if calibration.foreign_digests:
         group = calibration.foreign_digests.get(short_digest(image.pixels))
         if group is not None:
             unlike = f"the calibration's foreign group {group!r} was made of this very image"
-    conditions = tuple(condition for edit in edits for condition in known[edit])
     return Likeness(conditions or None, unlike)
+
+
+def conditions_alike(
+    image: Stored, conditions: Iterable[str], *, looks_resized: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """Those of "as made" and of these conditions that would have left such a file; what differs.
+
+    `looks_resized` says that the generator's own images look as if they had been resized.
+    """
+    known: dict[str, list[str]] = {"clean": [AS_MADE]}  # A file tells edits, and no settings.
+    for condition in conditions:
+        known.setdefault(parse_condition(condition).edit or "clean", []).append(condition)
+    edits, unlike = edits_alike(image, known, resized=not looks_resized)
+    return tuple(condition for edit in edits for condition in known[edit]), unlike
 
 
 def decider_alike(
     calibration: Calibration, *, rates: Rates | None = None
-) -> Callable[[float, Likeness], Decision]:
+) -> Callable[..., Decision]:
     """What decides on a score by the conditions that its image is like, if any.
 
-    The calibration's own rates of error count where none are given. Raises as
+    It takes the score, the `Likeness`, and the least score that the image can have (0 without). The calibration's own rates of error count where none are given. Raises as
     `jax_origin.calibration.decide` does.
     """
     decider = functools.cache(functools.partial(Decider, calibration, rates=rates))
     decider(conditions=None)  # A wrong rate is refused now, not at the first image.
 
-    def decided(score: float, like: Likeness) -> Decision:
-        (decision,) = decider(conditions=like.conditions)([score])
+    def decided(score: float, like: Likeness, least: float = 0.0) -> Decision:
+        (decision,) = decider(conditions=like.conditions)([score], least)
         if like.unlike is None:
             return decision
         return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")

@@ -19,7 +19,7 @@ from jax_origin.inversion import Recipe, Stage
 from jax_origin.inversion.solvers import GaussNewton, Optax
 from jax_origin.inversion.starts import Learned, Prior, Undone
 from jax_origin.parts import Part, at_least
-from jax_origin.scores import LatentPrior, Loss, Score, Typicality
+from jax_origin.scores import CodeRatio, LatentPrior, Loss, Score, Typicality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Method(Part):
 
 
 _EDITS = (
-    *("resize-0.75", "resize-0.5", "webp-80"),
+    *("resize-0.75", "resize-0.5", "webp-80", "webp-50"),
     *("jpeg-90", "jpeg-75", "jpeg-50", "jpeg-30"),
 )
 _HOPS = Stage(GaussNewton(memory=8), steps=12, tolerance=0.2, hop=0.2, rounds=20, evenness=0.88)
@@ -100,9 +100,14 @@ _CONSISTENCY = Stage(GaussNewton(), steps=25)
 
 
 def _of_files(name: str, *stages: Stage) -> Method:
-    """A method on what files hold, from a learned start to the floor of 8-bit images."""
-    recipe = Recipe(start=Learned(), stages=stages, distance=FileSet(), floor=5e-7)
-    return Method(name, recipe, floor=5e-7, conditions=_EDITS, num_images=200)
+    """A method on what files hold, from a learned start to the floor of 8-bit images.
+
+    Its scores are ratios. Under a hundredth they differ by how much an image says, not by how well
+    it is reproduced.
+    """
+    score = CodeRatio()
+    recipe = Recipe(start=Learned(), stages=stages, distance=FileSet(), floor=score.floor)
+    return Method(name, recipe, score=score, floor=0.01, conditions=_EDITS, num_images=200)
 
 
 METHODS = {

@@ -1,6 +1,7 @@
 """Scores of images under a generator, as calibrations and verdicts rest on them."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,12 +11,28 @@ from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import as_images
+from jax_origin.images import Stored, as_images, as_uint8, map_ahead
 from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
 from jax_origin.workflow.methods import Method
 
 INSPECTED, REFERENCE = "generator", "reference"
 """Models that an image is inverted under, by what they are for: their roles."""
+
+
+class Asked(NamedTuple):
+    """An image to be scored.
+
+    Attributes:
+      tag: Whatever the caller knows it by; what is found comes with it.
+      image: As `jax_origin.inversion.Item` has it.
+      reference: What its distance is held against; see `jax_origin.scores.Score.reference`.
+      accept: The image is done as soon as its distance is at this or under it.
+    """
+
+    tag: Any
+    image: Any
+    reference: float | None = None
+    accept: float | None = None
 
 
 class Scored(NamedTuple):
@@ -53,6 +70,8 @@ class Scorer:
         advance: Callable[[float], None] | None = None,
     ) -> None:
         self._score, self._draws = method.score, method.draws
+        self._distance = method.recipe.distance
+        self._numbers = math.prod(generator.latent_shape)
         self._statistics = None if run is None else run.statistics
         models = [
             (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key)
@@ -74,7 +93,14 @@ class Scorer:
             for role, model, own_key in models
         ]
 
-    def stream(self, items: Iterable[Item]) -> Iterator[Scored]:
+    def asked(self, tag: Any, image: Any) -> Asked:
+        """An image to be scored, with what its distance is held against; none has an `accept`."""
+        if not isinstance(stored := image, Stored):
+            stored = Stored("pixels", as_uint8(image[None])[0])
+        reference = self._score.reference(stored, self._numbers, self._distance)
+        return Asked(tag, image, reference)
+
+    def stream(self, items: Iterable[Asked]) -> Iterator[Scored]:
         """Scores images as they come, each as soon as it can be; see `Engine.run`."""
         # The engines take turns, so that few images wait for what is still to be found of them.
         whole = (Item(item, item.image, item.accept) for item in items)
@@ -87,16 +113,17 @@ class Scorer:
                 found[which] = one
                 if len(found) == len(self.engines):
                     del waiting[id(item)]
-                    yield self._scored(item.tag, found)
+                    yield self._scored(item, found)
 
-    def _scored(self, tag: Any, found: Mapping[int, Inversion]) -> Scored:
+    def _scored(self, item: Asked, found: Mapping[int, Inversion]) -> Scored:
         draws = [found[i] for i in range(self._draws)]
-        reference = _batch(found[self._draws]) if self._draws in found else None
+        held: Any = found[self._draws].distance if self._draws in found else item.reference
+        reference = None if held is None else np.array([held], np.float64)
         scores = [self._score(_batch(ours), reference)[0] for ours in draws]
         if self._statistics is not None:  # An image counts once, however often it is inverted.
             self._statistics.images -= len(self.engines) - 1
         steps = np.sum([ours.steps for ours in draws])
-        return Scored(tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
+        return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
 
     def scores(self, images: Any) -> NDArray[np.float64]:
         """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""
@@ -104,7 +131,7 @@ class Scorer:
 
     def found(self, images: Any) -> list[Scored]:
         """What is found of each image, in order; `tag` is its place."""
-        items = (Item(index, image) for index, image in enumerate(as_images(images)))
+        items = map_ahead(lambda each: self.asked(*each), enumerate(as_images(images)))
         return sorted(self.stream(items), key=lambda each: each.tag)
 
 

@@ -26,6 +26,8 @@ class Verdict:
       image: What was read of it; None where it could not be read.
       inversion: How near the generator comes to it; None where it was not inverted.
       score: The number that was ranked.
+      reference: What the distance was held against, where the image itself says it: for
+        `jax_origin.scores.CodeRatio` the distance of a generic code.
       decision: What the score says; None where there is an error.
       error: What went wrong, in one line; None if nothing did.
     """
@@ -37,12 +39,17 @@ class Verdict:
     image: OpenedImage | None = dataclasses.field(default=None, repr=False, compare=False)
     inversion: Inversion | None = dataclasses.field(default=None, repr=False, compare=False)
     score: float | None = None
+    reference: float | None = None
     decision: Decision | None = None
     error: str | None = None
 
     @property
     def verdict(self) -> str | None:
-        """The answer: "belongs", "foreign" or "undecided"; None where there is an error."""
+        """The answer: "belongs", "not_recognised" or "undecided"; None where there is an error.
+
+        Not recognised means that nothing speaks for the generator: not as its images were made, nor
+        after the calibrated edits. It does not say that another made it.
+        """
         return self.decision and self.decision.verdict
 
     @property
@@ -65,7 +72,10 @@ class Verdict:
 
     @property
     def condition(self) -> str | None:
-        """The condition whose belonging images it fits best: "as made", or an edit."""
+        """The condition whose belonging images it fits best: "as made", or an edit.
+
+        None for an image that was accepted early: it might have come to fit another.
+        """
         return self.decision and self.decision.condition
 
     @property
@@ -110,6 +120,7 @@ class Verdict:
             "score": self.score if self.decision else None,
             "score_kind": self.score_kind,
             "loss": self.loss,
+            "reference": self.reference,
             "p": self.p,
             "condition": self.condition,
             "q": self.q,

@@ -1,5 +1,7 @@
 """The zoo: small generators trained by this project, each with a card and calibrations."""
 
+from jax_origin.zoo.examples import PLAIN as PLAIN
+from jax_origin.zoo.examples import MadeImages as MadeImages
 from jax_origin.zoo.examples import demonstration_files as demonstration_files
 from jax_origin.zoo.examples import demonstration_images as demonstration_images
 from jax_origin.zoo.examples import standard_foreign as standard_foreign

@@ -3,27 +3,44 @@
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.generators import GeneratorLike, sample_latents
-from jax_origin.images import as_uint8, find_images, photograph_crops, save_png
+from jax_origin.generators import GeneratorLike, fingerprint, sample_latents
+from jax_origin.images import as_uint8, find_images, photograph_crops, plain_images, save_png
 from jax_origin.runtime import wait_for_all
 from jax_origin.zoo.load import load_generator, zoo_names
 
 PHOTOGRAPHS = "photographs"
-"""Name of the group of crops from photographs that scikit-image ships."""
+"""Name of the demonstration's crops from photographs that scikit-image ships."""
+PLAIN = "plain"
+"""Name of the group of drawn pictures that say little; see `jax_origin.images.plain_images`."""
 
-Groups = dict[str, tuple[NDArray[np.uint8], Sequence[str | int]]]
-"""Images by group, uint8 [N, H, W, C], and what each was made from."""
+
+class MadeImages(NamedTuple):
+    """Images of known origin.
+
+    Attributes:
+      images: uint8 [N, H, W, C].
+      sources: What each was made from: no two of one source are independent.
+      made_by: The fingerprint of the generator that made them; None for photographs and drawings.
+    """
+
+    images: NDArray[np.uint8]
+    sources: Sequence[str | int]
+    made_by: str | None = None
 
 
 def standard_foreign(
     name: str, num: int, *, key: jax.Array, generators: Mapping[str, GeneratorLike] | None = None
-) -> Groups:
-    """Foreign groups for a generator: all others of its image shape, and photographs.
+) -> dict[str, MadeImages]:
+    """Foreign groups for a generator: all others of its image shape, and plain pictures.
+
+    Photographs are for the caller to add: a group counts by its sources, and the few that a package
+    carries are no group.
 
     Args:
       name: The inspected generator's name.
@@ -31,12 +48,14 @@ def standard_foreign(
       key: A JAX key.
       generators: Generators by name, the inspected one among them. By default the zoo's generators
         with a shipped calibration; the others stay origins that no calibration knows.
-
-    Returns:
-      Group name to (uint8 [num, H, W, C], the source of each image): a photograph's name, or a
-      number for each generated image.
     """
-    return _groups(name, num, key, "calibration", generators or _zoo(name))
+    generators = generators or _zoo(name)
+    groups = _others(name, num, key, generators)
+    height, width, channels = generators[name].image_shape
+    if channels in (1, 3):
+        drawn, _ = plain_images(num, (height, width), channels=channels, seed=_seed(key))
+        groups[PLAIN] = MadeImages(drawn, range(num))
+    return groups
 
 
 def demonstration_images(
@@ -56,8 +75,11 @@ def demonstration_images(
       Group name to uint8 images [N, H, W, C]; the generator's own come first, under its name.
     """
     generators = _zoo(name)
-    groups = _groups(name, others, key, "demonstration", generators)
-    foreign = {group: images for group, (images, _) in groups.items()}
+    foreign = {group: made.images for group, made in _others(name, others, key, generators).items()}
+    height, width, channels = generators[name].image_shape
+    if channels == 3:
+        part = {"seed": _seed(key), "part": "demonstration"}
+        foreign[PHOTOGRAPHS], _ = photograph_crops(others, (height, width), **part)
     return {name: _samples(generators[name], name, own, key), **foreign}
 
 
@@ -84,19 +106,20 @@ def demonstration_files(
     return find_images(folder)
 
 
-def _groups(
-    name: str, num: int, key: jax.Array, part: str, generators: Mapping[str, GeneratorLike]
-) -> Groups:
+def _others(
+    name: str, num: int, key: jax.Array, generators: Mapping[str, GeneratorLike]
+) -> dict[str, MadeImages]:
+    """Images of each other generator of the same image shape."""
     shape = tuple(generators[name].image_shape)
-    groups: Groups = {}
-    for other, generator in generators.items():
-        if other != name and tuple(generator.image_shape) == shape:
-            groups[other] = (_samples(generator, other, num, key), range(num))
-    if shape[2] == 3:
-        seed = int(jax.random.key_data(key)[-1])
-        crops, sources = photograph_crops(num, (shape[0], shape[1]), seed=seed, part=part)
-        groups[PHOTOGRAPHS] = (crops, sources)
-    return groups
+    return {
+        other: MadeImages(_samples(made, other, num, key), range(num), fingerprint(made))
+        for other, made in generators.items()
+        if other != name and tuple(made.image_shape) == shape
+    }
+
+
+def _seed(key: jax.Array) -> int:
+    return int(jax.random.key_data(key)[-1])
 
 
 def _samples(generator: GeneratorLike, name: str, num: int, key: jax.Array) -> NDArray[np.uint8]:

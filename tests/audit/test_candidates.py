@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 from jax_origin.audit import Candidate, examine, open_candidates, tell_apart
+from jax_origin.audit.candidates import coverage
 from jax_origin.calibration import CalibrationError, ForeignGroup, Rates
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import DCGAN, save_generator
@@ -93,6 +94,38 @@ def test_one_fingerprint_is_one_group():
     assert told[0].origins == ["photos"]
 
 
+def test_a_group_is_its_makers_whatever_its_name():
+    def made_by(foreign, name, fingerprint):
+        group = ForeignGroup(foreign[name].scores, NUM, made_by=fingerprint)
+        return {**foreign, name: group}
+
+    b = candidate("b", foreign=alike("b", "a"))
+    # Another model's images, called b: they say nothing of b, and stay foreign to a.
+    stranger = candidate("a", foreign=made_by(alike("a", "b"), "b", "fingerprint of x"))
+    told, groups = tell_apart([stranger, b])
+    assert groups == [] and told[0] is stranger
+    # The images of b under another name are b's.
+    renamed = {"cats": alike("a", "b")["b"], "photos": alike("a", "b")["photos"]}
+    own = candidate("a", foreign=made_by(renamed, "cats", "fingerprint of b"))
+    told, groups = tell_apart([own, b])
+    assert groups == [("a", "b")] and list(told[0].calibration.foreign) == ["photos"]
+    assert tell_apart([candidate("a", foreign=renamed), b])[1] == []
+
+
+def test_groups_are_the_same_by_maker_edit_and_only_then_name():
+    far = np.linspace(1, 2, NUM)
+    plain, x = ForeignGroup(far, NUM), ForeignGroup(far, NUM, made_by="x" * 64)
+    y = ForeignGroup(far, NUM, made_by="y" * 64)
+    a = candidate("a", foreign={"photos": plain, "gan": x, "vae": x, "b": plain})
+    b = candidate("b", foreign={"photos": plain, "dcgan": x, "vae": y, "photos after jpeg-75": x})
+    shared, lacking = coverage([a, b])
+    assert [group.name for group in shared] == ["photos", "dcgan"]
+    assert {name: [group.name for group in groups] for name, groups in lacking.items()} == {
+        "a": ["vae", "photos after jpeg-75"],
+        "b": [],
+    }
+
+
 def test_a_candidate_needs_foreign_images_that_are_not_its_twins():
     foreign = {name: g for name, g in alike("a", "b").items() if name != "photos"}
     with pytest.raises(
@@ -124,13 +157,13 @@ def test_each_image_gets_its_record_and_a_changed_one_another(tmp_path, generato
             return workdir.records(paths)
 
     first = records()
-    assert [r["verdict"] for r in first] == ["belongs", "belongs", "foreign", None]
+    assert [r["verdict"] for r in first] == ["belongs", "belongs", "not_recognised", None]
     assert {r["score_kind"] for r in first[:3]} == {"full"} and told
     assert records() == first
     save_png(paths[0], noise[1])
     again = records()
     assert again[1:] == first[1:]
-    assert again[0]["verdict"] == "foreign" and "has changed" in again[0]["note"]
+    assert again[0]["verdict"] == "not_recognised" and "has changed" in again[0]["note"]
     with (
         pytest.raises(RunError, match=r"--seed was 1, is 2\): give another --out"),
         mine.workdir(tmp_path / "out", {"seed": 2}),

@@ -14,6 +14,7 @@ from jax_origin.runs import RecordError
 from .findings_data import NAMES, made_up, record, unread
 
 LEAST = 1 / 101
+MOST = -math.log10(1 - 0.05 ** (1 / 100))  # What 0 of 100 supports: a ratio of 34.
 # Of each image: p, q and score under a, then under b.
 IMAGES = {
     "own/of_a.png": [(0.5, LEAST, 5e-3), (LEAST, 0.5, 5.0)],
@@ -108,23 +109,41 @@ def test_ratios_compare_with_what_met_the_same_condition(records, tmp_path):
         {group: model.log10_lr([0.05])[0] for group, model in expected.items()}
     )
     assert after["log10_lr"] == min(after["log10_lr_by_group"].values())
-    assert after["log10_lr_limits"] == pytest.approx([-2, 2])
-    # As made 0.05 lies above all own scores and below all foreign ones: between.
-    as_made = PavRatio(own.belonging, own.foreign["b"]).log10_lr([0.05])[0]
-    assert after["log10_lr_by_group"]["b"] > as_made
+    assert after["log10_lr_limits"] == pytest.approx([-MOST, MOST])
     # Under the floor there is no more evidence than at it.
-    assert found["own/of_b.png"]["candidates"]["a"]["log10_lr"] == pytest.approx(2)
+    assert found["own/of_b.png"]["candidates"]["a"]["log10_lr"] == pytest.approx(MOST)
 
 
-def test_the_least_ratio_is_against_the_group_named(records, tmp_path):
+def test_a_score_between_own_and_foreign_ones_has_no_ratio_and_says_so(records, tmp_path):
+    # As made 0.05 lies above all own scores and below all foreign ones; 1.5 only below photos.
+    records["a"][0]["score"], records["a"][1]["score"] = 0.05, 1.5
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
+    gap, partly = (found[f"own/of_{x}.png"]["candidates"]["a"] for x in "ab")
+    assert gap["log10_lr"] is partly["log10_lr"] is None
+    assert gap["log10_lr_note"] == "no data: no image was calibrated between the scores of a and b"
+    assert partly["log10_lr_note"].endswith("the scores of a and photos")
+    assert gap["log10_lr_by_group"] == {} and list(partly["log10_lr_by_group"]) == ["b"]
+
+
+def test_a_ratio_under_one_says_what_it_does_not_weigh(records, tmp_path):
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)["own/of_a.png"]["candidates"]
+    assert found["b"]["log10_lr"] == pytest.approx(-MOST)
+    assert found["b"]["log10_lr_note"] == (
+        "against b; does not weigh that b made it and an edit that was not calibrated came after"
+    )
+    assert found["a"]["log10_lr"] > 0 and found["a"]["log10_lr_note"] is None
+
+
+def test_the_cautious_ratio_is_against_the_group_named(records, tmp_path):
     foreign = dict(CALIBRATIONS["a"].foreign)
     foreign["photos"] = type(foreign["photos"])(foreign["photos"].scores, 7)
     few = {**CALIBRATIONS, "a": made_up("a", foreign)}
     own = lines(combine(records, few, **RATES), tmp_path)["own/of_a.png"]["candidates"]["a"]
-    # Seven photographs support no more than 8, a hundred images of b 101.
+    # Seven photographs support no more than 2.9, a hundred images of b 34.
     assert own["against"] == "photos"
-    assert own["log10_lr"] == own["log10_lr_limits"][1] < math.log10(8)
-    assert own["log10_lr_by_group"]["b"] == pytest.approx(2)
+    assert own["log10_lr"] == own["log10_lr_limits"][1]
+    assert own["log10_lr"] == pytest.approx(-math.log10(1 - 0.05 ** (1 / 7)))
+    assert own["log10_lr_by_group"]["b"] == pytest.approx(MOST)
 
 
 def test_a_condition_without_foreign_images_has_no_ratio(records, tmp_path):
@@ -134,6 +153,7 @@ def test_a_condition_without_foreign_images_has_no_ratio(records, tmp_path):
     found = lines(combine(records, only, **RATES), tmp_path)
     own = found["own/of_a.png"]["candidates"]["a"]
     assert own["log10_lr"] is own["against"] is own["log10_lr_limits"] is None
+    assert own["log10_lr_note"] is None
     assert own["log10_lr_by_group"] == {}
 
 

@@ -1,5 +1,7 @@
 """The report of an audit, and its tables."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from jax_origin.audit import (
     folder_table,
     truth_line,
 )
-from jax_origin.audit.evidence_tables import attribution_table, cost_table
+from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.calibration import ForeignGroup, Rates
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.evidence import cllr_interval, cross_fitted
@@ -57,12 +59,12 @@ def test_images_are_listed_and_counted_by_folder():
         ["a", "a/1.png", ""],
         ["undecided", "a/2.png", "several candidates fit: a, b"],
         ["a", "b/3.png", ""],
-        ["none of these", "photos/4.png", ""],
+        ["not recognised", "photos/4.png", ""],
         ["error", "photos/5.png", "is empty"],
     ]
     assert findings_table(found, most=2).endswith("\n... and 3 more")
     assert cells(folder_table(found)) == [
-        ["folder", "a", "b", "none of these", "undecided", "error"],
+        ["folder", "a", "b", "not recognised", "undecided", "error"],
         ["a", "1", "0", "0", "1", "0"],
         ["b", "1", "0", "0", "0", "0"],
         ["photos", "0", "0", "1", "0", "1"],
@@ -73,7 +75,7 @@ def test_images_are_listed_and_counted_by_folder():
 def test_candidates_that_cannot_be_told_apart_share_a_column():
     found = findings(indistinguishable=[("a", "b")])
     head, *rows = cells(folder_table(found))
-    assert head[1:3] == ["a or b", "none of these"]
+    assert head[1:3] == ["a or b", "not recognised"]
     assert [row[1] for row in rows] == ["1", "1", "0"]
     assert truth_line(found) == "right 3, wrong 0, undecided or not read 2"
 
@@ -85,13 +87,20 @@ def test_the_report_says_what_was_found_and_what_it_refers_to():
         "5 images were compared with 2 candidates",
         "Undecided because: several candidates fit: a, b (1).",
         "1 images could not be examined",
-        "is given a name with a probability of at most 2% (2 x 1%)",
+        "An image of a foreign group that all candidates' calibrations contain is given a name "
+        "with a probability of at most 2% (2 x 1%)",
+        "no evidence that any of them made the image, as made or after the calibrated edits",
+        "so the share is at most 2.95%, and the ratio at most 34",
+        "an own image that was mirrored gets a ratio under 1, although the candidate made it",
+        "there is **no data**",
+        "models this near are one (see docs/near_models.md)",
+        "All candidates' calibrations contain: photos (as made, jpeg-75).",
         "no two have one fingerprint",
         "Over all 8 tests (images x candidates)",
         "by the procedure of Benjamini and Yekutieli.",
         "exclusions: with 100 calibration scores no p-value is under 0.0099",
         "(calibrated: jpeg-75)",
-        "neither a candidate nor a calibrated foreign group (photos)",
+        "neither a candidate nor a foreign group of all calibrations (photos)",
         "and promises nothing of other origins",
     ):
         assert words in flat, words
@@ -140,11 +149,74 @@ def test_a_group_that_a_choice_used_has_no_limit():
     found = cells(attribution_table({"a": made_up("a", foreign)}, rate=0.01))
     limit, joint = (100 * upper_limit(0, 100, confidence=c) for c in (0.95, 1 - 0.05 / 3))
     assert found == [
-        ["candidate", "foreign group", "sources", "limit", "all at once", "conditions"],
-        ["a", "b", "100", f"{limit:.3g}% (worst)", f"{joint:.3g}%", "as made, jpeg-75"],
-        ["a", "photos", "100", "none: used for threshold", "-", "as made"],
-        ["a", "photos", "100", f"{limit:.3g}% (worst)", f"{joint:.3g}%", "jpeg-75"],
+        ["candidate", "foreign group", "sources as low", "limit", "all at once", "conditions"],
+        ["a", "b", "0 of 100", f"{limit:.3g}% (worst)", f"{joint:.3g}%", "as made, jpeg-75"],
+        ["a", "photos", "0 of 100", "none: used for threshold", "-", "as made"],
+        ["a", "photos", "0 of 100", f"{limit:.3g}% (worst)", f"{joint:.3g}%", "jpeg-75"],
     ]
+    few = {"photos": ForeignGroup(np.linspace(1, 2, 50), 50)}
+    (_, row) = cells(attribution_table({"a": made_up("a", few)}, rate=0.01))
+    assert row[2:5] == ["0 of 50", "0%: too few to attribute", "0%"]
+
+
+def test_the_rate_of_excluded_own_images_has_its_count_and_limit():
+    own = made_up("a")
+    # At alpha 0.01 no own score of 100 may be as high: 1 - 0.05^(1 / 100). At 0.05 there may be 4.
+    assert excluded_at_most(own, 0.01) == "2.95% (0 of 100)"
+    assert excluded_at_most(own, 0.05) == "8.92% (4 of 100)"
+    # The worst condition counts; one that can exclude nothing keeps all.
+    more = made_up("a", conditions={"jpeg-75": np.linspace(0.01, 0.1, 199)})
+    assert excluded_at_most(more, 0.01) == "2.95% (0 of 100)"
+    assert excluded_at_most(more, 0.005) == "0%: too few to exclude"
+    sure = {**own.method, "rule": {"kind": "conformal", "confidence": 0.95}}
+    assert excluded_at_most(made_up("a", method=sure), 0.05) == "4.66% (1 of 100)"
+    grubbs = {**own.method, "rule": {"kind": "grubbs"}}
+    assert excluded_at_most(made_up("a", method=grubbs), 0.05) == "not known (grubbs)"
+
+
+def test_the_share_of_wrong_attributions_follows_from_the_rates():
+    table = cells_of(findings_report(findings(), CANDIDATES))
+    # 9, 99 and 999 others at 1%, against 0.99: 0.09 / 1.08, 0.99 / 1.98, 9.99 / 10.98.
+    for row in (["1 in 10", "8%"], ["1 in 100", "50%"], ["1 in 1,000", "91%"]):
+        assert row in table
+
+
+def test_the_bound_on_names_is_of_groups_that_all_calibrations_have():
+    more = {**made_up("a").foreign, "sketches": ForeignGroup(np.linspace(5, 6, NUM), NUM)}
+    del more["photos after jpeg-75"]
+    candidates = [Candidate("a", "a", made_up("a", more)), CANDIDATES[1]]
+    text = findings_report(findings(candidates), candidates)
+    assert "All candidates' calibrations contain: photos (as made)." in text
+    assert "foreign group of all calibrations (photos)" in " ".join(text.split())
+    table = cells_of(text)
+    assert ["b", "sketches", "as made"] in table and ["a", "photos", "jpeg-75"] in table
+    del more["photos"]
+    candidates = [Candidate("a", "a", made_up("a", more)), CANDIDATES[1]]
+    text = findings_report(findings(candidates), candidates)
+    assert "No foreign group is in all candidates' calibrations" in text
+    assert ["a", "photos", "as made, jpeg-75"] in cells_of(text)
+
+
+def test_the_report_says_how_groups_were_matched_with_candidates():
+    def report(made_by):
+        foreign = {n: dataclasses.replace(g) for n, g in made_up("a").foreign.items()}
+        for name in ("b", "b after jpeg-75"):
+            foreign[name] = dataclasses.replace(foreign[name], made_by=made_by)
+        candidates = [Candidate("a", "a", made_up("a", foreign)), CANDIDATES[1]]
+        text = findings_report(findings(candidates), candidates)
+        return " ".join(text.split()), cells_of(text)
+
+    by_name, other = "matched with a candidate by name", "called like a candidate"
+    flat, table = report(None)
+    assert f"{by_name}, since they do not say which generator made their images: b of a's" in flat
+    assert other not in flat
+    flat, table = report("fingerprint of b")
+    assert "their images: a of b's calibration." in flat and other not in flat
+    assert not [row for row in table if row[:2] == ["b", "b (fingerprint )"]]
+    flat, table = report("0123456789abcdef")
+    assert "another model made their images: b (0123456789ab) of a's calibration." in flat
+    # That model's images are foreign to both candidates, and b's calibration lacks them.
+    assert ["b", "b (0123456789ab)", "as made, jpeg-75"] in table
 
 
 def test_costs_are_cross_fitted_and_gaps_explained():
@@ -160,10 +232,12 @@ def test_costs_are_cross_fitted_and_gaps_explained():
     ratios = cross_fitted(calibration.belonging, foreign["b"], folds=10)
     expected = cllr_interval(*ratios)
     wanted = f"{expected.value.cllr:.3f} ({expected.low:.3f} to {expected.high:.3f})"
+    assert ratios.num_without_data == 3
+    wanted += ", 3 no data"
     assert of_b[:4] == ["a", "b", wanted, "-"]
     # What was not cross-fitted is left out, and said; leaving the group out needs no sources.
     assert of_crops[:4] == ["a", "crops", "-", "-"]
-    assert 0 < float(of_crops[4]) < 1
+    assert 0 < float(of_crops[4].partition(",")[0]) < 1
     assert "crops: which of the 100 foreign scores share one of the 7 sources" in text
 
 

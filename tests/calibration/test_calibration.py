@@ -344,14 +344,14 @@ def test_independent_sources_are_counted_among_the_scores(independent):
     [
         (lambda c: c.pop("belonging"), "lacks belonging; make one with jax-origin calibrate"),
         (lambda c: c.pop("version"), "lacks version"),
-        (lambda c: c.update(version=5), "written by a newer jax_origin .file version 5"),
+        (lambda c: c.update(version=6), "written by a newer jax_origin .file version 6"),
         (
             lambda c: c.update(version=1) or c.pop("encoders"),
             "lacks encoders; make one with jax-origin calibrate",
         ),
         (lambda c: c.update(encoders={"generator": {}}), "its learned start cannot be read"),
-        (lambda c: c.update(version="2"), "version must be 4; got '2'"),
-        (lambda c: c.update(version=1), "version must be 4; got 1"),
+        (lambda c: c.update(version="2"), "version must be 5; got '2'"),
+        (lambda c: c.update(version=1), "version must be 5; got 1"),
         (lambda c: c.update(version=3), "method lacks 'alpha'"),
         (lambda c: c.update(version=3, method=[1]), "method cannot be read: it must hold values"),
         (lambda c: c.update(format="other"), "not a calibration"),
@@ -393,7 +393,7 @@ def test_independent_sources_are_counted_among_the_scores(independent):
         ),
         (
             lambda c: c["foreign"]["photos"].update(weight=1),
-            "may hold digests, sources, used_for",
+            "may hold digests, made_by, sources, used_for",
         ),
         (lambda c: c["method"].pop("floor"), "method lacks floor"),
         (lambda c: c["method"]["rates"].update(alpha="x\ny" * 1000), "alpha must lie strictly"),

@@ -8,6 +8,7 @@ from jax_origin.calibration import (
     Conformal,
     Grubbs,
     KernelDensity,
+    ForeignGroup,
     NearestGroup,
     PredictionInterval,
     Rates,
@@ -72,8 +73,8 @@ def test_an_image_is_compared_with_its_likes_alone():
     def verdicts(**options):
         return [(d.verdict, d.reason) for d in decide([0.5, 4.0], made, **options)]
 
-    assert verdicts() == [("belongs", None), ("foreign", None)]
-    assert verdicts(conditions=["jpeg-75"]) == [("belongs", None), ("foreign", None)]
+    assert verdicts() == [("belongs", None), ("not_recognised", None)]
+    assert verdicts(conditions=["jpeg-75"]) == [("belongs", None), ("not_recognised", None)]
     assert verdicts(conditions=[AS_MADE]) == [("belongs", None), ("undecided", "fits neither")]
     as_made, jpeg, every = (
         accepting_score(made, conditions=names) for names in ([AS_MADE], ["jpeg-75"], None)
@@ -109,6 +110,7 @@ def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
         ("photos", "blurred"): np.linspace(3, 6, 99),
         ("sdxl", "clean"): np.linspace(4, 5, 19),
     }
+    foreign = {name: ForeignGroup(scores, len(scores)) for name, scores in foreign.items()}
     nearest = NearestGroup(foreign)
     assert nearest.q([1.0, 3.0, 5.5]) == pytest.approx([0.05, 0.05, 1.0])
     assert nearest.names([1.0, 3.0, 5.5]) == [("sdxl", "clean")] * 3
@@ -116,19 +118,30 @@ def test_q_is_that_of_the_nearest_pair_of_group_and_condition():
     nearest = NearestGroup(foreign)
     assert nearest.q([1.0, 3.0]) == pytest.approx([0.01, 0.02])
     assert nearest.names([1.0, 3.0]) == [("photos", "clean"), ("photos", "blurred")]
-    assert NearestGroup({"a": [0.7]}, floor=0.8).q([0.5])[0] == 1.0
+    assert NearestGroup({"a": ForeignGroup([0.7], 1)}, floor=0.8).q([0.5])[0] == 1.0
+    with pytest.raises(ValueError, match="no foreign group to compare with"):
+        NearestGroup({})
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: NearestGroup({}), "no foreign group to compare with"),
-        (lambda: NearestGroup({"a": []}), "foreign group 'a' has no scores"),
-    ],
-)
-def test_wrong_input_is_named(build, message):
-    with pytest.raises(ValueError, match=message):
-        build()
+def test_a_source_has_one_vote_that_of_its_lowest_score():
+    # Four photographs of three crops: of the three crops of the first, the lowest counts.
+    sources = np.repeat([0, 1, 2, 3], 3)
+    scores = np.arange(1.0, 13.0)
+    known = NearestGroup({"a": ForeignGroup(scores, 4, sources=sources)})
+    assert known.q([0.5, 1.0, 3.9, 4.0, 12.0]) == pytest.approx([0.2, 0.4, 0.4, 0.6, 1.0])
+    # Where it is not known which crops share one, each low crop may be another photograph's.
+    unknown = NearestGroup({"a": ForeignGroup(scores, 4)})
+    assert unknown.q([0.5, 1.0, 3.9, 12.0]) == pytest.approx([0.2, 0.4, 0.8, 1.0])
+
+
+def test_scores_of_few_sources_attribute_nothing_however_many_they_are():
+    crops = ForeignGroup(np.linspace(5, 6, 400), 7, sources=np.arange(400) % 7)
+    found = decide([0.5], calibrated(OWN, {"photographs": crops}), rates=Rates(0.05, 0.05))
+    assert found[0].verdict == "undecided"
+    assert found[0].reason == (
+        "too few calibration images: beta=0.05 needs at least 19 independent sources of foreign "
+        "group 'photographs', this calibration has 7"
+    )
 
 
 @pytest.mark.parametrize(

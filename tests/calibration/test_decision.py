@@ -48,7 +48,7 @@ def test_four_cells_where_the_groups_lie_apart():
     calibration = calibrated(BELONGING, {"photos": np.linspace(1, 2, 100)})
     assert verdicts([0.05, 1.5, 0.5], calibration) == [
         ("belongs", None),
-        ("foreign", None),
+        ("not_recognised", None),
         ("undecided", FITS_NEITHER),
     ]
 
@@ -58,7 +58,7 @@ def test_fits_both_where_the_groups_overlap():
     assert verdicts([0.02, 0.05, 0.5], calibration) == [
         ("belongs", None),
         ("undecided", FITS_BOTH),
-        ("foreign", None),
+        ("not_recognised", None),
     ]
 
 
@@ -68,7 +68,7 @@ def test_p_and_q_are_reported_and_q_is_that_of_the_nearest_group():
     low, tied, high = decide([0.05, 0.2, 0.75], calibration, rates=Rates(0.3, 0.3))
     assert low == Decision(4 / 4, 1 / 4, "belongs", None)
     assert tied[:2] == (3 / 4, 2 / 5)  # A tie counts for belonging in p, and for foreign in q.
-    assert high == Decision(1 / 4, 4 / 4, "foreign", None)
+    assert high == Decision(1 / 4, 4 / 4, "not_recognised", None)
 
 
 @given(
@@ -89,13 +89,13 @@ def test_verdicts_follow_the_table_and_never_turn_towards_belonging_as_the_score
         assert decision[:2] == (p, q)
         expected = {
             (True, True): "belongs",
-            (False, False): "foreign",
+            (False, False): "not_recognised",
         }.get((p > alpha, q <= beta), "undecided")
         if 1 / (len(belonging) + 1) > alpha:
             expected = "undecided"
         assert decision.verdict == expected
         assert (decision.reason is not None) == (expected == "undecided")
-    ranks = [["belongs", "undecided", "foreign"].index(d.verdict) for d in decisions]
+    ranks = [["belongs", "undecided", "not_recognised"].index(d.verdict) for d in decisions]
     assert ranks == sorted(ranks)
 
 
@@ -117,7 +117,7 @@ def test_differences_under_the_floor_carry_no_evidence(scores):
     calibration = calibrated(np.linspace(1e-7, 8e-6, 100), {"photos": np.linspace(0.1, 1, 100)})
     assert set(decide(scores, calibration)) == {Decision(1.0, 1 / 101, "belongs", None)}
     unclamped = calibrated(np.linspace(1e-7, 8e-6, 100), floor=0)
-    assert verdicts([9e-6], unclamped) == [("foreign", FALSE_ATTRIBUTION_UNKNOWN)]
+    assert verdicts([9e-6], unclamped) == [("not_recognised", FALSE_ATTRIBUTION_UNKNOWN)]
 
 
 def test_foreign_scores_are_clamped_as_well():
@@ -137,6 +137,21 @@ def test_rates_default_to_the_calibrations_and_can_be_given():
 
 
 PHOTOS = np.linspace(1, 2, 100)
+
+
+def test_what_says_too_little_is_undecided_however_near_the_generator_comes():
+    # q allows scores under 1, the lowest of PHOTOS: an image that could not be under it is bland.
+    made = calibrated(BELONGING, {"photos": PHOTOS})
+    found = decide([0.05, 0.05, 1.5, 50.0], made, least=[0.0, 1.01, 1.01, 0.99])
+    assert [(d.verdict, d.reason) for d in found] == [
+        ("belongs", None),
+        ("undecided", "too little in it"),
+        ("undecided", "too little in it"),
+        ("not_recognised", None),
+    ]
+    # Without foreign images nothing says how much would be enough.
+    alone = decide([0.05], calibrated(BELONGING), least=5.0)
+    assert alone[0].verdict == "belongs"
 
 
 @pytest.mark.parametrize(
@@ -160,16 +175,16 @@ PHOTOS = np.linspace(1, 2, 100)
             100,
             {"photos": PHOTOS[:98], "vae": PHOTOS},
             0.05,
-            "too few calibration images: beta=0.01 needs at least 99 images of foreign group "
-            "'photos', this calibration has 98",
+            "too few calibration images: beta=0.01 needs at least 99 independent sources of "
+            "foreign group 'photos', this calibration has 98",
         ),
         (
             98,
             {"photos": PHOTOS[:5]},
             0.05,
             "too few calibration images: alpha=0.01 needs at least 99 belonging images, this "
-            "calibration has 98; beta=0.01 needs at least 99 images of foreign group 'photos', "
-            "this calibration has 5",
+            "calibration has 98; beta=0.01 needs at least 99 independent sources of foreign group "
+            "'photos', this calibration has 5",
         ),
         # More photos could not help an image that fits a group which is large enough.
         (100, {"photos": PHOTOS[:5], "vae": BELONGING}, 0.05, FITS_BOTH),
@@ -182,7 +197,7 @@ def test_too_few_images_names_the_number_needed(num_belonging, foreign, score, r
 
 def test_few_photographs_do_not_keep_an_image_from_being_foreign():
     few_photos = calibrated(BELONGING, {"photos": PHOTOS[:20]})
-    assert verdicts([1.5], few_photos) == [("foreign", None)]
+    assert verdicts([1.5], few_photos) == [("not_recognised", None)]
 
 
 def test_where_nothing_can_be_excluded_nothing_is_attributed():
@@ -219,14 +234,14 @@ def test_the_number_needed_is_the_smallest_that_suffices(rate, needed):
         return verdicts([9.0], calibrated(np.linspace(0.1, 1, num)), alpha=rate)[0]
 
     assert f"at least {needed} belonging" in decided(needed - 1)[1]
-    assert decided(needed) == ("foreign", FALSE_ATTRIBUTION_UNKNOWN)
+    assert decided(needed) == ("not_recognised", FALSE_ATTRIBUTION_UNKNOWN)
 
 
 def test_without_foreign_groups_false_attribution_is_unknown():
     decisions = decide([0.05, 0.5], calibrated(BELONGING))
     assert decisions == [
         Decision(52 / 101, None, "belongs", FALSE_ATTRIBUTION_UNKNOWN),
-        Decision(1 / 101, None, "foreign", FALSE_ATTRIBUTION_UNKNOWN),
+        Decision(1 / 101, None, "not_recognised", FALSE_ATTRIBUTION_UNKNOWN),
     ]
 
 
@@ -240,13 +255,13 @@ def test_the_published_decision_is_grubbs_alone_and_q_plays_no_part():
     assert verdicts(scores, unknown) == [
         ("belongs", FALSE_ATTRIBUTION_UNKNOWN),
         ("belongs", FALSE_ATTRIBUTION_UNKNOWN),
-        ("foreign", FALSE_ATTRIBUTION_UNKNOWN),
+        ("not_recognised", FALSE_ATTRIBUTION_UNKNOWN),
     ]
     known = decide(scores, calibrated(belonging, {"photos": belonging}, **method))
     assert [(d.verdict, d.reason) for d in known] == [
         ("belongs", None),
         ("belongs", None),
-        ("foreign", None),
+        ("not_recognised", None),
     ]
     assert [d.q for d in known][-1] == 1.0
     assert known[1].p > 0.05 > known[2].p

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_origin.calibration import Conformal, NearestGroup
+from jax_origin.calibration import Conformal, ForeignGroup, NearestGroup
 from jax_origin.evidence import attributions, discovery_power, exclusions
 
 
@@ -69,9 +69,12 @@ def test_realised_false_attributions_over_groups_stay_under_the_rate():
     rng, rate, false = np.random.default_rng(1), 0.1, []
     belongs = np.arange(100) < 30
     for _ in range(200):
-        groups = {name: rng.normal(mean, 1, 999) for name, mean in (("a", 4), ("b", 4.5))}
+        groups = {
+            name: ForeignGroup(np.exp(rng.normal(mean, 1, 999)), 999)
+            for name, mean in (("a", 4), ("b", 4.5))
+        }
         means = np.where(belongs, 0.0, rng.choice([4, 4.5], 100))
-        q = NearestGroup(groups).q(rng.normal(means, 1))
+        q = NearestGroup(groups).q(np.exp(rng.normal(means, 1)))
         attributed = attributions(q, num_groups=2, rate=rate)
         false.append((attributed & ~belongs).sum() / max(1, attributed.sum()))
     assert np.mean(false) < rate

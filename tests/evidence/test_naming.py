@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jax_origin.calibration import Conformal, NearestGroup, Rates
+from jax_origin.calibration import Conformal, ForeignGroup, NearestGroup, Rates
 from jax_origin.calibration.decision_rules import FITS_BOTH, TOO_FEW
 from jax_origin.evidence import Naming, indistinguishable_groups, name_candidates
 from jax_origin.evidence.naming import SEVERAL_FIT
@@ -58,17 +58,17 @@ def test_wrong_names_and_none_of_these_are_kept_to_their_rates():
     means = {"a": (0, 3, 1), "b": (3, 0, 2), "c": (1, 2, 0), "else": (2, 2, 2)}
     counts = dict.fromkeys(means, 0)
     for _ in range(draws):
-        calibration = {k: rng.normal(m, 1, (num, 3)) for k, m in means.items()}
+        calibration = {k: np.exp(rng.normal(m, 1, (num, 3))) for k, m in means.items()}
         for origin, mean in means.items():
-            image = rng.normal(mean, 1)
+            image = np.exp(rng.normal(mean, 1))
             p = [
                 Conformal().fit(calibration[k][:, i]).p_value(image[i : i + 1])[0]
                 for i, k in enumerate(ABC)
             ]
             q = [
-                NearestGroup({o: calibration[o][:, i] for o in means if o != k}).q(
-                    image[i : i + 1]
-                )[0]
+                NearestGroup(
+                    {o: ForeignGroup(calibration[o][:, i], num) for o in means if o != k}
+                ).q(image[i : i + 1])[0]
                 for i, k in enumerate(ABC)
             ]
             naming = name_candidates([p], [q], ABC, rates=Rates(alpha, beta))[0]

@@ -57,7 +57,7 @@ def test_small_images_are_enlarged_by_repeating_pixels(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("verdict", "colour"), [("belongs", GREEN), ("foreign", RED), ("undecided", AMBER)]
+    ("verdict", "colour"), [("belongs", GREEN), ("not_recognised", RED), ("undecided", AMBER)]
 )
 def test_a_verdict_has_its_colour(tmp_path: Path, verdict, colour):
     pixels = sheet(tmp_path / "sheet.png", [row(verdict=verdict)])

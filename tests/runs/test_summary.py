@@ -16,7 +16,7 @@ def test_a_line_for_each_record():
     table = verdict_table(
         [
             record("/far/away/own/a.png"),
-            record("x/photos/b.png", "foreign", loss=0.0123, p=0.0099, q=None),
+            record("x/photos/b.png", "not_recognised", loss=0.0123, p=0.0099, q=None),
             record("c.png", "undecided", reason="fits both", note="opaque alpha dropped"),
             record("x/bad/d.png", None),
         ]
@@ -54,10 +54,10 @@ def test_a_long_table_is_cut_and_says_so():
 RECORDS = [
     record("x/own/1.png"),
     record("x/own/2.png"),
-    record("x/own/3.png", "foreign"),
-    record("x/photos/1.png", "foreign"),
-    record("x/photos/2.png", "foreign"),
-    record("x/photos/3.png", "foreign"),
+    record("x/own/3.png", "not_recognised"),
+    record("x/photos/1.png", "not_recognised"),
+    record("x/photos/2.png", "not_recognised"),
+    record("x/photos/3.png", "not_recognised"),
     record("x/photos/4.png", "belongs"),
     record("x/photos/5.png", "undecided"),
     record("x/photos/6.png", None),
@@ -91,13 +91,13 @@ def test_counts_are_aligned_whatever_the_folders_are_called(own):
 
 def test_where_format_and_verdict_go_together_that_is_said():
     own = [record(f"own/{i}.png", stored="pixels") for i in range(6)]
-    jpegs = [record(f"x/{i}.jpg", "foreign", stored="jpeg") for i in range(5)]
+    jpegs = [record(f"x/{i}.jpg", "not_recognised", stored="jpeg") for i in range(5)]
     undecided = [record("x/u.jpg", "undecided", stored="pixels"), record("b.png", None, stored="")]
     text = format_warning([*own, *jpegs, *undecided])
     assert text.startswith("warning: all images that belong are stored as lossless files, all")
     assert "foreign ones as JPEG" in text
     found = [{**r, "verdict": "named"} for r in own] + [{**r, "verdict": "none"} for r in jpegs]
     assert format_warning(found) == text
-    mixed = record("x/p.png", "foreign", stored="pixels (grey, shown in colour)")
+    mixed = record("x/p.png", "not_recognised", stored="pixels (grey, shown in colour)")
     for records in ([*own, *jpegs, mixed], [*own, *jpegs[1:]], own, []):
         assert format_warning(records) is None

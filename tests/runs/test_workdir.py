@@ -159,7 +159,7 @@ def test_bad_files_get_their_reason_and_the_rest_goes_on(folder, attributor, tmp
             others = set(KEYS) - {"path", "generator", "method", "error"}
             assert {record[k] for k in others} == {None}
         else:
-            expected = "belongs" if "own" in name else "foreign"
+            expected = "belongs" if "own" in name else "not_recognised"
             assert (record["verdict"], record["error"], record["note"]) == (expected, None, None)
             data = Path(record["path"]).read_bytes()
             assert record["sha256"] == hashlib.sha256(data).hexdigest()
@@ -244,7 +244,7 @@ def test_a_file_that_has_changed_is_examined_again_and_says_so(folder, attributo
     assert first[own]["verdict"] == "belongs"
     shutil.copy(noise, own)  # Another image over a finished one.
     (again,) = run(paths, attributor, where)
-    assert (again["path"], again["verdict"], again["note"]) == (own, "foreign", CHANGED)
+    assert (again["path"], again["verdict"], again["note"]) == (own, "not_recognised", CHANGED)
     assert again["sha256"] == first[noise]["sha256"] and again["examined"] == 2
     assert records(where, paths) == [again, first[noise], first[other]]
     assert run(paths, attributor, where) == []
@@ -255,7 +255,7 @@ def test_a_file_that_has_changed_is_examined_again_and_says_so(folder, attributo
     assert run(paths, attributor, where) == [empty]
     shutil.copy(noise, own)
     (back,) = run(paths, attributor, where)
-    assert (back["verdict"], back["examined"]) == ("foreign", 4)
+    assert (back["verdict"], back["examined"]) == ("not_recognised", 4)
     assert len(read_records(where / "verdicts.jsonl")) == 6
 
 

@@ -81,7 +81,7 @@ def without_foreign(calibration):
 
 
 def test_own_images_belong_and_foreign_ones_do_not(verdicts):
-    assert words(verdicts) == ["belongs"] * 6 + ["foreign"] * 8
+    assert words(verdicts) == ["belongs"] * 6 + ["not_recognised"] * 8
     assert all(verdict.error is verdict.reason is None for verdict in verdicts)
 
 
@@ -154,7 +154,7 @@ def test_without_foreign_images_the_verdict_says_what_is_unknown(
 ):
     images = np.concatenate([own[:1], foreign[:1]])
     found = attribute(images, generator, without_foreign(calibration), key=KEY)
-    assert words(found) == ["belongs", "foreign"]
+    assert words(found) == ["belongs", "not_recognised"]
     assert [(verdict.q, verdict.reason) for verdict in found] == [(None, UNKNOWN)] * 2
 
 
@@ -213,16 +213,16 @@ def test_ronan_excludes_by_grubbs_test_alone(generator, method, noise, own, fore
         generator, method=ronan, num_belonging=20, foreign={"noise": noise[:5]}, key=KEY
     )
     found = attribute(np.concatenate([own, foreign]), generator, calibration, key=KEY)
-    assert words(found)[6:] == ["foreign"] * 8
+    assert words(found)[6:] == ["not_recognised"] * 8
     assert words(found)[:6].count("belongs") >= 5
     assert all(verdict.method == "ronan" and verdict.reason is None for verdict in found)
-    assert all((verdict.verdict == "foreign") == (verdict.p <= 0.05) for verdict in found)
+    assert all((verdict.verdict == "not_recognised") == (verdict.p <= 0.05) for verdict in found)
     alone = attribute(own[:1], generator, without_foreign(calibration), key=KEY)[0]
     assert (alone.p, alone.q, alone.reason) == (found[0].p, None, UNKNOWN)
     # Grubbs' one-sided critical value for N = 20 at 0.05 (Grubbs and Beck, 1972) is 2.557.
     scores = calibration.belonging
     bound = scores.mean() + 2.557 * scores.std(ddof=1)
-    for score, expected in {0.999 * bound: "belongs", 1.001 * bound: "foreign"}.items():
+    for score, expected in {0.999 * bound: "belongs", 1.001 * bound: "not_recognised"}.items():
         assert decide([score], calibration)[0].verdict == expected
     assert all((verdict.verdict == "belongs") == (verdict.score < bound) for verdict in found)
 
@@ -250,7 +250,7 @@ def test_a_plain_function_is_calibrated_and_attributed(method):
     own = belonging_images(model, 2, key=jax.random.key(1))
     images = np.concatenate([own, np.zeros_like(own)])
     found = attribute(images, model, calibration, key=KEY)
-    assert words(found) == ["belongs", "belongs", "foreign", "foreign"]
+    assert words(found) == ["belongs", "belongs", "not_recognised", "not_recognised"]
     assert {verdict.generator for verdict in found} == {"plain"}
 
 

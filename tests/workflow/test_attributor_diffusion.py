@@ -54,7 +54,7 @@ def test_latents_tell_own_images_where_losses_do_not(sampler):
     assert losses.max() < 1e-3
     # One in ten fits neither, as lower than nine in ten of its kind.
     assert all(verdict.verdict != "belongs" for verdict in verdicts[10:])
-    assert sum(verdict.verdict == "foreign" for verdict in verdicts[10:]) >= 7
+    assert sum(verdict.verdict == "not_recognised" for verdict in verdicts[10:]) >= 7
     assert sum(verdict.verdict == "belongs" for verdict in verdicts[:10]) >= 7
     # The score is the latent's, not the loss.
     assert min(verdict.score - verdict.loss for verdict in verdicts) > 1e-3

@@ -109,7 +109,7 @@ def test_each_file_is_decided_by_its_own_kind(generator, under_storage, own, noi
     ):
         mine = verdicts(stored_images(own, edit), generator, under_storage)
         theirs = verdicts(stored_images(fresh, edit), generator, under_storage)
-        for found, verdict in ((mine, "belongs"), (theirs, "foreign")):
+        for found, verdict in ((mine, "belongs"), (theirs, "not_recognised")):
             assert [each for each, _ in found] == [verdict] * 5, edit
             assert {condition for _, condition in found} <= conditions
         full = verdicts(stored_images(own, edit), generator, under_storage, full_scores=True)
@@ -195,7 +195,7 @@ def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_sto
     )
     assert likeness(jpeg, published) == (None, None)
     found = decider_alike(published)(1.0, likeness(jpeg, published))
-    assert found.verdict == "foreign"
+    assert found.verdict == "not_recognised"
 
 
 def test_each_image_is_decided_by_the_conditions_that_it_is_like(under_storage):
@@ -227,7 +227,7 @@ def test_an_image_that_the_calibration_was_made_of_is_undecided(
         assert known.reason == (
             f"drift: the calibration's foreign group {group!r} was made of this very image"
         )
-        assert other.verdict == "foreign"
+        assert other.verdict == "not_recognised"
     (as_floats,) = attribute(noise[7:8] / np.float32(255), generator, loaded, key=KEY)
     assert as_floats.reason.startswith("drift: the calibration's foreign group 'noise'")
 
@@ -239,4 +239,4 @@ def test_a_calibration_without_digests_knows_no_image(generator, under_storage, 
     }
     without = dataclasses.replace(under_storage, foreign=old)
     assert "digests" not in old["noise"].to_json()
-    assert verdicts(noise[7:8], generator, without) == [("foreign", AS_MADE)]
+    assert verdicts(noise[7:8], generator, without) == [("not_recognised", AS_MADE)]

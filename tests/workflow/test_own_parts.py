@@ -86,7 +86,7 @@ def test_a_calibration_holds_one_part_of_each_family(own_parts, saved):
 
 
 def test_they_tell_own_images_from_others(verdicts):
-    assert [verdict.verdict for verdict in verdicts] == ["belongs"] * 2 + ["foreign"] * 2
+    assert [verdict.verdict for verdict in verdicts] == ["belongs"] * 2 + ["not_recognised"] * 2
 
 
 def test_the_distance_is_tracked_and_the_score_is_what_is_ranked(

@@ -73,7 +73,7 @@ def test_origin_takes_its_encoder_from_the_calibration_and_its_file(
     words = [verdict.verdict for verdict in found]
     assert words[:60].count("belongs") >= 54
     assert "belongs" not in words[60:]
-    assert words[60:].count("foreign") >= 36
+    assert words[60:].count("not_recognised") >= 36
     # Own images need no more than the descent and a Jacobian or two.
     assert np.mean([verdict.steps for verdict in found[:60]]) < 50
     origin.save(tmp_path / "calibration.json")

@@ -51,7 +51,7 @@ def test_foreign():
     decision, text = told(
         1.5, calibrated({"photographs": PHOTOS, "vae": PHOTOS - 0.5}), rates=Rates(0.02)
     )
-    assert decision.verdict == "foreign"
+    assert decision.verdict == "not_recognised"
     assert "Of 100 images known to be its own, none scores as high" in text
     assert "nearest (100 images; of photographs and vae), 100 score as low" in text
     assert "dcgan did not make it. Of dcgan's own images, at most 2% would be turned away" in text
@@ -115,7 +115,7 @@ def test_the_published_rule_keeps_no_rate():
     assert "By the grubbs rule, set on 100 images known to be its own, p is 1" in text
     assert "would be called its own is not kept to any rate." in text
     decision, text = told(0.5, calibrated({"photographs": PHOTOS}, **published))
-    assert decision.verdict == "foreign"
+    assert decision.verdict == "not_recognised"
     assert "The rule asks that 5% of dcgan's own images be turned away; how many are dep" in text
 
 

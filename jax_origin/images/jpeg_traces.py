@@ -1,0 +1,67 @@
+"""Whether pixels are those of a JPEG that was decoded and stored again without loss.
+
+Its transformed blocks lie near multiples of its quantisation steps, but for the rounding of grey
+levels: a histogram with gaps (Fan and de Queiroz, IEEE Trans. Image Process. 12 (2003) 230).
+"""
+
+import functools
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from jax_origin.images.jpeg import YCBCR
+
+_QUALITIES = range(20, 97)
+_ROUNDING = 0.35  # grey levels: the deviation that rounding leaves in a coefficient
+_OTHERS = 0.1  # the share of coefficients that lie anywhere: colours that were cut off at 0 or 255
+_NARROWEST = 3.0  # grey levels: narrower steps are no wider than rounding
+_EVIDENCE = 20.0  # nats, over the chance that so many qualities have to look right
+_BLOCKS = 256  # that are looked at
+# Annex K, table K.1: steps of brightness at quality 50, in rows.
+_STEPS = """
+16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
+18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101
+72 92 95 98 112 100 103 99
+"""
+
+
+def jpeg_quality(pixels: NDArray[np.uint8]) -> int | None:
+    """The quality of the JPEG that an image's pixels were decoded from; None without its traces.
+
+    It knows the tables of the Independent JPEG Group, and blocks that begin at the first pixel.
+
+    Args:
+      pixels: uint8 [H, W, C], C 3 or 1.
+    """
+    height, width = (side // 8 * 8 for side in pixels.shape[:2])
+    if not height or not width:
+        return None
+    levels = pixels[:height, :width].astype(np.float64)
+    bright = levels @ YCBCR[0] if levels.shape[2] == 3 else levels[..., 0]
+    blocks = bright.reshape(height // 8, 8, width // 8, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+    blocks = blocks[:: -(-len(blocks) // _BLOCKS)]
+    waves = np.abs(scipy.fft.dctn(blocks, axes=(1, 2), norm="ortho").reshape(-1, 64)[:, 1:])
+    # What is quantised to 0 is near 0 in any smooth image, and narrow steps say nothing.
+    place, frequency = np.nonzero(waves > _NARROWEST / 2)
+    waves, steps = waves[place, frequency], _tables()[:, frequency]
+    multiple = np.rint(waves / steps)
+    off = (waves - multiple * steps) / _ROUNDING
+    near = np.exp(-(off**2) / 2) / (_ROUNDING * np.sqrt(2 * np.pi))
+    says = (multiple > 0) & (steps >= _NARROWEST)
+    # The log likelihood ratio of each quality's steps against no steps.
+    evidence = np.where(says, np.log((1 - _OTHERS) * near * steps + _OTHERS), 0.0)
+    best = int(np.argmax(evidence.sum(axis=1)))
+    # Blocks that are alike, as those of a gradient, count once.
+    kinds, counts = 64 * multiple[best] + frequency, says[best]
+    _, kind = np.unique(kinds[counts], return_inverse=True)
+    means = np.bincount(kind, evidence[best][counts]) / np.maximum(np.bincount(kind), 1)
+    return _QUALITIES[best] if means.sum() > _EVIDENCE else None
+
+
+@functools.cache
+def _tables() -> NDArray[np.float64]:
+    """The steps of each quality, [Q, 63], as the Independent JPEG Group's library scales them."""
+    base = np.array(_STEPS.split(), np.int64)[1:]
+    scales = [5000 // quality if quality < 50 else 200 - 2 * quality for quality in _QUALITIES]
+    return np.array([np.clip((base * scale + 50) // 100, 1, 255) for scale in scales], np.float64)

@@ -1,0 +1,93 @@
+"""Whether scores mean today what they meant when a calibration was made."""
+
+import importlib.metadata
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jax_origin.calibration import Calibration
+from jax_origin.generators import GeneratorLike
+from jax_origin.inversion import Run
+from jax_origin.workflow.belonging import belonging_images
+from jax_origin.workflow.methods import Method
+from jax_origin.workflow.scorer import Scorer, encoders_of
+
+IMAGES, STARTS = 0, 1
+"""Tags that a calibration's key is folded with for its own images, and for starting points.
+
+They never share one: a lane that started at the latent which made its image would find it at once,
+and calibrate nothing.
+"""
+
+_SAME = 1.1  # A factor that another order of sums may put between two scores.
+
+
+class ScoredAgain(NamedTuple):
+    """Calibration images that were scored again.
+
+    Attributes:
+      num: How many.
+      moved: How many of their scores are not what they were.
+      worst: The largest factor between a score and what it was; 1 where all are the same.
+    """
+
+    num: int
+    moved: int
+    worst: float
+
+
+def circumstances(calibration: Calibration) -> list[str]:
+    """What is not as it was when the calibration was made, each in a few words; [] for nothing.
+
+    Other versions and devices sum in another order. Scores at the floor do not feel it; one in some
+    hundreds of own images may be found where it was not, or be stuck where it was not.
+    """
+    changed = []
+    for name in ("jax", "jaxlib"):
+        then, now = calibration.packages.get(name), importlib.metadata.version(name)
+        if then != now:
+            changed.append(f"{name} {now}, calibrated with {then}")
+    if calibration.platform != jax.default_backend():
+        changed.append(f"runs on {jax.default_backend()}, calibrated on {calibration.platform}")
+    scored, block = calibration.measured.scored_block, Method.of(calibration).recipe.block
+    if scored not in (None, block):
+        changed.append(f"{block} lanes in a block, calibrated with {scored}")
+    return changed
+
+
+def score_again(
+    generator: GeneratorLike,
+    calibration: Calibration,
+    *,
+    num: int = 8,
+    reference: GeneratorLike | None = None,
+    run: Run | None = None,
+) -> ScoredAgain | None:
+    """Scores the first `num` of a calibration's own images again, and compares.
+
+    The images are made again from the calibration's key, and start where they started. None where
+    the calibration does not name its key.
+    """
+    data = calibration.keys.get("key")
+    if not isinstance(data, list):
+        return None
+    key = jax.random.wrap_key_data(np.asarray(data, np.uint32))
+    images = belonging_images(
+        generator, calibration.belonging.size, key=jax.random.fold_in(key, IMAGES)
+    )[:num]
+    scorer = Scorer(
+        generator,
+        Method.of(calibration),
+        key=jax.random.fold_in(key, STARTS),
+        reference=reference,
+        encoders=encoders_of(calibration),
+        futility=calibration.measured.futility,
+        run=run,
+    )
+    floor = max(calibration.floor, np.finfo(np.float32).tiny)
+    now, then = (
+        np.maximum(scores, floor) for scores in (scorer.scores(images), calibration.belonging[:num])
+    )
+    factor = np.maximum(now / then, then / now)
+    return ScoredAgain(len(factor), int(np.count_nonzero(factor > _SAME)), float(factor.max()))
