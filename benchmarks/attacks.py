@@ -23,13 +23,12 @@ from jax_origin.distances.generic_code import generic_code
 from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.images import edit_images, photograph_crops, stored_images
 from jax_origin.inversion import Run
-from jax_origin.workflow import Attributor, Verdict, belonging_images
+from jax_origin.workflow import Attributor, belonging_images
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 
-WITHIN = 0.1
-"""Decibels by which an attacked image may miss its budget."""
+WITHIN = 0.1  # decibels by which an attacked image may miss its budget
 SUCCESS = {"own": "not_recognised", "photographs": "belongs"}
 """The verdict that an attack is after, by the images that it is made on."""
 
@@ -37,7 +36,7 @@ _HALVINGS = 30
 _DESCENT = 16  # steps of the descent of the ratio
 _NOTE = """\
 An attack on own images succeeds where one is not recognised, one on photographs where one belongs.
-The photographs come from {} pictures: intervals count each as independent of the others."""
+Intervals take images for independent ones, which crops of the same few photographs are not."""
 _IMAGES = int.from_bytes(b"atta", "big")  # folded into the seed's key: images of no other use
 
 
@@ -57,7 +56,7 @@ class Victim(NamedTuple):
     image: Pixels
     rebuilt: Any
     numbers: int
-    tangent: Floats | None = None
+    tangent: Any = None
     seed: int = 0
 
     def normal(self, *shape: int) -> Floats:
@@ -70,12 +69,9 @@ class Victim(NamedTuple):
 
 
 class Attack(NamedTuple):
-    """An attack.
+    """What the adversary needs to have, and what makes the attacked image within a PSNR in dB.
 
-    Attributes:
-      knows: What the adversary needs to have.
-      make: Gives a victim's attacked image within a PSNR in dB, uint8 or as its file stores it;
-        None where no setting is mild enough.
+    It is uint8, or as its file stores it; None where no setting is mild enough.
     """
 
     knows: str
@@ -125,9 +121,7 @@ def _along(way: Callable[[Victim, float], Floats]) -> Callable[[Victim, float], 
     return lambda victim, budget: at_budget(victim.image, lambda t: way(victim, t), budget)
 
 
-def _strongest(
-    edits: Sequence[str], saved: Callable[[Any, str], Any]
-) -> Callable[[Victim, float], Any]:
+def _strongest(edits: Sequence[str], saved: Callable[..., Any]) -> Callable[..., Any]:
     """The attack by the last of some edits, mild ones first, before one is over the budget."""
 
     def make(victim: Victim, budget: float) -> Any:
@@ -143,7 +137,6 @@ def _strongest(
 
 def _off_tangent(victim: Victim, strength: float) -> Floats:
     """Noise that, to first order, no step of the latent undoes."""
-    assert victim.tangent is not None
     noise = victim.normal(victim.image.size)
     noise = noise - victim.tangent @ (victim.tangent.T @ noise)
     return victim.image / 255 + 0.5 * strength * noise.reshape(victim.image.shape)
@@ -211,15 +204,11 @@ ATTACKS: dict[str, dict[str, Attack]] = {
 
 
 def attack_rows(
-    attributor: Attributor,
-    victims: Mapping[str, Sequence[Victim]],
-    untouched: Mapping[str, Sequence[Verdict]],
-    *,
-    budgets: Sequence[float],
+    attributor: Attributor, victims: Mapping[str, Sequence[Victim]], budgets: Sequence[float]
 ) -> list[dict[str, Any]]:
     """One row for each kind of victims, by a name in `SUCCESS`, for each attack and budget in dB.
 
-    The attack "none" counts the verdicts on untouched originals; laundering has no budget (None).
+    The attack "none" leaves images as they are; laundering has no budget (None).
 
     Returns:
       images, attack, knows, budget; beyond, images of which no setting keeps to the budget; psnr,
@@ -235,20 +224,19 @@ def attack_rows(
             for budget in budgets:
                 tried.append((kind, name, knows, budget, [make(each, budget) for each in some]))
     # All in one stream, so that the engine's lanes stay full.
-    stream = [one for _, name, *_, made in tried if name != "none" for one in made]
-    verdicts = iter(attributor([one for one in stream if one is not None]))
+    stream = (one for *_, made in tried for one in made if one is not None)
+    verdicts = iter(attributor([*stream]))
     rows = []
-    for kind, name, knows, budget, made in tried:
+    for kind, name, knows, limit, made in tried:
         pairs = zip(victims[kind], made, strict=True)
         there = [(v.image, getattr(one, "pixels", one)) for v, one in pairs if one is not None]
-        found = untouched[kind] if name == "none" else [next(verdicts) for _ in there]
         costs = [cost for cost in (psnr(*pair) for pair in there) if math.isfinite(cost)]
         rows.append(
             {
-                **{"images": kind, "attack": name, "knows": knows, "budget": budget},
+                **{"images": kind, "attack": name, "knows": knows, "budget": limit},
                 "beyond": len(made) - len(there),
                 "psnr": np.quantile(costs, [0, 0.5, 1]).tolist() if costs else None,
-                **verdict_counts(found),
+                **verdict_counts([next(verdicts) for _ in there]),
             }
         )
     return rows
@@ -265,54 +253,49 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
             raise ProtocolError(f"config.others names no model besides {name}")
         attributor, other = (attributor_of(each, config, run) for each in (name, others[0]))
         digests[name] = attributor.calibration.digest
-        *found, sources = _victims(attributor, other, config, data=data, limit=limit)
-        made = attack_rows(attributor, *found, budgets=config.budgets)
+        victims = _victims(attributor, other, config, data=data, limit=limit)
+        made = attack_rows(attributor, victims, config.budgets)
         rows += [{"generator": name, **row} for row in made]
-    about = {"photograph_sources": sources, "calibrations": digests}
-    return {**about, **measured_on(), "rows": rows}
+    return {"calibrations": digests, **measured_on(), "rows": rows}
 
 
 def _victims(
     attributor: Attributor, other: Attributor, config: ConfigDict, *, data: str, limit: int | None
-) -> tuple[dict[str, list[Victim]], dict[str, list[Verdict]], int]:
-    """The images that are attacked, the verdicts on them, and the photographs' sources."""
+) -> dict[str, list[Victim]]:
+    """The images that are attacked, by a name in `SUCCESS`."""
     generator, seed = attributor.generator, config.seed
     num_own, num = (min(n, limit or n) for n in (config.num_own, config.num_photographs))
+    numbers = min(math.prod(generator.latent_shape), math.prod(generator.image_shape) // 4)
     key = jax.random.fold_in(jax.random.key(seed), _IMAGES)
-    latents = sample_latents(generator, key, num_own)
-    own = belonging_images(generator, num_own, key=key)  # Of these latents.
+    own = belonging_images(generator, num_own, key=key)
+    bases = tangents(generator, sample_latents(generator, key, num_own))  # The latents of these.
     if config.photographs:
         path = os.path.join(data, config.photographs)
-        photographs, sources = chosen_images(path, num, name="photographs", seed=seed), num
+        photographs = chosen_images(path, num, name="photographs", seed=seed)
     else:
         size = generator.image_shape[:2]
-        photographs, names = photograph_crops(num, size, seed=seed, part="demonstration")
-        sources = len({*names})
-    untouched = {"own": attributor(own), "photographs": attributor(photographs)}
-    numbers = min(math.prod(generator.latent_shape), math.prod(generator.image_shape) // 4)
-    passed, rebuilt = other(own), untouched["photographs"]
-    bases = tangents(generator, latents)
-    victims = {
+        photographs, _ = photograph_crops(num, size, seed=seed, part="demonstration")
+    return {
         "own": [
-            Victim(image, passed[i].reconstruction, numbers, basis, seed=i)
-            for i, (image, basis) in enumerate(zip(own, bases, strict=True))
+            Victim(image, found.reconstruction, numbers, basis, seed)
+            for seed, (image, found, basis) in enumerate(zip(own, other(own), bases, strict=True))
         ],
         "photographs": [
-            Victim(image, rebuilt[i].reconstruction, numbers) for i, image in enumerate(photographs)
+            Victim(image, found.reconstruction, numbers)
+            for image, found in zip(photographs, attributor(photographs), strict=True)
         ],
     }
-    return victims, untouched, sources
 
 
 def table(result: Mapping[str, Any]) -> str:
     """A result of `study` in Markdown."""
-    heading = "generator|images|attack|needs|asked|PSNR|beyond|n|succeed|95%|undecided|95%|distance"
+    heading = "generator|images|attack|needs|asked|PSNR|beyond|n|succeed|95%|undecided|95%|score"
     cells = [heading.split("|")]
     for row in result["rows"]:
         names = [row[each] for each in ("generator", "images", "attack", "knows")]
         asked = "-" if row["budget"] is None else f"{row['budget']:g}"
         cost = "-" if row["psnr"] is None else f"{row['psnr'][1]:.1f}"
-        counts = in_cells(row, SUCCESS[row["images"]])
-        cells.append([*names, asked, cost, str(row["beyond"]), *counts])
+        verdicts = in_cells(row, SUCCESS[row["images"]])
+        cells.append([*names, asked, cost, str(row["beyond"]), *verdicts])
     rows = markdown_table(cells, right=[i > 3 for i in range(len(cells[0]))])
-    return f"{rows}\n\n{_NOTE.format(result['photograph_sources'])}"
+    return f"{rows}\n\n{_NOTE}"

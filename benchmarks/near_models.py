@@ -56,7 +56,8 @@ def trained_on(
       generator: A GAN or a VAE of the zoo.
       task: What its card says of its training.
       images: uint8 [N, H, W, C].
-      steps: After how many steps a copy is yielded.
+      steps: After how many a copy is yielded. At 0 nothing is trained, but a GAN's batch statistics
+        are measured anew, as they are each time.
     """
     options = {**task, "steps": max(steps)} if "steps" in task else dict(task)
     trainer = TASKS[options.pop("name")](type(generator), generator.config, **options)
@@ -66,11 +67,11 @@ def trained_on(
     # Copies, since a step gives the arrays of its state away.
     state |= {part: jax.tree.map(jnp.copy, own[part]) for part in own.keys() & state.keys()}
     rng = np.random.default_rng(0)
-    for step in range(1, max(steps) + 1):
-        batch = images[rng.choice(len(images), _BATCH)]
-        state, _ = trainer.step(state, batch, jax.random.fold_in(key, step))
+    for step in range(max(steps) + 1):
         if step in steps:
             yield step, trainer.generator(state, key)
+        batch = images[rng.choice(len(images), _BATCH)]
+        state, _ = trainer.step(state, batch, jax.random.fold_in(key, step))
 
 
 def copy_row(attributor: Attributor, copy: Any, latents: jax.Array) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
 
 def table(result: Mapping[str, Any]) -> str:
     """A result of `study` in Markdown."""
-    heading = "generator|copy|weights|PSNR|grey levels|equal|n|belong|95%|undecided|95%|distance"
+    heading = "generator|copy|weights|PSNR|grey levels|equal|n|belong|95%|undecided|95%|score"
     cells = [heading.split("|")]
     for row in result["rows"]:
         near = f"{row['weights']:.1e}|{row['psnr']:.1f}|{row['largest']}|{row['identical']:.0%}"
@@ -148,27 +149,30 @@ def attributor_of(name: str, config: ConfigDict, run: Run | None = None) -> Attr
 
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """How many verdicts there are of each kind, n in all, and the median distance.
+    """How many verdicts there are of each kind, n in all, and the median distance and score.
 
     Beside each count, such as belongs, stands belongs_95: the ends of its rate's exact (Clopper and
-    Pearson's) interval. Of no verdicts these and the distance are None.
+    Pearson's) interval. Of no verdicts these and the medians are None.
     """
     words = [verdict.verdict for verdict in verdicts]
     distances = [float(each.inversion.distance) for each in verdicts if each.inversion is not None]
+    scores = [each.score for each in verdicts if each.score is not None]
     counts: dict[str, Any] = {"n": len(words)}
     for word in ("belongs", "not_recognised", "undecided"):
         counts[word] = count = words.count(word)
         counts[f"{word}_95"] = [*rate_interval(count, len(words))[1:]] if words else None
-    return {**counts, "distance": float(np.median(distances)) if distances else None}
+    for name, values in (("distance", distances), ("score", scores)):
+        counts[name] = float(np.median(values)) if values else None
+    return counts
 
 
 def in_cells(row: Mapping[str, Any], word: str) -> list[str]:
-    """n; how many have a verdict and the interval; how many are undecided, likewise; distance."""
+    """n; how many have a verdict, and the interval; how many are undecided, likewise; the score."""
     cells = [str(row["n"])]
     for each in (word, "undecided"):
         ends = row[f"{each}_95"]
         cells += [str(row[each]), f"{ends[0]:.1%} to {ends[1]:.1%}" if ends else "-"]
-    return [*cells, "-" if row["distance"] is None else f"{row['distance']:.1e}"]
+    return [*cells, "-" if row["score"] is None else f"{row['score']:.1e}"]
 
 
 @nnx.jit

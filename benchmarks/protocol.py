@@ -5,8 +5,9 @@ Both may be edited, alike, before they are scored. `comparisons` says what is co
 """
 
 import dataclasses
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.metrics import auc, decision_rates, tpr_at_fpr
 from benchmarks.sampling import Images, ProtocolError, starting_key
 from benchmarks.score_cache import GroupScores, cached_scores
-from jax_origin.calibration import Calibration
+from jax_origin.calibration import Calibration, Decision
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, stored_images, stored_pixels
 from jax_origin.inversion import Inversion, Run
@@ -268,9 +269,7 @@ def comparison_scores(
     if comparison.reference is None:
         return ours
     theirs, ratio = scored(comparison.reference, REFERENCE), comparison.method.score
-    ratios = {
-        group: ratio(_distances(own), _distances(theirs[group])) for group, own in ours.items()
-    }
+    ratios = {group: ratio(_distances(own), theirs[group].score) for group, own in ours.items()}
     return {
         group: GroupScores(
             score=np.nan_to_num(ratios[group], nan=np.inf, posinf=np.inf),
@@ -313,11 +312,11 @@ def comparison_rows(
       of the group's scores, at `QUANTILES` (None where infinite).
     """
     own = scores[comparison.inspected].score
-    own_verdicts = _verdicts(comparison, comparison.belonging, own)
+    own_verdicts = [each.verdict for each in decisions(comparison, comparison.inspected, own)]
     rows = []
     for group in comparison.foreign:
         foreign = scores[group].score
-        verdicts = _verdicts(comparison, comparison.foreign[group], foreign)
+        verdicts = [each.verdict for each in decisions(comparison, group, foreign)]
         rows.append(
             {
                 "inspected": comparison.inspected,
@@ -332,6 +331,25 @@ def comparison_rows(
             }
         )
     return rows
+
+
+def decisions(
+    comparison: Comparison, group: str, scores: NDArray[np.float64]
+) -> Iterator[Decision]:
+    """The decision on each image of a group, in order, as `jax_origin.attribute` takes it.
+
+    Args:
+      comparison: What was compared.
+      group: One of its groups.
+      scores: Of the group's images, [N]; infinite where there is none.
+    """
+    calibration, method = comparison.calibration, comparison.method
+    decided, numbers = decider_alike(calibration), math.prod(comparison.generator.latent_shape)
+    images = comparison.groups[group]
+    files = images if isinstance(images, list) else stored_pixels(images)
+    for file, score in zip(files, scores, strict=True):
+        reference = method.score.reference(file, numbers, method.recipe.distance)
+        yield decided(score, likeness(file, calibration), method.score.least(reference))
 
 
 def comparison_summary(
@@ -368,18 +386,6 @@ def comparison_summary(
         "mean_steps": float(steps.mean()),
         "score_quantiles": _quantiles(own.score),
     }
-
-
-def _verdicts(
-    comparison: Comparison, images: Images | list[Stored], scores: NDArray[np.float64]
-) -> list[str]:
-    calibration = comparison.calibration
-    decided = decider_alike(calibration)
-    files = images if isinstance(images, list) else stored_pixels(images)
-    return [
-        decided(score, likeness(file, calibration)).verdict
-        for file, score in zip(files, scores, strict=True)
-    ]
 
 
 def _quantiles(scores: NDArray[np.float64]) -> list[float | None]:

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import math
 import os
 import pathlib
 import textwrap
@@ -11,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from benchmarks.counted_rates import highest_rate, lowest_rate
 from benchmarks.result_table import edit_in_words, markdown_table
 
 BEGIN = "<!-- Made by scripts/results.py from benchmarks/results/: do not edit by hand. -->"
@@ -79,7 +79,7 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         for path in sorted(folder.glob("paper/*.json"))
     ]
     if papers:
-        parts.append("\n".join(["The paper's experiments, each with its tables:", "", *papers]))
+        parts.append("\n".join([_wrapped(_PAPERS), "", *papers]))
     return "\n\n".join(parts)
 
 
@@ -96,16 +96,16 @@ def _attribution(files: Sequence[Row]) -> str:
         ]
     ]
     for each in sorted(summary, key=lambda row: order.index(row["inspected"])):
-        undecided = max(row["undecided_foreign"] for row in rows if _key(row) == _key(each))
+        against = [row for row in rows if _key(row) == _key(each)]
         cells.append(
             [
                 *_key(each),
-                _percent(each["tpr"]),
-                _percent(each["worst_fpr"]),
-                _percent(each["smallest_tpr_at_1_fpr"]),
+                lowest_rate([each], "tpr"),
+                highest_rate(against, "fpr"),
+                lowest_rate([each], "smallest_tpr_at_1_fpr"),
                 f"{each['smallest_auc']:.4f}",
-                _percent(undecided),
-                _percent(each["loss_under_1e-5"]),
+                highest_rate(against, "undecided_foreign"),
+                lowest_rate([each], "loss_under_1e-5"),
                 f"{each['mean_steps']:,.0f}",
             ]
         )
@@ -131,30 +131,38 @@ def _attribution(files: Sequence[Row]) -> str:
         if fewest < num:
             names = ", ".join(dict.fromkeys(row["inspected"] for row in file["summary"]))
             what += f" Of each group {fewest} images stand against {names}."
-    limit = _percent(-math.expm1(math.log(0.05) / num))
     return "\n\n".join(
-        [
-            _wrapped(what),
-            _names_once(cells, 2),
-            f'An FPR of 0% of {num} images supports "under {limit}" at 95% confidence, no more.',
-        ]
+        [_wrapped(what), _names_once(cells, 2), _wrapped(_LIMITS), _wrapped(_CHOSEN)]
     )
+
+
+_LIMITS = (
+    "Beside each count of images stand the exact 95% limits of its rate, one-sided each (Clopper "
+    'and Pearson): 0/100 is "at most 3.0%". Where the worst of several groups, edits or generators '
+    "is shown, the limit on its bad side holds for all of them at once. Limits in different rows "
+    "hold one by one: about one in twenty may be wrong."
+)
+_CHOSEN = (
+    "The threshold of TPR at 1% FPR was chosen on the foreign test images themselves: the highest "
+    "that lets no more than 1% of a group through (one of 100, none of 50). It says how far scores "
+    "are apart. No user could have had it, and its FPR has no limit."
+)
 
 
 def _storage(files: Sequence[Row]) -> str:
     file, *on_pixels = files
     summary = file["summary"]
     stored = list(dict.fromkeys(_stored_as(row["edit"]) for row in summary))
-    ranked = ("TPR at 1% FPR", "smallest_tpr_at_1_fpr", min)
-    fields = (("TPR", "tpr", min), ("FPR", "worst_fpr", max), ranked)
-    tables = [(summary, fields), *((other["summary"], (ranked,)) for other in on_pixels)]
+    ranked = ("TPR at 1% FPR", "summary", "smallest_tpr_at_1_fpr", lowest_rate)
+    fields = (("TPR", "summary", "tpr", lowest_rate), ("FPR", "rows", "fpr", highest_rate), ranked)
+    tables = [(file, fields), *((other, (ranked,)) for other in on_pixels)]
     order = list(dict.fromkeys(row["inspected"] for row in summary))
     lines = []
-    for rows, shown in tables:
-        for name in dict.fromkeys(map(_key, rows)):
-            for label, field, worst in shown:
+    for source, shown in tables:
+        for name in dict.fromkeys(map(_key, source["summary"])):
+            for label, part, field, worst in shown:
                 rates = [
-                    _percent(worst(row[field] for row in rows if _stored(row) == (*name, how)))
+                    worst([row for row in source[part] if _stored(row) == (*name, how)], field)
                     for how in stored
                 ]
                 lines.append([*name, label, *rates])
@@ -197,28 +205,33 @@ def _there(folder: pathlib.Path, *names: str) -> list[pathlib.Path]:
 
 
 def _edits(files: Sequence[Row]) -> str:
-    cells = [["inspected", "method", "edit", "n", "TPR", "undecided own", "FPR", "TPR at 1% FPR"]]
+    cells = [["inspected", "method", "edit", "TPR", "undecided own", "FPR", "TPR at 1% FPR"]]
     storage, *edited = files
     told = {(_key(row), row["edit"]) for row in storage["summary"]}
     summary = [
-        row for file in edited for row in file["summary"] if (_key(row), row["edit"]) not in told
+        (row, file["rows"])
+        for file in edited
+        for row in file["summary"]
+        if (_key(row), row["edit"]) not in told
     ]
-    order = list(dict.fromkeys(_key(row) for row in summary))
-    for row in sorted(summary, key=lambda row: order.index(_key(row))):
+    order = list(dict.fromkeys(_key(row) for row, _ in summary))
+    for row, rows in sorted(summary, key=lambda pair: order.index(_key(pair[0]))):
+        case = (_key(row), row["edit"])
         cells.append(
             [
                 *_key(row),
                 edit_in_words(row["edit"]),
-                str(row["n"]),
-                *(_percent(row[field]) for field in ("tpr", "undecided_belonging", "worst_fpr")),
-                _percent(row["smallest_tpr_at_1_fpr"]),
+                lowest_rate([row], "tpr"),
+                highest_rate([row], "undecided_belonging"),
+                highest_rate([each for each in rows if (_key(each), each["edit"]) == case], "fpr"),
+                lowest_rate([row], "smallest_tpr_at_1_fpr"),
             ]
         )
     what = (
         "**Edits.** `--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
         "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
         "foreign images edited alike, the worst of the groups; those of the table above are not "
-        "repeated. An own image that is neither attributed nor undecided is called foreign. "
+        "repeated. An own image that is neither attributed nor undecided is not recognised. "
         "Beside them calibrations of images as made (`edits_clean_only.py`, the first images of "
         "each group): `origin`'s without its conditions, and RONAN's."
     )
@@ -235,8 +248,8 @@ def _recovery(files: Sequence[Row], link: str) -> str:
                 [
                     row["generator"],
                     f"{row['recipe']} (chosen)" if row["chosen"] else row["recipe"],
-                    _percent(row["recovered"]),
-                    _percent(row["tpr_at_1_fpr"]),
+                    lowest_rate([row], "recovered", of="belonging"),
+                    lowest_rate([row], "tpr_at_1_fpr", of="belonging"),
                     f"{row['evaluations_belonging']:,.0f}",
                     f"{row['evaluations_foreign']:,.0f}",
                 ]
@@ -245,7 +258,8 @@ def _recovery(files: Sequence[Row], link: str) -> str:
     what = (
         "**Recovery.** `python scripts/benchmark.py --suite=recovery --out=FILE.json` finds the "
         f"generators' own images again by {recipes} recipes ([picture]({link}/recovery.png)): "
-        "the default, and the cheapest of the best."
+        "the default, and the cheapest of the best. The threshold of TPR at 1% FPR was chosen on "
+        "the foreign images that it is judged on, all groups together."
     )
     return f"{_wrapped(what)}\n\n{_names_once(cells, 2)}"
 
@@ -278,26 +292,34 @@ def _peers(files: Sequence[Row]) -> str:
     (file,) = files
     rows = [row for row in file["rows"] if row["name"] in _PEERS]
     sides = ("ours", "reference")
-    rates = (("TPR", "tpr"), ("FPR", "fpr"), ("TPR at 1% FPR", "tpr_at_1_fpr"))
-    heads = [f"{words}: {label}" for words in ("origin", "published") for label, _ in rates]
+    rates = (
+        ("TPR", "tpr", lowest_rate),
+        ("FPR", "fpr", highest_rate),
+        ("TPR at 1% FPR", _AT_1, lowest_rate),
+    )
+    heads = [f"{words}: {label}" for words in ("origin", "published") for label, *_ in rates]
     cells = [["against the published recipe", "case", "speed-up", *heads]]
     for name in _PEERS:
         for row in rows:
             if row["name"] == name:
-                told = [
-                    _percent(row["accuracy"][side][field]) if field in row["accuracy"][side] else ""
-                    for side in sides
-                    for _, field in rates
-                ]
+                foreign = row["images"] // 2
+                sizes = {"fpr": foreign, "tpr": row["images"] - foreign}
+                told = []
+                for found in (row["accuracy"][side] for side in sides):
+                    for _, field, shown in rates:
+                        each = {**found, "n": sizes.get(field, sizes["tpr"])}
+                        told.append(shown([each], field) if field in found else "")
                 cells.append([_PEERS[name], row["case"], f"{row['ratio']:.3g}", *told])
     what = (
         "**In full.** `python scripts/benchmark.py --suite=peers --out=FILE.json`: all 1,500 steps "
         f"of the published recipe in PyTorch, on {rows[0]['images']} images, half of them "
-        "belonging; its verdicts by Grubbs' test."
+        "belonging; its verdicts by Grubbs' test. The threshold of TPR at 1% FPR was chosen on the "
+        "foreign ones. Limits take images for independent, which crops of one photograph are not."
     )
     return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1))}"
 
 
+_AT_1 = "tpr_at_1_fpr"
 _PEERS = {"vs_ronan_recipe": "one image at a time", "vs_batched_torch": "in batches of 64"}
 _EDITED = ("edits", "mixed", "hard", "edits-clean-only")
 _FIGURES = {
@@ -307,6 +329,11 @@ _FIGURES = {
     "learned_start_pays_after": "images after which a learned start has paid",
     "engine_overhead": "a step of the engine over the bare gradient",
 }
+_PAPERS = (
+    "The paper's experiments, each with its tables. The worst of the counts is told: of TPR over "
+    "generators and edits, of FPR over foreign groups besides. Limits take images for independent, "
+    "which crops of one photograph are not."
+)
 
 
 def _experiment(files: Sequence[Row], link: str) -> str:
@@ -318,10 +345,13 @@ def _experiment(files: Sequence[Row], link: str) -> str:
         return f"{line}: {len(methods)} methods ([picture]({link}.png))"
     told = []
     for method in methods:
-        rows = [row for row in file["summary"] if row["method"] == method]
-        lowest = _percent(min(row["tpr"] for row in rows))
-        highest = _percent(max(row["worst_fpr"] for row in rows))
-        told.append(f"{method} TPR {lowest} or more, FPR {highest} or less")
+        own, foreign = (
+            [row for row in file[part] if row["method"] == method] for part in ("summary", "rows")
+        )
+        told.append(
+            f"{method} TPR {lowest_rate(own, 'tpr')} (the worst of {len(own)}), "
+            f"FPR {highest_rate(foreign, 'fpr')} (of {len(foreign)})"
+        )
     return f"{line}: {'; '.join(told)} ([picture]({link}.png))"
 
 
@@ -350,10 +380,6 @@ def _stored_as(edit: str) -> str:
     if edit == "clean":
         return "PNG"
     return edit.removesuffix("-444").replace("jpeg-", "JPEG ")
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.1f}".removesuffix(".0") + "%"
 
 
 def _wrapped(text: str) -> str:

@@ -40,11 +40,11 @@ def evaluation_config() -> ml_collections.ConfigDict:
     # p alone does then; empty: nothing of it. See benchmarks.calibration_size.
     config.calibration_sizes = ()
     config.alphas = (0.01, 0.05, 0.1)  # rates of false exclusion asked for there
-    # How many times all scores are halved at random, to calibrate with one half and decide on the
-    # other; what likelihood ratios cost is told as well. 0: nothing of it. See
-    # benchmarks.resplits and ratio_costs.
-    config.resplits = 0
-    config.resplit_rate = 0.05  # alpha and beta there
+    # How many times the sources of each foreign group are halved, to calibrate with one half and
+    # decide on the other. Errors on all fresh images are then counted as well, and what likelihood
+    # ratios cost. 0: nothing of it. See benchmarks.fresh_sources and ratio_costs.
+    config.source_splits = 0
+    config.split_rate = 0.05  # beta there; the calibrations' own rates hold for all fresh images
     config.picture = "scores"  # or "methods", or "sizes": see benchmarks/evaluation_picture.py
     # Test images and starting points, apart from any calibration's. The recipe was chosen with the
     # images of seeds 0 and 1 in sight; those of 2 were first looked at when it was settled.

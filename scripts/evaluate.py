@@ -2,11 +2,15 @@
 
 python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR --out=FILE.json
 python scripts/evaluate.py --config=configs/evaluate/paper/steps.py --out=FILE.json
+python scripts/evaluate.py --config=configs/evaluate/attacks.py --out=FILE.json
 
 FILE.md holds the tables, FILE.png the picture (pip install matplotlib). Scores, and calibrations
 that had to be made, are kept in FILE.json.cache/ as they are made: run again after a kill, the same
 command goes on from there. With --cache=DIR several evaluations share what they have in common, one
 after the other.
+
+attacks.py and near_models.py are studies of another kind: they write FILE.json and FILE.md alone,
+and begin anew after a kill.
 """
 
 import importlib
@@ -15,7 +19,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from absl import app, flags
@@ -33,6 +37,7 @@ from benchmarks.chosen import (
 )
 from benchmarks.circumstances import circumstances
 from benchmarks.found_calibrations import MissingCalibration, find_calibration
+from benchmarks.fresh_sources import fresh_rows, view_rows
 from benchmarks.protocol import (
     Comparison,
     comparison_scores,
@@ -42,7 +47,6 @@ from benchmarks.protocol import (
 )
 from benchmarks.ratio_costs import ratio_cost_rows
 from benchmarks.recovery import start_of
-from benchmarks.resplits import resplit_rows
 from benchmarks.result_table import result_table
 from benchmarks.sampling import ProtocolError, generated_images
 from jax_origin.calibration import Calibration, CalibrationError
@@ -57,6 +61,7 @@ from jax_origin.runtime import keep_compiled_programs
 from jax_origin.workflow import Method, get_method
 from jax_origin.zoo import zoo_names
 
+_STUDIES = ("attacks", "near_models")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
 _DATA = flags.DEFINE_string("data", ".", "Folder of the sets that the config names.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)
@@ -80,6 +85,13 @@ def run(config: ConfigDict, *, out: str) -> None:
     """Evaluates as the config says, and writes the files."""
     if os.path.isdir(out):
         raise ProtocolError(f"{out} is a folder: --out names the JSON file to write")
+    if config.get("study"):
+        return _study(config, out)
+    if config.source_splits and config.photographs:
+        raise ProtocolError(
+            "config.photographs: crops of few photographs are not independent; config.sets names "
+            "images that are, and config.source_splits=0 leaves counts of sources out"
+        )
     if config.calibrations and _LIMIT_STEPS.value is not None:
         raise ProtocolError(
             "--limit_steps changes the methods, and config.calibrations names calibrations of the "
@@ -120,7 +132,7 @@ def run(config: ConfigDict, *, out: str) -> None:
     with progress_bar() as bar:
         result = evaluate(compared, cache=cache, seed=seed, run=Run(progress=bar))
     parts = ["sizes"] if config.calibration_sizes else []
-    parts += ["resplits", "ratio_costs"] if config.resplits else []
+    parts += ["fresh", "views", "ratio_costs"] if config.source_splits else []
     for part in parts:
         result[part] = [row for each in compared for row in _rows(part, config, each, cache)]
     settings = {**config.to_dict(), "methods": [*every_method]}
@@ -139,6 +151,23 @@ def run(config: ConfigDict, *, out: str) -> None:
     picture = [f"![The same as a picture]({os.path.basename(stem)}.png)"] if drawn else []
     _write(f"{stem}.md", "\n\n".join([f"# {config.title}", tables, *picture]) + "\n")
     print(f"\n{tables}\n\nwrote {out}, {stem}.md{f', {stem}.png' if drawn else ''}")
+
+
+def _study(config: ConfigDict, out: str) -> None:
+    """Runs a study that compares no methods: a module of benchmarks/ has `study` and `table`."""
+    if config.study not in _STUDIES:
+        raise ProtocolError(f"config.study={config.study!r}: choose from {', '.join(_STUDIES)}")
+    if _LIMIT_STEPS.value is not None:
+        raise ProtocolError("--limit_steps changes methods: a study takes calibrations as they are")
+    module = importlib.import_module(f"benchmarks.{config.study}")
+    with progress_bar() as bar:
+        run = Run(progress=bar)
+        result = module.study(config, data=_DATA.value, limit=_LIMIT.value, run=run)
+    result = {"limit": _LIMIT.value, "config": config.to_dict(), **result}
+    _write(out, f"{json.dumps(result, indent=1, allow_nan=False)}\n")
+    stem, tables = os.path.splitext(out)[0], module.table(result)
+    _write(f"{stem}.md", f"# {config.title}\n\n{tables}\n")
+    print(f"\n{tables}\n\nwrote {out}, {stem}.md")
 
 
 def _calibration(
@@ -190,18 +219,15 @@ def _rows(
     own = scores[comparison.inspected].score
     foreign = {group: scores[group].score for group in comparison.foreign}
     seed, floor = config.seed, comparison.method.floor
+    rows: Iterable[dict[str, Any]]
     if part == "sizes":
         nums, alphas = config.calibration_sizes, config.alphas
         rows = calibration_size_rows(own, foreign, nums=nums, alphas=alphas, floor=floor, seed=seed)
-    elif part == "resplits":
-        rows = resplit_rows(
-            comparison.calibration,
-            own,
-            foreign,
-            resplits=config.resplits,
-            rate=config.resplit_rate,
-            seed=seed,
-        )
+    elif part == "fresh":
+        rows = fresh_rows(comparison, scores)
+    elif part == "views":
+        splits, rate = config.source_splits, config.split_rate
+        rows = view_rows(comparison, cache=cache, splits=splits, rate=rate, seed=seed)
     else:
         rows = ratio_cost_rows(own, foreign, floor=floor, seed=seed)
     names = {"inspected": comparison.inspected, "method": comparison.method.name}

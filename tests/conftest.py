@@ -86,7 +86,7 @@ def calibration(generator, make_generator, method, noise):
         generator,
         method=method,
         num_belonging=99,
-        foreign={"noise": ForeignImages(noise, 25), "other": other},
+        foreign={"noise": ForeignImages(noise, 99), "other": other},
         key=jax.random.key(0),
         seed=0,
     )

@@ -35,7 +35,7 @@ FLOORS = (
 WITHOUT_JAX: dict[str, set[str]] = {
     "parts": set(),
     "files": {"numpy"},
-    "images": {"files", "PIL", "numpy"},
+    "images": {"files", "PIL", "numpy", "scipy"},
     "checkpoints": {
         *("files", "diffusers", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"),
     },
@@ -62,7 +62,7 @@ SHARED_STEMS = {
 # `convert --verify` compares with PyTorch where there is one; without it, it says what to install.
 WITHOUT_A_PROMISE = {"jax_origin/cli/convert.py": {"torch", "safetensors"}}
 # What the package keeps under, so that it stays easy to see.
-MOST_LINES = 20_500
+MOST_LINES = 22_000
 MOST_LINES_OF_A_FUNCTION = 80
 MOST_SIGNATURES = {"alpha": 6, "progress": 4}
 # Folders beside the package; the package imports none of them.

@@ -35,7 +35,7 @@ def test_every_family_has_the_kinds_that_files_know():
         "distance": {"l1", "l2", "file_set"},
         "solver": {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton"},
         "start": {"prior", "scaled", "encoder", "undone", "learned"},
-        "score": {"loss", "reference_ratio", "latent_prior", "typicality"},
+        "score": {"code_ratio", "loss", "reference_ratio", "latent_prior", "typicality"},
         "rule": {"conformal", "grubbs", "t", "kde"},
         "decision": {"two_errors", "published"},
     }

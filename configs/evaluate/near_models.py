@@ -23,7 +23,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.sets["its own data"] = "cifar10_train_50k_jpegbytes.npz"
     config.sets["other data"] = "tinyimagenet32_val_10k_jpegbytes.npz"
     config.num_training = 10_000  # the first images of each file
-    config.training_steps = (10, 100)  # after which a copy is taken; 64 images a step
+    # After which a copy is taken; 64 images a step. At 0 a GAN's batch statistics are measured
+    # anew, and nothing else changes.
+    config.training_steps = (0, 10, 100)
     # A path with {inspected} and {method} in it. Empty: the zoo's own.
     config.calibrations = ""
     config.seed = 2  # latents, starting points, jitter

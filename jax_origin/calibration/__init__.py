@@ -13,9 +13,11 @@ from jax_origin.calibration.conditions import origin_and_condition as origin_and
 from jax_origin.calibration.conditions import parse_condition as parse_condition
 from jax_origin.calibration.decision import Decider as Decider
 from jax_origin.calibration.decision import Decision as Decision
+from jax_origin.calibration.decision import Stuck as Stuck
 from jax_origin.calibration.decision import accepting_score as accepting_score
 from jax_origin.calibration.decision import decide as decide
 from jax_origin.calibration.decision import decide_arrays as decide_arrays
+from jax_origin.calibration.decision import stuck_images as stuck_images
 from jax_origin.calibration.decision_rules import DRIFT as DRIFT
 from jax_origin.calibration.decision_rules import DecisionRule as DecisionRule
 from jax_origin.calibration.decision_rules import Published as Published

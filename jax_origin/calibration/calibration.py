@@ -364,7 +364,9 @@ _MEASURED_FIELDS: Fields = {
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (_or_none(lambda v: is_whole(v) and v > 0), "1 or more, or null"),
     "unseen": (
-        lambda v: isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values()),
+        lambda v: (
+            isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values())
+        ),
         "a count of images for each condition",
     ),
 }

@@ -19,7 +19,7 @@ from jax_origin.calibration.decision_rules import (
     Verdict,
 )
 from jax_origin.calibration.foreign import NearestGroup, largest, most_as_low
-from jax_origin.calibration.rules import scores_needed
+from jax_origin.calibration.rules import clopper_pearson, scores_needed
 
 
 class Decision(NamedTuple):
@@ -86,6 +86,49 @@ def accepting_score(
 ) -> float | None:
     """The score at which, and under which, an image belongs; see `Decider.accepting_score`."""
     return Decider(calibration, rates=rates, conditions=conditions).accepting_score()
+
+
+class Stuck(NamedTuple):
+    """Own images that foreign ones score as low as, so that they can never be attributed.
+
+    Attributes:
+      num: How many of a calibration's own images as made.
+      of: How many there are.
+      low: The lower 95% confidence limit of their rate (Clopper and Pearson, two-sided).
+      high: The upper one.
+      settled_by: About how many own images would show on which side of alpha the rate lies, if it
+        is what was found; None if these do.
+    """
+
+    num: int
+    of: int
+    low: float
+    high: float
+    settled_by: int | None
+
+
+def stuck_images(calibration: Calibration, *, rates: Rates | None = None) -> Stuck:
+    """How many of the generator's own images as made the inversion leaves among foreign ones.
+
+    Where their rate is near alpha, chance decides whether a calibration's accepting score lies over
+    them or under: then they are undecided, or not recognised.
+    """
+    asked = (rates or Rates()).over(calibration.rates)
+    decider = Decider(calibration, rates=rates, conditions=[AS_MADE])
+    own = np.maximum(calibration.belonging, calibration.floor)
+    num, of = int(np.count_nonzero(own > decider.attributable)), own.size
+    low = 1.0 - float(clopper_pearson(np.array([of - num]), of, 0.975)[0])
+    high = float(clopper_pearson(np.array([num]), of, 0.975)[0])
+    assert asked.alpha is not None  # A calibration has one.
+    settled_by = None
+    if low <= asked.alpha <= high:
+        rate = num / of
+        if num == 0:
+            needed = math.log(0.025) / math.log1p(-asked.alpha)
+        else:  # Two standard deviations away.
+            needed = 3.84 * rate * (1 - rate) / max(abs(rate - asked.alpha), 1e-4) ** 2
+        settled_by = max(of + 1, math.ceil(needed))
+    return Stuck(num, of, low, high, settled_by)
 
 
 class Decider:
@@ -184,6 +227,11 @@ class Decider:
         verdicts = np.array([verdict for verdict, _ in self._outcomes])
         reasons = np.array([reason for _, reason in self._outcomes], dtype=object)
         return Decisions(p, q, verdicts[codes], reasons[codes], fitting)
+
+    @property
+    def attributable(self) -> float:
+        """The highest score that q allows to belong; infinite where q is not judged."""
+        return self._attributable
 
     def accepting_score(self) -> float | None:
         """The largest score at which an image belongs; it does under it, too. None for no score."""

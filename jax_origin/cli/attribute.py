@@ -26,10 +26,11 @@ from jax_origin.runs import (
     write_contact_sheet,
 )
 from jax_origin.runtime import wait_for_all
-from jax_origin.workflow import Attributor, encoders_of, get_method
+from jax_origin.workflow import Attributor, circumstances, encoders_of, get_method
 from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
 
 _WORKDIR = "runs/attribute"
+_CHECKED, _CHECK_COSTS = 8, 0.02  # Images scored again, at the most this share of a run.
 _VERDICTS_DEPEND_ON = (
     *("images", "alpha", "beta", "max_false_attribution", "resize", "full_scores", "seed"),
 )
@@ -48,6 +49,7 @@ def main(config: ConfigDict) -> int:
         if config.dry_run:
             print(_plan(attributor, paths, run, key))
             return 0
+        _warn_of_drift(attributor, config, images=len(paths))
         with _workdir(config, attributor) as workdir:
             if config.images is None:
                 folder = workdir.path / "images"
@@ -93,6 +95,23 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
         resize=config.resize,
         run=run,
     )
+
+
+def _warn_of_drift(attributor: Attributor, config: ConfigDict, *, images: int) -> None:
+    """Says what is not as it was when the calibration was made, and scores some of it again."""
+    for changed in circumstances(attributor.calibration):
+        print(f"warning: {changed}: an image in some hundreds may come out otherwise")
+    enough = images * _CHECK_COSTS >= _CHECKED
+    if {"always": True, "never": False}.get(config.check_calibration, enough) is False:
+        return
+    again = attributor.score_again(_CHECKED)
+    if again is not None and again.moved:
+        print(
+            f"warning: {again.moved} of {again.num} calibration images score otherwise now, by a "
+            f"factor of up to {again.worst:.3g}: calibrate again before you rely on verdicts"
+        )
+    elif again is not None:
+        print(f"{again.num} calibration images, scored again, have the scores that they had")
 
 
 def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:

@@ -8,11 +8,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
-from jax_origin.calibration import Calibration, shared_images
+from jax_origin.calibration import Calibration, Conformal, shared_images, stuck_images
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError, blamed_on, check_writable
 from jax_origin.cli.foreign import foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
+from jax_origin.evidence.explain import settled_in_words
 from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.inversion import progress_bar
 from jax_origin.workflow import Method, calibrate, get_method
@@ -57,15 +58,21 @@ def _method(config: ConfigDict, generator: GeneratorLike) -> Method:
     if config.beta is not None and not method.decision.judges_q:
         raise CommandError(f"--beta={config.beta}: {method.name!r} decides by alpha alone")
     method = dataclasses.replace(method, rates=rates_of(config).over(method.rates))
+    if config.confidence is not None:
+        if method.rule.kind != "conformal":
+            raise CommandError(f"--confidence: {method.name!r} has another rule than ranks")
+        with blamed_on(f"--confidence={config.confidence}"):
+            method = dataclasses.replace(method, rule=Conformal(config.confidence))
     num, alpha = config.num_belonging, method.rates.alpha
     if num is None:
         num = method.num_images
     with blamed_on(f"--num_belonging={num}"):
         fitted = method.rule.fit(np.linspace(1.0, 2.0, max(num, 0)))
     if alpha is not None and fitted.threshold(alpha) == np.inf:
+        least = scores_needed(alpha, confidence=config.confidence)
         raise CommandError(
             f"--num_belonging={num}: at alpha={alpha:g} no image could be excluded, which needs at "
-            f"least {scores_needed(alpha)}; ask for more images, or a larger --alpha"
+            f"least {least}; ask for more images, or a larger --alpha"
         )
     return method
 
@@ -77,6 +84,15 @@ def _report(calibration: Calibration, named: list[str]) -> None:
         num, sources = len(group.scores), group.independent
         of = "" if sources == num else f", of {sources} independent sources"
         print(f"{name}: {num} scores, {_range(group.scores)}{of}")
+    for name, unseen in calibration.measured.unseen.items():
+        print(f"{unseen} own images after {name} do not look so, and are judged as others")
+    if named and calibration.decision.judges_q:
+        stuck = stuck_images(calibration)
+        print(
+            f"own images that foreign ones score as low as: {stuck.num} of {stuck.of} "
+            f"({stuck.low:.2%} to {stuck.high:.2%})"
+            + (f"; {settled_in_words(stuck)}" if stuck.settled_by else "")
+        )
     shared = shared_images({name: calibration.foreign[name] for name in named})
     for (one, other), num in shared.items():
         print(f"{one} and {other} hold {num} images in common")

@@ -1,6 +1,7 @@
 """Foreign images for `calibrate`: files and standard groups, fitted to the generator."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
@@ -77,11 +78,10 @@ def _add_plain(
     if PLAIN not in groups and num >= needed:
         drawn, _ = plain_images(num, (shape[0], shape[1]), channels=shape[2], seed=seed)
         groups[PLAIN] = ForeignImages(drawn)
-    of_files = {name: group for name, group in groups.items() if group.sources is not None}
-    first = {}  # One image of each source.
-    for name, group in of_files.items():
-        if group.made_by is None and name != PLAIN:
-            for image, source in zip(group.images, group.sources or (), strict=True):
+    first: dict[Any, NDArray[np.uint8]] = {}  # One image of each source.
+    for name, group in groups.items():
+        if group.made_by is None and group.sources is not None and name != PLAIN:
+            for image, source in zip(group.images, group.sources, strict=True):
                 first.setdefault((name, source), image)
     if len(first) >= needed and FADED not in groups:
         order = np.asarray(jax.random.permutation(key, len(first)))[:num]

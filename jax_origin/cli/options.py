@@ -48,6 +48,11 @@ def attribute(given: flags.FlagValues) -> None:
     _flag(given, float, "max_false_attribution", limit)
     _flag(given, bool, "full_scores", "Go on inverting images that are sure to belong.")
     _flag(given, bool, "explain", "Print each verdict in plain words as well.")
+    check = (
+        "Whether some calibration images are scored again, to see that scores still mean what they "
+        "did; auto: where that costs under 2% of the run."
+    )
+    _flag(given, ("auto", "always", "never"), "check_calibration", check, "auto")
     _flag(given, bool, "dry_run", "Say what the run would take, and stop.")
     _flag(given, str, "profile", "Folder for a trace of the run.")
     _flag(given, str, "workdir", _folder("runs/attribute"))
@@ -91,6 +96,8 @@ def calibrate(given: flags.FlagValues) -> None:
     _flag(given, tuple, "conditions", conditions)
     _flag(given, float, "alpha", "Rate of false exclusion to use it with; or the method's.")
     _flag(given, float, "beta", "Rate of false attribution to use it with; or the method's.")
+    confidence = "Keep alpha with this confidence for this very calibration, not on average."
+    _flag(given, float, "confidence", confidence)
     _flag(given, bool, "futility", "Stop early on images that fall more slowly than own ones.")
     _flag(given, int, "num_belonging", "Images of the generator's own; or the method's number.")
     _flag(given, int, "num_foreign", "Images of each foreign group at the most; or the method's.")

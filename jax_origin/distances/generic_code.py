@@ -38,8 +38,9 @@ def generic_code(pixels: NDArray[np.uint8], numbers: int) -> NDArray[np.float32]
         sizes = np.abs(waves[..., plane]).ravel()
         spared = sizes.size - max(1, round(share * numbers))
         if spared > 0:
-            small = np.unravel_index(np.argpartition(sizes, spared)[:spared], waves.shape[:2])
-            waves[(*small, plane)] = 0.0
+            kept = np.ones(sizes.size, bool)
+            kept[np.argpartition(sizes, spared)[:spared]] = False
+            waves[..., plane] *= kept.reshape(waves.shape[:2])
     said = _haar(waves, levels, back=True)[:height, :width] @ np.linalg.inv(colour).T
     return np.clip(said, 0.0, 1.0).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""A verdict in plain words: what was found first, then the numbers; and what all of a run rest on."""
+"""A verdict in plain words: what was found, then the numbers; and what all of a run rest on."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from jax_origin.calibration.conditions import (
     origin_and_condition,
     parse_condition,
 )
-from jax_origin.calibration.decision import Decision
+from jax_origin.calibration.decision import Decision, Stuck, stuck_images
 from jax_origin.calibration.decision_rules import (
     DRIFT,
     FITS_BOTH,
@@ -24,6 +24,7 @@ from jax_origin.calibration.foreign import ForeignGroup
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence.ratios import cautious_log10_lr, scores_under
 
+_TOO_MANY = 100_000  # images to score
 _BASE_RATE = 1000  # One of so many inspected images is the generator's, where one is asked for.
 
 
@@ -102,6 +103,8 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
             f"{calibration.rule.keeps}. For this very one, of {num:,} images, the rate lies "
             f"between {percent(low)} and {percent(high)} nine times in ten."
         )
+    if calibration.foreign and calibration.decision.judges_q:
+        about.append(_stuck(calibration, asked))
     for condition, unseen in calibration.measured.unseen.items():
         of = calibration.conditions[condition].size
         about.append(
@@ -117,6 +120,27 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
             "be wrong. No number here is the probability that a verdict is right."
         )
     return "\n\n".join(about)
+
+
+def _stuck(calibration: Calibration, rates: Rates) -> str:
+    found = stuck_images(calibration, rates=rates)
+    says = (
+        f"Of its own {found.of:,} images as made, {found.num:,} could not be told from foreign "
+        f"ones ({percent(found.low)} to {percent(found.high)} with 95% confidence)."
+    )
+    if found.settled_by is None:
+        return says
+    return (
+        f"{says} That is so near to {percent(rates.alpha or 0.0)} that chance decides whether such "
+        f"an image is undecided or not recognised; {settled_in_words(found)}."
+    )
+
+
+def settled_in_words(found: Stuck) -> str:
+    """How many own images would settle on which side of alpha the rate of stuck ones lies."""
+    if not found.settled_by or found.settled_by >= _TOO_MANY:
+        return "no number of images that one could score would settle it"
+    return f"about {found.settled_by:,} own images would settle it"
 
 
 def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
@@ -191,10 +215,10 @@ def _foreign_as_low(decision: Decision, calibration: Calibration, early: bool) -
         )
     (num,) = sizes
     count = round(decision.q * (num + 1)) - 1
+    have = _count(count, "has an image that scores", "have one that scores")
     return (
         f"In the foreign group that comes nearest, of {num:,} independent sources, "
-        f"{most if count else ''}{_count(count, 'has an image that scores', 'have one that scores')} "
-        "as low as this one or lower."
+        f"{most if count else ''}{have} as low as this one or lower."
     )
 
 
@@ -257,7 +281,7 @@ def _ratio(score: float, decision: Decision, calibration: Calibration) -> list[s
 
 
 def _compared(decision: Decision, calibration: Calibration) -> dict[str, ForeignGroup]:
-    """The foreign groups that q is of: those under the condition that it fits, where it is known."""
+    """The foreign groups that q is of: those under the condition that it fits, if it is known."""
     if decision.condition is None or decision.q is None:
         return calibration.foreign
     return compared_with(calibration, [decision.condition]).foreign

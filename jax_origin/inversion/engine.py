@@ -47,7 +47,6 @@ from jax_origin.inversion.result import Inversion
 from jax_origin.inversion.running import Run, Statistics, require_key
 from jax_origin.inversion.start_encoder import StartEncoder
 
-
 _NEAR = ("floor", "accepted")  # Endings after which no other reading is tried.
 
 
@@ -385,9 +384,7 @@ class Engine:
             return "futile"
         return ""
 
-    def _leave(
-        self, images: list[ImageUnderWay]
-    ) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
+    def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])

@@ -32,7 +32,8 @@ class SheetRow:
       image: uint8 [H, W, 3] or [H, W, 1]; None if it could not be read.
       reconstruction: Of the shape of `image`; None if there is none.
       caption: What stands under the pictures, in one line or several.
-      verdict: "belongs", "not_recognised" or "undecided" (each has its colour), another word, or None.
+      verdict: "belongs", "not_recognised" or "undecided" (each has its colour), another word, or
+        None.
       group: The heading under which the row stands.
     """
 

@@ -29,6 +29,7 @@ from jax_origin.images import (
     open_image,
 )
 from jax_origin.inversion import Run, require_key
+from jax_origin.workflow.drift import ScoredAgain, score_again
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
@@ -103,6 +104,7 @@ class Attributor:
         if source not in ("lossless", "unknown"):
             raise ValueError(f'source must be "lossless" or "unknown", not {source!r}')
         self.generator, self.run = inspected(generator), run or Run()
+        self._reference = reference
         self.calibration, self._resize, self._lossless = calibration, resize, source == "lossless"
         check_calibration(calibration, self.generator, reference=reference)
         self.method = Method.of(calibration)
@@ -172,6 +174,11 @@ class Attributor:
                 yield failed.pop(0)
             yield self._judged(scored)
         yield from failed
+
+    def score_again(self, num: int = 8) -> ScoredAgain | None:
+        """Scores some of the calibration's own images again; see `score_again`."""
+        options: dict[str, Any] = {"reference": self._reference, "run": self.run}
+        return score_again(self.generator, self.calibration, num=num, **options)
 
     def _look(self, tag: int, image: Any) -> _Looked:
         """Opens an image, and works out once what it is compared with; in a thread."""
@@ -377,10 +384,11 @@ def _check_reach(calibration: Calibration, asked: Rates, limit: float | None) ->
     if asked.beta is not None and calibration.decision.judges_q:
         needed = scores_needed(asked.beta)
         for name, group in calibration.foreign.items():
-            if group.scores.size < needed:
+            if group.independent < needed:
                 raise CalibrationError(
-                    f"{where}: beta={asked.beta:g} needs at least {needed} images in each foreign "
-                    f"group, {name!r} has {group.scores.size}; {remedy}, or ask for a larger beta"
+                    f"{where}: beta={asked.beta:g} needs at least {needed} independent sources in "
+                    f"each foreign group, {name!r} has {group.independent}; {remedy}, or ask for a "
+                    "larger beta"
                 )
     if limit is not None:
         try:

@@ -4,6 +4,7 @@ import importlib.metadata
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_origin.calibration import Calibration
@@ -72,7 +73,7 @@ def score_again(
     data = calibration.keys.get("key")
     if not isinstance(data, list):
         return None
-    key = jax.random.wrap_key_data(np.asarray(data, np.uint32))
+    key = jax.random.wrap_key_data(jnp.asarray(data, jnp.uint32))
     images = belonging_images(
         generator, calibration.belonging.size, key=jax.random.fold_in(key, IMAGES)
     )[:num]
@@ -85,7 +86,7 @@ def score_again(
         futility=calibration.measured.futility,
         run=run,
     )
-    floor = max(calibration.floor, np.finfo(np.float32).tiny)
+    floor = max(calibration.floor, float(np.finfo(np.float32).tiny))
     now, then = (
         np.maximum(scores, floor) for scores in (scorer.scores(images), calibration.belonging[:num])
     )

@@ -98,8 +98,8 @@ def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup
     edges = sparse.coo_array((np.ones(num), (sources, num + same)), shape=(2 * num, 2 * num))
     joined = _numbered(sparse.csgraph.connected_components(edges, directed=False)[1][sources])
     independent = int(joined.max()) + 1
-    sources = None if independent == num else joined
-    return FittedGroup(images, independent, sources, used_for, known.made_by)
+    shared = None if independent == num else joined
+    return FittedGroup(images, independent, shared, used_for, known.made_by)
 
 
 def _numbered(names: Iterable[Hashable]) -> NDArray[np.int64]:

@@ -67,7 +67,8 @@ def decider_alike(
 ) -> Callable[..., Decision]:
     """What decides on a score by the conditions that its image is like, if any.
 
-    It takes the score, the `Likeness`, and the least score that the image can have (0 without). The calibration's own rates of error count where none are given. Raises as
+    It takes the score, the `Likeness`, and the least score that the image can have (0 without). The
+    calibration's own rates of error count where none are given. Raises as
     `jax_origin.calibration.decide` does.
     """
     decider = functools.cache(functools.partial(Decider, calibration, rates=rates))

@@ -78,8 +78,8 @@ def demonstration_images(
     foreign = {group: made.images for group, made in _others(name, others, key, generators).items()}
     height, width, channels = generators[name].image_shape
     if channels == 3:
-        part = {"seed": _seed(key), "part": "demonstration"}
-        foreign[PHOTOGRAPHS], _ = photograph_crops(others, (height, width), **part)
+        seed, part = _seed(key), "demonstration"
+        foreign[PHOTOGRAPHS], _ = photograph_crops(others, (height, width), seed=seed, part=part)
     return {name: _samples(generators[name], name, own, key), **foreign}
 
 

@@ -26,7 +26,9 @@ from jax_origin.evidence import LogisticRatio
 tied_scores = st.lists(
     st.sampled_from([0.0, 0.1, 0.2, 0.25, 0.5, 1.0, math.inf]), min_size=1, max_size=25
 )
-words = st.lists(st.sampled_from(["belongs", "not_recognised", "undecided"]), min_size=1, max_size=20)
+words = st.lists(
+    st.sampled_from(["belongs", "not_recognised", "undecided"]), min_size=1, max_size=20
+)
 
 
 @given(tied_scores, tied_scores)
@@ -86,7 +88,10 @@ def test_tpr_at_one_percent_of_hundred_foreign_scores_lets_one_through():
         (lambda: score_cllr([0.1] * 9, ForeignGroup([1.0] * 20, 20)), "10 folds of 9 belonging"),
         (lambda: accuracy([], ["not_recognised"]), "verdicts_belonging is empty"),
         (lambda: accuracy(["belongs"], ["no"]), "verdicts_foreign: 'no' is no verdict"),
-        (lambda: decision_rates("belongs", ["not_recognised"]), "verdicts_belonging: 'b' is no verdict"),
+        (
+            lambda: decision_rates("belongs", ["not_recognised"]),
+            "verdicts_belonging: 'b' is no verdict",
+        ),
     ],
 )
 def test_wrong_input_is_named(measure, message):
@@ -96,7 +101,9 @@ def test_wrong_input_is_named(measure, message):
 
 def test_decision_rates_of_a_small_table():
     belonging = ["belongs", "belongs", "belongs", "not_recognised", "undecided"]
-    foreign = np.array(["not_recognised", "not_recognised", "not_recognised", "belongs", "undecided"] * 2)
+    foreign = np.array(
+        ["not_recognised", "not_recognised", "not_recognised", "belongs", "undecided"] * 2
+    )
     assert decision_rates(belonging, foreign) == {
         "tpr": 3 / 5,
         "fpr": 2 / 10,

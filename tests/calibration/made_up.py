@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from jax_origin.calibration import Calibration, Conformal, ForeignGroup, Rates, TwoErrors
+from jax_origin.calibration import (
+    Calibration,
+    Conformal,
+    ForeignGroup,
+    Measured,
+    Rates,
+    TwoErrors,
+)
 
 METHOD = {
     "name": "origin",
@@ -26,6 +33,7 @@ def calibrated(
     alpha=0.01,
     beta=0.01,
     floor=1e-5,
+    measured=Measured(),  # noqa: B008
 ) -> Calibration:
     """Foreign groups are `ForeignGroup`, or scores of as many sources; `of` names the generator."""
     groups = {
@@ -44,6 +52,7 @@ def calibrated(
         belonging=np.asarray(belonging),
         conditions=conditions or {},
         foreign=groups,
+        measured=measured,
         seed=0,
         keys={},
         packages={},

@@ -6,9 +6,9 @@ import pytest
 from jax_origin.calibration import (
     AS_MADE,
     Conformal,
+    ForeignGroup,
     Grubbs,
     KernelDensity,
-    ForeignGroup,
     NearestGroup,
     PredictionInterval,
     Rates,

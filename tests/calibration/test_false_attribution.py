@@ -160,7 +160,8 @@ def test_limits_of_q_are_those_of_the_ranks_it_allows():
         "browsed": group(np.arange(100.0), used_for=["recipe"]),
     }
     found = limits_of_q(groups, rate=0.01)
-    # q <= 0.01 needs a score under all of 100, under all but 9 of 999, and no score of 50 does it.
+    # q <= 0.01 needs a score under all of 100, under all but 9 of 999, and no score of 50 sources
+    # or fewer does it.
     assert {name: g.false for name, g in found.groups.items()} == {
         **dict.fromkeys(("hundred", "few", "crops", "browsed"), 0),
         "many": 9,
@@ -170,13 +171,13 @@ def test_limits_of_q_are_those_of_the_ranks_it_allows():
         "hundred": upper_limit(0, 100),
         "many": upper_limit(9, 999),
         "few": 0.0,
-        "crops": upper_limit(0, 7),
+        "crops": 0.0,  # of 7 sources: too few, however many scores they have
         "browsed": None,
     }
-    assert found.worst == limits["crops"]
+    assert found.worst == limits["hundred"]
     joint = found.groups["hundred"].joint_limit
     assert joint == pytest.approx(upper_limit(0, 100, confidence=1 - 0.05 / 4))
-    assert limits_of_q({"crops": groups["crops"]}, rate=0.5).worst == 1.0
+    assert limits_of_q({"crops": groups["crops"]}, rate=0.5).worst == upper_limit(3, 7)
 
 
 @pytest.mark.parametrize(("num", "beta"), [(100, 0.01), (199, 0.05)])

@@ -37,7 +37,7 @@ def make():
 CALIBRATE = (
     *("calibrate", "--generator=tiny", "--method=tiny", "--num_belonging=20", "--seed=4"),
     *("--foreign=photos=photos", "--used_for=photos=recipe", "--alpha=0.1", "--beta=0.1"),
-    "--config.cache=cache",
+    *("--config.cache=cache", "--noplain"),
 )
 
 

@@ -17,6 +17,7 @@ from .running import Done, run
 
 KEYS = [
     *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
+    "reference",
     *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 ATTRIBUTE = (
@@ -88,9 +89,9 @@ def test_full_scores_are_another_run_with_the_same_verdict(folder, attributed):
     assert full["score_kind"] == "full" and full["steps"] >= early["steps"]
     assert full["verdict"] == early["verdict"] == "belongs"
     assert full["score"] <= early["score"]
-    assert "The question was whether images/good.png was made by tiny." in " ".join(
-        done.out.split()
-    )
+    told = " ".join(done.out.split())
+    assert "The findings support that tiny made images/good.png: it fits tiny's own" in told
+    assert told.count("No number here is the probability that a verdict is right.") == 1
     refused = run(folder, *ATTRIBUTE, "--workdir=full")
     assert refused.code == 1
     assert "full holds another run (--full_scores was True, is False)" in refused.line

@@ -8,15 +8,15 @@ from jax_origin.calibration import (
     Decision,
     ForeignGroup,
     Grubbs,
+    Measured,
     Published,
     Rates,
     decide,
-    explain,
-    false_attribution_limits,
 )
 from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER
+from jax_origin.evidence import explain, explain_run
 
-from . import made_up
+from tests.calibration import made_up
 
 OWN = np.linspace(0.001, 0.1, 100)
 PHOTOS = np.linspace(1, 2, 100)
@@ -26,61 +26,94 @@ def calibrated(foreign=None, *, belonging=OWN, **method):
     return made_up.calibrated(belonging, foreign, of="dcgan", **method)
 
 
-def told(score, calibration, **options):
-    (decision,) = decide([score], calibration, rates=options.get("rates"))
-    text = explain(decision, calibration, image="cat.png", **options)
-    assert text.startswith("The question was whether cat.png was made by dcgan.")
-    assert text.endswith("and is not the probability that the verdict is right.")
-    assert "edits of dcgan's images that were not calibrated" in text
-    assert 4 <= len(re.findall(r"[.](?: |$)", text)) <= 8 and len(text) < 1200
-    assert "\n" not in text and "  " not in text and "None" not in text
+def told(score, calibration, *, least=0.0, **options):
+    (decision,) = decide([score], calibration, rates=options.get("rates"), least=least)
+    text = explain(decision, calibration, score=score, image="cat.png", **options)
+    assert "\n" not in text and "  " not in text and "None" not in text and "nan" not in text
+    assert 1 <= len(re.findall(r"[.](?: |$)", text)) <= 5 and len(text) < 900
     return decision, text
 
 
 def test_belongs():
     decision, text = told(0.0601, calibrated({"photographs": PHOTOS}))
     assert decision.verdict == "belongs"
+    assert text.startswith("The findings support that dcgan made cat.png: it fits dcgan's own")
     assert "Of 100 images known to be its own, 40 score as high as this one or higher." in text
-    assert "Of 100 foreign images (photographs), none scores as low as this one or lower." in text
-    assert "The verdict is that dcgan made it." in text
-    assert "at most 1% would be called dcgan's, on average over such calibrations." in text
-    assert "or other origins than photographs, and" in text
+    assert "of 100 independent sources, none has an image that scores as low as this" in text
+    assert "at most 1% would be attributed, on average over such calibrations;" in text
+    # No source of 100 may lie as low: the upper limit of 0 of 100 is 1 - 0.05^(1/100).
+    assert "the counts support at most 2.95% in each, with 95% confidence." in text
+    # And the ratio is at most the inverse of that.
+    assert "at least 34 times as probable for an image that dcgan made as for a foreign" in text
+    assert text.endswith("one, the most that so many images support.")
 
 
-def test_foreign():
-    decision, text = told(
-        1.5, calibrated({"photographs": PHOTOS, "vae": PHOTOS - 0.5}), rates=Rates(0.02)
-    )
+def test_not_recognised():
+    groups = {"photographs": PHOTOS, "vae": PHOTOS - 0.5}
+    decision, text = told(1.5, calibrated(groups), rates=Rates(0.02))
     assert decision.verdict == "not_recognised"
+    assert text.startswith("There is no evidence that dcgan made cat.png, as it is; other edits")
     assert "Of 100 images known to be its own, none scores as high" in text
-    assert "nearest (100 images; of photographs and vae), 100 score as low" in text
-    assert "dcgan did not make it. Of dcgan's own images, at most 2% would be turned away" in text
-    # Whether other origins are covered is no question for an image that is not its own.
-    assert "other origins" not in text
+    assert "of 100 independent sources, 100 have one that scores as low" in text
+    assert "Of its own images at most 2% would be missed so, on average" in text
+    assert "for a foreign one as for an image that dcgan made, left as it is or edited" in text
+    assert "did not make" not in text
+
+
+def test_conditions_are_named():
+    edited = calibrated({"photos": PHOTOS}, conditions={"jpeg-75": np.linspace(0.2, 0.4, 100)})
+    _, text = told(0.3, edited)
+    assert "that dcgan made cat.png, and that it then met 'jpeg-75': it fits" in text
+    _, text = told(1.5, edited)
+    assert "as it is, or after jpeg-75; other edits are not excluded." in text
+
+
+def test_an_image_that_was_accepted_early_has_bounds():
+    calibration = calibrated({"photographs": PHOTOS})
+    (decision,) = decide([0.0601], calibration)
+    text = explain(decision._replace(condition=None), calibration, score=0.0601, early=True)
+    assert "accepted before its inversion had ended, so these are bounds." in text
+    assert "at least 40 score as high" in text
+    assert "none has an image that scores as low" in text
+    assert "times as probable" not in text
+    sized = calibrated({"a": PHOTOS, "b": PHOTOS[:19]}, beta=0.05)
+    (decision,) = decide([0.0601], sized)
+    text = explain(decision._replace(condition=None), sized, early=True)
+    assert "at most 5% of the sources have an image that scores as low" in text
 
 
 def test_groups_of_different_size_are_told_by_their_share():
     _, text = told(1.0, calibrated({"photographs": PHOTOS, "vae": PHOTOS[:19]}))
-    assert "comes nearest (of photographs and vae), about 10% score as low" in text
+    assert "comes nearest, 10% of the sources have an image that scores as low" in text
 
 
-def test_one_score_in_the_singular():
-    _, text = told(1.0, calibrated({"photographs": PHOTOS}, alpha=0.02, beta=0.02))
-    assert "1 scores as low as this one or lower" in text
+def test_sources_are_counted_and_not_images():
+    crops = ForeignGroup(np.linspace(1, 2, 400), 100, sources=np.arange(400) % 100)
+    _, text = told(0.05, calibrated({"photographs": crops}))
+    assert "of 100 independent sources, none has an image" in text
 
 
 def test_fits_both():
     decision, text = told(0.05, calibrated({"photographs": np.linspace(0.03, 1, 100)}))
     assert decision.reason == FITS_BOTH
-    assert "undecided: the image fits dcgan's own images and foreign ones alike." in text
-    assert "made it" not in text
+    assert text.startswith(
+        "Undecided whether dcgan made cat.png: it fits dcgan's own images, and foreign ones as"
+    )
 
 
 def test_fits_neither():
     decision, text = told(0.5, calibrated({"photographs": PHOTOS}))
     assert decision.reason == FITS_NEITHER
-    assert "fits neither dcgan's own images nor the foreign ones, as an edited image" in text
-    assert "An undecided image is not called foreign." in text
+    assert "it fits neither dcgan's own images nor foreign ones, as an edited image" in text
+    # Between own and foreign scores no calibration image lies: no ratio is made up.
+    assert text.endswith("No likelihood ratio is given: no calibration image scored like this one.")
+
+
+def test_too_little_in_it_says_what_would_be_needed():
+    decision, text = told(1.2, calibrated({"photographs": PHOTOS}), least=1.2)
+    assert decision.reason == "too little in it"
+    assert "there is too little in it." in text and "A version with more detail" in text
+    assert "times as probable" not in text
 
 
 def test_too_few_calibration_images_are_named():
@@ -92,20 +125,17 @@ def test_too_few_calibration_images_are_named():
 def test_a_reason_of_another_kind_is_repeated():
     calibration = calibrated({"photographs": PHOTOS})
     text = explain(Decision(0.5, 0.01, "undecided", "too wide a gap"), calibration)
-    assert "The verdict is undecided: too wide a gap." in text
-    text = explain(
-        Decision(0.5, 0.01, "undecided", "drift: lossy WebP; calibrated: ..."), calibration
-    )
-    assert "calibrated says nothing of an image like this one (drift: lossy WebP" in text
+    assert text == "Undecided whether dcgan made this image: too wide a gap."
+    drift = "drift: lossy WebP; calibrated: ..."
+    text = explain(Decision(0.5, 0.01, "undecided", drift), calibration)
+    assert f"calibrated says nothing of a file like this one ({drift})." in text
 
 
-@pytest.mark.parametrize(("score", "verdict"), [(0.05, "made it"), (0.5, "did not make it")])
-def test_without_foreign_images_what_is_unknown_is_said(score, verdict):
+@pytest.mark.parametrize(("score", "begins"), [(0.05, "The findings support"), (0.5, "There is no")])
+def test_without_foreign_images_what_is_unknown_is_said(score, begins):
     decision, text = told(score, calibrated())
-    assert f"dcgan {verdict}." in text
-    unknown = "called its own is not known: no foreign image was scored."
-    assert (unknown in text) == (decision.verdict == "belongs")
-    assert "other origins" not in text
+    assert text.startswith(begins)
+    assert ("no foreign image was scored." in text) == (decision.verdict == "belongs")
 
 
 def test_the_published_rule_keeps_no_rate():
@@ -113,10 +143,10 @@ def test_the_published_rule_keeps_no_rate():
     decision, text = told(0.05, calibrated({"photographs": PHOTOS}, **published))
     assert decision.verdict == "belongs"
     assert "By the grubbs rule, set on 100 images known to be its own, p is 1" in text
-    assert "would be called its own is not kept to any rate." in text
+    assert "would be attributed is not kept to any rate." in text
     decision, text = told(0.5, calibrated({"photographs": PHOTOS}, **published))
     assert decision.verdict == "not_recognised"
-    assert "The rule asks that 5% of dcgan's own images be turned away; how many are dep" in text
+    assert "The rule asks that 5% of its own images be missed so; how many are depends" in text
 
 
 def test_a_confidence_is_told():
@@ -124,22 +154,47 @@ def test_a_confidence_is_told():
     _, text = told(0.0995, calibration)
     assert "at most 4.66% of its own score as high as this one or higher, with 95% conf" in text
     _, text = told(1.5, calibration)
-    assert "at most 5% would be turned away so, with 95% confidence." in text
+    assert "at most 5% would be missed so, with 95% confidence." in text
 
 
-def test_limits_from_fresh_images_are_told_where_there_are_any():
-    calibration = calibrated({"photographs": PHOTOS})
-    fresh = {
-        "photographs": ForeignGroup(PHOTOS, 50),
-        "sdxl": ForeignGroup(np.linspace(0.05, 3, 300), 300),
-    }
-    limits = false_attribution_limits(fresh, accepting=0.1)
-    _, text = told(0.05, calibration, limits=limits)
-    assert "(0 of 50 in photographs and 6 of 300 in sdxl called its own)" in text
-    assert "to at most 5.82%, with 95% confidence, in the worst group." in text
-    used = {name: group.marked("threshold") for name, group in fresh.items()}
-    _, text = told(0.05, calibration, limits=false_attribution_limits(used, accepting=0.1))
-    assert "No limit is given for the foreign images at hand, since choices were made on" in text
+def test_choices_on_the_images_leave_no_limit():
+    used = ForeignGroup(PHOTOS, 100, used_for=("recipe",))
+    _, text = told(0.05, calibrated({"photographs": used}))
+    assert "choices were made on these images, so no limit is given for this one." in text
     assert "95%" not in text
-    # A limit on false attribution says nothing of an image that is not attributed.
-    assert "95%" not in told(1.5, calibration, limits=limits)[1]
+
+
+def test_what_all_of_a_run_rest_on():
+    conditions = {"jpeg-75": OWN, "resize-0.5": OWN, "truncation_psi=0.7": OWN}
+    calibration = calibrated(
+        {"photographs": PHOTOS, "photographs after jpeg-75": PHOTOS},
+        belonging=np.linspace(0.001, 0.1, 200),
+        conditions=conditions,
+    )
+    text = explain_run(calibration)
+    assert "200 images that dcgan made, also after jpeg-75, resize-0.5 and with trunc" in text
+    assert "of foreign images: photographs (100 sources), each also edited likewise." in text
+    assert "A photograph that someone passed through dcgan belongs, too." in text
+    # Beta(2, 199): its 5% and 95% quantiles.
+    assert "rate lies between 0.178% and 2.35% nine times in ten." in text
+    assert "Of its own 200 images as made, 0 could not be told from foreign ones (0% to " in text
+    # 0.01 * 999 false ones to 0.99 true ones.
+    assert "if one in 1,000 were, 91% of the attributions would be wrong." in text
+    assert "did not look so" not in text
+
+
+def test_conditions_that_a_file_may_not_show_are_told():
+    calibration = calibrated(
+        {"photos": PHOTOS}, conditions={"resize-0.5": OWN}, measured=Measured(unseen={"resize-0.5": 3})
+    )
+    text = explain_run(calibration)
+    # The upper limit of 3 of 100.
+    assert "Of 100 of its own images after 'resize-0.5', 3 did not look so (with 95%" in text
+    assert "at most 7.57%" in text
+
+
+def test_a_knife_edge_is_told_with_the_images_that_would_settle_it():
+    belonging = np.concatenate([np.linspace(0.001, 0.1, 198), [1.5, 1.6]])
+    text = explain_run(calibrated({"photos": PHOTOS}, belonging=belonging))
+    assert "as made, 2 could not be told from foreign ones (0.121% to 3.57%" in text
+    assert "chance decides whether such an image is undecided or not recognised" in text

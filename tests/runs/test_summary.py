@@ -24,7 +24,7 @@ def test_a_line_for_each_record():
     assert [line.split() for line in table.splitlines()] == [
         "verdict loss p q image".split(),
         "belongs 2.50e-06 0.500 0.010 own/a.png".split(),
-        "foreign 1.23e-02 0.010 photos/b.png".split(),
+        "not_recognised 1.23e-02 0.010 photos/b.png".split(),
         "undecided 2.50e-06 0.500 0.010 c.png (fits both; opaque alpha dropped)".split(),
         "error bad/d.png (is empty (zero bytes))".split(),
     ]
@@ -67,7 +67,7 @@ RECORDS = [
 def test_verdicts_are_counted_by_folder():
     lines = [line.split() for line in count_table(RECORDS).splitlines()]
     assert lines == [
-        "folder belongs foreign undecided error".split(),
+        "folder belongs not_recognised undecided error".split(),
         "own 2 1 0 0".split(),
         "photos 1 3 1 1".split(),
     ]

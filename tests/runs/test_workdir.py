@@ -36,6 +36,7 @@ COLOUR = RNG.integers(0, 256, SHAPE, dtype=np.uint8)
 GREY = RNG.integers(0, 256, SHAPE[:2], dtype=np.uint8)
 KEYS = [
     *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
+    "reference",
     *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 METHOD = Method(

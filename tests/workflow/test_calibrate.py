@@ -69,7 +69,7 @@ def test_a_calibration_says_what_it_was_made_with(calibration, generator, method
     assert calibration.platform == "cpu"
     assert len(calibration.belonging) == 99
     assert {name: group.independent for name, group in calibration.foreign.items()} == {
-        "noise": 25,
+        "noise": 99,
         "other": 99,
     }
 
@@ -195,8 +195,8 @@ def small_reference():
     [
         ({"num_belonging": 0}, CalibrationError, "num_belonging must be at least 1, not 0"),
         ({"num_belonging": 20}, CalibrationError, "alpha=0.01 needs at least 99 belonging images"),
-        ({"foreign": {"a": 6}}, CalibrationError, "'a' holds 6 images: at beta=0.01 .* least 99"),
-        ({"foreign": {"a": 100, "b": 98}}, CalibrationError, "'b' holds 98 images"),
+        ({"foreign": {"a": 6}}, CalibrationError, "'a' holds images of 6 independent sources: at beta=0.01 .* least 99"),
+        ({"foreign": {"a": 100, "b": 98}}, CalibrationError, "'b' holds images of 98 ind"),
         ({"foreign": {"a": 0}}, CalibrationError, "group 'a' holds no images: need at least one"),
         ({"foreign": {"a": (16, 16, 3)}}, ValueError, r"images are \(16, 16, 3\)"),
         ({"reference": True}, CalibrationError, r"reference makes images of \(4, 4, 3\)"),
@@ -336,7 +336,7 @@ def hopeless(generator, make_generator, method, noise):
         generator,
         method=method,
         num_belonging=99,
-        foreign={"noise": ForeignImages(noise, 25), "other": other},
+        foreign={"noise": ForeignImages(noise, 99), "other": other},
         futility=True,
         key=jax.random.key(0),
         seed=0,

@@ -183,8 +183,8 @@ def test_verdicts_are_told_in_plain_words(generator, under_storage, own):
     (verdict,) = attribute(own[:1], generator, under_storage, key=KEY)
     record = {**verdict.record(), "path": "own.png"}
     text = explanations([record, {"verdict": None}], under_storage).replace("\n", " ")
-    assert "own.png was made by tiny-0" in text
-    assert "as made and after jpeg-90" in text
+    assert "The findings support that tiny-0 made own.png: it fits" in text
+    assert "images that tiny-0 made, also after jpeg-90" in text
 
 
 def test_arrays_are_lossless_and_the_published_decision_knows_no_kinds(under_storage, own):
