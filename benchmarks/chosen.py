@@ -9,9 +9,12 @@ from ml_collections import ConfigDict
 from benchmarks.recovery import limited
 from benchmarks.sampling import Images, ProtocolError, chosen_images
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import photograph_crops
+from jax_origin.images import faded_images, photograph_crops, plain_images
+from jax_origin.images.plain import PLAIN
 from jax_origin.workflow import Method, get_method
 from jax_origin.zoo import load_generator, zoo_names
+
+_PLAIN_SEED = 1000  # added to the evaluation's: no calibration draws the same pictures
 
 
 def chosen_generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], list[str]]:
@@ -107,12 +110,24 @@ def chosen_sets(
     Raises:
       ProtocolError: As `chosen_images`.
       ImageError: Likewise.
+      ValueError: Plain pictures are asked for, and the shapes differ.
     """
     num, seed = config.num_images, config.seed
+    sets = {}
     for name, file in config.sets.items():
         if file:
             path = os.path.join(data, file)
-            yield name, chosen_images(path, num, name=name, seed=seed)
+            sets[name] = chosen_images(path, num, name=name, seed=seed)
+            yield name, sets[name]
+    if config.plain:
+        ((height, width, channels),) = {*shapes}
+        drawn, kinds = plain_images(
+            num * len(PLAIN), (height, width), channels=channels, seed=seed + _PLAIN_SEED
+        )
+        for kind in PLAIN:
+            yield f"plain, {kind}", drawn[np.array(kinds) == kind]
+        for name, images in sets.items():
+            yield f"{name}, faded", faded_images(images, seed=seed + _PLAIN_SEED)
     sizes = {(shape[0], shape[1]) for shape in shapes if shape[2] == 3}
     for size in sorted(sizes) if config.photographs else []:
         crops, _ = photograph_crops(num, size, seed=seed, part="demonstration")

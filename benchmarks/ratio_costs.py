@@ -40,8 +40,8 @@ def ratio_cost_rows(
       foreign: Scores of foreign images by group; independent ones. Infinite ones count as the
         largest finite score there is.
       floor: Scores are clamped from below here.
-      target: A cost in bits. The counts cap each ratio, and so no cost is under 0.056 with 100
-        images of each kind, or 0.03 with 200.
+      target: A cost in bits. Since counts cap the ratios, even separated scores cost 0.056 with
+        100 images of each kind, and 0.028 with 200.
       draws: Random choices of unrecovered images, over which their cost is averaged.
       seed: Of the choices, the folds and the bootstrap.
 

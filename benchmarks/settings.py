@@ -26,6 +26,8 @@ def evaluation_config() -> ml_collections.ConfigDict:
     config.sets["tiny-imagenet"] = "tinyimagenet32_val_10k_jpegbytes.npz"  # other photographs
     # A group of crops of photographs that scikit-image ships, others than the calibrations'.
     config.photographs = False
+    # Groups of pictures that say little: each kind that is drawn, and the sets blurred or faded.
+    config.plain = False
     config.edits = ("clean",)  # names as in jax_origin.images.EDITS; all groups are edited alike
     config.num_images = 100  # belonging images, and images of each foreign group
     config.num_belonging = config_dict.placeholder(int)  # belonging images; None: num_images

@@ -239,18 +239,28 @@ def test_a_calibration_that_was_made_is_found_again(evaluate, tmp_path):
     assert sorted((path, path.stat().st_size) for path in made[0].parent.iterdir()) == known
 
 
-def test_random_halves_and_the_cost_of_ratios(evaluate, tmp_path):
+def test_fresh_sources_and_the_cost_of_ratios(evaluate, tmp_path):
     names = ("cifake", "cifar10-test", "tiny-imagenet")
     none = " ".join(f"'--config.sets[\"{name}\"]='" for name in names)
-    rates = "--config.num_images=20 --config.resplits=3 --config.resplit_rate=0.2"
-    result = evaluate("../evidence", f"{none} {rates} {RONAN}")
-    for part, first in (("resplits", [None]), ("ratio_costs", [])):
+    few = "--config.num_images=20 --config.source_splits=3 --config.split_rate=0.2"
+    edits = "--config.edits=\"('clean', 'jpeg-75')\""
+    result = evaluate("../evidence", f"{none} {few} {edits} {RONAN}")
+    for part, own, each, cases in (
+        ("fresh", [None, None], 1, {("clean", 20), ("jpeg-75", 20)}),
+        ("views", [], 2, {("clean", 10), ("clean", 40)}),
+        ("ratio_costs", [], 1, {("clean", 20), ("jpeg-75", 20)}),
+    ):
         rows = [row for row in result[part] if row["inspected"] == ALL[0]]
-        assert [row["group"] for row in rows] == [*first, *ALL[1:]]
-        assert {(row["method"], row["edit"], row["n"]) for row in rows} == {
-            ("ronan", "clean", 20 if part == "ratio_costs" else 10)
-        }
+        groups = [row["group"] for row in rows if row["edit"] == "clean"]
+        assert groups == [*own, *(name for name in ALL[1:] for _ in range(each))]
+        assert {(row["edit"], row["n"]) for row in rows} == cases
+        assert {row["method"] for row in rows} == {"ronan"}
     check_files(result, tmp_path)
+
+
+def test_crops_of_few_photographs_are_no_sources(evaluate):
+    with pytest.raises(SystemExit, match="crops of few photographs are not independent"):
+        evaluate("../evidence", f"--config.photographs {RONAN}")
 
 
 def test_a_shipped_calibration_is_used_for_the_method_it_was_made_with(evaluate):

@@ -17,6 +17,7 @@ from benchmarks.protocol import (
     Comparison,
     comparison_scores,
     comparisons,
+    decisions,
     evaluate,
     foreign_generators,
 )
@@ -50,9 +51,9 @@ from jax_origin.inversion import (
 )
 from jax_origin.inversion.solvers import Optax
 from jax_origin.inversion.starts import Learned, Prior, Scaled
-from jax_origin.scores import LatentPrior, Typical, Typicality
+from jax_origin.scores import CodeRatio, LatentPrior, Typical, Typicality
 from jax_origin.workflow import Method, Scorer
-from jax_origin.workflow.scorer import Scored
+from jax_origin.workflow.scorer import Asked, Scored
 from jax_origin.zoo import load_generator
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +180,9 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
         def __init__(self, generator, method, *, key, encoders, futility, advance):
             assert (encoders, futility) == ({}, ())
 
+        def asked(self, tag, image):
+            return Asked(tag, image)
+
         def stream(self, items):
             # As an engine does: what is decided first comes first.
             for item in reversed(list(items)):
@@ -248,6 +252,24 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
     ]
     # What is read back from the cache, the infinite score too, says the same.
     assert evaluate([compared], cache=tmp_path, seed=0) == result
+
+
+def test_an_image_that_says_too_little_is_undecided_as_attribute_has_it():
+    generator = tiny_generator("a")
+    method = dataclasses.replace(ORIGIN, score=CodeRatio())
+    images = np.stack([np.full((8, 8, 3), 120, np.uint8), *noise(1)])
+    compared = Comparison(
+        inspected="a",
+        method=method,
+        generator=generator,
+        calibration=calibration_of(generator, method),
+        belonging=images,
+        foreign={"photos": images},
+    )
+    # The code says one colour without an error: its ratio is 0.5 at the least.
+    plain, rich = decisions(compared, "photos", np.array([0.6, 0.6]))
+    assert (plain.verdict, plain.reason) == ("undecided", "too little in it")
+    assert rich.verdict == "not_recognised"
 
 
 @pytest.mark.outer

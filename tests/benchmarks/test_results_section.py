@@ -1,6 +1,7 @@
 """README's results are what the committed files say."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -53,11 +54,11 @@ def test_committed_files_are_small():
 
 def test_other_figures_give_another_section(folder):
     def worse(content):
-        content["summary"][0] |= {"tpr": 0.125, "worst_fpr": 0.5, "mean_steps": 1234.5}
+        content["summary"][0] |= {"tpr": 0.12, "mean_steps": 1234.5}
         rows = [
             row for row in content["rows"] if row["inspected"] == content["summary"][0]["inspected"]
         ]
-        rows[-1]["undecided_foreign"] = 0.75
+        rows[-1] |= {"undecided_foreign": 0.75, "fpr": 0.5}
 
     for path in sorted(folder.glob("cifar10*.json"))[1:]:
         path.unlink()
@@ -65,7 +66,19 @@ def test_other_figures_give_another_section(folder):
     change(file, worse)
     first = json.loads(file.read_text())["summary"][0]
     row = table_row(results_section(folder), first["inspected"], first["method"])
-    assert (row[0], row[1], row[4], row[6]) == ("12.5%", "50%", "75%", "1,234")
+    # Clopper and Pearson's limits, 95% each.
+    assert (row[0], row[1]) == ("12/100, 7.0-18.8%", "50/100, 41.3-58.7%")
+    assert (row[4], row[6]) == ("75/100, 66.8-82.0%", "1,234")
+
+
+def test_every_rate_stands_with_its_count_and_limits():
+    section = results_section(RESULTS)
+    assert "0/100, 0-3.0%" in section and "100/100, 97.0-100%" in section
+    assert 'Pearson): 0/100 is "at most 3.0%".' in " ".join(section.split())
+    # A rate without a count would be a bare percentage in a cell.
+    cells = [cell.strip() for line in section.splitlines() for cell in line.split("|")[1:-1]]
+    assert not [cell for cell in cells if re.fullmatch(r"[\d.]+%", cell)]
+    assert section.count("threshold of TPR at 1% FPR was chosen on") == 1
 
 
 def test_fewer_foreign_images_than_in_the_other_files_are_told(folder):
@@ -84,14 +97,17 @@ def test_of_stored_images_the_worst_is_shown(folder):
         inspected = content["summary"][0]["inspected"]
         for row in content["summary"]:
             if (row["inspected"], row["edit"]) == (inspected, "jpeg-90-444"):
-                row |= {"tpr": 0.25, "worst_fpr": 0.625}
+                row |= {"tpr": 0.25}
+        for row in content["rows"]:
+            if (row["inspected"], row["edit"]) == (inspected, "jpeg-90-444"):
+                row |= {"fpr": 0.625, "n": 40}
 
     change(folder / "storage.json", worse)
     lines = results_section(folder).splitlines()
     heading = next(i for i, line in enumerate(lines) if "JPEG 90" in line)
     column = [cell.strip() for cell in lines[heading].split("|")].index("JPEG 90")
     shown = [lines[heading + i].split("|")[column].strip() for i in (2, 3)]
-    assert shown == ["25%", "62.5%"]
+    assert shown == ["25/100, 18.0-33.2%", "25/40, 48.2-75.3%"]
 
     def undecided(content):
         for row in content["summary"]:
@@ -106,7 +122,7 @@ def test_of_stored_images_the_worst_is_shown(folder):
 def test_distances_on_pixels_stand_beside_those_of_files(folder):
     def on_pixels(content):
         for row in content["summary"]:
-            row |= {"method": "origin, pixels", "smallest_tpr_at_1_fpr": 0.125, "n": 7}
+            row |= {"method": "origin, pixels", "smallest_tpr_at_1_fpr": 0.25, "n": 8}
 
     shutil.copy(folder / "storage.json", folder / "storage-pixels.json")
     change(folder / "storage-pixels.json", on_pixels)
@@ -116,26 +132,28 @@ def test_distances_on_pixels_stand_beside_those_of_files(folder):
         row["inspected"] for row in json.loads((folder / "storage.json").read_text())["summary"]
     }
     assert len(rows) == len(inspected)
-    assert all("TPR at 1% FPR" in row and row.count("12.5%") == 6 for row in rows)
-    assert "pixels.py`, 7 images of each)" in " ".join(section.split())
+    assert all("TPR at 1% FPR" in row and row.count(" 2/8, ") == 6 for row in rows)
+    assert "pixels.py`, 8 images of each)" in " ".join(section.split())
 
 
 def test_peers_are_shown_where_there_are_any(folder):
     (folder / "peers.json").unlink(missing_ok=True)
     assert "In full" not in results_section(folder)
-    rates = {"tpr": 0.5, "fpr": 0.25, "tpr_at_1_fpr": 0.75}
+    rates = {"tpr": 5 / 9, "fpr": 0.25, "tpr_at_1_fpr": 6 / 9}
     row = {
         "name": "vs_ronan_recipe",
         "case": "vae-cifar10, futility off",
         "ratio": 123.4,
-        "images": 7,
-        "accuracy": {"ours": rates, "reference": {"tpr_at_1_fpr": 0.125}},
+        "images": 17,
+        "accuracy": {"ours": rates, "reference": {"tpr_at_1_fpr": 1 / 9}},
     }
     (folder / "peers.json").write_text(json.dumps({"rows": [row]}))
     section = results_section(folder)
-    assert "on 7 images" in " ".join(section.split())
+    assert "on 17 images" in " ".join(section.split())
     shown = table_row(section, "one image at a time", "vae-cifar10, futility off")
-    assert shown == ["123", "50%", "25%", "75%", "", "", "12.5%"]
+    assert [cell.partition(",")[0] for cell in shown] == [
+        *("123", "5/9", "2/8", "6/9", "", "", "1/9"),  # The odd one is an own image.
+    ]
 
 
 def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
@@ -144,14 +162,18 @@ def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
     evaluation = json.loads((folder / "storage.json").read_text())
     evaluation["config"]["title"] = "Belonging images against photographs"
     for row in evaluation["summary"]:
-        row |= {"tpr": 0.875, "worst_fpr": 0.25, "n": 20}
-    evaluation["summary"][0] |= {"tpr": 0.5, "worst_fpr": 0.375}
+        row |= {"tpr": 0.9, "n": 20}
+    for row in evaluation["rows"]:
+        row |= {"fpr": 0.25, "n": 20}
+    evaluation["summary"][0] |= {"tpr": 0.5}
+    evaluation["rows"][0] |= {"fpr": 0.1, "n": 10}  # 1 of 10 is less, and may be more.
+    num = [len(evaluation[part]) for part in ("summary", "rows")]
     (folder / "paper").mkdir()
     (folder / "paper/real.json").write_text(json.dumps(evaluation))
     assert results_section(folder).splitlines()[-1] == (
         "- [Belonging images against photographs](benchmarks/results/paper/real.md), 20 own "
-        "images: origin TPR 50% or more, FPR 37.5% or less "
-        "([picture](benchmarks/results/paper/real.png))"
+        f"images: origin TPR 10/20, 30.1-69.9% (the worst of {num[0]}), FPR 5/20, 10.4-45.6% (of "
+        f"{num[1]}) ([picture](benchmarks/results/paper/real.png))"
     )
 
 
@@ -160,11 +182,12 @@ def test_edits_are_shown_where_there_are_any(folder):
         (folder / f"{name}.json").unlink(missing_ok=True)
     assert "**Edits.**" not in results_section(folder)
     evaluation = json.loads((folder / "storage.json").read_text())
-    first = evaluation["summary"][0] | {"edit": "clean|jpeg-75|webp-80", "tpr": 0.875}
-    evaluation["summary"] = [first | {"undecided_belonging": 0.0625, "worst_fpr": 0.25}]
+    first = evaluation["summary"][0] | {"edit": "clean|jpeg-75|webp-80", "tpr": 0.87}
+    evaluation["summary"] = [first | {"undecided_belonging": 0.06}]
+    evaluation["rows"] = [evaluation["rows"][0] | {"edit": first["edit"], "fpr": 0.25}]
     (folder / "mixed.json").write_text(json.dumps(evaluation))
     row = table_row(results_section(folder), first["inspected"], first["method"], "mixed, 3 kinds")
-    assert row[1:4] == ["87.5%", "6.2%", "25%"]
+    assert [cell.partition(",")[0] for cell in row] == ["87/100", "6/100", "25/100", "100/100"]
     # What the table of stored images tells is not told again.
     evaluation["summary"].append(first | {"edit": "clean", "undecided_belonging": 0.0625})
     (folder / "mixed.json").write_text(json.dumps(evaluation))
