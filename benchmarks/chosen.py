@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.recovery import limited

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import DRIFT, Calibration, Rates, decide
+from jax_origin.calibration.decision_rules import TOO_LITTLE
 from jax_origin.evidence import (
     Naming,
     Procedure,
@@ -80,7 +81,7 @@ def combine(
     """Decides for each image which candidate made it, from the records of each candidate.
 
     No decision counts an image that one of the candidates could not be asked about. An image is
-    undecided if one of the calibrations has none like it.
+    undecided if one of the calibrations has none like it, or there is too little in it for one.
 
     Args:
       records: By candidate, of the same N files in the same order, as `Workdir.records` gives them.
@@ -150,7 +151,7 @@ def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
     log10_lr, low, high = np.full((3, num), np.nan)
     against: list[Any] = [None] * num
     by_group: dict[str, NDArray[np.float64]] = {}
-    conditions = np.array(["" if _drift(r) else r["condition"] or "" for r in records])
+    conditions = np.array(["" if _unjudged(r) else r["condition"] or "" for r in records])
     for condition in calibration.belonging_by_condition:
         (here,) = np.nonzero(conditions == condition)
         belonging, foreign = scores_under(calibration, condition)
@@ -247,22 +248,22 @@ def _of_all(
 ) -> Iterator[Naming | None]:
     """The namings of all images; `tested` has those of the images that were tested."""
     for of_image in zip(*records.values(), strict=True):
-        drift = _merged({name: _drift(r) for name, r in zip(records, of_image, strict=True)})
+        why = _merged({name: _unjudged(r) for name, r in zip(records, of_image, strict=True)})
         if any(record["error"] for record in of_image):
             yield None
         else:
-            yield Naming("undecided", (), (), drift) if drift else next(tested)
+            yield Naming("undecided", (), (), why) if why else next(tested)
 
 
 def _tested(records: Mapping[str, Sequence[Record]]) -> NDArray[np.bool_]:
     images = zip(*records.values(), strict=True)
-    return np.array([not any(r["error"] or _drift(r) for r in image) for image in images], bool)
+    return np.array([not any(r["error"] or _unjudged(r) for r in image) for image in images], bool)
 
 
-def _drift(record: Record) -> str | None:
-    """What the calibration has no images like; None where it has."""
+def _unjudged(record: Record) -> str | None:
+    """Why a candidate says nothing of an image, unlike all calibrated or too plain; or None."""
     reason: str | None = record["reason"]
-    return reason if reason and reason.startswith(DRIFT) else None
+    return reason if reason and reason.startswith((DRIFT, TOO_LITTLE)) else None
 
 
 def _merged(values: Mapping[str, str | None]) -> str | None:
