@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from jax_origin.distances import L2
+from jax_origin.images import Stored
 from jax_origin.inversion import Inversion
 from jax_origin.parts import kinds_of, named
 from jax_origin.scores import (
+    CodeRatio,
     LatentPrior,
     Loss,
     ReferenceRatio,
@@ -52,6 +55,36 @@ def test_a_ratio_without_two_finite_distances_is_not_finite(distance, reference)
 def test_the_ratio_needs_a_reference():
     with pytest.raises(ValueError, match="needs a reference model"):
         ReferenceRatio()(found([0.1]))
+
+
+def test_the_code_ratio_is_the_distance_over_that_of_the_code():
+    score = CodeRatio(floor=5e-7, room=1e-6)
+    scores = score(found([1e-9, 1e-4, 1e-4]), np.array([9.9e-5, 9.9e-5, 0.0]))
+    # Under the floor lies only rounding; a picture that the code says in full has a ratio, too.
+    np.testing.assert_allclose(scores, [5e-3, 1.0, 100.0])
+    with pytest.raises(ValueError, match="needs the code's distances"):
+        score(found([0.1]))
+    with pytest.raises(ValueError, match="room must be over 0"):
+        CodeRatio(room=0.0)
+
+
+def test_the_code_ratio_says_before_an_inversion_what_it_can_come_to():
+    score = CodeRatio(floor=5e-7, room=1e-6)
+    assert score.least(0.0) == 0.5 and score.least(9.9e-5) == pytest.approx(5e-3)
+    # A plain picture is under no threshold; another is at the distance that gives the threshold.
+    assert score.distance_at(0.1, 0.0) is None
+    distance = score.distance_at(0.1, 9.9e-5)
+    assert distance == pytest.approx(1e-5)
+    assert score(found([distance]), np.array([9.9e-5]))[0] <= 0.1
+    assert Loss().distance_at(0.1, None) == 0.1 and ReferenceRatio().distance_at(0.1, 1.0) is None
+
+
+def test_the_code_has_no_more_numbers_than_a_share_of_the_image():
+    image = Stored("pixels", np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
+    score, distance = CodeRatio(), L2()
+    few, many, most = (score.reference(image, n, distance) for n in (64, 192, 768))
+    assert few > many == most > 0
+    assert Loss().reference(image, 64, distance) is None
 
 
 @pytest.mark.parametrize("kind", kinds_of(Score))

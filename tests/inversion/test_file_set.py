@@ -199,3 +199,16 @@ def test_no_reading_is_tried_after_one_that_comes_to_the_floor_or_is_accepted(ge
     accepted = invert(generator, three, RECIPE, key=KEY, accept=1e-4)
     assert accepted.ended.tolist() == ["accepted"]
     assert accepted.steps[0] < whole.steps.sum()
+
+
+def test_the_last_images_further_readings_begin_before_their_turn(generator, files, found):
+    recipe = dataclasses.replace(RECIPE, floor=1e-7, lane_block=8)
+    one, two = (Statistics() for _ in range(2))
+    whole = invert(generator, [*files[:7], files[8]], recipe, key=KEY, run=Run(statistics=one))
+    images = [*files[:7], readable(files[8], files[9])]
+    both = invert(generator, images, recipe, key=KEY, run=Run(statistics=two))
+    nearest = 8 + np.argmin(found.distance[8:10])
+    assert np.array_equal(both.latent[7], found.latent[nearest])
+    assert np.array_equal(both.latent[:7], whole.latent[:7])
+    # One reading after the other would take a block of its own, all its steps, for the second.
+    assert two.lane_steps < 1.6 * one.lane_steps
