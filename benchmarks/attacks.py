@@ -19,7 +19,7 @@ from benchmarks.near_models import attributor_of, in_cells, verdict_counts
 from benchmarks.result_table import markdown_table
 from benchmarks.sampling import ProtocolError, chosen_images
 from benchmarks.subjects import measured_on
-from jax_origin.distances.generic_code import generic_code
+from jax_origin.distances.generic_code import generic_codes
 from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.images import edit_images, photograph_crops, stored_images
 from jax_origin.inversion import Run
@@ -181,6 +181,14 @@ _SIZES = [f"resize-{left / 32:.10g}" for left in range(31, 8, -1)]
 _QUALITIES = [f"jpeg-{quality}-444" for quality in range(100, 0, -1)]
 _TO_THE_MODEL = _along(lambda v, t: v.toward(v.rebuilt, t))
 _NOISE = _along(lambda v, t: v.image / 255 + 0.5 * t * v.normal(*v.image.shape))
+
+
+def generic_code(pixels: Images, numbers: int) -> NDArray[np.float32]:
+    """What the nearer of the generic codes says of an image, float32 [H, W, C]."""
+    said = generic_codes(pixels, numbers)
+    return said[np.argmin(((said - pixels / 255) ** 2).mean(axis=(1, 2, 3)))]
+
+
 _TO_THE_CODE = _along(lambda v, t: v.toward(generic_code(v.image, v.numbers), t))
 ATTACKS: dict[str, dict[str, Attack]] = {
     "own": {

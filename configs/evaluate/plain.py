@@ -2,8 +2,8 @@
 
 python scripts/evaluate.py --config=configs/evaluate/plain.py --data=DIR --out=FILE.json
 
-Uniform colours, gradients, blobs, faint textures, text, drawings and noise are drawn anew; the sets'
-photographs are blurred or faded, and stand beside as they are.
+Uniform colours, gradients, blobs, faint textures, text, drawings and noise are drawn anew; the
+sets' photographs are blurred or faded, and stand beside as they are.
 """
 
 import ml_collections

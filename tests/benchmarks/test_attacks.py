@@ -19,12 +19,12 @@ from benchmarks.attacks import (
     Victim,
     at_budget,
     attack_rows,
+    generic_code,
     psnr,
     table,
     tangents,
 )
 from jax_origin import FunctionGenerator
-from jax_origin.distances.generic_code import generic_code
 from jax_origin.images import Stored, photograph_crops
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,6 @@ from jax_origin.calibration import (
 )
 from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER
 from jax_origin.evidence import explain, explain_run
-
 from tests.calibration import made_up
 
 OWN = np.linspace(0.001, 0.1, 100)
@@ -131,7 +130,9 @@ def test_a_reason_of_another_kind_is_repeated():
     assert f"calibrated says nothing of a file like this one ({drift})." in text
 
 
-@pytest.mark.parametrize(("score", "begins"), [(0.05, "The findings support"), (0.5, "There is no")])
+@pytest.mark.parametrize(
+    ("score", "begins"), [(0.05, "The findings support"), (0.5, "There is no")]
+)
 def test_without_foreign_images_what_is_unknown_is_said(score, begins):
     decision, text = told(score, calibrated())
     assert text.startswith(begins)
@@ -185,7 +186,9 @@ def test_what_all_of_a_run_rest_on():
 
 def test_conditions_that_a_file_may_not_show_are_told():
     calibration = calibrated(
-        {"photos": PHOTOS}, conditions={"resize-0.5": OWN}, measured=Measured(unseen={"resize-0.5": 3})
+        {"photos": PHOTOS},
+        conditions={"resize-0.5": OWN},
+        measured=Measured(unseen={"resize-0.5": 3}),
     )
     text = explain_run(calibration)
     # The upper limit of 3 of 100.

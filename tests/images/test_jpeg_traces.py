@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin.images import edit_images, edits_alike, photograph_crops, plain_images, stored_pixels
+from jax_origin.images import (
+    edit_images,
+    edits_alike,
+    photograph_crops,
+    plain_images,
+    stored_pixels,
+)
 from jax_origin.images.jpeg_traces import jpeg_quality
 
 

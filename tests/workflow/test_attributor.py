@@ -134,7 +134,9 @@ def test_rates_that_the_calibration_cannot_keep_are_refused_before_any_work(
 
     refused("alpha=0.001 needs at least 999 belonging images, .*has 99", alpha=0.001)
     refused("beta=0.001 needs at least 999 independent sources .*'noise' has 99", beta=0.001)
-    refused("max_false_attribution=0.0297: .* 1 more of 'noise', 1 more", max_false_attribution=0.0297)
+    refused(
+        "max_false_attribution=0.0297: .* 1 more of 'noise', 1 more", max_false_attribution=0.0297
+    )
     edited = {"jpeg-75": calibration.belonging[:30]}
     refused("calibration has 30", dataclasses.replace(calibration, conditions=edited), alpha=0.02)
     loose = attribute(own[:1], generator, calibration, key=KEY, alpha=0.2, beta=0.2)[0]

@@ -195,7 +195,11 @@ def small_reference():
     [
         ({"num_belonging": 0}, CalibrationError, "num_belonging must be at least 1, not 0"),
         ({"num_belonging": 20}, CalibrationError, "alpha=0.01 needs at least 99 belonging images"),
-        ({"foreign": {"a": 6}}, CalibrationError, "'a' holds images of 6 independent sources: at beta=0.01 .* least 99"),
+        (
+            {"foreign": {"a": 6}},
+            CalibrationError,
+            "'a' holds images of 6 independent sources: at beta=0.01 .* least 99",
+        ),
         ({"foreign": {"a": 100, "b": 98}}, CalibrationError, "'b' holds images of 98 ind"),
         ({"foreign": {"a": 0}}, CalibrationError, "group 'a' holds no images: need at least one"),
         ({"foreign": {"a": (16, 16, 3)}}, ValueError, r"images are \(16, 16, 3\)"),
