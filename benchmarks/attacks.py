@@ -40,6 +40,12 @@ Intervals take images for independent ones, which crops of the same few photogra
 _IMAGES = int.from_bytes(b"atta", "big")  # folded into the seed's key: images of no other use
 
 
+def generic_code(pixels: Pixels, numbers: int) -> NDArray[np.float32]:
+    """What the nearer of the generic codes says of an image, float32 [H, W, C]."""
+    said = generic_codes(pixels, numbers)
+    return said[np.argmin(((said - pixels / 255) ** 2).mean(axis=(1, 2, 3)))]
+
+
 class Victim(NamedTuple):
     """An image that is attacked, and what the adversary has to do it with.
 
@@ -181,14 +187,6 @@ _SIZES = [f"resize-{left / 32:.10g}" for left in range(31, 8, -1)]
 _QUALITIES = [f"jpeg-{quality}-444" for quality in range(100, 0, -1)]
 _TO_THE_MODEL = _along(lambda v, t: v.toward(v.rebuilt, t))
 _NOISE = _along(lambda v, t: v.image / 255 + 0.5 * t * v.normal(*v.image.shape))
-
-
-def generic_code(pixels: Images, numbers: int) -> NDArray[np.float32]:
-    """What the nearer of the generic codes says of an image, float32 [H, W, C]."""
-    said = generic_codes(pixels, numbers)
-    return said[np.argmin(((said - pixels / 255) ** 2).mean(axis=(1, 2, 3)))]
-
-
 _TO_THE_CODE = _along(lambda v, t: v.toward(generic_code(v.image, v.numbers), t))
 ATTACKS: dict[str, dict[str, Attack]] = {
     "own": {
