@@ -41,7 +41,7 @@ _IMAGES = int.from_bytes(b"atta", "big")  # folded into the seed's key: images o
 
 
 def generic_code(pixels: Pixels, numbers: int) -> NDArray[np.float32]:
-    """What the nearer of the generic codes says of an image, float32 [H, W, C]."""
+    """What the nearest of the generic codes says of an image, float32 [H, W, C]."""
     said = generic_codes(pixels, numbers)
     return said[np.argmin(((said - pixels / 255) ** 2).mean(axis=(1, 2, 3)))]
 

@@ -17,13 +17,13 @@ _IN_COLOUR = (1 / 2, 1 / 4, 1 / 4)  # of the numbers: brightness, and each of th
 
 
 def generic_codes(pixels: NDArray[np.uint8], numbers: int) -> NDArray[np.float32]:
-    """The pictures that two codes say of an image with so many numbers, float32 [2, H, W, C].
+    """The pictures that three codes say of an image with so many numbers, float32 [3, H, W, C].
 
-    The numbers are the largest coefficients of its Haar wavelets, which say borders well; and of
-    the cosine transforms of its blocks of 8 x 8, which say what is smooth. Half of them are of
-    brightness, a quarter of each colour difference (as JFIF has them); without three channels as
-    many of each. Which ones they are is given away, so a code is better than one that could be
-    sent. Values are in [0, 1].
+    The numbers are the largest coefficients of its Haar wavelets, which say borders well; of the
+    cosine transforms of its blocks of 8 x 8; and of the whole image's, which says what is smooth.
+    Half of them are of brightness, a quarter of each colour difference (as JFIF has them); without
+    three channels as many of each. Which ones they are is given away, so a code is better than one
+    that could be sent. Values are in [0, 1].
 
     Args:
       pixels: uint8 [H, W, C].
@@ -33,7 +33,8 @@ def generic_codes(pixels: NDArray[np.uint8], numbers: int) -> NDArray[np.float32
     channels = image.shape[2]
     colour = YCBCR.astype(np.float64) if channels == 3 else np.eye(channels)
     planes = image @ colour.T
-    said = np.stack([_largest(planes, numbers, *code) for code in ((_haar, _LEVELS), (_blocks, 3))])
+    codes = ((_haar, _LEVELS), (_blocks, 3), (_whole, 0))
+    said = np.stack([_largest(planes, numbers, *code) for code in codes])
     return np.clip(said @ np.linalg.inv(colour).T, 0.0, 1.0).astype(np.float32)
 
 
@@ -68,6 +69,12 @@ def _blocks(planes: NDArray[np.float64], levels: int, *, back: bool) -> NDArray[
     return transform(blocks, axes=(1, 3), norm="ortho").reshape(planes.shape)
 
 
+def _whole(planes: NDArray[np.float64], levels: int, *, back: bool) -> NDArray[np.float64]:
+    """The orthonormal cosine transform of whole planes; or back."""
+    transform = scipy.fft.idctn if back else scipy.fft.dctn
+    return transform(planes, axes=(0, 1), norm="ortho")
+
+
 def _haar(planes: NDArray[np.float64], levels: int, *, back: bool) -> NDArray[np.float64]:
     """The orthonormal transform of planes [H, W, C], whose sides 2^levels divides; or back."""
     planes = planes.copy()
@@ -86,7 +93,7 @@ def _haar(planes: NDArray[np.float64], levels: int, *, back: bool) -> NDArray[np
 
 
 def generic_code_distance(image: Stored, numbers: int, distance: Distance) -> float:
-    """How near the better of `generic_codes` comes to an image, or to the set of its file."""
+    """How near the best of `generic_codes` comes to an image, or to the set of its file."""
     target: Any = image if distance.of_files else as_float(image.pixels[None])[0]
     said = generic_codes(image.pixels, numbers)
     targets = jax.tree.map(lambda part: np.stack([part] * len(said)), distance.target(target))
