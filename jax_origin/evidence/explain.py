@@ -20,7 +20,7 @@ from jax_origin.calibration.decision_rules import (
     Rates,
 )
 from jax_origin.calibration.false_attribution import limits_of_q, upper_limit
-from jax_origin.calibration.foreign import ForeignGroup
+from jax_origin.calibration.foreign import ForeignGroup, NearestGroup
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence.ratios import cautious_log10_lr, scores_under
 
@@ -62,7 +62,7 @@ def explain(
         sentences.append("It was accepted before its inversion had ended, so these are bounds.")
     sentences.append(_own_as_high(decision, calibration, early))
     if decision.q is not None:
-        sentences.append(_foreign_as_low(decision, calibration, early))
+        sentences.append(_foreign_as_low(decision, calibration, score, early))
     if decision.verdict == "belongs":
         sentences.append(_how_often_false(decision, calibration, asked))
     if decision.verdict == "not_recognised":
@@ -131,8 +131,9 @@ def _stuck(calibration: Calibration, rates: Rates) -> str:
     if found.settled_by is None:
         return says
     return (
-        f"{says} That is so near to {percent(rates.alpha or 0.0)} that chance decides whether such "
-        f"an image is undecided or not recognised; {settled_in_words(found)}."
+        f"{says} So many images do not settle whether the rate is over {percent(rates.alpha or 0)} "
+        "or under it, that is, whether such an image is undecided or not recognised; "
+        f"{settled_in_words(found)}."
     )
 
 
@@ -155,7 +156,7 @@ def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
             return f"The findings support that {how}: it fits {name}'s own images."
         return f"The findings support that {how}: it fits {name}'s own images, and no foreign ones."
     if decision.verdict == "not_recognised":
-        after = "".join(f", or after {edits}" for edits in [_listed(_edits(calibration))] if edits)
+        after = " or after the calibrated edits" if calibration.conditions else ""
         return (
             f"There is no evidence that {name} made {image}, as it is{after}; other edits are not "
             "excluded."
@@ -202,23 +203,24 @@ def _own_as_high(decision: Decision, calibration: Calibration, early: bool) -> s
     )
 
 
-def _foreign_as_low(decision: Decision, calibration: Calibration, early: bool) -> str:
-    """By the share in the nearest group, whose sizes may differ."""
+def _foreign_as_low(
+    decision: Decision, calibration: Calibration, score: float | None, early: bool
+) -> str:
+    """How many sources of the nearest group score as low; their share where none is known."""
     assert decision.q is not None
-    groups = _compared(decision, calibration)
-    sizes = {group.independent for group in groups.values()}
-    most = "at most " if early else ""
-    if len(sizes) > 1:
+    groups, most = _compared(decision, calibration), "at most " if early else ""
+    if score is None or decision.condition is None:
         return (
             f"In the foreign group that comes nearest, {most}{percent(decision.q)} of the sources "
             "have an image that scores as low as this one or lower, this one counted in."
         )
-    (num,) = sizes
-    count = round(decision.q * (num + 1)) - 1
-    have = _count(count, "has an image that scores", "have one that scores")
+    (name,) = NearestGroup(groups, floor=calibration.floor).names([score])
+    low = groups[name].num_false(max(score, calibration.floor))
+    origin, _ = origin_and_condition(name, calibration)
     return (
-        f"In the foreign group that comes nearest, of {num:,} independent sources, "
-        f"{most if count else ''}{have} as low as this one or lower."
+        f"Of {groups[name].independent:,} independent sources of {origin}, the foreign group that "
+        f"comes nearest, {_count(low, 'has an image that scores', 'have one that scores')} as low "
+        "as this one or lower."
     )
 
 
@@ -272,9 +274,10 @@ def _ratio(score: float, decision: Decision, calibration: Calibration) -> list[s
     if log_ratio == 0:
         return ["The likelihood ratio is 1: the score speaks neither way."]
     ratio = 10 ** abs(log_ratio)
-    more, less = f"for an image that {name} made", "for a foreign one"
+    more, less = f"for an image that {name} made", "for one of any foreign group"
     if log_ratio < 0:
-        more, less = less, f"{more}, left as it is or edited as calibrated"
+        less = f"{more}, left as it is or edited as calibrated"
+        more = f"for one of {found.against[0]}"
     high = found.high[0] if log_ratio > 0 else -found.low[0]
     most = ", the most that so many images support" if log_ratio and ratio > 0.99 * 10**high else ""
     return [f"Such a score is at least {ratio:.2g} times as probable {more} as {less}{most}."]

@@ -82,8 +82,9 @@ def cautious_log10_lr(
 
     The ratio against a mixture is a mean of the groups' (`pooled_log10_lr`), and may be any number
     from the least of them to the largest. The cautious one is the nearest to 1: the least where all
-    are over 1, the largest where all are under 1, and 1 where groups disagree. It is NaN where a
-    group has no data: its ratio could be on either side. The scores [N] are finite, and
+    are over 1, the largest where all are under 1, and 1 where groups disagree. A group without data
+    is left out where all others say under 1: it could only add to what is foreign. Elsewhere, its
+    ratio could be on either side, and the cautious one is NaN. The scores [N] are finite, and
     `score_kinds` what their records say of them, where at hand.
 
     Raises:
@@ -96,6 +97,9 @@ def cautious_log10_lr(
     by_group = {name: fitted.log10_lr(scores) for name, fitted in models.items()}
     ratios = np.stack(list(by_group.values()))
     limits = np.array([fitted.limits for fitted in models.values()])
+    known = np.where(np.isnan(ratios), -np.inf, ratios).max(axis=0)
+    against_all = np.isfinite(known) & (known < 0)
+    ratios = np.where(np.isnan(ratios) & against_all, known, ratios)
     least, largest = ratios.min(axis=0), ratios.max(axis=0)  # NaN where one is; argmin finds it.
     which = np.where(largest < 0, ratios.argmax(axis=0), ratios.argmin(axis=0))
     low, high = limits[which].T

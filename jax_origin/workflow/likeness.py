@@ -13,6 +13,7 @@ from jax_origin.calibration import (
     Rates,
     parse_condition,
 )
+from jax_origin.calibration.decision_rules import TOO_LITTLE
 from jax_origin.images import Stored, edits_alike, short_digest
 
 
@@ -76,7 +77,7 @@ def decider_alike(
 
     def decided(score: float, like: Likeness, least: float = 0.0) -> Decision:
         (decision,) = decider(conditions=like.conditions)([score], least)
-        if like.unlike is None:
+        if like.unlike is None or decision.reason == TOO_LITTLE:
             return decision
         return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
 

@@ -34,7 +34,7 @@ def test_the_zoo_is_opened_by_name():
     names = ["vae-cifar10", "dcgan-cifar10"]
     found = open_candidates(names)
     assert [c.name for c in found] == names == [c.folder for c in found]
-    assert found[0].origins == ["dcgan-cifar10", "dcgan-cifar10-b", "photographs"]
+    assert found[0].origins == ["photographs", "dcgan-cifar10", "dcgan-cifar10-b", "plain", "faded"]
     same, groups = tell_apart(found)
     assert (same, groups) == (found, [])
 
