@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
 from jax_origin.generators import generator_name
 from jax_origin.images import find_images
 from jax_origin.inversion import Engine, Run, Statistics, progress_bar
@@ -26,7 +26,7 @@ from jax_origin.runs import (
     write_contact_sheet,
 )
 from jax_origin.runtime import wait_for_all
-from jax_origin.workflow import Attributor, circumstances, encoders_of, get_method
+from jax_origin.workflow import Attributor, encoders_of, get_method
 from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
 
 _WORKDIR = "runs/attribute"
@@ -99,8 +99,7 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
 
 def _warn_of_drift(attributor: Attributor, config: ConfigDict, *, images: int) -> None:
     """Says what is not as it was when the calibration was made, and scores some of it again."""
-    for changed in circumstances(attributor.calibration):
-        print(f"warning: {changed}: an image in some hundreds may come out otherwise")
+    warn_of_drift(attributor.calibration)
     enough = images * _CHECK_COSTS >= _CHECKED
     if {"always": True, "never": False}.get(config.check_calibration, enough) is False:
         return

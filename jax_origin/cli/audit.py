@@ -22,7 +22,7 @@ from jax_origin.audit import (
     write_findings,
 )
 from jax_origin.cli.command import CommandError
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
 from jax_origin.files import atomic_write
 from jax_origin.images import find_images
 from jax_origin.inversion import progress_bar
@@ -61,6 +61,7 @@ def main(config: ConfigDict) -> int:
             paths = demonstration_files(out.path / "images", own, others=12, key=key)
         records = {}
         for candidate in candidates:
+            warn_of_drift(candidate.calibration)
             with candidate.workdir(out.path, settings) as workdir, progress_bar() as bar:
                 examine(
                     paths,

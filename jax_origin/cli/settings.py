@@ -6,10 +6,11 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from jax_origin.calibration import Rates
+from jax_origin.calibration import Calibration, Rates
 from jax_origin.cli.command import CommandError, blamed_on
 from jax_origin.inversion import Run
 from jax_origin.runtime import join_processes, keep_compiled_programs
+from jax_origin.workflow import circumstances
 
 _RATES = ("alpha", "beta", "max_false_attribution", "fdr")
 
@@ -31,6 +32,13 @@ def begin(config: ConfigDict) -> None:
     if config.get("distributed"):
         names = ("coordinator", "num_processes", "process_id")
         join_processes(**{name: config[name] for name in names})
+
+
+def warn_of_drift(calibration: Calibration) -> None:
+    """Says what is not as it was when a calibration was made."""
+    name = calibration.generator["name"]
+    for changed in circumstances(calibration):
+        print(f"warning: {name}: {changed}: an image in some hundreds may come out otherwise")
 
 
 def rates_of(config: ConfigDict) -> Rates:

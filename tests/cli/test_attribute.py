@@ -216,3 +216,17 @@ def test_a_calibration_without_its_encoder_is_refused(folder, calibrated, tmp_pa
     (tmp_path / "alone.json").write_text(json.dumps(calibration))
     done = run(folder, *ATTRIBUTE, f"--calibration={tmp_path}/alone.json")
     assert done.code == 1 and "alone.start" in done.line
+
+
+def test_a_calibration_that_no_longer_holds_is_warned_of(folder, calibrated, tmp_path):
+    calibration = json.loads((folder / "made/calibration.json").read_text())
+    calibration["packages"]["jax"] = "0.0.1"
+    calibration["belonging"][0] = 0.5
+    (tmp_path / "old.json").write_text(json.dumps(calibration))
+    given = (f"--calibration={tmp_path}/old.json", f"--workdir={tmp_path}/run")
+    done = run(folder, *ATTRIBUTE, *given, "--check_calibration=always")
+    assert done.code == 0, done.err
+    assert "warning: tiny: jax " in done.out and "calibrated with 0.0.1" in done.out
+    assert "warning: 1 of 8 calibration images score otherwise now, by a factor of" in done.out
+    never = run(folder, *ATTRIBUTE, *given)  # A few images: the check would cost too much.
+    assert "calibrated with 0.0.1" in never.out and "score otherwise" not in never.out
