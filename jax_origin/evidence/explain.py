@@ -59,15 +59,15 @@ def explain(
     if decision.verdict == "undecided" and decision.reason not in (FITS_BOTH, FITS_NEITHER):
         return sentences[0]
     if early:
-        sentences.append("It was accepted before its inversion had ended, so these are bounds.")
+        sentences.append("It was near enough before the search ended, so the numbers are bounds.")
     sentences.append(_own_as_high(decision, calibration, early))
     if decision.q is not None:
         sentences.append(_foreign_as_low(decision, calibration, score, early))
     if decision.verdict == "belongs":
         sentences.append(_how_often_false(decision, calibration, asked))
-    if decision.verdict == "not_recognised":
+    if decision.verdict == "not_recognised":  # A ratio would weigh no other edit.
         sentences.append(_how_often_missed(calibration, asked))
-    if score is not None and not early and decision.q is not None:
+    elif score is not None and not early and decision.q is not None:
         sentences += _ratio(score, decision, calibration)
     return " ".join(sentences)
 
@@ -86,7 +86,7 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         f"Each image has a score: the lower, the nearer {name} comes to it for what it says. It is "
         f"compared with those of {num:,} images that {name} made"
         f"{f', also after {_listed(edits)}' if edits else ''}, and of foreign images: "
-        f"{_groups(calibration)}."
+        f"{_groups(calibration)}. No number here is the probability that a verdict is right."
     ]
     about.append(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
@@ -94,30 +94,31 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
         "image of its own that met another edit (mirrored, framed, drawn on) is not recognised."
     )
+    if calibration.foreign and asked.beta is not None and asked.alpha is not None:
+        false, true = asked.beta * (_BASE_RATE - 1), 1 - asked.alpha
+        about.append(
+            f"A false rate of {percent(asked.beta)} is much where few images are its own: if one "
+            f"in {_BASE_RATE:,} were, up to {percent(false / (false + true))} of the attributions "
+            "would be wrong."
+        )
     assert asked.alpha is not None  # A calibration has one.
     rank = np.floor(asked.alpha * (num + 1) * (1 + 1e-12))
     if calibration.rule.kind == "conformal" and calibration.rule.keeps and rank >= 1:
         low, high = special.betaincinv(rank, num + 1 - rank, [0.05, 0.95])
         about.append(
-            f"Of its own images at most {percent(asked.alpha)} are not recognised, "
-            f"{calibration.rule.keeps}. For this very one, of {num:,} images, the rate lies "
-            f"between {percent(low)} and {percent(high)} nine times in ten."
+            f"Of its own images at most {percent(asked.alpha)} fail to fit them, "
+            f"{calibration.rule.keeps}; these are undecided or not recognised. For this "
+            f"calibration, of {num:,} images, the rate lies between {percent(low)} and "
+            f"{percent(high)} nine times in ten."
         )
     if calibration.foreign and calibration.decision.judges_q:
         about.append(_stuck(calibration, asked))
     for condition, unseen in calibration.measured.unseen.items():
         of = calibration.conditions[condition].size
         about.append(
-            f"Of {of:,} of its own images after {condition!r}, {unseen:,} did not look so "
-            f"(with 95% confidence at most {percent(upper_limit(unseen, of))}): so many more may "
-            "not be recognised."
-        )
-    if calibration.foreign and asked.beta is not None and asked.alpha is not None:
-        false, true = asked.beta * (_BASE_RATE - 1), 1 - asked.alpha
-        about.append(
-            f"A false rate of {percent(asked.beta)} is much where few images are its own: if one "
-            f"in {_BASE_RATE:,} were, {percent(false / (false + true))} of the attributions would "
-            "be wrong. No number here is the probability that a verdict is right."
+            f"Of {of:,} of its own images after {condition!r}, {unseen:,} did not look as if they "
+            f"had met it (with 95% confidence at most {percent(upper_limit(unseen, of))}): so many "
+            "more may fail to fit."
         )
     return "\n\n".join(about)
 
@@ -141,25 +142,26 @@ def settled_in_words(found: Stuck) -> str:
     """How many own images would settle on which side of alpha the rate of stuck ones lies."""
     if not found.settled_by or found.settled_by >= _TOO_MANY:
         return "no number of images that one could score would settle it"
-    return f"about {found.settled_by:,} own images would settle it"
+    none = ", if none of them is," if not found.num else ""
+    return f"about {found.settled_by:,} own images{none} would settle it"
 
 
 def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
     """The verdict, and one reason."""
     name, reason = calibration.generator["name"], decision.reason
     if decision.verdict == "belongs":
-        if decision.condition not in (AS_MADE, None):
-            how = f"{name} made {image}, and that it then met {decision.condition!r}"
-        else:
-            how = f"{name} made {image}"
-        if not calibration.foreign:
-            return f"The findings support that {how}: it fits {name}'s own images."
-        return f"The findings support that {how}: it fits {name}'s own images, and no foreign ones."
+        edited = decision.condition not in (AS_MADE, None)
+        own = f"{name}'s own images{f' after {decision.condition}' if edited else ''}"
+        none = f", and none of the foreign groups compared ({_origins(calibration)})"
+        return (
+            f"The findings support that {name} made {image}: it fits {own}"
+            f"{none if calibration.foreign and calibration.decision.judges_q else ''}."
+        )
     if decision.verdict == "not_recognised":
         after = " or after the calibrated edits" if calibration.conditions else ""
         return (
             f"There is no evidence that {name} made {image}, as it is{after}; other edits are not "
-            "excluded."
+            "excluded, and it does not mean that somebody else made it."
         )
     if reason == FITS_BOTH:
         why = f"it fits {name}'s own images, and foreign ones as well"
@@ -170,9 +172,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
         )
     elif reason == TOO_LITTLE:
         why = (
-            f"there is too little in it. {name} could reproduce it to the last grey level, and "
-            "that would show nothing, for foreign pictures as plain are reproduced as well. A "
-            "version with more detail, larger or less compressed, would be needed"
+            f"there is too little in it. Even if {name} reproduced it to the last grey level, that "
+            "would show nothing, for foreign pictures as plain are reproduced as well. A version "
+            "with more detail, larger or less compressed, would be needed"
         )
     elif reason and reason.startswith(DRIFT):
         why = f"what was calibrated says nothing of a file like this one ({reason})"
@@ -184,43 +186,45 @@ def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
 def _own_as_high(decision: Decision, calibration: Calibration, early: bool) -> str:
     rule, condition = calibration.rule, decision.condition or AS_MADE
     num = calibration.belonging_by_condition[condition].size
-    least, p = ("at least ", "at least") if early else ("", "is")
+    after = "" if condition == AS_MADE else f", after {condition}"
+    own = f"{num:,} images known to be its own{after}"
     if rule.keeps is None:
         return (
-            f"By the {rule.kind} rule, set on {num:,} images known to be its own, p {p} "
+            f"By the {rule.kind} rule, set on {own}, p is {'at least ' if early else ''}"
             f"{decision.p:.2g}: the smaller, the less it fits them."
         )
     count = rule.rank(decision.p, num)
     if count is None:
         return (
-            f"Judged by {num:,} images known to be its own, {'' if early else 'at most '}"
-            f"{percent(decision.p)}{' or more' if early else ''} of its own score as high as this "
-            f"one or higher, {rule.keeps}."
+            f"Judged by {own}, {'' if early else 'at most '}{percent(decision.p)}"
+            f"{' or more' if early else ''} of its own fit no better than this one, {rule.keeps}."
         )
-    return (
-        f"Of {num:,} images known to be its own, {least}{_count(count)} as high as this one or "
-        "higher."
-    )
+    if count == 0:
+        return f"Of {own}, all fit better than this one."
+    least = "at least " if early and count < num else ""
+    return f"Of {own}, {least}{_count(count, num, 'fits', 'fit')} no better than this one."
 
 
 def _foreign_as_low(
     decision: Decision, calibration: Calibration, score: float | None, early: bool
 ) -> str:
-    """How many sources of the nearest group score as low; their share where none is known."""
+    """How many sources of the nearest group fit as well; a share where the score is not known."""
     assert decision.q is not None
-    groups, most = _compared(decision, calibration), "at most " if early else ""
-    if score is None or decision.condition is None:
-        return (
-            f"In the foreign group that comes nearest, {most}{percent(decision.q)} of the sources "
-            "have an image that scores as low as this one or lower, this one counted in."
-        )
-    (name,) = NearestGroup(groups, floor=calibration.floor).names([score])
-    low = groups[name].num_false(max(score, calibration.floor))
-    origin, _ = origin_and_condition(name, calibration)
+    groups = _compared(decision, calibration)
+    if score is not None:
+        (name,) = NearestGroup(groups, floor=calibration.floor).names([score])
+        low = groups[name].num_false(max(score, calibration.floor))
+        if not low:
+            return "No foreign image compared fits as well as this one."
+        if not early:
+            num, (origin, _) = groups[name].independent, origin_and_condition(name, calibration)
+            return (
+                f"Of {num:,} independent sources of {origin}, the foreign group of which the "
+                f"largest share does, {_count(low, num, 'fits', 'fit')} as well as this one."
+            )
     return (
-        f"Of {groups[name].independent:,} independent sources of {origin}, the foreign group that "
-        f"comes nearest, {_count(low, 'has an image that scores', 'have one that scores')} as low "
-        "as this one or lower."
+        f"In the foreign group of which the largest share does, {'at most ' if early else ''}"
+        f"{percent(decision.q)} of the sources fit as well as this one, itself counted in."
     )
 
 
@@ -242,10 +246,10 @@ def _how_often_false(decision: Decision, calibration: Calibration, rates: Rates)
     )
     limits = limits_of_q(_compared(decision, calibration), rate=rates.beta)
     if limits.worst is None:
-        return f"{often}; choices were made on these images, so no limit is given for this one."
+        return f"{often}; choices were made on these images, so this calibration has no limit."
     return (
-        f"{often}; for this very one the counts support at most {percent(limits.worst)} in each, "
-        f"with {percent(limits.confidence)} confidence."
+        f"{often}; for this calibration (not this image) the counts support at most "
+        f"{percent(limits.worst)} in each, with {percent(limits.confidence)} confidence."
     )
 
 
@@ -265,22 +269,18 @@ def _ratio(score: float, decision: Decision, calibration: Calibration) -> list[s
     belonging, foreign = scores_under(calibration, decision.condition or AS_MADE)
     if not belonging.size or not foreign:
         return []
-    clamped = [max(score, calibration.floor)]
-    found = cautious_log10_lr(clamped, belonging, foreign)
-    log_ratio = float(found.log10_lr[0])
-    name = calibration.generator["name"]
+    found = cautious_log10_lr([max(score, calibration.floor)], belonging, foreign)
+    log_ratio, name = float(found.log10_lr[0]), calibration.generator["name"]
     if np.isnan(log_ratio):
         return ["No likelihood ratio is given: no calibration image scored like this one."]
-    if log_ratio == 0:
-        return ["The likelihood ratio is 1: the score speaks neither way."]
-    ratio = 10 ** abs(log_ratio)
-    more, less = f"for an image that {name} made", "for one of any foreign group"
-    if log_ratio < 0:
-        less = f"{more}, left as it is or edited as calibrated"
-        more = f"for one of {found.against[0]}"
-    high = found.high[0] if log_ratio > 0 else -found.low[0]
-    most = ", the most that so many images support" if log_ratio and ratio > 0.99 * 10**high else ""
-    return [f"Such a score is at least {ratio:.2g} times as probable {more} as {less}{most}."]
+    if log_ratio <= 0:  # It fits foreign images as well, which was said.
+        return []
+    capped = log_ratio > found.high[0] - 1e-3
+    allowed = "so few images allow no larger claim" if capped else "by so many images"
+    return [
+        f"Such a score is at least {10**log_ratio:.2g} times as probable for an image that {name} "
+        f"made as for one of any group compared, with 95% confidence; {allowed}."
+    ]
 
 
 def _compared(decision: Decision, calibration: Calibration) -> dict[str, ForeignGroup]:
@@ -310,8 +310,16 @@ def _groups(calibration: Calibration) -> str:
     return _listed(f"{name} ({num:,} sources)" for name, num in sources.items()) + edited
 
 
-def _count(count: int, one: str = "scores", several: str = "score") -> str:
-    return f"none {one}" if not count else f"{count:,} {one if count == 1 else several}"
+def _count(count: int, of: int, one: str, several: str) -> str:
+    if not count:
+        return f"none {one}"
+    return f"all {several}" if count == of else f"{count:,} {one if count == 1 else several}"
+
+
+def _origins(calibration: Calibration) -> str:
+    """The foreign groups' names, those of one origin under different edits once."""
+    named = (origin_and_condition(name, calibration)[0] for name in calibration.foreign)
+    return _listed(dict.fromkeys(named))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -25,6 +25,9 @@ _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zst
 LOSSY_WEBP = "lossy WebP"
 """The note of a WebP that is taken for its pixels."""
 
+DECODED_JPEG = "a lossless file with the pixels of a JPEG of quality"
+"""The note of a lossless file that shows it, before the quality."""
+
 UNKNOWN_FILE = "the file is unknown"
 """The note of pixels of which nobody says how they were stored."""
 
@@ -233,7 +236,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
 def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
     """The set of a lossless file, whose pixels may be those of a JPEG."""
     quality = jpeg_quality(taken.pixels) if taken.note is None and not ways else None
-    note = taken.note if quality is None else f"pixels of a JPEG of quality {quality}"
+    note = taken.note if quality is None else f"{DECODED_JPEG} {quality}"
     return replace(taken, resizings=ways, note=note)
 
 

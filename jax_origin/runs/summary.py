@@ -29,15 +29,22 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> str:
-    """A line for each record, `most` at the most: verdict, loss, p, q, file, reason or error."""
-    lines = [f"{'verdict':<14} {'loss':>9} {'p':>6} {'q':>6}  image"]
+    """A line for each record, `most` at the most: verdict, loss, p, q, file, reason or error.
+
+    Of an image that was accepted early p and q are bounds, and are shown so.
+    """
+    lines = [f"{'verdict':<14} {'loss':>9} {'p':>7} {'q':>7}  image"]
     for record in records[:most]:
-        p, q = ("" if record[x] is None else f"{record[x]:.3f}" for x in ("p", "q"))
+        bound = record.get("score_kind") == "upper_bound"
+        p, q = (
+            "" if record[x] is None else f"{sign if bound else ''}{record[x]:.3f}"
+            for x, sign in (("p", ">="), ("q", "<="))
+        )
         loss = "" if record["loss"] is None else f"{record['loss']:.2e}"
         remarks = [record[name] for name in ("reason", "note", "error") if record.get(name)]
         remark = f"  ({'; '.join(remarks)})" if remarks else ""
         verdict = record["verdict"] or "error"
-        lines.append(f"{verdict:<14} {loss:>9} {p:>6} {q:>6}  {short_path(record['path'])}{remark}")
+        lines.append(f"{verdict:<14} {loss:>9} {p:>7} {q:>7}  {short_path(record['path'])}{remark}")
     if len(records) > most:
         lines.append(f"... and {len(records) - most} more")
     return "\n".join(lines)

@@ -41,7 +41,7 @@ def test_it_writes_a_calibration_and_says_what_is_in_it(folder, calibrated):
         *("belonging, as made", "belonging, jpeg-75", "photos", "photos after jpeg-75"),
         # Up to so many stuck images are to be expected; under 0.1 only 35 show that there are none.
         "own images that foreign ones score as low as: 0 of 20 (0.00% to 16.84%); about 36 own "
-        "images would settle it",
+        "images, if none of them is, would settle it",
         "wrote made/calibration.json",
     ]
     assert "scoring" in calibrated.err

@@ -36,18 +36,20 @@ def told(score, calibration, *, least=0.0, **options):
 def test_belongs():
     decision, text = told(0.0601, calibrated({"photographs": PHOTOS}))
     assert decision.verdict == "belongs"
-    assert text.startswith("The findings support that dcgan made cat.png: it fits dcgan's own")
-    assert "Of 100 images known to be its own, 40 score as high as this one or higher." in text
-    assert (
-        "Of 100 independent sources of photographs, the foreign group that comes nearest, none"
-        in text
+    assert text.startswith(
+        "The findings support that dcgan made cat.png: it fits dcgan's own images, and none of the "
+        "foreign groups compared (photographs)."
     )
+    assert "Of 100 images known to be its own, 40 fit no better than this one." in text
+    assert "No foreign image compared fits as well as this one." in text
     assert "at most 1% would be attributed, on average over such calibrations;" in text
     # No source of 100 may lie as low: the upper limit of 0 of 100 is 1 - 0.05^(1/100).
-    assert "the counts support at most 2.95% in each, with 95% confidence." in text
+    assert "for this calibration (not this image) the counts support at most 2.95% in" in text
     # And the ratio is at most the inverse of that.
-    assert "at least 34 times as probable for an image that dcgan made as for one of any" in text
-    assert text.endswith("foreign group, the most that so many images support.")
+    assert (
+        "at least 34 times as probable for an image that dcgan made as for one of any group" in text
+    )
+    assert text.endswith("with 95% confidence; so few images allow no larger claim.")
 
 
 def test_not_recognised():
@@ -55,46 +57,50 @@ def test_not_recognised():
     decision, text = told(1.5, calibrated(groups), rates=Rates(0.02))
     assert decision.verdict == "not_recognised"
     assert text.startswith("There is no evidence that dcgan made cat.png, as it is; other edits")
-    assert "Of 100 images known to be its own, none scores as high" in text
-    assert (
-        "Of 100 independent sources of vae, the foreign group that comes nearest, 100 have" in text
-    )
+    assert "it does not mean that somebody else made it." in text
+    assert "Of 100 images known to be its own, all fit better than this one." in text
+    assert "of vae, the foreign group of which the largest share does, all fit as well" in text
     assert "Of its own images at most 2% would be missed so, on average" in text
-    assert "for one of photographs as for an image that dcgan made, left as it is or" in text
-    assert "did not make" not in text
+    # A ratio would not weigh that it is an own image that met another edit.
+    assert "times as probable" not in text and "did not make" not in text
 
 
 def test_conditions_are_named():
     edited = calibrated({"photos": PHOTOS}, conditions={"jpeg-75": np.linspace(0.2, 0.4, 100)})
     _, text = told(0.3, edited)
-    assert "that dcgan made cat.png, and that it then met 'jpeg-75': it fits" in text
+    assert "that dcgan made cat.png: it fits dcgan's own images after jpeg-75, and" in text
+    assert "Of 100 images known to be its own, after jpeg-75, " in text
     _, text = told(1.5, edited)
-    assert "as it is or after the calibrated edits; other edits are not excluded." in text
+    assert "as it is or after the calibrated edits; other edits are not excluded," in text
 
 
 def test_an_image_that_was_accepted_early_has_bounds():
     calibration = calibrated({"photographs": PHOTOS})
     (decision,) = decide([0.0601], calibration)
     text = explain(decision._replace(condition=None), calibration, score=0.0601, early=True)
-    assert "accepted before its inversion had ended, so these are bounds." in text
-    assert "at least 40 score as high" in text
-    assert "at most 0.99% of the sources have an image that scores as low" in text
+    assert "near enough before the search ended, so the numbers are bounds." in text
+    assert "at least 40 fit no better" in text
+    assert "No foreign image compared fits as well as this one." in text
     assert "times as probable" not in text
     sized = calibrated({"a": PHOTOS, "b": PHOTOS[:19]}, beta=0.05)
     (decision,) = decide([0.0601], sized)
     text = explain(decision._replace(condition=None), sized, early=True)
-    assert "at most 5% of the sources have an image that scores as low" in text
+    assert "at most 5% of the sources fit as well as this one, itself counted in." in text
 
 
 def test_groups_of_different_size_are_told_by_their_share():
     _, text = told(1.0, calibrated({"photographs": PHOTOS, "vae": PHOTOS[:19]}))
-    assert "Of 19 independent sources of vae, the foreign group that comes nearest, 1 has" in text
+    assert "Of 19 independent sources of vae, the foreign group of which the largest" in text
 
 
 def test_sources_are_counted_and_not_images():
     crops = ForeignGroup(np.linspace(1, 2, 400), 100, sources=np.arange(400) % 100)
     _, text = told(0.05, calibrated({"photographs": crops}))
+    assert "No foreign image compared fits as well" in text
+    _, text = told(1.2, calibrated({"photographs": crops}))
+    # 81 of 400 crops are under 1.2, all of the first 81 photographs.
     assert "Of 100 independent sources of photographs, the foreign group" in text
+    assert "does, 80 fit as well as this one." in text
 
 
 def test_fits_both():
@@ -158,7 +164,7 @@ def test_the_published_rule_keeps_no_rate():
 def test_a_confidence_is_told():
     calibration = calibrated({"photographs": PHOTOS}, alpha=0.05, rule=Conformal(0.95))
     _, text = told(0.0995, calibration)
-    assert "at most 4.66% of its own score as high as this one or higher, with 95% conf" in text
+    assert "at most 4.66% of its own fit no better than this one, with 95% confidence." in text
     _, text = told(1.5, calibration)
     assert "at most 5% would be missed so, with 95% confidence." in text
 
@@ -166,8 +172,8 @@ def test_a_confidence_is_told():
 def test_choices_on_the_images_leave_no_limit():
     used = ForeignGroup(PHOTOS, 100, used_for=("recipe",))
     _, text = told(0.05, calibrated({"photographs": used}))
-    assert "choices were made on these images, so no limit is given for this one." in text
-    assert "95%" not in text
+    assert "choices were made on these images, so this calibration has no limit." in text
+    assert "95% confidence in each" not in text
 
 
 def test_what_all_of_a_run_rest_on():
@@ -185,7 +191,7 @@ def test_what_all_of_a_run_rest_on():
     assert "rate lies between 0.178% and 2.35% nine times in ten." in text
     assert "Of its own 200 images as made, 0 could not be told from foreign ones (0% to " in text
     # 0.01 * 999 false ones to 0.99 true ones.
-    assert "if one in 1,000 were, 91% of the attributions would be wrong." in text
+    assert "if one in 1,000 were, up to 91% of the attributions would be wrong." in text
     assert "did not look so" not in text
 
 
@@ -197,7 +203,7 @@ def test_conditions_that_a_file_may_not_show_are_told():
     )
     text = explain_run(calibration)
     # The upper limit of 3 of 100.
-    assert "Of 100 of its own images after 'resize-0.5', 3 did not look so (with 95%" in text
+    assert "Of 100 of its own images after 'resize-0.5', 3 did not look as if" in text
     assert "at most 7.57%" in text
 
 

@@ -46,9 +46,9 @@ def test_blocks_that_begin_elsewhere_are_not_seen(photographs):
 def test_such_a_file_is_unlike_any_that_was_calibrated(photographs):
     decoded = edit_images(photographs[:1], "jpeg-75")
     (stored,) = stored_pixels(decoded)
-    assert stored.note == "pixels of a JPEG of quality 75"
+    assert stored.note == "a lossless file with the pixels of a JPEG of quality 75"
     found = edits_alike(stored, ["clean", "jpeg-75"])
-    assert found == ((), "pixels of a JPEG of quality 75")
+    assert found == ((), "a lossless file with the pixels of a JPEG of quality 75")
     # The same pixels from a file.
     from jax_origin.images import decode_bytes, stored_image
 

@@ -42,6 +42,11 @@ def test_the_columns_stand_under_their_heads():
         assert lines[0].index(value) + len(value) == head.index(f" {name} ") + len(name) + 1
 
 
+def test_the_numbers_of_an_image_accepted_early_are_shown_as_bounds():
+    early = record("own/a.png", score_kind="upper_bound")
+    assert verdict_table([early]).split()[-3:] == [">=0.500", "<=0.010", "own/a.png"]
+
+
 def test_a_long_table_is_cut_and_says_so():
     records = [record(f"own/{i}.png") for i in range(7)]
     lines = verdict_table(records, most=3).splitlines()
