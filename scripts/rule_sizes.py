@@ -3,6 +3,7 @@
 python scripts/rule_sizes.py --out=docs/rule_sizes.md
 """
 
+import functools
 import pathlib
 import sys
 
@@ -12,7 +13,13 @@ from absl import app, flags
 # benchmarks/ lies beside the package, and is no part of it.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from benchmarks.rule_sizes import rule_sizes, size_table
+from benchmarks.rule_sizes import (
+    SHIPPED_ALPHA,
+    SHIPPED_NUMS,
+    rule_sizes,
+    shipped_table,
+    size_table,
+)
 from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
 
@@ -26,10 +33,12 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the random numbers.", 0)
 @command("rule_sizes", ValueError)
 def main() -> None:
     """Simulates, writes the table and says where."""
-    entries = rule_sizes(
-        alpha=_ALPHA.value, draws=_DRAWS.value, kde_draws=_KDE_DRAWS.value, seed=_SEED.value
-    )
+    draws, kde_draws = _DRAWS.value, _KDE_DRAWS.value
+    simulated = functools.partial(rule_sizes, draws=draws, kde_draws=kde_draws, seed=_SEED.value)
+    entries = simulated(alpha=_ALPHA.value)
     text = size_table(list(tqdm.tqdm(entries, unit="entry")), alpha=_ALPHA.value)
+    shipped = simulated(nums=SHIPPED_NUMS, alpha=SHIPPED_ALPHA)
+    text += "\n" + shipped_table(list(tqdm.tqdm(shipped, unit="entry")))
     with atomic_write(_OUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
     print(f"wrote {_OUT.value}")
