@@ -126,7 +126,8 @@ def test_a_generator_whose_images_look_resized_is_not_compared_by_it():
     foreign = {"noise": RNG.integers(0, 256, (20, *SHAPE), dtype=np.uint8)}
     calibration = jo.calibrate(generator, method=METHOD, num_belonging=20, foreign=foreign, key=KEY)
     assert calibration.measured.looks_resized
-    assert likeness(stored_pixels(own)[0], calibration) == ((AS_MADE, "resize-0.75"), None)
+    # As made; not after an edit that loses less than the generator's own resize.
+    assert likeness(stored_pixels(own)[0], calibration) == ((AS_MADE,), None)
     found = jo.attribute(own, generator, calibration, key=KEY)
     assert [verdict.verdict for verdict in found] == ["belongs"] * 4
 

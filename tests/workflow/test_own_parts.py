@@ -220,7 +220,7 @@ def test_the_examples_run_and_say_what_they_found(tmp_path):
         return done.stdout
 
     first = run("own_parts.py")
-    assert first.count("belongs") == 4 == first.count("An image by network-2: foreign")
+    assert first.count("belongs") == 4 == first.count("An image by network-2: not_recognised")
     assert run("own_parts.py", "calibration.json") == first
     *_, pixels, differences = run("solve_in_jit.py").splitlines()
     assert float(pixels.split()[-1]) > 0.5 and float(differences.split()[-1]) < 1e-3

@@ -19,6 +19,7 @@ from jax_origin import (
     calibrate,
     learn_start,
 )
+from jax_origin.scores import Loss
 from jax_origin.workflow import Scorer, belonging_images, encoders_of
 
 pytestmark = pytest.mark.outer
@@ -125,7 +126,7 @@ def test_an_encoder_is_trained_for_each_model_where_none_is_given(
     assert {verdict.score_kind for verdict in found} == {"full"}
     # A ratio needs both losses in full: no inversion stops at the floor.
     recipe = dataclasses.replace(ORIGIN.recipe, floor=0.0)
-    method = dataclasses.replace(ORIGIN, floor=0.0, recipe=recipe)
+    method = dataclasses.replace(ORIGIN, floor=0.0, recipe=recipe, score=Loss())
     ours = Scorer(generator, method, key=KEY, encoders=encoders).scores(images)
     theirs = Scorer(
         reference, method, key=KEY, encoders={"generator": encoders["reference"]}
