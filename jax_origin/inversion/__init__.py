@@ -1,8 +1,8 @@
 """Inversion: the latent whose image is nearest to a given one, for many images at once."""
 
 from jax_origin.inversion.engine import Engine as Engine
-from jax_origin.inversion.engine import Item as Item
 from jax_origin.inversion.engine import invert as invert
+from jax_origin.inversion.items import Item as Item
 from jax_origin.inversion.planning import StagePlan as StagePlan
 from jax_origin.inversion.recipe import Recipe as Recipe
 from jax_origin.inversion.recipe import Stage as Stage

@@ -24,7 +24,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,6 +32,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
+from jax_origin.inversion.items import Case, Item, ahead_of_turn
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -46,62 +47,6 @@ from jax_origin.inversion.recipe import EVENNESS_COST, Recipe
 from jax_origin.inversion.result import Inversion
 from jax_origin.inversion.running import Run, Statistics, require_key
 from jax_origin.inversion.start_encoder import StartEncoder
-
-_NEAR = ("floor", "accepted")  # Endings after which no other reading is tried.
-
-
-class Item(NamedTuple):
-    """An image for the engine.
-
-    Attributes:
-      tag: Whatever the caller knows the image by; the result comes with it.
-      image: uint8 or float in [0, 1], [H, W, C] of the generator's image shape; or as a file stores
-        it, `jax_origin.images.Stored`.
-      accept: The image is done as soon as its tracked distance is at this or under it.
-    """
-
-    tag: Any
-    image: Any
-    accept: float | None = None
-
-
-@dataclasses.dataclass(eq=False)
-class _Case:
-    """An item under way: its readings, which are tried in turn, and what was found of each."""
-
-    item: Item
-    readings: list[Any]
-    started: int = 0
-    found: dict[int, Inversion] = dataclasses.field(default_factory=dict)
-    spent: float = 0.0
-    told: float = 0.0
-    yielded: bool = False
-
-    @property
-    def waiting(self) -> int:
-        """How many readings have not been started."""
-        return len(self.readings) - self.started
-
-    def counting(self) -> list[Inversion] | None:
-        """What was found up to the first reading that is near enough; None as long as one lacks.
-
-        Later ones, of which the last may have been started ahead of their turn, do not count.
-        """
-        counting = []
-        for index in range(len(self.readings)):
-            if index not in self.found:
-                return None
-            counting.append(self.found[index])
-            if counting[-1].ended in _NEAR:
-                break
-        return counting
-
-    def result(self, counting: list[Inversion]) -> Inversion:
-        """The nearest reading's inversion, with the evaluations of all that count."""
-        nearest = min(counting, key=lambda each: float(each.distance))
-        if any(each.ended == "accepted" for each in counting):  # It might have come nearer still.
-            nearest = nearest._replace(ended=np.asarray("accepted"))
-        return nearest._replace(steps=np.sum([each.steps for each in counting]))
 
 
 class Engine:
@@ -193,8 +138,8 @@ class Engine:
 
     def _run(self, source: Iterator[Item]) -> Iterator[tuple[Any, Inversion]]:
         more_to_come = True
-        again: collections.deque[_Case] = collections.deque()  # with another reading
-        under_way: dict[_Case, None] = {}  # in the order in which they came
+        again: collections.deque[Case] = collections.deque()  # with another reading
+        under_way: dict[Case, None] = {}  # in the order in which they came
         block = self._recipe.block
         for pools in self._stages:
             pools += [dataclasses.replace(pools[0]) for _ in range(self.blocks - len(pools))]
@@ -211,7 +156,7 @@ class Engine:
                     under_way.update(dict.fromkeys(new))
                     if more_to_come and len(new) < wanted:
                         more_to_come = False
-                        again.extend(_ahead_of_turn(under_way, batch + new, block))
+                        again.extend(ahead_of_turn(under_way, batch + new, block))
                     if batch := batch + new:
                         self._stages[0][0].waiting.extend(self._enter(batch))
                 else:
@@ -262,7 +207,7 @@ class Engine:
             ready += [pool for pool in fullest if pool.load]
         return ready[0] if ready else None
 
-    def _case(self, item: Item) -> _Case:
+    def _case(self, item: Item) -> Case:
         image = item.image
         shape = np.shape(image.pixels if isinstance(image, Stored) else image)
         if shape != self._image_shape:
@@ -270,7 +215,7 @@ class Engine:
                 f"images are {shape} (H, W, C), the generator makes {self._image_shape}; resize "
                 "them, or choose another generator"
             )
-        return _Case(item, self._readings(image))
+        return Case(item, self._readings(image))
 
     def _readings(self, image: Any) -> list[Any]:
         """What an image is inverted into: its pixels, or each set that its file may be."""
@@ -280,7 +225,7 @@ class Engine:
         stored = image if isinstance(image, Stored) else stored_pixels(np.asarray(image)[None])[0]
         return stored.readings()
 
-    def _enter(self, batch: Sequence[_Case]) -> list[ImageUnderWay]:
+    def _enter(self, batch: Sequence[Case]) -> list[ImageUnderWay]:
         """Starting points for the next reading of each case, whose turn it is now."""
         readings, tags = [], []
         for case in batch:
@@ -310,7 +255,7 @@ class Engine:
             statistics.useful_lane_steps += pool.useful_steps
             pool.advance(self._on_lanes)
 
-    def _receive(self, pool: Pool) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
+    def _receive(self, pool: Pool) -> Iterator[tuple[tuple[Case, int], Inversion]]:
         statistics = self._statistics
         with statistics.timed("device"):
             pool.wait()
@@ -329,7 +274,7 @@ class Engine:
         for first in range(0, len(done), self._recipe.block):
             yield from self._leave(done[first : first + self._recipe.block])
 
-    def _tell(self, case: _Case, spent: float) -> None:
+    def _tell(self, case: Case, spent: float) -> None:
         """Tells how far an image has come, as a share of all that one reading may take."""
         case.spent += spent
         share = min(case.spent / self.evaluations, 1.0)
@@ -384,7 +329,7 @@ class Engine:
             return "futile"
         return ""
 
-    def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[tuple[_Case, int], Inversion]]:
+    def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[tuple[Case, int], Inversion]]:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])
@@ -407,16 +352,6 @@ class Engine:
                 curve=np.asarray(image.curve + image.curve[-1:] * missing, np.float32),
             )
             yield image.tag, found
-
-
-def _ahead_of_turn(under_way: Iterable[_Case], entering: list[_Case], block: int) -> list[_Case]:
-    """The cases whose further readings begin at once, each as often as it has any.
-
-    When no more images come, a few would run alone in the end. Many are worth waiting for: most are
-    not needed, since one before them is near enough.
-    """
-    ahead = [case for case in under_way for _ in range(case.waiting - (case in entering))]
-    return ahead if len(ahead) <= block // 4 else []
 
 
 def _padded(real: int, size: int) -> np.ndarray:

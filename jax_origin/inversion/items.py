@@ -1,0 +1,75 @@
+"""Images for the engine, and those that are under way."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jax_origin.inversion.result import Inversion
+
+_NEAR = ("floor", "accepted")  # Endings after which no other reading is tried.
+
+
+class Item(NamedTuple):
+    """An image for the engine.
+
+    Attributes:
+      tag: Whatever the caller knows the image by; the result comes with it.
+      image: uint8 or float in [0, 1], [H, W, C] of the generator's image shape; or as a file stores
+        it, `jax_origin.images.Stored`.
+      accept: The image is done as soon as its tracked distance is at this or under it.
+    """
+
+    tag: Any
+    image: Any
+    accept: float | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Case:
+    """An item under way: its readings, which are tried in turn, and what was found of each."""
+
+    item: Item
+    readings: list[Any]
+    started: int = 0
+    found: dict[int, Inversion] = dataclasses.field(default_factory=dict)
+    spent: float = 0.0
+    told: float = 0.0
+    yielded: bool = False
+
+    @property
+    def waiting(self) -> int:
+        """How many readings have not been started."""
+        return len(self.readings) - self.started
+
+    def counting(self) -> list[Inversion] | None:
+        """What was found up to the first reading that is near enough; None as long as one lacks.
+
+        Later ones, which may have been started ahead of their turn, do not count.
+        """
+        counting = []
+        for index in range(len(self.readings)):
+            if index not in self.found:
+                return None
+            counting.append(self.found[index])
+            if counting[-1].ended in _NEAR:
+                break
+        return counting
+
+    def result(self, counting: list[Inversion]) -> Inversion:
+        """The nearest reading's inversion, with the evaluations of all that count."""
+        nearest = min(counting, key=lambda each: float(each.distance))
+        if any(each.ended == "accepted" for each in counting):  # It might have come nearer still.
+            nearest = nearest._replace(ended=np.asarray("accepted"))
+        return nearest._replace(steps=np.sum([each.steps for each in counting]))
+
+
+def ahead_of_turn(under_way: Iterable[Case], entering: list[Case], block: int) -> list[Case]:
+    """The cases whose further readings begin at once, each as often as it has any.
+
+    When no more images come, a few would run alone in the end. Many are worth waiting for: most are
+    not needed, since one before them is near enough.
+    """
+    ahead = [case for case in under_way for _ in range(case.waiting - (case in entering))]
+    return ahead if len(ahead) <= block // 4 else []
