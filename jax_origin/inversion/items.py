@@ -72,4 +72,4 @@ def ahead_of_turn(under_way: Iterable[Case], entering: list[Case], block: int) -
     not needed, since one before them is near enough.
     """
     ahead = [case for case in under_way for _ in range(case.waiting - (case in entering))]
-    return ahead if len(ahead) <= block // 4 else []
+    return ahead if len(ahead) <= block // 2 else []
