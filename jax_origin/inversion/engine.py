@@ -166,7 +166,7 @@ class Engine:
             for (case, index), found in self._receive(in_flight.popleft()):
                 case.found[index] = found
                 if (counting := case.counting()) is None:
-                    if case.started == len(case.found):
+                    if case.started == len(case.found) and case not in again:
                         again.append(case)
                 elif not case.yielded:
                     case.yielded = True
