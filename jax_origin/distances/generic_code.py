@@ -19,8 +19,8 @@ _IN_COLOUR = (1 / 2, 1 / 4, 1 / 4)  # of the numbers: brightness, and each of th
 def generic_codes(pixels: NDArray[np.uint8], numbers: int) -> NDArray[np.float32]:
     """The pictures that three codes say of an image with so many numbers, float32 [3, H, W, C].
 
-    The numbers are the largest coefficients of its Haar wavelets, which say borders well; of the
-    cosine transforms of its blocks of 8 x 8; and of the whole image's, which says what is smooth.
+    The numbers are the largest coefficients of a transform. Haar wavelets say borders well, the
+    whole image's cosine transform says what is smooth, and that of blocks of 8 x 8 some of both.
     Half of them are of brightness, a quarter of each colour difference (as JFIF has them); without
     three channels as many of each. Which ones they are is given away, so a code is better than one
     that could be sent. Values are in [0, 1].

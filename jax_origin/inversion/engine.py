@@ -173,6 +173,7 @@ class Engine:
                     del under_way[case]
                     self._statistics.images += 1
                     self._advance(1.0 - case.told)
+                    case.told = 1.0  # Readings that were begun ahead of their turn tell no more.
                     yield case.item.tag, case.result(counting)
 
     @property
@@ -277,7 +278,7 @@ class Engine:
     def _tell(self, case: Case, spent: float) -> None:
         """Tells how far an image has come, as a share of all that one reading may take."""
         case.spent += spent
-        share = min(case.spent / self.evaluations, 1.0)
+        share = max(case.told, min(case.spent / self.evaluations, 1.0))
         self._advance(share - case.told)
         case.told = share
 
