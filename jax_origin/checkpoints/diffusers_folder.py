@@ -1,7 +1,7 @@
 """Folders that diffusers saved: a model, or a pipeline with a folder for each part."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from jax_origin.checkpoints.arrays import LazyArrays
@@ -17,11 +17,16 @@ _SUFFIXES = (
 )
 _STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 _CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
-_PARTS = ("unet", "transformer")
+PARTS = ("unet", "transformer")
+"""The parts of a pipeline, in the order in which they are looked for."""
 
 
 def read_folder(
-    folder: str, open_weights: Callable[[FilePart], LazyArrays], *, root: str | None
+    folder: str,
+    open_weights: Callable[[FilePart], LazyArrays],
+    *,
+    root: str | None,
+    parts: Sequence[str] = PARTS,
 ) -> Checkpoint:
     """Reads a folder that diffusers saved: a model, or a pipeline of folders like it.
 
@@ -31,8 +36,9 @@ def read_folder(
     Args:
       folder: The folder.
       open_weights: Opens a file of weights, or an index of several.
-      root: In a pipeline, the part to read; by default `unet`, `transformer`, or the only part
-        with weights. In a model, the name under which arrays are read.
+      root: In a pipeline, the part to read; by default the first of `parts`, or the only part with
+        weights. In a model, the name under which arrays are read.
+      parts: The parts of a pipeline that are looked for.
 
     Raises:
       CheckpointError: If there are no weights, or a file is not what it should be.
@@ -42,10 +48,10 @@ def read_folder(
     if weights is not None:
         arrays = select(_open(folder, weights, open_weights), root, source=folder)
         return Checkpoint(arrays, _config_of_model(folder, names), folder)
-    part = pipeline_part(names, root)
+    part = pipeline_part(names, root, parts)
     if part is None:
-        parts = ", ".join(sorted(_parts(names)))
-        reason = f"which of its parts? root is one of {parts}" if parts else "no weights in it"
+        found = ", ".join(sorted(_parts(names)))
+        reason = f"which of its parts? root is one of {found}" if found else "no weights in it"
         raise CheckpointError(f"{folder}: {reason}")
     weights = weight_file(names, part)
     if weights is None:
@@ -81,12 +87,14 @@ def weight_file(names: Collection[str], part: str = "") -> str | None:
     return None
 
 
-def pipeline_part(names: Collection[str], root: str | None) -> str | None:
-    """The part whose weights to read: `root`, else a usual one, else the only one."""
+def pipeline_part(
+    names: Collection[str], root: str | None, wanted: Sequence[str] = PARTS
+) -> str | None:
+    """The part whose weights to read: `root`, else the first wanted, else the only one."""
     parts = _parts(names)
     if root is not None:
         return root if root in parts else None
-    usual = [part for part in _PARTS if part in parts]
+    usual = [part for part in wanted if part in parts]
     return usual[0] if usual else next(iter(parts)) if len(parts) == 1 else None
 
 

@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
-from jax_origin.checkpoints.diffusers_folder import files_of, pipeline_part, weight_file
+from jax_origin.checkpoints.diffusers_folder import PARTS, files_of, pipeline_part, weight_file
 from jax_origin.checkpoints.rename import CheckpointError
 
 PREFIX = "hf://"
@@ -13,10 +13,11 @@ PREFIX = "hf://"
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 
 
-def fetch(address: str, *, root: str | None) -> str:
+def fetch(address: str, *, root: str | None, parts: Sequence[str] = PARTS) -> str:
     """The path, in the hub's cache, of a repository or of one of its files.
 
-    It downloads only what will be read: configs, and the weights of one part of a pipeline, `root`.
+    It downloads only what will be read: configs, and the weights of one part of a pipeline, `root`
+    or the first of `parts`.
 
     Raises:
       CheckpointError: If the address is malformed, or its files are neither cached nor available.
@@ -28,7 +29,7 @@ def fetch(address: str, *, root: str | None) -> str:
     wanted = (file,) if file else ("model_index.json", "config.json")
     for name in wanted:
         cached = _cached(repository, name, revision)
-        if cached and (file or _is_whole(os.path.dirname(cached), root)):
+        if cached and (file or _is_whole(os.path.dirname(cached), root, parts)):
             return cached if file else os.path.dirname(cached)
     # Imported here: it takes a third of a second, and most checkpoints are local files.
     import huggingface_hub
@@ -38,7 +39,7 @@ def fetch(address: str, *, root: str | None) -> str:
             return huggingface_hub.hf_hub_download(repository, file, revision=revision)
         names = huggingface_hub.HfApi().list_repo_files(repository, revision=revision)
         return huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=needed(names, root)
+            repository, revision=revision, allow_patterns=needed(names, root, parts)
         )
     except Exception as error:  # The client, and what it connects with, have no one exception.
         lines = str(error).strip().splitlines() or [""]
@@ -49,26 +50,26 @@ def fetch(address: str, *, root: str | None) -> str:
         ) from None
 
 
-def needed(names: Collection[str], root: str | None) -> list[str]:
+def needed(names: Collection[str], root: str | None, parts: Sequence[str] = PARTS) -> list[str]:
     """The files of a repository to download: configs, and the weights that will be read."""
     configs = [name for name in names if name.endswith(".json") and name.count("/") < 2]
-    weights = _weights(names, root)
+    weights = _weights(names, root, parts)
     if weights is None or weights.endswith(".json"):
         return [*configs, *_shards(names, weights or "")]
     return [*configs, weights]
 
 
-def _is_whole(folder: str, root: str | None) -> bool:
+def _is_whole(folder: str, root: str | None, parts: Sequence[str]) -> bool:
     names = files_of(folder)
-    weights = _weights(names, root)
+    weights = _weights(names, root, parts)
     if weights is None or not weights.endswith(".json"):
         return weights is not None
     shards = _shards(names, weights)
     return bool(shards) and len(shards) == int(re.split(r"-of-|\.", shards[0])[-2])
 
 
-def _weights(names: Collection[str], root: str | None) -> str | None:
-    part = pipeline_part(names, root)
+def _weights(names: Collection[str], root: str | None, parts: Sequence[str]) -> str | None:
+    part = pipeline_part(names, root, parts)
     return weight_file(names) or (weight_file(names, part) if part else None)
 
 

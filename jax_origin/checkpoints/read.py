@@ -1,10 +1,11 @@
 """Opens checkpoints of every format; a file's content decides which format it is."""
 
 import os
+from collections.abc import Sequence
 
 from jax_origin.checkpoints import hub
 from jax_origin.checkpoints.arrays import LazyArray, LazyArrays
-from jax_origin.checkpoints.diffusers_folder import read_folder
+from jax_origin.checkpoints.diffusers_folder import PARTS, read_folder
 from jax_origin.checkpoints.file_part import FilePart, open_file
 from jax_origin.checkpoints.npz import is_npz, read_npz
 from jax_origin.checkpoints.pickled import Budget, load_pickle
@@ -28,7 +29,9 @@ _NOT_WEIGHTS = {
 }
 
 
-def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Checkpoint:
+def read_checkpoint(
+    path: str | os.PathLike, *, root: str | None = None, parts: Sequence[str] = PARTS
+) -> Checkpoint:
     """Opens a published checkpoint, without PyTorch and without running any code in it.
 
     The formats are: safetensors, alone or in shards with an index; both of torch.save's; network
@@ -40,8 +43,9 @@ def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Chec
         ``hf://org/name@revision``, ``hf://org/name/file``.
       root: Read only the arrays under this name (``"g_ema"``, ``"D"``, a pipeline's part), and
         drop it from their names. The default is all arrays, with three exceptions: ``G_ema`` or
-        ``ema`` of a network pickle, ``unet`` or ``transformer`` of a pipeline, and the model of a
-        training checkpoint that holds just one.
+        ``ema`` of a network pickle, the first of `parts` of a pipeline, and the model of a training
+        checkpoint that holds just one.
+      parts: The parts of a pipeline that are looked for.
 
     Returns:
       The arrays by name, each read when asked for; what the checkpoint says of the architecture
@@ -53,8 +57,8 @@ def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Chec
     """
     source = os.fspath(path)
     if source.startswith(hub.PREFIX):
-        found = hub.fetch(source, root=root)
-        return read_checkpoint(found, root=root)._replace(source=source)
+        found = hub.fetch(source, root=root, parts=parts)
+        return read_checkpoint(found, root=root, parts=parts)._replace(source=source)
     if not os.path.isdir(source):
         return _read_file(open_file(source), root)
     # Imported here: tensorstore is needed for these alone.
@@ -62,7 +66,7 @@ def read_checkpoint(path: str | os.PathLike, *, root: str | None = None) -> Chec
 
     step = orbax_folder(source)
     if step is None:
-        return read_folder(source, _open_weights, root=root)
+        return read_folder(source, _open_weights, root=root, parts=parts)
     return Checkpoint(select(read_orbax(step), root, source=source), None, source)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from jax_origin.checkpoints import LazyArrays, Rename
+from jax_origin.checkpoints.diffusers_folder import PARTS
 
 
 class GeneratorLike(Protocol):
@@ -44,6 +45,9 @@ class Generator(nnx.Module):
       kind: Its name in `jax_origin.generators.KINDS`, cards and flags.
       reference_fields: Entries of a checkpoint's own description by which `reference_config` knows
         that it is of this kind.
+      reference_parts: The parts of a diffusers pipeline in which such a network is looked for.
+      reference_classes: diffusers' names of such a network's class.
+      reference_halves: Whether a network is also found in two files, encoder and decoder.
       reference_sequential: Where a checkpoint's network keeps its layers, if that is one
         ``nn.Sequential``: a file of its layers alone is then read too.
       default_method: The method that suits it, a name in `jax_origin.METHODS`.
@@ -52,6 +56,9 @@ class Generator(nnx.Module):
 
     kind: ClassVar[str]
     reference_fields: ClassVar[frozenset[str]] = frozenset()
+    reference_parts: ClassVar[tuple[str, ...]] = PARTS
+    reference_classes: ClassVar[frozenset[str]] = frozenset()
+    reference_halves: ClassVar[bool] = False
     reference_sequential: ClassVar[str | None] = None
     default_method: ClassVar[str] = "origin"
     name: str = ""

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_origin.checkpoints import CheckpointError, LazyArrays, read_checkpoint, rename, renamed
+from jax_origin.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    LazyArrays,
+    read_checkpoint,
+    rename,
+    renamed,
+)
 from jax_origin.checkpoints.arrays import LazyArray
 from jax_origin.checkpoints.networks import View, names_found, preferred, views
 from jax_origin.generators.base import Generator
@@ -47,7 +54,7 @@ def read_reference(
       CheckpointError: If it cannot be read, or not exactly one network in it is of this kind; the
         message says why.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = _opened(path, cls)
     shown = _Shown(checkpoint.arrays)
     said = checkpoint.config or {}
     # Where Lightning keeps a module's arguments.
@@ -76,6 +83,22 @@ def read_reference(
             f"{path}: several networks in it are a {cls.kind}: {several}; save one alone"
         )
     return found[best[0]]
+
+
+def _opened(path: str | os.PathLike, cls: type[Generator]) -> Checkpoint:
+    """A checkpoint; where its halves lie in two files, as ``encoder`` and ``decoder`` of one."""
+    checkpoint = read_checkpoint(path, parts=cls.reference_parts)
+    folder, name = os.path.split(os.fspath(path))
+    other = os.path.join(folder, name.replace("decoder", "encoder"))
+    if not cls.reference_halves or "decoder" not in name or not os.path.isfile(other):
+        return checkpoint
+    halves = {"encoder": read_checkpoint(other).arrays, "decoder": checkpoint.arrays}
+    entries = {
+        name if name.startswith(f"{half}.") else f"{half}.{name}": entry
+        for half, arrays in halves.items()
+        for name, entry in arrays.entries.items()
+    }
+    return checkpoint._replace(arrays=LazyArrays(entries))
 
 
 def rounded(

@@ -70,7 +70,7 @@ mlir.register_lowering(_convolution, mlir.lower_fun(_convolve, multiple_results=
 
 
 class Conv(nnx.Module):
-    """The layer around `convolve`, with a bias and a square kernel of this size.
+    """The layer around `convolve`, with a square kernel of this size, and a bias unless not wanted.
 
     Padding is zeros before and after, along both sides; without it stride 1 keeps the size. With
     `zero` the kernel begins at zero.
@@ -85,16 +85,17 @@ class Conv(nnx.Module):
         stride: int = 1,
         padding: tuple[int, int] | None = None,
         zero: bool = False,
+        bias: bool = True,
         rngs: nnx.Rngs,
     ):
         init = nnx.initializers.zeros if zero else nnx.initializers.lecun_normal()
         self.stride = stride
         self.padding = padding or (size // 2, size // 2)
         self.kernel = nnx.Param(init(rngs.params(), (size, size, in_features, out_features)))
-        self.bias = nnx.Param(jax.numpy.zeros(out_features))
+        self.bias: nnx.Param | None = nnx.Param(jax.numpy.zeros(out_features)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[N, H, W, in] -> [N, H', W', out]."""
         padding = (self.padding, self.padding)
         made = convolve(x, self.kernel[...], self.stride, padding)
-        return made + self.bias[...][None, None, None]
+        return made if self.bias is None else made + self.bias[...][None, None, None]

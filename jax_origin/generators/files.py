@@ -20,6 +20,7 @@ from jax_origin.checkpoints import (
     write_safetensors,
 )
 from jax_origin.files import atomic_write
+from jax_origin.generators.autoencoders import AutoencoderKL, AutoencoderTiny, VQModel
 from jax_origin.generators.base import Generator, GeneratorLike, flat_weights, generator_name
 from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.convert import Reference, over, read_reference, rounded
@@ -30,7 +31,11 @@ from jax_origin.generators.vae import VAE
 from jax_origin.generators.vae_resnet18 import ResNetVAE
 
 KINDS: dict[str, type[Generator]] = {
-    cls.kind: cls for cls in (DCGAN, VAE, ResNetVAE, StyleGAN2, DDIM, Consistency)
+    cls.kind: cls
+    for cls in (
+        *(DCGAN, VAE, ResNetVAE, StyleGAN2, DDIM, Consistency),
+        *(AutoencoderKL, AutoencoderTiny, VQModel),
+    )
 }
 """The architectures that can be loaded by name."""
 

@@ -77,7 +77,7 @@ class Upsample(nnx.Module):
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, C] -> [N, 2H, 2W, C]."""
         del embedding
-        return self.conv(_repeat_pixels(x))
+        return self.conv(repeat_pixels(x))
 
 
 class ResidualBlock(nnx.Module):
@@ -117,7 +117,7 @@ class ResidualBlock(nnx.Module):
         """[N, H, W, in], [N, embedding] -> [N, H', W', out]."""
         hidden = nnx.silu(self.norm1(x))
         if self.resize is not None:
-            resize = _repeat_pixels if self.resize == "up" else _average_pixels
+            resize = repeat_pixels if self.resize == "up" else _average_pixels
             x, hidden = resize(x), resize(hidden)
         hidden = self.conv1(hidden)
         condition = self.embed(nnx.silu(embedding))[:, None, None]
@@ -157,12 +157,16 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """[N, H, W, C] -> the same."""
         del embedding
+        return (x + self.mixed(x if self.norm is None else self.norm(x))) / self.divisor
+
+    def mixed(self, x: jax.Array) -> jax.Array:
+        """What the pixels of normed features [N, H, W, C] tell each other, [N, H, W, C]."""
         n, height, width, channels = x.shape
-        pixels = (x if self.norm is None else self.norm(x)).reshape(n, height * width, channels)
+        pixels = x.reshape(n, height * width, channels)
         split = (n, height * width, self.heads, channels // self.heads)
         parts = (layer(pixels).reshape(split) for layer in (self.query, self.key, self.value))
         mixed = jax.nn.dot_product_attention(*parts)
-        return (x + self.output(mixed.reshape(pixels.shape)).reshape(x.shape)) / self.divisor
+        return self.output(mixed.reshape(pixels.shape)).reshape(x.shape)
 
 
 def _check_divides(channels: int, parts: int, name: str) -> None:
@@ -170,7 +174,8 @@ def _check_divides(channels: int, parts: int, name: str) -> None:
         raise ValueError(f"{channels} channels do not divide into {parts} {name}")
 
 
-def _repeat_pixels(x: jax.Array) -> jax.Array:
+def repeat_pixels(x: jax.Array) -> jax.Array:
+    """Each pixel twice in both directions, [N, H, W, C] -> [N, 2H, 2W, C]."""
     n, height, width, channels = x.shape
     wide = jnp.broadcast_to(x[:, :, None, :, None], (n, height, 2, width, 2, channels))
     return wide.reshape(n, 2 * height, 2 * width, channels)

@@ -4,56 +4,42 @@ Two families of names are read: diffusers' ``UNet2DModel`` (Apache-2.0; attentio
 and new ones), and OpenAI's ``UNetModel`` of guided-diffusion and consistency_models (MIT).
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from jax_origin.checkpoints.rename import (
-    CheckpointError,
-    Layout,
-    Rename,
-    conv,
-    linear,
-    weight_and_bias,
+from jax_origin.checkpoints.rename import CheckpointError, Rename, conv, linear
+from jax_origin.generators.reference_names import (
+    Layers,
+    count_places,
+    linear_of_conv,
+    named,
+    renames,
 )
 from jax_origin.generators.unet import UNetConfig
-
-# A layer's last name in a family, ours, and how its kernel is laid out (None: a norm).
-_Layers = tuple[tuple[str, str, Layout | None], ...]
-
-
-def _named(layers: Mapping[str, Layout | None], *theirs: str) -> _Layers:
-    return tuple((name, *ours) for name, ours in zip(theirs, layers.items(), strict=True))
-
-
-def _linear_of_conv(array: np.ndarray) -> np.ndarray:
-    """A convolution with a kernel of one pixel, [out, in, 1] or [out, in, 1, 1], as [in, out]."""
-    return array.reshape(array.shape[:2]).T
-
 
 _ENDS = {"input": conv, "time1": linear, "time2": linear, "norm": None, "output": conv}
 _BLOCK = {"norm1": None, "conv1": conv, "embed": linear, "norm2": None, "conv2": conv}
 _BLOCK["shortcut"] = conv
 _ATTENTION = {"norm": None, "query": linear, "key": linear, "value": linear, "output": linear}
-_DIFFUSERS_ENDS = _named(
+_DIFFUSERS_ENDS = named(
     _ENDS,
     *("conv_in", r"time_embedding\.linear_1", r"time_embedding\.linear_2"),
     *("conv_norm_out", "conv_out"),
 )
-_DIFFUSERS_BLOCK = _named(
+_DIFFUSERS_BLOCK = named(
     _BLOCK, "norm1", "conv1", "time_emb_proj", "norm2", "conv2", "conv_shortcut"
 )
-_DIFFUSERS_ATTENTION = _named(
+_DIFFUSERS_ATTENTION = named(
     _ATTENTION,
     *("group_norm", "(?:to_q|query)", "(?:to_k|key)", "(?:to_v|value)"),
     r"(?:to_out\.0|proj_attn)",
 )
-_OPENAI_ENDS = _named(
+_OPENAI_ENDS = named(
     _ENDS, r"input_blocks\.0\.0", r"time_embed\.0", r"time_embed\.2", r"out\.0", r"out\.2"
 )
-_OPENAI_BLOCK = _named(
+_OPENAI_BLOCK = named(
     _BLOCK,
     *(r"in_layers\.0", r"in_layers\.2", r"emb_layers\.1", r"out_layers\.0", r"out_layers\.3"),
     "skip_connection",
@@ -67,16 +53,8 @@ def unet_renames(config: UNetConfig) -> list[Rename]:
     return [*_diffusers_renames(), *_openai_renames(config)]
 
 
-def _lines(theirs: str, ours: str, layers: _Layers) -> list[Rename]:
-    lines: list[Rename] = []
-    for name, part, layout in layers:
-        weight = "scale" if layout is None else "kernel"
-        lines += weight_and_bias(f"{theirs}{name}", f"{ours}.{part}", layout, weight=weight)
-    return lines
-
-
 def _diffusers_renames() -> list[Rename]:
-    table = _lines("", "unet", _DIFFUSERS_ENDS)
+    table = renames("", "unet", _DIFFUSERS_ENDS)
     table.append(Rename(r"class_embedding\.weight", "unet.labels.embedding"))
     places = (
         (r"(down|up)_blocks\.(\d+)\.", r"unet.\1.\2", r"\3"),
@@ -84,19 +62,19 @@ def _diffusers_renames() -> list[Rename]:
     )
     for theirs, ours, index in places:
         block, attention = rf"{theirs}resnets\.(\d+)\.", rf"{theirs}attentions\.(\d+)\."
-        table += _lines(block, f"{ours}.blocks.{index}", _DIFFUSERS_BLOCK)
-        table += _lines(attention, f"{ours}.attentions.{index}", _DIFFUSERS_ATTENTION)
+        table += renames(block, f"{ours}.blocks.{index}", _DIFFUSERS_BLOCK)
+        table += renames(attention, f"{ours}.attentions.{index}", _DIFFUSERS_ATTENTION)
     resample = r"(down|up)_blocks\.(\d+)\.(?:down|up)samplers\.0\."
-    table += _lines(resample, r"unet.\1.\2.resample", (*_DIFFUSERS_BLOCK, ("conv", "conv", conv)))
+    table += renames(resample, r"unet.\1.\2.resample", (*_DIFFUSERS_BLOCK, ("conv", "conv", conv)))
     return table
 
 
 def _openai_renames(config: UNetConfig) -> list[Rename]:
-    table = _lines("", "unet", _OPENAI_ENDS)
+    table = renames("", "unet", _OPENAI_ENDS)
     table.append(Rename(r"label_emb\.weight", "unet.labels.embedding"))
 
     def block(theirs: str, ours: str, index: int, level: int) -> list[Rename]:
-        lines = _lines(rf"{theirs}0\.", f"{ours}.blocks.{index}", _OPENAI_BLOCK)
+        lines = renames(rf"{theirs}0\.", f"{ours}.blocks.{index}", _OPENAI_BLOCK)
         if level in config.attention:
             place, width = f"{ours}.attentions.{index}", config.widths[level]
             lines += _openai_attention(rf"{theirs}1\.", place, config, width)
@@ -110,11 +88,11 @@ def _openai_renames(config: UNetConfig) -> list[Rename]:
         if level < last:
             place = rf"input_blocks\.{(level + 1) * (config.blocks + 1)}\.0\."
             layers = (*_OPENAI_BLOCK, ("op", "conv", conv))
-            table += _lines(place, f"unet.down.{level}.resample", layers)
+            table += renames(place, f"unet.down.{level}.resample", layers)
     width = config.widths[-1]
-    table += _lines(r"middle_block\.0\.", "unet.middle.blocks.0", _OPENAI_BLOCK)
+    table += renames(r"middle_block\.0\.", "unet.middle.blocks.0", _OPENAI_BLOCK)
     table += _openai_attention(r"middle_block\.1\.", "unet.middle.attentions.0", config, width)
-    table += _lines(r"middle_block\.2\.", "unet.middle.blocks.1", _OPENAI_BLOCK)
+    table += renames(r"middle_block\.2\.", "unet.middle.blocks.1", _OPENAI_BLOCK)
     for step, level in enumerate(reversed(range(last + 1))):
         for i in range(config.blocks + 1):
             place = rf"output_blocks\.{step * (config.blocks + 1) + i}\."
@@ -123,7 +101,7 @@ def _openai_renames(config: UNetConfig) -> list[Rename]:
             within = 1 + (level in config.attention)
             place = rf"output_blocks\.{(step + 1) * (config.blocks + 1) - 1}\.{within}\."
             layers = (*_OPENAI_BLOCK, ("conv", "conv", conv))
-            table += _lines(place, f"unet.up.{step}.resample", layers)
+            table += renames(place, f"unet.up.{step}.resample", layers)
     return table
 
 
@@ -138,12 +116,12 @@ def _openai_attention(theirs: str, ours: str, config: UNetConfig, width: int) ->
         return parts.swapaxes(0, 1).reshape(array.shape)
 
     def kernel(array: np.ndarray) -> np.ndarray:
-        return _linear_of_conv(by_part(array))
+        return linear_of_conv(by_part(array))
 
     qkv = ("query", "key", "value")
-    layers: _Layers = (("norm", "norm", None), ("proj_out", "output", _linear_of_conv))
+    layers: Layers = (("norm", "norm", None), ("proj_out", "output", linear_of_conv))
     return [
-        *_lines(theirs, ours, layers),
+        *renames(theirs, ours, layers),
         Rename(theirs + r"qkv\.weight", tuple(f"{ours}.{name}.kernel" for name in qkv), kernel),
         Rename(theirs + r"qkv\.bias", tuple(f"{ours}.{name}.bias" for name in qkv), by_part),
     ]
@@ -169,17 +147,8 @@ def infer_unet(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     raise CheckpointError("no U-Net: it has neither conv_in.weight nor input_blocks.0.0.weight")
 
 
-def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:
-    """How many places there are: one more than the largest number that the pattern finds."""
-    found = (re.match(pattern, name) for name in arrays)
-    last = max((int(match[1]) for match in found if match), default=-1)
-    if last >= len(arrays):  # Numbers that a file makes up would be built one by one.
-        raise ValueError(f"one of the {last} places before {pattern}")
-    return last + 1
-
-
 def _infer_diffusers(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    levels = range(_count(arrays, r"down_blocks\.(\d+)\."))
+    levels = range(count_places(arrays, r"down_blocks\.(\d+)\."))
     widths = [arrays[f"down_blocks.{i}.resnets.0.conv1.weight"].shape[0] for i in levels]
     resnet = "down_blocks.0.downsamplers.0.conv1.weight" in arrays
     # Without a norm, the middle's attention is that of diffusers' scale_shift.
@@ -192,10 +161,12 @@ def _infer_diffusers(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
             widths,
         ),
         "widths": widths,
-        "blocks": _count(arrays, r"down_blocks\.0\.resnets\.(\d+)\."),
-        "attention": [i for i in levels if _count(arrays, rf"down_blocks\.{i}\.attentions\.(\d+)")],
+        "blocks": count_places(arrays, r"down_blocks\.0\.resnets\.(\d+)\."),
+        "attention": [
+            i for i in levels if count_places(arrays, rf"down_blocks\.{i}\.attentions\.(\d+)")
+        ],
         "resample": "resnet" if resnet else "conv",
-        "middle_attention": _count(arrays, r"mid_block\.attentions\.(\d+)") > 0,
+        "middle_attention": count_places(arrays, r"mid_block\.attentions\.(\d+)") > 0,
         "middle_norm_groups": 32 if norm else None,
     }
     if resnet:
@@ -206,7 +177,7 @@ def _infer_diffusers(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _infer_openai(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     blocks = _openai_blocks(arrays)
-    levels = range(_count(arrays, r"output_blocks\.(\d+)\.") // (blocks + 1))
+    levels = range(count_places(arrays, r"output_blocks\.(\d+)\.") // (blocks + 1))
     first = [f"input_blocks.{1 + i * (blocks + 1)}" for i in levels]  # a level's first place
     widths = [arrays[f"{place}.0.in_layers.2.weight"].shape[0] for place in first]
     resnet = f"input_blocks.{blocks + 1}.0.in_layers.2.weight" in arrays
@@ -225,9 +196,9 @@ def _infer_openai(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _openai_blocks(arrays: Mapping[str, np.ndarray]) -> int:
     """Blocks a level: the way up has one more, and an upsampling in the last place of a level."""
-    places = _count(arrays, r"output_blocks\.(\d+)\.")
+    places = count_places(arrays, r"output_blocks\.(\d+)\.")
     for i in range(places):
-        last = _count(arrays, rf"output_blocks\.{i}\.(\d+)\.") - 1
+        last = count_places(arrays, rf"output_blocks\.{i}\.(\d+)\.") - 1
         if last > 0 and f"output_blocks.{i}.{last}.qkv.weight" not in arrays:
             return i
     return places - 1
