@@ -109,9 +109,8 @@ def chosen_sets(
       data: The folder that holds the sets' files.
 
     Raises:
-      ProtocolError: As `chosen_images`.
-      ImageError: Likewise.
-      ValueError: Plain pictures are asked for, and the shapes differ.
+      ProtocolError: As `chosen_images`; or plain pictures are asked for, and the shapes differ.
+      ImageError: As `chosen_images`.
     """
     num, seed = config.num_images, config.seed
     sets = {}
@@ -121,7 +120,10 @@ def chosen_sets(
             sets[name] = chosen_images(path, num, name=name, seed=seed)
             yield name, sets[name]
     if config.plain:
-        ((height, width, channels),) = {*shapes}
+        if len({*shapes}) > 1:
+            listed = ", ".join(map(str, sorted({*shapes})))
+            raise ProtocolError(f"config.plain: the inspected generators make images of {listed}")
+        height, width, channels = shapes[0]
         drawn, kinds = plain_images(
             num * len(PLAIN), (height, width), channels=channels, seed=seed + _PLAIN_SEED
         )

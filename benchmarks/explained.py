@@ -33,7 +33,7 @@ origin under `dcgan-cifar10`, and what was said of each (`python -m benchmarks.e
 
 
 def files(own: Images, photographs: Images) -> Iterator[tuple[str, bytes]]:
-    """What each image is, and its file: of 14 own images and 10 photographs, [N, 32, 32, 3]."""
+    """What each image is, and its file: of 14 own images and 9 photographs, [N, 32, 32, 3]."""
     for i in range(5):
         yield f"own image {i + 1}", _png(own[i])
     for i in range(5):

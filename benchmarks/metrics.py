@@ -267,7 +267,7 @@ def accuracy(verdicts_belonging: Iterable[str], verdicts_foreign: Iterable[str])
       verdicts_foreign: Verdicts on images that do not, at least one.
 
     Returns:
-      (belonging called belongs + foreign called foreign) / all, in [0, 1].
+      (belonging called belongs + foreign called not_recognised) / all, in [0, 1].
 
     Raises:
       ValueError: No verdicts, or a word that is not a verdict.

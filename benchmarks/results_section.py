@@ -291,6 +291,8 @@ def _speed(files: Sequence[Row]) -> str:
 def _peers(files: Sequence[Row]) -> str:
     (file,) = files
     rows = [row for row in file["rows"] if row["name"] in _PEERS]
+    if not rows:
+        raise ValueError("no row is of the published recipe")
     sides = ("ours", "reference")
     rates = (
         ("TPR", "tpr", lowest_rate),

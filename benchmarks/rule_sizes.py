@@ -14,6 +14,7 @@ from jax_origin.calibration import (
     PredictionInterval,
     Rule,
 )
+from jax_origin.calibration.rules import scores_needed
 
 
 class Scores(NamedTuple):
@@ -158,7 +159,8 @@ def size_table(sizes: Sequence[RuleSize], *, alpha: float) -> str:
             cells = [_cell(found[num, rule]) for rule in rules]
             lines.append(f"| {num:,} | {' | '.join(cells)} |")
         parts.append(f"## {name[0].upper()}{name[1:]}\n\n" + "\n".join(lines))
-    return _INTRODUCTION.format(alpha=100 * alpha) + "\n\n".join(parts) + "\n"
+    needed = scores_needed(alpha, confidence=0.95)
+    return _INTRODUCTION.format(alpha=100 * alpha, n=needed) + "\n\n".join(parts) + "\n"
 
 
 def _cell(size: RuleSize) -> str:
@@ -178,7 +180,7 @@ _INTRODUCTION = """\
 Asked for: {alpha:g}%. A cell gives the mean rate of false exclusion over simulated calibrations of
 N belonging scores, in brackets the range that nine calibrations in ten lie in, and last the share
 of calibrations whose own rate is over {alpha:g}%. Each calibration's rate is 1 - F(threshold),
-exactly. 0.00% (0.0% to 0.0%) of "conformal, confidence 0.95" at N under 59 means that it excludes
+exactly. 0.00% (0.0% to 0.0%) of "conformal, confidence 0.95" at N under {n} means that it excludes
 nothing there: images are then undecided. Made by `scripts/rule_sizes.py`.
 
 """

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jax_origin.calibration import AS_MADE, Calibration, Rates, origin_and_condition
-from jax_origin.evidence import indistinguishable_groups
+from jax_origin.evidence import indistinguishable_groups, scores_under
 from jax_origin.generators import generator_name
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError, Workdir
@@ -139,8 +139,8 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
     """Finds the candidates that cannot be told apart.
 
     Two are alike if what is inverted has one fingerprint, or if each scores the other's images as
-    its own. Scores are compared where the calibrations have a foreign group that the other made
-    (`Candidate.made`).
+    its own. Scores, clamped at the floor, are compared where the calibrations have a foreign group
+    that the other made (`Candidate.made`).
 
     Such images are not foreign to the others of the group. Their foreign groups are taken out of
     these calibrations; else q would speak against the whole group.
@@ -153,15 +153,16 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
     """
     scores = {}
     for candidate in candidates:
-        own = candidate.calibration
+        # As decisions take them: what lies under the floor is no evidence that two differ.
+        belonging, foreign = scores_under(candidate.calibration, AS_MADE)
         theirs = {
             other.name: found.scores
             for group in candidate.groups
             for other in candidates
             if group.condition == AS_MADE and other.made(group)
-            if (found := own.foreign[group.name]).independent == found.scores.size
+            if (found := foreign[group.origin]).independent == found.scores.size
         }
-        scores[candidate.name] = {**theirs, candidate.name: own.belonging}
+        scores[candidate.name] = {**theirs, candidate.name: belonging}
     groups = indistinguishable_groups({c.name: c.fingerprint for c in candidates}, scores)
     told = []
     for candidate in candidates:

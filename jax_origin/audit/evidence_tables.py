@@ -23,6 +23,7 @@ from jax_origin.evidence import (
     leave_one_group_out,
     scores_under,
 )
+from jax_origin.evidence.explain import excluding_rank
 from jax_origin.runs import table
 
 _MOST_FOLDS = 10
@@ -43,7 +44,8 @@ def cost_table(calibrations: Mapping[str, Calibration]) -> str:
             for condition in (AS_MADE, *columns):
                 belonging, foreign = scores_under(calibration, condition)
                 try:
-                    cells.append(_cost(belonging, foreign[group]) if group in foreign else "-")
+                    both = belonging.size and group in foreign
+                    cells.append(_cost(belonging, foreign[group]) if both else "-")
                 except ValueError as error:
                     reasons[f"{group}: {error}."] = None
                     cells.append("-")
@@ -89,12 +91,11 @@ def excluded_at_most(calibration: Calibration, alpha: float) -> str:
         return f"not known ({calibration.rule.kind})"
     found = []
     for scores in calibration.belonging_by_condition.values():
-        ranks = np.arange(scores.size)
-        highest = calibration.rule.fit(ranks).threshold(alpha)
-        if highest == np.inf:
+        rank = excluding_rank(calibration.rule, scores.size, alpha)
+        if not rank:
             return "0%: too few to exclude"
-        above = int(np.count_nonzero(ranks > highest))
-        found.append((upper_limit(above, ranks.size), f"{above} of {ranks.size}"))
+        count = f"{rank - 1} of {scores.size}"
+        found.append((upper_limit(rank - 1, scores.size), count))
     limit, count = max(found)
     return f"{percent(limit)} ({count})"
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
-from jax_origin.calibration import AS_MADE, Calibration
+from jax_origin.calibration import AS_MADE, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import Naming, discovery_power
+from jax_origin.evidence.explain import unseen_conditions
 from jax_origin.runs import table
 from jax_origin.runs.summary import count_by_folder, right_and_wrong, short_path
 
@@ -81,6 +82,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",
         _candidate_table(candidates, findings.alpha),
+        *_unseen(calibrations),
         _words(_told_apart(findings) + _matched(candidates)),
         "## Which foreign images the bound on names covers",
         _covered(shared, lacking),
@@ -186,6 +188,16 @@ def _candidate_table(candidates: Sequence[Candidate], alpha: float) -> str:
     return table([*head, "conditions", "foreign groups"], rows)
 
 
+def _unseen(calibrations: Mapping[str, Calibration]) -> list[str]:
+    """What the rates of exclusion leave out: own images that do not look as they were edited."""
+    told = {name: " ".join(unseen_conditions(own)) for name, own in calibrations.items()}
+    points = [f"{name}: {said}" for name, said in told.items() if said]
+    if not points:
+        return []
+    intro = "p and `excluded at most` are of images that look as if they had met their edit."
+    return [intro, _points(points)]
+
+
 def _told_apart(findings: Findings) -> str:
     if not findings.indistinguishable:
         return (
@@ -272,28 +284,32 @@ def _many(findings: Findings, calibrations: Mapping[str, Calibration]) -> str:
     known, names = findings.tested, findings.candidates
     num_tests = int(known.sum()) * len(names)
     if not num_tests:
-        return "No image was examined."
+        examined = findings.examined.any()
+        return f"No image was {'tested: all are undecided' if examined else 'examined'}."
     rows = []
     for k, name in enumerate(names):
         p, q = (column(findings.records[name], x)[known] for x in ("p", "q"))
-        counts = (
+        found = (
             (p <= findings.alpha).sum(),
             findings.excluded[:, k].sum(),
             (q <= findings.beta).sum(),
             findings.attributed[:, k].sum(),
         )
-        rows.append([name, *(f"{count:,}" for count in counts)])
+        rows.append([name, *(f"{count:,}" for count in found)])
     head = ["candidate", f"p at most {findings.alpha:g}", "exclusions that stand"]
     head += [f"q at most {findings.beta:g}", "attributions that stand"]
-    own = min(s.size for c in calibrations.values() for s in c.belonging_by_condition.values())
     foreign = min(g.independent for c in calibrations.values() for g in c.foreign.values())
-    by = (findings.excluded_by, findings.attributed_by)
+    counts = [("attributions", foreign, findings.attributed_by)]
+    if all(c.rule == Conformal() for c in calibrations.values()):  # Others give no ranks.
+        own = min(s.size for c in calibrations.values() for s in c.belonging_by_condition.values())
+        counts.insert(0, ("exclusions", own, findings.excluded_by))
     power = [
         f"{what}: {discovery_power(n, num_tests=num_tests, rate=findings.fdr, method=method).note}."
-        for what, n, method in zip(("exclusions", "attributions"), (own, foreign), by, strict=True)
+        for what, n, method in counts
     ]
     said = ", and for attributions that ".join(
-        f"of {_PROCEDURES[name]}" for name in dict.fromkeys(by)
+        f"of {_PROCEDURES[name]}"
+        for name in dict.fromkeys([findings.excluded_by, findings.attributed_by])
     )
     intro = (
         f"The rates above are of one image. Over all {num_tests:,} tests (images x candidates) "

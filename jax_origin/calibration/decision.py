@@ -30,7 +30,7 @@ class Decision(NamedTuple):
         Excluding on p controls false exclusion.
       q: How well it fits the best-fitting foreign group, in (0, 1]; small speaks against every
         group. Attributing on q controls false attribution. None without foreign groups.
-      verdict: belongs, foreign or undecided.
+      verdict: belongs, not_recognised or undecided.
       reason: Why it is undecided, or what is not known of a verdict; None where nothing is to add.
       condition: "as made" or an edit: of the conditions compared that it fits at alpha, the one
         with the lowest belonging scores; if it fits none, the one with the largest p. None where

@@ -67,7 +67,7 @@ class TwoErrors(DecisionRule):
     \              q <= beta                    q > beta
     =============  ===========================  ========================
     p > alpha      belongs                      undecided: fits both
-    p <= alpha     undecided: fits neither      foreign
+    p <= alpha     undecided: fits neither      not_recognised
     =============  ===========================  ========================
 
     Without foreign groups p alone decides.

@@ -1,6 +1,6 @@
 """A verdict in plain words: what was found, then the numbers; and what all of a run rest on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from scipy import special
@@ -21,7 +21,7 @@ from jax_origin.calibration.decision_rules import (
 )
 from jax_origin.calibration.false_attribution import limits_of_q, upper_limit
 from jax_origin.calibration.foreign import ForeignGroup, NearestGroup
-from jax_origin.calibration.rules import percent
+from jax_origin.calibration.rules import Conformal, Rule, percent
 from jax_origin.evidence.ratios import cautious_log10_lr, scores_under
 
 _TOO_MANY = 100_000  # images to score
@@ -60,7 +60,7 @@ def explain(
         return sentences[0]
     if early:
         sentences.append("It was near enough before the search ended, so the numbers are bounds.")
-    sentences.append(_own_as_high(decision, calibration, early))
+    sentences.append(_own_as_high(decision, calibration, score, early))
     if decision.q is not None:
         sentences.append(_foreign_as_low(decision, calibration, score, early))
     if decision.verdict == "belongs":
@@ -98,12 +98,11 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         false, true = asked.beta * (_BASE_RATE - 1), 1 - asked.alpha
         about.append(
             f"A false rate of {percent(asked.beta)} is much where few images are its own: if one "
-            f"in {_BASE_RATE:,} were, up to {percent(false / (false + true))} of the attributions "
-            "would be wrong."
+            f"in {_BASE_RATE:,} were, and {percent(true)} of these belonged, up to "
+            f"{percent(false / (false + true))} of the attributions would be wrong."
         )
     assert asked.alpha is not None  # A calibration has one.
-    rank = np.floor(asked.alpha * (num + 1) * (1 + 1e-12))
-    if calibration.rule.kind == "conformal" and calibration.rule.keeps and rank >= 1:
+    if rank := excluding_rank(calibration.rule, num, asked.alpha):
         low, high = special.betaincinv(rank, num + 1 - rank, [0.05, 0.95])
         about.append(
             f"Of its own images at most {percent(asked.alpha)} fail to fit them, "
@@ -113,14 +112,31 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         )
     if calibration.foreign and calibration.decision.judges_q:
         about.append(_stuck(calibration, asked))
+    about += unseen_conditions(calibration)
+    return "\n\n".join(about)
+
+
+def unseen_conditions(calibration: Calibration) -> Iterator[str]:
+    """A sentence for each condition that not all of its own images look as if they had met."""
     for condition, unseen in calibration.measured.unseen.items():
         of = calibration.conditions[condition].size
-        about.append(
+        yield (
             f"Of {of:,} of its own images after {condition!r}, {unseen:,} did not look as if they "
             f"had met it (with 95% confidence at most {percent(upper_limit(unseen, of))}): so many "
             "more may fail to fit."
         )
-    return "\n\n".join(about)
+
+
+def excluding_rank(rule: Rule, num: int, alpha: float) -> int:
+    """The rank from the top over which a score fails to fit; 0 for none, or another rule.
+
+    The rate of own images that fail follows Beta(rank, num + 1 - rank) over calibrations of so
+    many; see `Conformal`.
+    """
+    if rule.kind != Conformal.kind:
+        return 0
+    highest = rule.fit(np.arange(num)).threshold(alpha)
+    return 0 if np.isinf(highest) else num - int(highest)
 
 
 def _stuck(calibration: Calibration, rates: Rates) -> str:
@@ -183,25 +199,43 @@ def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
     return f"Undecided whether {name} made {image}: {why}."
 
 
-def _own_as_high(decision: Decision, calibration: Calibration, early: bool) -> str:
-    rule, condition = calibration.rule, decision.condition or AS_MADE
-    num = calibration.belonging_by_condition[condition].size
+def _own_as_high(
+    decision: Decision, calibration: Calibration, score: float | None, early: bool
+) -> str:
+    """How the score compares with those of the condition that is named.
+
+    The decision's p is the largest of all conditions compared, and may be another one's.
+    """
+    rule, condition, p = calibration.rule, decision.condition or AS_MADE, decision.p
+    scores, floor = calibration.belonging_by_condition[condition], calibration.floor
+    num, least = scores.size, "at least " if early and p < 1 else ""
+    if calibration.conditions and (score is None or decision.condition is None):
+        best = "under the condition compared that it fits best"
+        if rule.rank(p, num) is None:
+            p_is = f"By the {rule.kind} rule p is {least}{p:.2g} {best}"
+            return f"{p_is}: the smaller, the less it fits."
+        return (
+            f"Of the images known to be its own, {best}, {least}{percent(p)} fit no better than "
+            "this one, itself counted in."
+        )
+    if score is not None:
+        (p,) = rule.fit(np.maximum(scores, floor)).p_value([max(score, floor)]).tolist()
     after = "" if condition == AS_MADE else f", after {condition}"
     own = f"{num:,} images known to be its own{after}"
     if rule.keeps is None:
         return (
-            f"By the {rule.kind} rule, set on {own}, p is {'at least ' if early else ''}"
-            f"{decision.p:.2g}: the smaller, the less it fits them."
+            f"By the {rule.kind} rule, set on {own}, p is {least}{p:.2g}: the smaller, the less it "
+            "fits them."
         )
-    count = rule.rank(decision.p, num)
+    count = rule.rank(p, num)
     if count is None:
         return (
-            f"Judged by {own}, {'' if early else 'at most '}{percent(decision.p)}"
+            f"Judged by {own}, {'' if early else 'at most '}{percent(p)}"
             f"{' or more' if early else ''} of its own fit no better than this one, {rule.keeps}."
         )
     if count == 0:
         return f"Of {own}, all fit better than this one."
-    least = "at least " if early and count < num else ""
+    least = least if count < num else ""
     return f"Of {own}, {least}{_count(count, num, 'fits', 'fit')} no better than this one."
 
 
@@ -210,17 +244,19 @@ def _foreign_as_low(
 ) -> str:
     """How many sources of the nearest group fit as well; a share where the score is not known."""
     assert decision.q is not None
-    groups = _compared(decision, calibration)
     if score is not None:
-        (name,) = NearestGroup(groups, floor=calibration.floor).names([score])
-        low = groups[name].num_false(max(score, calibration.floor))
-        if not low:
+        compared = _compared(decision, calibration)
+        groups = compared | _met_otherwise(decision, calibration, score, compared)
+        lows = {name: g.num_false(max(score, calibration.floor)) for name, g in groups.items()}
+        name = max(groups, key=lambda name: lows[name] / groups[name].independent)
+        if not lows[name]:
             return "No foreign image compared fits as well as this one."
         if not early:
-            num, (origin, _) = groups[name].independent, origin_and_condition(name, calibration)
+            num = groups[name].independent
+            origin = origin_and_condition(name, calibration)[0] if name in compared else name
             return (
                 f"Of {num:,} independent sources of {origin}, the foreign group of which the "
-                f"largest share does, {_count(low, num, 'fits', 'fit')} as well as this one."
+                f"largest share does, {_count(lows[name], num, 'fits', 'fit')} as well as this one."
             )
     return (
         f"In the foreign group of which the largest share does, {'at most ' if early else ''}"
@@ -276,10 +312,10 @@ def _ratio(score: float, decision: Decision, calibration: Calibration) -> list[s
     if log_ratio <= 0:  # It fits foreign images as well, which was said.
         return []
     capped = log_ratio > found.high[0] - 1e-3
-    allowed = "so few images allow no larger claim" if capped else "by so many images"
+    allowed = "; so few images support no larger claim with 95% confidence" if capped else ""
     return [
-        f"Such a score is at least {10**log_ratio:.2g} times as probable for an image that {name} "
-        f"made as for one of any group compared, with 95% confidence; {allowed}."
+        f"Such a score is estimated to be at least {10**log_ratio:.2g} times as probable for an "
+        f"image that {name} made as for one of any foreign group under that condition{allowed}."
     ]
 
 
@@ -288,6 +324,22 @@ def _compared(decision: Decision, calibration: Calibration) -> dict[str, Foreign
     if decision.condition is None or decision.q is None:
         return calibration.foreign
     return compared_with(calibration, [decision.condition]).foreign
+
+
+def _met_otherwise(
+    decision: Decision,
+    calibration: Calibration,
+    score: float,
+    compared: Mapping[str, ForeignGroup],
+) -> dict[str, ForeignGroup]:
+    """The group that q is of, where it met another edit than the condition that is named."""
+    floor = calibration.floor
+    if NearestGroup(compared, floor=floor).q([score])[0] == decision.q:
+        return {}
+    for name, group in calibration.foreign.items():
+        if NearestGroup({name: group}, floor=floor).q([score])[0] == decision.q:
+            return {name: group}
+    return {}
 
 
 def _edits(calibration: Calibration) -> list[str]:

@@ -99,7 +99,7 @@ def cautious_log10_lr(
     limits = np.array([fitted.limits for fitted in models.values()])
     known = np.where(np.isnan(ratios), -np.inf, ratios).max(axis=0)
     against_all = np.isfinite(known) & (known < 0)
-    ratios = np.where(np.isnan(ratios) & against_all, known, ratios)
+    ratios = np.where(np.isnan(ratios) & against_all, -np.inf, ratios)
     least, largest = ratios.min(axis=0), ratios.max(axis=0)  # NaN where one is; argmin finds it.
     which = np.where(largest < 0, ratios.argmax(axis=0), ratios.argmin(axis=0))
     low, high = limits[which].T

@@ -86,6 +86,16 @@ def test_candidates_that_accept_each_others_images_are_not_foreign_to_each_other
     assert tell_apart([candidate("a", foreign=crops), pair[1]])[1] == []
 
 
+def test_scores_under_the_floor_tell_no_candidates_apart():
+    # Decisions take all scores under the floor, 1e-6, for equal.
+    def near(name, other):
+        groups = {other: np.linspace(1e-7, 2e-7, NUM), "photos": np.linspace(1, 2, NUM)}
+        foreign = {group: ForeignGroup(scores, NUM) for group, scores in groups.items()}
+        return candidate(name, foreign=foreign, belonging=np.linspace(1e-9, 2e-9, NUM))
+
+    assert tell_apart([near("a", "b"), near("b", "a")])[1] == [("a", "b")]
+
+
 def test_one_fingerprint_is_one_group():
     same = made_up("a").generator
     twin = candidate("b", generator={**same, "name": "b"})

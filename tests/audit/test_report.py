@@ -14,7 +14,7 @@ from jax_origin.audit import (
     truth_line,
 )
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
-from jax_origin.calibration import ForeignGroup, Rates
+from jax_origin.calibration import ForeignGroup, Measured, Rates
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.evidence import cllr_interval, cross_fitted
 
@@ -114,6 +114,8 @@ def test_the_report_says_what_was_found_and_what_it_refers_to():
     other = [Candidate("a", "a", made_up("a", method=grubbs)), CANDIDATES[1]]
     flat = " ".join(findings_report(findings(other), other).split())
     assert "The grubbs rule asks for that rate, and does not promise it." in flat
+    # Its p-values are no ranks: how many images they would take is not known.
+    assert "exclusions: with" not in flat and "attributions: with 100 calibration" in flat
 
 
 def cells_of(text: str) -> list[list[str]]:
@@ -141,6 +143,23 @@ def test_nothing_examined_is_said():
     calibrations = {c.name: c.calibration for c in CANDIDATES}
     found = combine(records, calibrations, rates=RATES)
     assert "No image was examined." in findings_report(found, CANDIDATES)
+    drift = {"reason": "drift: lossy WebP; calibrated: as made"}
+    records = {name: [record("x.png", 0.5, LEAST, 5e-3, **drift)] for name in NAMES}
+    text = findings_report(combine(records, calibrations, rates=RATES), CANDIDATES)
+    assert "No image was tested: all are undecided." in text and "examined" not in text
+
+
+def test_own_images_that_do_not_look_edited_are_told_beside_the_rates():
+    assert "look as if" not in findings_report(findings(), CANDIDATES)
+    unseen = made_up("a", measured=Measured(unseen={"jpeg-75": 3}))
+    candidates = [Candidate("a", "a", unseen), CANDIDATES[1]]
+    flat = " ".join(findings_report(findings(candidates), candidates).split())
+    assert "`excluded at most` are of images that look as if they had met their edit. - a: Of" in (
+        flat
+    )
+    # The upper limit of 3 of 100.
+    assert "after 'jpeg-75', 3 did not look as if they had met it (with 95% conf" in flat
+    assert "at most 7.57%): so many more may fail to fit." in flat
 
 
 def test_a_group_that_a_choice_used_has_no_limit():
@@ -239,6 +258,15 @@ def test_costs_are_cross_fitted_and_gaps_explained():
     assert of_crops[:4] == ["a", "crops", "-", "-"]
     assert 0 < float(of_crops[4].partition(",")[0]) < 1
     assert "crops: which of the 100 foreign scores share one of the 7 sources" in text
+
+
+def test_a_setting_that_a_calibration_does_not_have_needs_no_reason():
+    own = made_up("a")
+    more = made_up("a", conditions={**own.conditions, "truncation_psi=0.7": own.belonging})
+    text = cost_table({"a": more, "b": made_up("b")})
+    head, *rows = cells(text)
+    assert head[4] == "truncation_psi=0.7" and [row[4] == "-" for row in rows] == [0, 0, 1, 1]
+    assert "need at least" not in text
 
 
 def test_pictures_of_the_evidence_are_drawn_where_there_is_any(tmp_path):

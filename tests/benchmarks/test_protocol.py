@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from benchmarks import score_cache
-from benchmarks.chosen import chosen_methods
+from benchmarks.chosen import chosen_methods, chosen_sets
 from benchmarks.circumstances import circumstances
 from benchmarks.protocol import (
     Comparison,
@@ -562,6 +562,15 @@ def test_grey_images_are_evaluated_and_edited():
     assert len(compare()) == 1
     (edited,) = compare(edits=["jpeg-75"])
     assert {image.kind for image in edited.belonging} == {"jpeg"}
+
+
+def test_plain_pictures_are_of_one_shape():
+    config = evaluation_config()
+    config.sets, config.plain, config.num_images = {}, True, 2
+    drawn = dict(chosen_sets(config, [(8, 8, 3), (8, 8, 3)], data=""))
+    assert {images.shape for images in drawn.values()} == {(2, 8, 8, 3)}
+    with pytest.raises(ProtocolError, match=r"make images of \(8, 8, 3\), \(9, 8, 3\)"):
+        list(chosen_sets(config, [(9, 8, 3), (8, 8, 3)], data=""))
 
 
 def test_a_set_is_chosen_from_at_random_without_replacement(tmp_path):

@@ -205,6 +205,12 @@ def test_what_cannot_be_shown_is_named(folder):
     shutil.copy(RESULTS / "cifar10.json", folder / "cifar10-again.json")
     with pytest.raises(ResultsError, match="hold one generator and method twice"):
         results_section(folder)
+    (folder / "cifar10-again.json").unlink()
+    for name in ("storage.json", "storage-pixels.json"):
+        shutil.copy(RESULTS / name, folder / name)
+    (folder / "peers.json").write_text('{"rows": []}')
+    with pytest.raises(ResultsError, match=r"peers.json: no row is of the published recipe"):
+        results_section(folder)
     with pytest.raises(ResultsError, match="must hold the lines"):
         with_results(f"{END}\n{BEGIN}\n", "results")
 

@@ -43,6 +43,11 @@ def test_the_other_rules_are_right_where_their_assumptions_hold_and_only_there(s
     assert mean["log-normal, sigma 1", 100, "grubbs"] > 0.01
 
 
+def test_the_table_says_from_how_many_scores_on_a_confidence_excludes():
+    assert "at N under 59 means" in size_table([], alpha=0.05)
+    assert "at N under 299 means" in size_table([], alpha=0.01)
+
+
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_the_distributions_are_drawn_from_as_they_are_judged(name):
     drawn = DISTRIBUTIONS[name].draw(np.random.default_rng(0), 20_000)

@@ -14,6 +14,7 @@ from jax_origin.calibration import (
     decide,
 )
 from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER
+from jax_origin.calibration.rules import percent
 from jax_origin.evidence import explain, explain_run
 from tests.calibration import made_up
 
@@ -46,10 +47,8 @@ def test_belongs():
     # No source of 100 may lie as low: the upper limit of 0 of 100 is 1 - 0.05^(1/100).
     assert "for this calibration (not this image) the counts support at most 2.95% in" in text
     # And the ratio is at most the inverse of that.
-    assert (
-        "at least 34 times as probable for an image that dcgan made as for one of any group" in text
-    )
-    assert text.endswith("with 95% confidence; so few images allow no larger claim.")
+    assert "is estimated to be at least 34 times as probable for an image that dcgan made" in text
+    assert text.endswith("; so few images support no larger claim with 95% confidence.")
 
 
 def test_not_recognised():
@@ -72,6 +71,44 @@ def test_conditions_are_named():
     assert "Of 100 images known to be its own, after jpeg-75, " in text
     _, text = told(1.5, edited)
     assert "as it is or after the calibrated edits; other edits are not excluded," in text
+
+
+def test_the_count_is_of_the_condition_that_is_named():
+    # After jpeg-75 own scores are higher: p is the largest, and there 94 fit no better.
+    edited = calibrated({"photos": PHOTOS}, conditions={"jpeg-75": 10 * OWN})
+    decision, text = told(0.0601, edited)
+    assert (decision.condition, decision.p) == ("as made", 95 / 101)
+    assert "Of 100 images known to be its own, 40 fit no better than this one." in text
+    # Without a score it is not known what either condition says; nor of an image accepted early,
+    # which condition it met.
+    best = "Of the images known to be its own, under the condition compared that it fits best,"
+    assert f"{best} 94.1% fit no better than this one, its" in explain(decision, edited)
+    (decision,) = decide([0.5], edited)
+    text = explain(decision._replace(condition=None), edited, score=0.5, early=True)
+    assert f"{best} at least {percent(decision.p)} fit no better" in text
+    grubbs = calibrated({"photos": PHOTOS}, conditions={"jpeg-75": OWN}, rule=Grubbs())
+    (decision,) = decide([0.05], grubbs)
+    assert "By the grubbs rule p is 1 under the condition compared" in explain(decision, grubbs)
+    # Scores under the floor tie.
+    tied = calibrated({"photos": PHOTOS}, belonging=OWN[:5].repeat(20), floor=0.2)
+    assert "known to be its own, all fit no better" in told(0.15, tied)[1]
+
+
+def test_foreign_images_that_met_another_edit_are_counted_where_they_decide():
+    foreign = {"photos": PHOTOS, "photos after blur": np.linspace(0.01, 0.2, 100)}
+    decision, text = told(0.05, calibrated(foreign, conditions={"blur": 1.5 * OWN}))
+    assert (decision.reason, decision.condition) == (FITS_BOTH, "as made")
+    assert "Of 100 independent sources of photos after blur, the foreign group of which" in text
+    assert "does, 21 fit as well as this one." in text and "No foreign image" not in text
+    assert "for one of any foreign group under that condition" in text
+
+
+def test_one_image_of_a_large_group_is_not_passed_over_for_none_of_a_small_one():
+    foreign = {"large": np.linspace(0.02, 2, 1000), "small": PHOTOS}
+    decision, text = told(0.0215, calibrated(foreign, beta=0.02))
+    assert decision.q == 1 / 101  # That of the small group: 2 / 1001 is less.
+    assert "Of 1,000 independent sources of large, the foreign group of which" in text
+    assert "does, 1 fits as well as this one." in text
 
 
 def test_an_image_that_was_accepted_early_has_bounds():
@@ -191,8 +228,17 @@ def test_what_all_of_a_run_rest_on():
     assert "rate lies between 0.178% and 2.35% nine times in ten." in text
     assert "Of its own 200 images as made, 0 could not be told from foreign ones (0% to " in text
     # 0.01 * 999 false ones to 0.99 true ones.
-    assert "if one in 1,000 were, up to 91% of the attributions would be wrong." in text
+    assert "if one in 1,000 were, and 99% of these belonged, up to 91% of the attrib" in text
     assert "did not look so" not in text
+
+
+def test_a_rule_with_a_confidence_has_the_interval_of_its_own_rank():
+    options = {"belonging": np.linspace(0.001, 0.1, 200), "rule": Conformal(0.95)}
+    text = explain_run(calibrated({"photos": PHOTOS}, alpha=0.05, **options))
+    # The largest k with P(Beta(k, 201 - k) > 0.05) <= 0.05 is 5: Beta(5, 196).
+    assert "fail to fit them, with 95% confidence;" in text
+    assert "rate lies between 0.99% and 4.52% nine times in ten." in text
+    assert "nine times in ten" not in explain_run(calibrated({"photos": PHOTOS}, **options))
 
 
 def test_conditions_that_a_file_may_not_show_are_told():

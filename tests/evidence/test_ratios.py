@@ -339,6 +339,9 @@ def test_the_cautious_ratio_is_the_nearest_to_one_of_any_mixture():
     # by the other, is judged by the other.
     assert np.isnan(found.log10_lr[1]) and np.isnan(few[2])
     assert found.log10_lr[2] == many[2] < 0 and found.against[2] == "many"
+    # So it is in whichever order the groups come.
+    turned = cautious_log10_lr(scores, BELONGING, dict(reversed(groups.items())))
+    assert turned.log10_lr[2] == many[2] and turned.against[2] == "many"
     # Against belonging it is the largest under 1.
     assert found.log10_lr[3] == max(many[3], few[3]) < 0
     for i, name in enumerate(found.against):
