@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from jax_origin.parts import register as register
     from jax_origin.workflow import METHODS as METHODS
     from jax_origin.workflow import Attributor as Attributor
+    from jax_origin.workflow import BelongingImages as BelongingImages
     from jax_origin.workflow import ForeignImages as ForeignImages
     from jax_origin.workflow import Method as Method
     from jax_origin.workflow import Verdict as Verdict
     from jax_origin.workflow import attribute as attribute
     from jax_origin.workflow import attribute_stream as attribute_stream
     from jax_origin.workflow import calibrate as calibrate
+    from jax_origin.workflow import reencoded_images as reencoded_images
     from jax_origin.zoo import load_generator as load_generator
     from jax_origin.zoo import zoo_names as zoo_names
 
@@ -55,8 +57,8 @@ _NAMES = {
     ),
     "parts": ("register",),
     "workflow": (
-        "METHODS", "Attributor", "ForeignImages", "Method", "Verdict", "attribute",
-        "attribute_stream", "calibrate",
+        "METHODS", "Attributor", "BelongingImages", "ForeignImages", "Method", "Verdict",
+        "attribute", "attribute_stream", "calibrate", "reencoded_images",
     ),
     "zoo": ("load_generator", "zoo_names"),
 }

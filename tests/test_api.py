@@ -24,6 +24,7 @@ DATA = {
     "invert": ["generator", "images", "recipe"],
     "learn_start": ["generator", "training"],
     "load_generator": ["source"],
+    "reencoded_images": ["generator", "photographs"],
     "progress_bar": [],
     "register": ["cls"],
     "solve": ["render", "targets", "recipe", "start", "key"],

@@ -32,7 +32,7 @@ def test_every_family_has_the_kinds_that_files_know():
         for family in FAMILIES
     }
     assert ours == {
-        "distance": {"l1", "l2", "file_set"},
+        "distance": {"l1", "l2", "psnr", "ssim", "ms_ssim", "lpips", "file_set"},
         "solver": {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton"},
         "start": {"prior", "scaled", "encoder", "undone", "learned"},
         "score": {"code_ratio", "loss", "reference_ratio", "latent_prior", "typicality"},

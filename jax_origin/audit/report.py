@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
-from jax_origin.calibration import AS_MADE, Calibration, Conformal
+from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import Naming, discovery_power
@@ -82,7 +82,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",
         _candidate_table(candidates, findings.alpha),
-        *_unseen(calibrations),
+        *_own_images(calibrations),
         _words(_told_apart(findings) + _matched(candidates)),
         "## Which foreign images the bound on names covers",
         _covered(shared, lacking),
@@ -188,14 +188,17 @@ def _candidate_table(candidates: Sequence[Candidate], alpha: float) -> str:
     return table([*head, "conditions", "foreign groups"], rows)
 
 
-def _unseen(calibrations: Mapping[str, Calibration]) -> list[str]:
-    """What the rates of exclusion leave out: own images that do not look as they were edited."""
+def _own_images(calibrations: Mapping[str, Calibration]) -> list[str]:
+    """What own images are where no prior made them, and which do not look as they were edited."""
+    parts: list[str] = []
+    sources = {name: own.measured.belonging for name, own in calibrations.items()}
+    if given := [f"{name}: {source}" for name, source in sources.items() if source != FROM_PRIOR]:
+        parts += ["p refers to images such as these:", _points(given)]
     told = {name: " ".join(unseen_conditions(own)) for name, own in calibrations.items()}
-    points = [f"{name}: {said}" for name, said in told.items() if said]
-    if not points:
-        return []
-    intro = "p and `excluded at most` are of images that look as if they had met their edit."
-    return [intro, _points(points)]
+    if points := [f"{name}: {said}" for name, said in told.items() if said]:
+        intro = "p and `excluded at most` are of images that look as if they had met their edit."
+        parts += [intro, _points(points)]
+    return parts
 
 
 def _told_apart(findings: Findings) -> str:

@@ -1,6 +1,7 @@
 """From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
 
 from jax_origin.calibration.calibration import AS_MADE as AS_MADE
+from jax_origin.calibration.calibration import FROM_PRIOR as FROM_PRIOR
 from jax_origin.calibration.calibration import Calibration as Calibration
 from jax_origin.calibration.calibration import Measured as Measured
 from jax_origin.calibration.calibration import start_path as start_path

@@ -34,6 +34,9 @@ from jax_origin.parts import Part
 AS_MADE = "as made"
 """The condition of belonging images that nothing was done to."""
 
+FROM_PRIOR = "draws of its prior"
+"""Where a generator's own images come from, unless they are given."""
+
 _FORMAT = "jax_origin calibration"
 _VERSION = 5
 _Part = TypeVar("_Part", bound=Part)
@@ -52,6 +55,8 @@ class Measured:
       unseen: How many of the generator's own images under a condition do not look as if they had
         met it, by condition, where some do not. Such a one is judged by other conditions, which
         adds its share to the rate of false exclusion at the most.
+      belonging: Where the generator's own images come from, in a few words. p refers to images such
+        as these.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -62,6 +67,7 @@ class Measured:
     looks_resized: bool = False
     scored_block: int | None = None
     unseen: dict[str, int] = field(default_factory=dict, hash=False)
+    belonging: str = FROM_PRIOR
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -357,6 +363,7 @@ _PLAIN_FIELDS: Fields = {
 
 
 _MEASURED_FIELDS: Fields = {
+    "belonging": _TEXT,
     "futility": (
         lambda v: isinstance(v, list | tuple) and all(is_number(x) and x > 0 for x in v),
         "positive distances",

@@ -11,12 +11,18 @@ from numpy.typing import NDArray
 from jax_origin.calibration import Calibration, Conformal, shared_images, stuck_images
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError, blamed_on, check_writable
-from jax_origin.cli.foreign import foreign_groups
+from jax_origin.cli.foreign import chosen_images, foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
 from jax_origin.evidence.explain import settled_in_words
 from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.inversion import progress_bar
-from jax_origin.workflow import Method, calibrate, get_method
+from jax_origin.workflow import (
+    BelongingImages,
+    Method,
+    calibrate,
+    get_method,
+    reencoded_images,
+)
 from jax_origin.zoo import load_generator
 
 
@@ -32,11 +38,13 @@ def main(config: ConfigDict) -> int:
     reference = load_generator(config.reference) if config.reference else None
     key = jax.random.key(config.seed)
     groups = foreign_groups(config, generator, method, key=jax.random.fold_in(key, 2))
+    belonging = _belonging(config, generator, method, key=jax.random.fold_in(key, 3))
     with progress_bar() as bar:
         calibration = calibrate(
             generator,
             method=method,
-            num_belonging=config.num_belonging,
+            num_belonging=config.num_belonging if belonging is None else None,
+            belonging=belonging,
             foreign=groups,
             conditions=config.conditions,
             reference=reference,
@@ -75,6 +83,25 @@ def _method(config: ConfigDict, generator: GeneratorLike) -> Method:
             f"least {least}; ask for more images, or a larger --alpha"
         )
     return method
+
+
+def _belonging(
+    config: ConfigDict, generator: GeneratorLike, method: Method, *, key: jax.Array
+) -> BelongingImages | None:
+    """The generator's own images that the flags name; None for those of its prior."""
+    if config.belonging and config.reencode:
+        raise CommandError("--reencode: own images are given already, by --belonging")
+    where = config.belonging or config.reencode
+    if not where:
+        return None
+    scored = method.num_images if config.num_belonging is None else config.num_belonging
+    num = scored * (2 if config.futility or method.score.fits else 1)
+    shape = tuple(generator.image_shape)
+    images = chosen_images(where, num, shape, config.fit, key).images
+    if config.belonging:
+        return BelongingImages(images, f"images of {where}")
+    with blamed_on("--reencode"):
+        return reencoded_images(generator, images, key=key, source=f"photographs of {where}")
 
 
 def _report(calibration: Calibration, named: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Foreign images for `calibrate`: files and standard groups, fitted to the generator."""
+"""Images for `calibrate`: files and standard groups, fitted to the generator."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -46,7 +46,7 @@ def foreign_groups(
             raise CommandError(f"--foreign={entry}: write NAME=DIR")
         if name in groups:
             raise CommandError(f"--foreign={entry}: there is a group {name!r} already")
-        groups[name] = _chosen(where, num, shape, fit, key)
+        groups[name] = chosen_images(where, num, shape, fit, key)
         if jpeg_share(where) == 1:
             print(
                 f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
@@ -103,7 +103,7 @@ def _marked(groups: dict[str, ForeignImages], used_for: Iterable[str]) -> dict[s
     return groups
 
 
-def _chosen(
+def chosen_images(
     where: str, num: int, shape: tuple[int, ...], fit: str | None, key: jax.Array
 ) -> ForeignImages:
     """At most `num` images of a folder, pattern or archive, drawn at random.

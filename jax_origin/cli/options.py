@@ -9,7 +9,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict
 
-KINDS = ("consistency", "dcgan", "ddim", "stylegan2_ada", "vae", "vae_resnet18")
+KINDS = (
+    *("autoencoder_dc", "autoencoder_kl", "autoencoder_tiny", "autoencoder_wan", "consistency"),
+    *("dcgan", "ddim", "stylegan2_ada", "vae", "vae_resnet18", "vq_model"),
+)
 """Those of `jax_origin.generators.KINDS`, which would take seconds to import."""
 
 # How a flag of a type is defined, and its default where none is named.
@@ -65,18 +68,25 @@ def calibrate(given: flags.FlagValues) -> None:
 
     jax-origin calibrate --generator=DIR --foreign=photos=DIR --foreign=other=FILE.npz --out=FILE
 
-    python scripts/calibrate.py takes the same flags. Without --foreign, a zoo generator is
-    calibrated against the zoo's other generators and plain pictures, where the method looks at
-    foreign images; with --standard_foreign, also beside --foreign. Add photographs, one file for
-    each: a group counts by its sources.
+    jax-origin calibrate --generator=DIR --belonging=DIR --foreign=photos=DIR --out=FILE
+
+    python scripts/calibrate.py takes the same flags. An autoencoder has no prior to draw images
+    from: give images that the model made, or photographs to reencode. Without --foreign, a zoo
+    generator is calibrated against the zoo's other generators and plain pictures, where the method
+    looks at foreign images; with --standard_foreign, also beside --foreign. Add photographs, one
+    file for each: a group counts by its sources.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
     _flags_of_generators(given)
     _flag(given, str, "method", "A name in jax_origin.METHODS; origin suits any.", "origin")
     _flag(given, str, "reference", "Reference generator: score by the ratio of losses.")
+    belonging = "Images that the model made, a folder, pattern or FILE.npz; instead of its prior's."
+    _flag(given, str, "belonging", belonging)
+    reencode = "Photographs that an autoencoder makes its own images of, where none are at hand."
+    _flag(given, str, "reencode", reencode)
     _flag(given, list, "foreign", "A foreign group, NAME=DIR or NAME=FILE.npz.")
-    fits = "Cut the middle out of foreign images of another size, or resize them."
+    fits = "Cut the middle out of images of another size that are given, or resize them."
     _flag(given, ("crop", "resize"), "fit", fits)
     used_for = (
         "A choice that foreign images took part in (a recipe, a threshold), as GROUP=WORD, or WORD "

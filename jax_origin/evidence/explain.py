@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from scipy import special
 
-from jax_origin.calibration.calibration import AS_MADE, Calibration
+from jax_origin.calibration.calibration import AS_MADE, FROM_PRIOR, Calibration
 from jax_origin.calibration.conditions import (
     compared_with,
     origin_and_condition,
@@ -94,6 +94,11 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
         "image of its own that met another edit (mirrored, framed, drawn on) is not recognised."
     )
+    if (source := calibration.measured.belonging) != FROM_PRIOR:
+        about.append(
+            f"Its own images are {source}. How well an image fits is said of such as these: if "
+            f"those that its users get are otherwise, more of them may fail to fit {name}."
+        )
     if calibration.foreign and asked.beta is not None and asked.alpha is not None:
         false, true = asked.beta * (_BASE_RATE - 1), 1 - asked.alpha
         about.append(

@@ -1,5 +1,13 @@
 """Generators: frozen, differentiable maps from a latent to an image in [0, 1], NHWC."""
 
+from jax_origin.generators.autoencoders import (
+    Autoencoder,
+    AutoencoderDC,
+    AutoencoderKL,
+    AutoencoderTiny,
+    AutoencoderWan,
+    VQModel,
+)
 from jax_origin.generators.base import (
     FunctionGenerator,
     Generator,
@@ -22,6 +30,11 @@ __all__ = [
     "DDIM",
     "KINDS",
     "VAE",
+    "Autoencoder",
+    "AutoencoderDC",
+    "AutoencoderKL",
+    "AutoencoderTiny",
+    "AutoencoderWan",
     "Consistency",
     "FunctionGenerator",
     "Generator",
@@ -29,6 +42,7 @@ __all__ = [
     "PackedLatents",
     "ResNetVAE",
     "StyleGAN2",
+    "VQModel",
     "fingerprint",
     "generator_name",
     "inspected",

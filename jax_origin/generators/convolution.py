@@ -92,7 +92,7 @@ class Conv(nnx.Module):
         self.stride = stride
         self.padding = padding or (size // 2, size // 2)
         self.kernel = nnx.Param(init(rngs.params(), (size, size, in_features, out_features)))
-        self.bias: nnx.Param | None = nnx.Param(jax.numpy.zeros(out_features)) if bias else None
+        self.bias: Any = nnx.Param(jax.numpy.zeros(out_features)) if bias else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[N, H, W, in] -> [N, H', W', out]."""

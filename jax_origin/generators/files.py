@@ -20,7 +20,13 @@ from jax_origin.checkpoints import (
     write_safetensors,
 )
 from jax_origin.files import atomic_write
-from jax_origin.generators.autoencoders import AutoencoderKL, AutoencoderTiny, VQModel
+from jax_origin.generators.autoencoders import (
+    AutoencoderDC,
+    AutoencoderKL,
+    AutoencoderTiny,
+    AutoencoderWan,
+    VQModel,
+)
 from jax_origin.generators.base import Generator, GeneratorLike, flat_weights, generator_name
 from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.convert import Reference, over, read_reference, rounded
@@ -34,7 +40,7 @@ KINDS: dict[str, type[Generator]] = {
     cls.kind: cls
     for cls in (
         *(DCGAN, VAE, ResNetVAE, StyleGAN2, DDIM, Consistency),
-        *(AutoencoderKL, AutoencoderTiny, VQModel),
+        *(AutoencoderKL, AutoencoderTiny, VQModel, AutoencoderDC, AutoencoderWan),
     )
 }
 """The architectures that can be loaded by name."""
@@ -53,7 +59,8 @@ def open_generator(
     Args:
       path: A directory with card.json and weights.safetensors; or a published checkpoint, as
         `jax_origin.checkpoints.read_checkpoint` takes it.
-      kind: Which of `KINDS` a checkpoint holds; a directory's card says it.
+      kind: Which of `KINDS` a checkpoint holds; a directory's card says it, and so does diffusers'
+        configuration of an autoencoder.
       config: Arguments of the architecture that override what the card says or the file implies,
         entry by entry also within an argument that is a mapping.
 
@@ -65,7 +72,7 @@ def open_generator(
         unexpected, misshapen or not finite.
     """
     path = os.fspath(path)
-    if os.path.exists(os.path.join(path, CARD)) or (os.path.isdir(path) and kind is None):
+    if os.path.exists(os.path.join(path, CARD)):
         if kind is not None:
             raise CheckpointError(f"{path}: a directory's card says its kind; pass none")
         card = read_card(path)
@@ -80,8 +87,10 @@ def open_generator(
         return build(_kind(card["kind"], path), full, arrays, source=str(weights))
     if not path.startswith(hub.PREFIX) and not os.path.exists(path):
         raise CheckpointError(f"{path}: no such file or directory")
-    if kind is None:
-        raise CheckpointError(f"{path}: say which generator it holds: kind={sorted(KINDS)}")
+    if (kind := kind or _kind_said(path)) is None:
+        ours = f"not a generator directory, it has no {CARD}; else " if os.path.isdir(path) else ""
+        wanted = f"say which generator it holds: kind={sorted(KINDS)}"
+        raise CheckpointError(f"{path}: {ours}{wanted}")
     cls = _kind(kind, path)
     reference = read_reference(path, cls, config=config)
     return build(cls, reference.config, reference.arrays, source=str(path))
@@ -253,6 +262,23 @@ def _write(
     }
     with atomic_write(path / CARD) as temporary:
         pathlib.Path(temporary).write_text(json.dumps(entries, indent=2) + "\n")
+
+
+def _kind_said(path: str) -> str | None:
+    """The kind that a diffusers folder names, or a pipeline's part, where it is one kind alone."""
+    if not os.path.isdir(path) and not path.startswith(hub.PREFIX):
+        return None
+    for cls in KINDS.values():
+        if not cls.reference_classes:
+            continue
+        try:
+            said = read_checkpoint(path, parts=cls.reference_parts).config or {}
+        except CheckpointError:
+            continue
+        for config in (said, *map(said.get, cls.reference_parts)):
+            if isinstance(config, Mapping) and config.get("_class_name") in cls.reference_classes:
+                return cls.kind
+    return None
 
 
 def _kind(kind: str, path: str) -> type[Generator]:

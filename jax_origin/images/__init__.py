@@ -35,3 +35,7 @@ from jax_origin.images.plain import faded_images as faded_images
 from jax_origin.images.plain import plain_images as plain_images
 from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings
+from jax_origin.images.windows import GRID as GRID
+from jax_origin.images.windows import cut_window as cut_window
+from jax_origin.images.windows import reflected as reflected
+from jax_origin.images.windows import textured_windows as textured_windows

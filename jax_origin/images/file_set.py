@@ -102,6 +102,8 @@ class Stored:
       quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
       resizing: the way that this set assumes; None for the image as it is.
+      surroundings: of a window, the pixels that are seen with a margin around it, uint8 [H', W',
+        C], the window in their middle; they tell a search where to begin, and nothing else.
     """
 
     kind: str
@@ -114,6 +116,7 @@ class Stored:
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
     resizing: Resizing | None = None
+    surroundings: np.ndarray | None = None
 
     def readings(self) -> "list[Stored]":
         """The sets that the image may be in: as it is, and by each way to its size."""
@@ -160,9 +163,21 @@ class Stored:
 
 
 def as_images(images: Any) -> Any:
-    """Images as they are inverted: stored ones as they are, arrays as floats [N, H, W, C]."""
-    stored = isinstance(images, Sequence) and all(isinstance(image, Stored) for image in images)
-    return images if stored else as_float(images)
+    """Images as they are inverted: stored ones as they are, arrays as floats [N, H, W, C].
+
+    Of a list, arrays [H, W, C] become stored images if their sizes differ.
+    """
+    if not isinstance(images, list | tuple):
+        return as_float(images)
+    if (
+        not any(isinstance(image, Stored) for image in images)
+        and len(set(map(np.shape, images))) < 2
+    ):
+        return as_float(images)
+    return [
+        image if isinstance(image, Stored) else stored_pixels(np.asarray(image)[None])[0]
+        for image in images
+    ]
 
 
 def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:

@@ -172,7 +172,7 @@ class Engine:
                     case.yielded = True
                     del under_way[case]
                     self._statistics.images += 1
-                    self._advance(1.0 - case.told)
+                    self._advance((1.0 - case.told) * case.item.share)
                     case.told = 1.0  # Readings that were begun ahead of their turn tell no more.
                     yield case.item.tag, case.result(counting)
 
@@ -240,7 +240,8 @@ class Engine:
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
             rows = _padded(len(batch), self._recipe.block)
             weights = self._weights, self._encoder_weights
-            begun = self._begin(*weights, self._key, words[rows], pixels[rows])
+            seen = np.stack([_seen(reading) for reading in readings])
+            begun = self._begin(*weights, self._key, words[rows], seen[rows])
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
         accept = [case.item.accept for case in batch]
@@ -279,7 +280,7 @@ class Engine:
         """Tells how far an image has come, as a share of all that one reading may take."""
         case.spent += spent
         share = max(case.told, min(case.spent / self.evaluations, 1.0))
-        self._advance(share - case.told)
+        self._advance((share - case.told) * case.item.share)
         case.told = share
 
     def _send_on(self, images: Sequence[ImageUnderWay], pool: Pool) -> None:
@@ -353,6 +354,14 @@ class Engine:
                 curve=np.asarray(image.curve + image.curve[-1:] * missing, np.float32),
             )
             yield image.tag, found
+
+
+def _seen(reading: Any) -> np.ndarray:
+    """What a start sees of an image: with its surroundings, where it is a window."""
+    if not isinstance(reading, Stored):
+        return reading
+    around = reading.pixels if reading.surroundings is None else reading.surroundings
+    return as_float(around[None])[0]
 
 
 def _padded(real: int, size: int) -> np.ndarray:

@@ -19,11 +19,13 @@ class Item(NamedTuple):
       image: uint8 or float in [0, 1], [H, W, C] of the generator's image shape; or as a file stores
         it, `jax_origin.images.Stored`.
       accept: The image is done as soon as its tracked distance is at this or under it.
+      share: Which part of an image it is, for the progress that is told.
     """
 
     tag: Any
     image: Any
     accept: float | None = None
+    share: float = 1.0
 
 
 @dataclasses.dataclass(eq=False)

@@ -4,7 +4,9 @@ from jax_origin.workflow.attributor import Attributor as Attributor
 from jax_origin.workflow.attributor import attribute as attribute
 from jax_origin.workflow.attributor import attribute_stream as attribute_stream
 from jax_origin.workflow.attributor import check_calibration as check_calibration
+from jax_origin.workflow.belonging import BelongingImages as BelongingImages
 from jax_origin.workflow.belonging import belonging_images as belonging_images
+from jax_origin.workflow.belonging import reencoded_images as reencoded_images
 from jax_origin.workflow.calibrate import calibrate as calibrate
 from jax_origin.workflow.drift import ScoredAgain as ScoredAgain
 from jax_origin.workflow.drift import circumstances as circumstances

@@ -30,6 +30,7 @@ from jax_origin.images import (
 )
 from jax_origin.inversion import Run, require_key
 from jax_origin.workflow.drift import ScoredAgain, score_again
+from jax_origin.workflow.judged_windows import check_shape
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
@@ -45,7 +46,6 @@ class _Looked(NamedTuple):
     tag: int
     path: str | None
     opened: OpenedImage | None = None
-    pixels: Any = None  # As they were given, for distances that know no files.
     like: Likeness | None = None
     reference: float | None = None  # What its distance is held against, where it says that itself.
     error: str | None = None
@@ -162,12 +162,13 @@ class Attributor:
         failed: list[Verdict] = []
 
         def items() -> Iterator[Asked]:
-            for looked in map_ahead(lambda each: self._look(*each), enumerate(source)):
+            for asked in map_ahead(lambda each: self._look(*each), enumerate(source)):
+                looked = asked.tag
                 if looked.error is not None:
                     self._advance(1.0)
                     failed.append(self._verdict(looked, error=looked.error))
                     continue
-                yield Asked(looked, looked.pixels, looked.reference, self._accept(looked))
+                yield asked
 
         for scored in self._scorer.stream(items()):
             while failed:
@@ -180,33 +181,47 @@ class Attributor:
         options: dict[str, Any] = {"reference": self._reference, "run": self.run}
         return score_again(self.generator, self.calibration, num=num, **options)
 
-    def _look(self, tag: int, image: Any) -> _Looked:
-        """Opens an image, and works out once what it is compared with; in a thread."""
+    def _look(self, tag: int, image: Any) -> Asked:
+        """Opens an image, and works out once what it is compared with; in a thread.
+
+        The tag of what is asked says what it is.
+        """
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         try:
             opened = self._open(image)
         except ImageError as error:
-            return _Looked(tag, error.path if path is None else path, error=error.reason)
+            failed = _Looked(tag, error.path if path is None else path, error=error.reason)
+            return Asked(failed, None)
         is_array = isinstance(image, np.ndarray | jax.Array)
         as_given = is_array and not self.method.recipe.distance.of_files
         pixels = np.asarray(image) if as_given else opened.stored
         like = likeness(opened.stored, self.calibration)
         asked = self._scorer.asked(None, opened.stored)
-        return _Looked(tag, opened.path, opened, pixels, like, asked.reference)
+        looked = _Looked(tag, opened.path, opened, like, asked.reference)
+        return asked._replace(tag=looked, image=pixels, accept=self._accept(looked))
 
     def _open(self, image: Any) -> OpenedImage:
         height, width, channels = self.generator.image_shape
         if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
             (pixels,) = as_uint8(np.asarray(image)[None])
             return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
+        size = None if self.method.windows else (height, width)
         read = {"resize": self._resize, "lossless": self._lossless}
-        return open_image(image, size=(height, width), channels=channels, **read)
+        opened = open_image(image, size=size, channels=channels, **read)
+        try:
+            check_shape(opened.pixels.shape, self.generator, self.method.windows, "images")
+        except ValueError as error:  # A file that is too small is one of many.
+            if opened.path is None:
+                raise
+            raise ImageError(opened.path, str(error)) from None
+        return opened
 
     def _accept(self, looked: _Looked) -> float | None:
+        """The score at which an image is sure to belong; None if it is inverted in full."""
         like = looked.like
         if not self._early or like is None or like.unlike:
             return None
-        return self.method.score.distance_at(self._accepting(like.conditions), looked.reference)
+        return self._accepting(like.conditions)
 
     def _find_highest(self, conditions: tuple[str, ...] | None) -> float:
         """The score above which none of these conditions is attributed to."""

@@ -27,12 +27,13 @@ from jax_origin.generators import (
     inspected,
     with_settings,
 )
-from jax_origin.images import Stored, as_uint8, find_resizings, stored_images
+from jax_origin.images import Stored, find_resizings, stored_images
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
-from jax_origin.workflow.belonging import belonging_images
+from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
+from jax_origin.workflow.judged_windows import listed
 from jax_origin.workflow.likeness import conditions_alike
 from jax_origin.workflow.methods import Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
@@ -50,6 +51,7 @@ def calibrate(
     *,
     method: str | Method = "origin",
     num_belonging: int | None = None,
+    belonging: Any = None,
     foreign: Mapping[str, Any] | None = None,
     conditions: Sequence[str] | None = None,
     reference: GeneratorLike | None = None,
@@ -67,7 +69,10 @@ def calibrate(
         generator (`default_method`).
       num_belonging: How many images the generator makes, the method's `num_images` without it. Each
         is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
-        1/alpha - 1.
+        1/alpha - 1. Of images that are given: all, or half where something is fitted beforehand.
+      belonging: Images that the generator made, uint8 or float [N, H, W, C], or `BelongingImages`:
+        for one without a prior to draw from, such as an autoencoder; see also `reencoded_images`.
+        p then refers to images such as these. Draws of the prior without it.
       foreign: Foreign images by group name, uint8 or float [M, H, W, C], or `ForeignImages`.
         Attributing with a false rate of beta needs at least 1/beta - 1 in each group. Images of a
         group that are equal to the pixel are of one source, and so are all sources that share one.
@@ -97,8 +102,11 @@ def calibrate(
         generator, method, conditions=conditions, reference=reference, key=key, run=run
     )
     given = (foreign or {}).items()
-    groups = {name: fitted_group(of, calibrator.generator, name) for name, of in given}
-    num = calibrator.method.num_images if num_belonging is None else num_belonging
+    windows = calibrator.method.windows
+    groups = {
+        name: fitted_group(of, calibrator.generator, name, windows=windows) for name, of in given
+    }
+    num = calibrator.from_where(belonging, num_belonging, futility=futility)
     calibrator.check_sizes(num, groups, futility=futility)
     calibrator.train(encoder)
     if futility:
@@ -134,8 +142,18 @@ class Calibrator:
         # A wrong name is refused now, not when the images have been scored.
         self.makers = _makers(self.generator, conditions)
         self.edits = [name for name in self.makers if not parse_condition(name).settings]
+        self.belonging = Belonging(self.generator)
         self.encoders: dict[str, StartEncoder] = {}
         self.futility: tuple[float, ...] = ()
+
+    def from_where(self, given: Any, num: int | None, *, futility: bool) -> int:
+        """Takes own images that are given, or none; returns how many are to be scored."""
+        fitted = futility or self.method.score.fits
+        windows = self.method.windows
+        self.belonging = Belonging.of(
+            self.generator, given, num=num, fitted=fitted, windows=windows
+        )
+        return self.belonging.num or (self.method.num_images if num is None else num)
 
     def check_sizes(self, num: int, groups: Mapping[str, FittedGroup], *, futility: bool) -> None:
         """Refuses, before anything is inverted, what would be refused in the end."""
@@ -210,7 +228,7 @@ class Calibrator:
         total = num * (1 + len(self.makers))
         total += sum(len(group.images) for group in groups.values()) * (1 + len(self.edits))
         scored = self._scorer(self.method, start_key, self.run.counter("scoring", total))
-        belonging = belonging_images(self.generator, num, key=image_key)
+        belonging = self.belonging.images(num, key=image_key, maker=self.generator)
         own = self._finite(scored, belonging, "belonging")
         # It may end in a resize.
         resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
@@ -218,7 +236,9 @@ class Calibrator:
         by_condition, unseen = {}, {}
         for name, maker in self.makers.items():
             same = maker is self.generator
-            made = belonging if same else belonging_images(maker, num, key=image_key)
+            made = belonging
+            if not same:
+                made = self.belonging.images(num, key=image_key, maker=maker)
             edited = _edited(made, parse_condition(name).edit)
             by_condition[name] = self._finite(scored, edited, f"belonging, {name}")
             unseen[name] = sum(
@@ -245,6 +265,7 @@ class Calibrator:
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
+                belonging=self.belonging.source,
             ),
             seed=seed,
             **self._circumstances(),
@@ -290,14 +311,15 @@ class Calibrator:
         """Inverts own images that serve nothing else, under each edit."""
         key, edits = jax.random.fold_in(self.key, tag), list(edits)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
-        images = belonging_images(self.generator, num, key=image_key)
+        images = self.belonging.others(num, key=image_key)
         method = dataclasses.replace(self.method, score=Loss(), draws=1)
-        scorer = self._scorer(method, start_key, self.run.counter(what, num * len(edits)))
+        total = len(images) * len(edits)
+        scorer = self._scorer(method, start_key, self.run.counter(what, total))
         return [each for edit in edits for each in scorer.found(_edited(images, edit))]
 
     def _foreign(self, scorer: Scorer, name: str, group: FittedGroup) -> dict[str, ForeignGroup]:
         """A foreign group's scores, as it is and after each edit."""
-        pixels = as_uint8(group.images)
+        pixels = listed(group.images)
         found = {name: group.scored(self._finite(scorer, group.images, name), pixels)}
         for edit in self.edits:
             edited, title = _edited(pixels, edit), edited_group(name, edit)
@@ -352,11 +374,11 @@ def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, Ge
     return makers
 
 
-def _edited(images: NDArray[np.uint8], edit: str) -> list[Stored] | NDArray[np.uint8]:
+def _edited(images: Iterable[NDArray[np.uint8]], edit: str) -> Any:
     """Images as files hold them after an edit; pixels as they are without one."""
     if not edit:
         return images
     try:
-        return stored_images(images, edit)
+        return [stored for image in images for stored in stored_images(image[None], edit)]
     except ValueError as error:
         raise CalibrationError(f"condition: {error}") from None

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.calibration import Calibration
+from jax_origin.calibration import FROM_PRIOR, Calibration
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Run
 from jax_origin.workflow.belonging import belonging_images
@@ -68,10 +68,10 @@ def score_again(
     """Scores the first `num` of a calibration's own images again, and compares.
 
     The images are made again from the calibration's key, and start where they started. None where
-    the calibration does not name its key.
+    the calibration does not name its key, or its own images were given.
     """
     data = calibration.keys.get("key")
-    if not isinstance(data, list):
+    if not isinstance(data, list) or calibration.measured.belonging != FROM_PRIOR:
         return None
     key = jax.random.wrap_key_data(jnp.asarray(data, jnp.uint32))
     images = belonging_images(

@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from jax_origin.calibration import CalibrationError, ForeignGroup
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import as_float, as_uint8, short_digest
+from jax_origin.images import as_float, short_digest
+from jax_origin.workflow.judged_windows import check_shape, listed
 
 
 class ForeignImages(NamedTuple):
     """Foreign images, and what is known of them.
 
     Attributes:
-      images: uint8 or float [M, H, W, C].
+      images: uint8 or float [M, H, W, C]; or M of [H, W, C], whose sizes may differ where the
+        method judges windows.
       independent: Number of independent sources, where only that is known: crops of one photograph
         are one. All images without it.
       sources: Which source each image comes from, M names or numbers, where that is known: limits
@@ -33,13 +35,13 @@ class ForeignImages(NamedTuple):
 
 
 class FittedGroup(NamedTuple):
-    """`ForeignImages` that are to be scored, as the generator would make them.
+    """`ForeignImages` that are to be scored: float32 [M, H, W, C], or M of uint8 [H, W, C].
 
     Images that are equal to the pixel are of one source. Sources are numbered from 0; None where
     each image has its own, or only their number is known.
     """
 
-    images: NDArray[np.float32]
+    images: Any
     independent: int
     sources: NDArray[np.int64] | None
     used_for: tuple[str, ...]
@@ -58,24 +60,26 @@ class FittedGroup(NamedTuple):
         )
 
 
-def fitted_group(given: Any, generator: GeneratorLike, name: str) -> FittedGroup:
+def fitted_group(
+    given: Any, generator: GeneratorLike, name: str, *, windows: int = 0
+) -> FittedGroup:
     """A foreign group, images or `ForeignImages`, as it is scored; errors call it by its name.
 
     Raises:
-      ValueError: If the images are none of the generator's shape.
+      ValueError: If the images are none of the generator's shape; with `windows`, if smaller.
       CalibrationError: If there are none, or the sources are not one for each of them.
     """
     known = given if isinstance(given, ForeignImages) else ForeignImages(given)
     try:
-        images, shape = as_float(known.images), tuple(generator.image_shape)
+        pixels = listed(known.images)
+        for image in pixels:
+            check_shape(image.shape, generator, windows, "images")
+        images = pixels if windows else as_float(known.images)
     except ValueError as error:
         raise ValueError(f"foreign group {name!r}: {error}") from None
     if len(images) == 0:
         raise CalibrationError(f"foreign group {name!r} holds no images: need at least one")
-    if images.shape[1:] != shape:
-        made = f"images are {images.shape[1:]} (H, W, C), the generator makes {shape}"
-        raise ValueError(f"foreign group {name!r}: {made}")
-    same = _numbered([short_digest(pixels) for pixels in as_uint8(images)])
+    same = _numbered([short_digest(image) for image in pixels])
     num, independent = len(images), known.independent
     used_for = (known.used_for,) if isinstance(known.used_for, str) else tuple(known.used_for)
     if known.sources is None and independent is not None:

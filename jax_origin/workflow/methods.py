@@ -1,7 +1,7 @@
 """The methods: a recipe of inversion, a score, a rule and a decision, under one name."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jax_origin.calibration import (
     Calibration,
@@ -17,7 +17,7 @@ from jax_origin.distances import FileSet
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Recipe, Stage
 from jax_origin.inversion.solvers import GaussNewton, Optax
-from jax_origin.inversion.starts import Learned, Prior, Undone
+from jax_origin.inversion.starts import Encoded, Learned, Prior, Start, Undone
 from jax_origin.parts import Part, at_least
 from jax_origin.scores import CodeRatio, LatentPrior, Loss, Score, Typicality
 
@@ -42,6 +42,8 @@ class Method(Part):
       num_images: Images of each group that it is calibrated with, unless another number is asked
         for. At a rate of 0.01 a hundred is the least; then the single lowest foreign score, and the
         single highest belonging one, decide. Of two hundred the second does.
+      windows: Images may be larger than the generator's: so many windows of its size, those that
+        say most, are judged together. 0: images have its size.
     """
 
     nested: ClassVar = {
@@ -62,6 +64,7 @@ class Method(Part):
     floor: float = 1e-5
     conditions: tuple[str, ...] = ()
     num_images: int = 100
+    windows: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "conditions", tuple(self.conditions))
@@ -69,6 +72,9 @@ class Method(Part):
             if not isinstance(value := getattr(self, name), of):
                 raise ValueError(f"{name} must be an object, a {of.__name__}; got {value!r:.100}")
         at_least("draws", self.draws, 1)
+        at_least("windows", self.windows, 0)
+        if self.windows and self.score.of_latents:
+            raise ValueError(f"windows={self.windows} is not for scores of the latent")
         if self.draws > 1 and not self.score.of_latents:
             raise ValueError(
                 f"draws={self.draws} is for scores of the latent, not {self.score.kind!r}: of "
@@ -99,15 +105,25 @@ _MEASURED = Stage(Optax("adam", 0.2), steps=1, objective="l2")
 _CONSISTENCY = Stage(GaussNewton(), steps=25)
 
 
-def _of_files(name: str, *stages: Stage) -> Method:
-    """A method on what files hold, from a learned start to the floor of 8-bit images.
+def _of_files(
+    name: str, *stages: Stage, start: Start | None = None, windows: int = 0, **options: Any
+) -> Method:
+    """A method on what files hold, from a start to the floor of 8-bit images; a learned one else.
 
     Its scores are ratios. Under a hundredth they differ by how much an image says, not by how well
     it is reproduced.
     """
-    score = CodeRatio()
-    recipe = Recipe(start=Learned(), stages=stages, distance=FileSet(), floor=score.floor)
-    return Method(name, recipe, score=score, floor=0.01, conditions=_EDITS, num_images=200)
+    score, start = CodeRatio(), start or Learned()
+    recipe = Recipe(start=start, stages=stages, distance=FileSet(), floor=score.floor, **options)
+    return Method(
+        name,
+        recipe,
+        score=score,
+        floor=0.01,
+        conditions=_EDITS,
+        num_images=200,
+        windows=windows,
+    )
 
 
 METHODS = {
@@ -132,6 +148,14 @@ METHODS = {
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
             _HOPS,
+        ),
+        # For autoencoders: Gauss-Newton from where their own encoder puts the image.
+        _of_files(
+            "origin-latent",
+            Stage(GaussNewton(), steps=10, tolerance=0.1),
+            start=Encoded(),
+            windows=4,
+            lane_block=8,
         ),
         # Wang et al., NeurIPS 2023: Adam at 0.1 for 1,500 steps from one sample of the prior, mean
         # squared error, lowest loss kept, Grubbs' one-sided test at 0.05.

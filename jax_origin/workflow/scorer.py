@@ -13,6 +13,7 @@ from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, as_images, as_uint8, map_ahead
 from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
+from jax_origin.workflow.judged_windows import Window, joined, windows_of
 from jax_origin.workflow.methods import Method
 
 INSPECTED, REFERENCE = "generator", "reference"
@@ -26,13 +27,15 @@ class Asked(NamedTuple):
       tag: Whatever the caller knows it by; what is found comes with it.
       image: As `jax_origin.inversion.Item` has it.
       reference: What its distance is held against; see `jax_origin.scores.Score.reference`.
-      accept: The image is done as soon as its distance is at this or under it.
+      accept: The image is done as soon as it is sure to score at most this.
+      windows: Those that are inverted instead of the image; empty where it is inverted itself.
     """
 
     tag: Any
     image: Any
     reference: float | None = None
     accept: float | None = None
+    windows: tuple[Window, ...] = ()
 
 
 class Scored(NamedTuple):
@@ -69,7 +72,8 @@ class Scorer:
         run: Run | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
-        self._score, self._draws = method.score, method.draws
+        self._score, self._draws, self._windows = method.score, method.draws, method.windows
+        self._generator = generator
         self._distance = method.recipe.distance
         self._numbers = math.prod(generator.latent_shape)
         self._statistics = None if run is None else run.statistics
@@ -94,34 +98,60 @@ class Scorer:
         ]
 
     def asked(self, tag: Any, image: Any) -> Asked:
-        """An image to be scored, with what its distance is held against; none has an `accept`."""
+        """An image to be scored, with what its distance is held against; none has an `accept`.
+
+        A ValueError says so if it is too small to be judged.
+        """
         if not isinstance(stored := image, Stored):
             stored = Stored("pixels", as_uint8(image[None])[0])
-        reference = self._score.reference(stored, self._numbers, self._distance)
-        return Asked(tag, image, reference)
+        if not self._windows:
+            return Asked(tag, image, self._held_against(stored))
+        windows = windows_of(stored, self._generator, self._windows)
+        held = [self._held_against(window.stored) for window in windows]
+        known = [each for each in held if each is not None]
+        reference = float(np.mean(known)) if known else None
+        return Asked(tag, image, reference, windows=windows)
+
+    def _held_against(self, stored: Stored) -> float | None:
+        return self._score.reference(stored, self._numbers, self._distance)
 
     def stream(self, items: Iterable[Asked]) -> Iterator[Scored]:
         """Scores images as they come, each as soon as it can be; see `Engine.run`."""
         # The engines take turns, so that few images wait for what is still to be found of them.
-        whole = (Item(item, item.image, item.accept) for item in items)
+        whole = itertools.chain.from_iterable(map(self._items, items))
         sources = itertools.tee(whole, len(self.engines))
         streams = [engine.run(source) for engine, source in zip(self.engines, sources, strict=True)]
-        waiting: dict[int, dict[int, Inversion]] = {}
+        waiting: dict[int, dict[tuple[int, int], Inversion]] = {}
         for turn in zip(*streams, strict=True):
-            for which, (item, one) in enumerate(turn):
+            for which, ((item, part), one) in enumerate(turn):
                 found = waiting.setdefault(id(item), {})
-                found[which] = one
-                if len(found) == len(self.engines):
+                found[which, part] = one
+                if len(found) == len(self.engines) * max(1, len(item.windows)):
                     del waiting[id(item)]
                     yield self._scored(item, found)
 
-    def _scored(self, item: Asked, found: Mapping[int, Inversion]) -> Scored:
-        draws = [found[i] for i in range(self._draws)]
-        held: Any = found[self._draws].distance if self._draws in found else item.reference
+    def _items(self, item: Asked) -> list[Item]:
+        """An image for the engines: itself, or its windows."""
+        accept = item.accept
+        if accept is not None:
+            accept = self._score.distance_at(accept, item.reference)
+        if not item.windows:
+            return [Item((item, 0), item.image, accept)]
+        # Several are inverted in full: that one is near enough does not say that all are.
+        several = len(item.windows) > 1
+        share, accept = 1 / len(item.windows), None if several else accept
+        return [Item((item, i), w.stored, accept, share) for i, w in enumerate(item.windows)]
+
+    def _scored(self, item: Asked, found: Mapping[tuple[int, int], Inversion]) -> Scored:
+        parts = range(max(1, len(item.windows)))
+        each = [[found[which, i] for i in parts] for which in range(len(self.engines))]
+        whole = [joined(item.image, item.windows, ours) for ours in each]
+        draws = whole[: self._draws]
+        held: Any = whole[-1].distance if len(whole) > self._draws else item.reference
         reference = None if held is None else np.array([held], np.float64)
         scores = [self._score(_batch(ours), reference)[0] for ours in draws]
         if self._statistics is not None:  # An image counts once, however often it is inverted.
-            self._statistics.images -= len(self.engines) - 1
+            self._statistics.images -= len(found) - 1
         steps = np.sum([ours.steps for ours in draws])
         return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
 

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_origin.distances import L1, L2, OBJECTIVES, Distance
+from jax_origin.distances import L1, L2, OBJECTIVES, PSNR, Distance
 
-PIXELS = [L1(), L2()]
+PIXELS = [L1(), L2(), PSNR()]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,13 @@ def test_rounding_to_8_bits_costs_what_the_docstring_says():
     images = np.random.default_rng(1).random((1, 64, 64, 3), np.float32)
     rounded = np.rint(images * 255) / np.float32(255)
     assert float(L2().value(rounded, images)[0]) == pytest.approx(1.28e-6, rel=0.05)
+
+
+def test_psnr_falls_short_of_100_decibels_by_less_the_nearer_an_image_is():
+    errors = np.float32([1, 0.1, 0.01, 0.001])
+    images = jnp.broadcast_to(jnp.asarray(errors)[:, None, None, None], (4, 8, 6, 3))
+    found = PSNR().value(images, jnp.zeros_like(images))
+    np.testing.assert_allclose(found, [100, 80, 60, 40], atol=1e-3)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

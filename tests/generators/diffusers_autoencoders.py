@@ -70,7 +70,7 @@ def reference(torch, config, seed=0):
                 value.add_(0.1 * torch.randn_like(value))
             if "quantize" in name:
                 value.normal_()
-        for name, value in model.named_buffers():
+        for value in model.buffers():
             if value.is_floating_point():
                 value.copy_(torch.rand_like(value) + 0.5)
     return model

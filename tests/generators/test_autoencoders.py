@@ -160,7 +160,8 @@ def test_a_pipeline_gives_its_autoencoder(tmp_path):
     unet = {"_class_name": "UNet2DConditionModel", "block_out_channels": [8]}
     write_folder(tmp_path / "unet", unet, {"conv_in.weight": np.zeros((8, 4, 3, 3), np.float32)})
     (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
-    generator = open_generator(tmp_path, kind="autoencoder_kl", config={"image_size": 32})
+    generator = open_generator(tmp_path, config={"image_size": 32})
+    assert generator.kind == "autoencoder_kl"
     assert generator.latent_std == (1 / 0.18215,)
     assert generator.latent_shape == (4, 4, 4)
 

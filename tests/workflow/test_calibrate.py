@@ -176,7 +176,7 @@ def test_weights_of_nan_cannot_be_calibrated(make_generator, few):
 
 def test_an_unknown_method_is_refused_before_any_work(generator):
     with pytest.raises(
-        ValueError, match="unknown method 'orign'; choose from origin, origin-thorough, ronan"
+        ValueError, match="unknown method 'orign'; choose from origin, origin-thorough, "
     ):
         calibrate(generator, method="orign", key=KEY)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from jax_origin.generators.base import Generator
 from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.images import reflected
 
 Numbers = float | Sequence[float]
 """One number for all channels of a latent, or one for each."""
@@ -51,7 +52,7 @@ class Autoencoder(Generator):
 
     reference_parts: ClassVar[tuple[str, ...]] = ("vae",)
     reference_fields: ClassVar[frozenset[str]] = frozenset({"vae", "latent_channels"})
-    default_method: ClassVar[str] = "origin"
+    default_method: ClassVar[str] = "origin-latent"
     has_prior: ClassVar[bool] = False
     arguments: ClassVar[tuple[str, ...]] = ()
 
@@ -107,15 +108,13 @@ class Autoencoder(Generator):
     @property
     def canvas_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of all that is decoded, whole cells."""
-        cell = self.factor * max(
-            _period(self.latent_mean, self.latent_channels),
-            _period(self.latent_std, self.latent_channels),
+        numbers = (self.latent_mean, self.latent_std)
+        cell = self.factor * max(_period(each, self.latent_channels) for each in numbers)
+        height, width = (
+            -(-(2 * self.margin + begin + side) // cell) * cell
+            for begin, side in zip(self.phase, self.image_size, strict=True)
         )
-        sides = zip(self.phase, self.image_size, strict=True)
-        return (
-            *(-(-(2 * self.margin + p + side) // cell) * cell for p, side in sides),
-            self.channels,
-        )
+        return (height, width, self.channels)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -146,12 +145,18 @@ class Autoencoder(Generator):
         return (raw - self._tiled(self.latent_mean)) / self._tiled(self.latent_std)
 
     def on_canvas(self, images: jax.Array) -> jax.Array:
-        """Images [N, H, W, channels] as parts of canvases, whose rest is their reflection."""
+        """Images as parts of canvases, whose rest is their reflection.
+
+        They are [N, H, W, channels], or have their surroundings, as much on each side as the other,
+        or are canvases already.
+        """
         if images.shape[1:] == self.canvas_shape:
             return images
-        for axis, part in zip((1, 2), self.shown, strict=True):
-            places = np.arange(self.canvas_shape[axis - 1]) - part.start
-            images = jnp.take(images, _reflected(places, images.shape[axis]), axis=axis)
+        sides = zip((1, 2), self.shown, self.image_size, strict=True)
+        for axis, part, side in sides:
+            begin = part.start - (images.shape[axis] - side) // 2
+            places = np.arange(self.canvas_shape[axis - 1]) - begin
+            images = jnp.take(images, reflected(places, images.shape[axis]), axis=axis)
         return images
 
     def decode(self, latents: jax.Array) -> jax.Array:
@@ -217,11 +222,3 @@ def _period(numbers: Sequence[float], channels: int) -> int:
     if len(numbers) not in (1, channels * side * side) or side < 1:
         raise ValueError(f"{len(numbers)} numbers do not belong to {channels} channels")
     return side
-
-
-def _reflected(places: np.ndarray, length: int) -> np.ndarray:
-    """Which of `length` pixels stands in each place, by reflection at both borders."""
-    if length == 1:
-        return np.zeros_like(places)
-    folded = np.abs(places) % (2 * length - 2)
-    return np.minimum(folded, 2 * length - 2 - folded)

@@ -57,8 +57,10 @@ class AutoencoderKL(Autoencoder):
 
     kind: ClassVar[str] = "autoencoder_kl"
     reference_classes: ClassVar[frozenset[str]] = frozenset({"AutoencoderKL", "AutoencoderKLFlux2"})
-    arguments = ("widths", "decoder_widths", "blocks", "groups")
-    arguments += ("attention", "decoder_attention", "middle_attention")
+    arguments = (
+        *("widths", "decoder_widths", "blocks", "groups"),
+        *("attention", "decoder_attention", "middle_attention"),
+    )
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ Norm = Callable[[int], nnx.Module]
 class PlainNorm(GroupNorm):
     """A group norm that heeds no latents."""
 
-    def __call__(self, x: jax.Array, latents: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, latents: jax.Array | None = None) -> jax.Array:
         """[N, H, W, C] -> the same."""
         return super().__call__(x)
 

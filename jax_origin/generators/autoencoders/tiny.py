@@ -161,21 +161,22 @@ class _Network(nnx.Module):
         unknown = sorted({name for name, _ in self.layers} - set(_PLACES))
         if unknown:
             raise ValueError(f"unknown layers {', '.join(unknown)}; known: {', '.join(_PLACES)}")
-        self.scale, parts = 1.0, []
+        self.scale = 1.0
+        parts: list[nnx.Module] = []
         for name, width in self.layers:
             if name.endswith("block"):
                 parts.append(_Block(channels, width, pooled=name == "pooled_block", rngs=rngs))
             else:
                 bias, down = name not in ("down", "up"), name.startswith("down")
-                options = {"stride": 2 if down else 1, "padding": (1, 1), "bias": bias}
-                parts.append(Conv(channels, width, 3, **options, rngs=rngs))
+                options: dict[str, Any] = {"stride": 2 if down else 1, "padding": (1, 1)}
+                parts.append(Conv(channels, width, 3, bias=bias, **options, rngs=rngs))
                 self.scale *= 0.5 if down else 2 if name == "up" else 1
             channels = width
         self.parts = nnx.List(parts)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[N, H, W, in] -> [N, H', W', out]."""
-        canvas = [side * max(1, self.scale) for side in x.shape[1:3]]
+        canvas = [round(side * max(1, self.scale)) for side in x.shape[1:3]]
         for (name, _), part in zip(self.layers, self.parts, strict=True):
             if name.endswith("block"):
                 x = rematerialised(canvas, part)(x)

@@ -53,8 +53,10 @@ class VQModel(Autoencoder):
     reference_fields: ClassVar[frozenset[str]] = frozenset(
         {"vqvae", "movq", "num_vq_embeddings", "latent_channels"}
     )
-    arguments = ("codes", "features", "widths", "decoder_widths", "blocks", "groups")
-    arguments += ("attention", "decoder_attention", "middle_attention", "spatial")
+    arguments = (
+        *("codes", "features", "widths", "decoder_widths", "blocks", "groups"),
+        *("attention", "decoder_attention", "middle_attention", "spatial"),
+    )
 
     def __init__(
         self,

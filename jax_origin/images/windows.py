@@ -1,0 +1,96 @@
+"""Windows of larger images: as sets of their own, with what is around them."""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.images.file_set import Stored
+
+GRID = 16
+"""Pixels from one place where a window may begin to the next: a JPEG's blocks stay whole there."""
+
+
+def cut_window(
+    image: Stored, top: int, left: int, size: tuple[int, int], *, margin: int = 0
+) -> Stored:
+    """A window of an image as a file would hold it, on `GRID`.
+
+    What the file says of the window is all that the window is judged by. Of the pixels around it
+    only a search's beginning is told (`Stored.surroundings`). Ways by which the whole image may
+    have been resized are left out.
+
+    Args:
+      image: The whole image.
+      top: Its first row, a multiple of `GRID`.
+      left: Its first column, likewise.
+      size: (height, width) of the window, multiples of `GRID`.
+      margin: Pixels of the surroundings on each side; beyond the image they are its reflection.
+    """
+    rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    coefficients = tuple(
+        plane[_smaller(rows, down), _smaller(columns, along)]
+        for plane, (down, along) in zip(image.coefficients, image.averaged, strict=True)
+    )
+    around = image.pixels
+    for axis, part in enumerate((rows, columns)):
+        places = np.arange(part.start - margin, part.stop + margin)
+        around = np.take(around, reflected(places, around.shape[axis]), axis=axis)
+    return dataclasses.replace(
+        image,
+        pixels=image.pixels[rows, columns],
+        coefficients=coefficients,
+        surroundings=around,
+        resizings=(),
+    )
+
+
+def textured_windows(
+    pixels: NDArray[np.uint8], size: tuple[int, int], *, num: int, grid: int = GRID
+) -> list[tuple[int, int]]:
+    """Where windows begin that say most: (top, left) of `num` at most, the one with most first.
+
+    A window says as much as the squares of its differences between neighbours, in every channel,
+    once each is held under that of a clear edge. They do not overlap while there is room.
+
+    Args:
+      pixels: uint8 [H, W, C], no smaller than a window.
+      size: (height, width) of a window.
+      num: How many.
+      grid: Windows begin at multiples of it.
+    """
+    says = _texture(pixels)
+    sums = np.pad(says.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    (height, width), (high, wide) = pixels.shape[:2], size
+    tops, lefts = np.arange(0, height - high + 1, grid), np.arange(0, width - wide + 1, grid)
+    below, beside = tops + high, lefts + wide
+    total = sums[np.ix_(below, beside)] - sums[np.ix_(tops, beside)]
+    total += sums[np.ix_(tops, lefts)] - sums[np.ix_(below, lefts)]
+    chosen: list[tuple[int, int]] = []
+    free = np.ones(total.shape, bool)
+    while len(chosen) < num and (free.any() or len(chosen) == 0):
+        i, j = np.unravel_index(np.argmax(np.where(free, total, -1)), total.shape)
+        chosen.append((int(tops[i]), int(lefts[j])))
+        apart = (abs(tops - tops[i]) >= high)[:, None] | (abs(lefts - lefts[j]) >= wide)[None]
+        free &= apart
+    return chosen
+
+
+def _texture(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What each pixel says, [H, W]: squared differences to the ones below and beside it."""
+    values, most = pixels.astype(np.float64), 32.0
+    down = np.diff(values, axis=0, append=values[-1:])
+    along = np.diff(values, axis=1, append=values[:, -1:])
+    return (np.minimum(abs(down), most) ** 2 + np.minimum(abs(along), most) ** 2).sum(axis=2)
+
+
+def _smaller(part: slice, averaged: int) -> slice:
+    return slice(part.start // averaged, part.stop // averaged)
+
+
+def reflected(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Which of `length` pixels stands in each place, inside or outside, by reflection."""
+    if length == 1:
+        return np.zeros_like(places)
+    folded = np.abs(places) % (2 * length - 2)
+    return np.minimum(folded, 2 * length - 2 - folded)

@@ -1,0 +1,81 @@
+"""Own images that are given, or made of photographs, for generators without a prior."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import jax_origin as jo
+from jax_origin.evidence.explain import explain_run
+from jax_origin.generators import AutoencoderTiny
+from jax_origin.images import as_float
+from jax_origin.workflow import belonging_images, score_again
+
+KEY = jax.random.key(3)
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    """A tiny autoencoder with fresh weights, 8 px in cells of 2."""
+    return AutoencoderTiny(
+        image_size=8,
+        latent_channels=4,
+        encoder=[("conv", 8), ("down", 8), ("conv", 4)],
+        decoder=[("conv_relu", 8), ("up", 8), ("conv", 3)],
+        rngs=nnx.Rngs(0),
+    )
+
+
+@pytest.fixture(scope="module")
+def few(method):
+    return dataclasses.replace(method, rates=jo.Rates(0.2, 0.2))
+
+
+def test_images_that_are_given_are_scored_and_named(generator, few, noise):
+    own = belonging_images(generator, 9, key=jax.random.key(11))
+    given = jo.BelongingImages(own, "images of a folder")
+    foreign = {"noise": noise[:9]}
+    made = jo.calibrate(generator, method=few, belonging=given, foreign=foreign, key=KEY)
+    assert made.belonging.shape == (9,)
+    assert made.belonging.max() < made.foreign["noise"].scores.min()
+    assert made.measured.belonging == "images of a folder"
+    assert "Its own images are images of a folder." in explain_run(made)
+    assert score_again(generator, made) is None
+    prior = jo.calibrate(generator, method=few, num_belonging=9, foreign=foreign, key=KEY)
+    assert prior.measured.belonging == "draws of its prior"
+    assert "Its own images are" not in explain_run(prior)
+
+
+def test_what_is_fitted_beforehand_gets_images_of_its_own(generator, few, noise):
+    own = belonging_images(generator, 20, key=jax.random.key(11))
+    made = jo.calibrate(generator, method=few, belonging=own, futility=True, key=KEY)
+    assert made.belonging.shape == (10,)
+    wanted = "need 20 images, and some more for what is fitted beforehand; got 20"
+    with pytest.raises(jo.CalibrationError, match=wanted):
+        jo.calibrate(generator, method=few, belonging=own, num_belonging=20, futility=True, key=KEY)
+
+
+def test_given_images_have_the_generators_shape_and_one_setting(generator, few):
+    with pytest.raises(ValueError, match=r"belonging: images are \(9, 9, 3\)"):
+        jo.calibrate(generator, method=few, belonging=np.zeros((9, 9, 9, 3), np.uint8), key=KEY)
+
+
+def test_an_autoencoder_has_no_prior_to_calibrate_with(autoencoder, few):
+    with pytest.raises(jo.CalibrationError, match="has no prior to draw images from"):
+        jo.calibrate(autoencoder, method=few, key=KEY)
+
+
+def test_photographs_are_encoded_perturbed_and_decoded(autoencoder, generator, noise):
+    plain = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.0, source="noise")
+    assert plain.source == "encodings of noise, perturbed by 0 and decoded"
+    images = as_float(noise[:10])
+    wanted = np.asarray(autoencoder(autoencoder.encode(images)))
+    assert np.abs(as_float(plain.images) - wanted).max() <= 0.51 / 255
+    moved = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.5)
+    assert np.abs(as_float(moved.images) - wanted).mean() > 1 / 255
+    with pytest.raises(ValueError, match=r"has no encode\(images\)"):
+        jo.reencoded_images(generator, noise[:10], key=KEY)
+    with pytest.raises(ValueError, match=r"photographs are \(8, 8, 1\)"):
+        jo.reencoded_images(autoencoder, np.zeros((1, 8, 8, 1), np.uint8), key=KEY)

@@ -1,0 +1,118 @@
+"""Images of any size, judged by windows of the generator's size."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import jax_origin as jo
+from jax_origin.generators import AutoencoderTiny
+from jax_origin.images import save_png
+from jax_origin.workflow import METHODS
+
+KEY = jax.random.key(3)
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    """It makes images of blocks of 2x2 pixels of one colour: means of four, and their repetition.
+
+    Windows of 32 pixels, with 4 around them.
+    """
+    model = AutoencoderTiny(
+        image_size=32,
+        latent_channels=3,
+        encoder=[("down", 3)],
+        decoder=[("up", 3)],
+        margin=4,
+        rngs=nnx.Rngs(0),
+    )
+    mean, same = np.zeros((2, 3, 3, 3, 3), np.float32)
+    mean[1:, 1:] = np.eye(3) / 4
+    same[1, 1] = np.eye(3)
+    model.encoder.parts[0].kernel[...] = mean
+    model.decoder.parts[0].kernel[...] = same
+    return model
+
+
+@pytest.fixture(scope="module")
+def short():
+    """The method for autoencoders, for a few images; a generic code says blocks as well."""
+    stages = (jo.Stage(jo.solvers.GaussNewton(), steps=4),)
+    origin = METHODS["origin-latent"]
+    recipe = dataclasses.replace(origin.recipe, stages=stages)
+    rates = jo.Rates(0.2, 0.2)
+    options = {"recipe": recipe, "rates": rates, "windows": 2, "conditions": ("jpeg-75",)}
+    return dataclasses.replace(origin, score=jo.scores.Loss(), floor=5e-7, **options)
+
+
+def pictures(count, height, width, seed):
+    """Pictures with some detail of a pixel."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / 12
+    shape = (count, 1, 1, 3)
+    waves = np.sin(x[None, ..., None] + rng.normal(size=shape)) + np.cos(
+        y[None, ..., None] + rng.normal(size=shape)
+    )
+    noise = rng.normal(0, 12, (count, height, width, 3))
+    return np.clip(128 + 40 * waves + noise, 20, 230).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def own(autoencoder):
+    """Own images of two sizes."""
+    photographs = [*pictures(4, 64, 96, 0), *pictures(3, 48, 48, 1)]
+    return jo.reencoded_images(autoencoder, photographs, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def calibrated(autoencoder, short, own):
+    foreign = {"photographs": [*pictures(4, 64, 64, 2), *pictures(2, 40, 72, 3)]}
+    return jo.calibrate(autoencoder, method=short, belonging=own, foreign=foreign, key=KEY)
+
+
+def test_own_images_are_made_whole_and_judged_by_windows(own, calibrated):
+    assert [image.shape for image in own.images] == [(64, 96, 3)] * 4 + [(48, 48, 3)] * 3
+    np.testing.assert_array_equal(own.images[0][::2], own.images[0][1::2])
+    assert calibrated.belonging.shape == (7,)
+    assert calibrated.foreign["photographs"].scores.shape == (6,)
+    assert 10 * calibrated.belonging.max() < calibrated.foreign["photographs"].scores.min()
+    after = calibrated.foreign["photographs after jpeg-75"].scores
+    assert calibrated.conditions["jpeg-75"].max() < after.min()
+
+
+def test_images_of_other_sizes_are_attributed(autoencoder, calibrated, tmp_path):
+    fresh = jo.reencoded_images(autoencoder, pictures(2, 80, 48, 5), key=jax.random.key(6))
+    attributor = jo.Attributor(autoencoder, calibrated, key=jax.random.key(1))
+    for verdict in attributor(fresh.images):
+        assert verdict.verdict == "belongs"
+        assert verdict.score_kind == "full"
+        assert verdict.reconstruction.shape == (80, 48, 3)
+        grey = (verdict.reconstruction == 0.5).all(axis=2)
+        assert 0 < grey.mean() < 0.9
+        near = np.abs(verdict.reconstruction - verdict.image.pixels / 255)[~grey]
+        assert near.max() < 2 / 255
+    save_png(tmp_path / "other.png", pictures(1, 33, 50, 7)[0])
+    save_png(tmp_path / "small.png", pictures(1, 31, 50, 7)[0])
+    other, small = sorted(attributor(tmp_path), key=lambda verdict: verdict.path)
+    assert other.verdict == "not_recognised"
+    assert "makes at least (32, 32, 3)" in small.error
+
+
+def test_a_window_alone_may_be_accepted_early(autoencoder, calibrated):
+    fresh = jo.reencoded_images(autoencoder, pictures(1, 32, 32, 5), key=jax.random.key(6))
+    options = {"key": jax.random.key(1)}
+    (early,) = jo.attribute(fresh.images, autoencoder, calibrated, **options)
+    (full,) = jo.attribute(fresh.images, autoencoder, calibrated, full_scores=True, **options)
+    assert (early.verdict, full.verdict) == ("belongs", "belongs")
+    assert early.steps <= full.steps
+
+
+def test_what_is_too_small_or_of_other_channels_is_named(autoencoder, short, own):
+    foreign = {"small": np.zeros((6, 31, 40, 3), np.uint8)}
+    with pytest.raises(ValueError, match=r"foreign group 'small': images are \(31, 40, 3\)"):
+        jo.calibrate(autoencoder, method=short, belonging=own, foreign=foreign, key=KEY)
+    with pytest.raises(ValueError, match="windows=2 is not for scores of the latent"):
+        dataclasses.replace(short, score=jo.scores.LatentPrior())
