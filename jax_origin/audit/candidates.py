@@ -60,6 +60,12 @@ class Candidate:
         return str(self.calibration.generator["fingerprint"])
 
     @property
+    def told_by(self) -> str:
+        """What inversion can tell it by: its decoder, where it is an autoencoder."""
+        decoder = self.calibration.generator.get("decoder")
+        return self.fingerprint if decoder is None else str(decoder["fingerprint"])
+
+    @property
     def groups(self) -> list[Group]:
         """The foreign groups of its calibration, edited or not."""
         own = self.calibration
@@ -128,7 +134,11 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
                 f"two candidates are called {candidate.folder!r} ({other.source} and {source}): a "
                 "card.json gives a generator its name"
             )
-    sizes = {name: c.calibration.generator["image_shape"][:2] for name, c in found.items()}
+    sizes = {
+        name: c.calibration.generator["image_shape"][:2]
+        for name, c in found.items()
+        if not c.calibration.method.get("windows")
+    }
     if not resize and len({tuple(size) for size in sizes.values()}) > 1:
         listed = ", ".join(f"{name} {h}x{w}" for name, (h, w) in sizes.items())
         raise RunError(f"candidates make images of different sizes ({listed}): give --resize")
@@ -138,9 +148,9 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
 def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[tuple[str, ...]]]:
     """Finds the candidates that cannot be told apart.
 
-    Two are alike if what is inverted has one fingerprint, or if each scores the other's images as
-    its own. Scores, clamped at the floor, are compared where the calibrations have a foreign group
-    that the other made (`Candidate.made`).
+    Two are alike if what is inverted has one fingerprint (of autoencoders the decoder), or if each
+    scores the other's images as its own. Scores, clamped at the floor, are compared where the
+    calibrations have a foreign group that the other made (`Candidate.made`).
 
     Such images are not foreign to the others of the group. Their foreign groups are taken out of
     these calibrations; else q would speak against the whole group.
@@ -163,7 +173,7 @@ def tell_apart(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[t
             if (found := foreign[group.origin]).independent == found.scores.size
         }
         scores[candidate.name] = {**theirs, candidate.name: belonging}
-    groups = indistinguishable_groups({c.name: c.fingerprint for c in candidates}, scores)
+    groups = indistinguishable_groups({c.name: c.told_by for c in candidates}, scores)
     told = []
     for candidate in candidates:
         (group,) = [g for g in groups if candidate.name in g] or [()]

@@ -99,7 +99,8 @@ class Calibration:
 
     Attributes:
       generator: name, fingerprint, latent_shape and image_shape (height, width, channels) of the
-        generator that made the belonging images.
+        generator that made the belonging images; of an autoencoder also its decoder: fingerprint,
+        and family and models where they are known.
       method: The method as JSON: name, recipe, score, rule, decision, rates (alpha; and beta, if
         the decision judges q), floor >= 0, and what else `Method.to_json` gives.
       belonging: Scores of images known to belong, float64 [N], N >= 1, finite, >= 0.

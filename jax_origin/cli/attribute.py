@@ -131,7 +131,7 @@ def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) ->
     if not paths:
         made = demonstration_images(generator_name(attributor.generator), key=key)
         images = sum(map(len, made.values()))
-    times = method.draws * (1 if calibration.reference is None else 2)
+    times = max(1, method.windows) * method.draws * (1 if calibration.reference is None else 2)
     return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)
 
 

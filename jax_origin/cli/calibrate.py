@@ -96,8 +96,7 @@ def _belonging(
         return None
     scored = method.num_images if config.num_belonging is None else config.num_belonging
     num = scored * (2 if config.futility or method.score.fits else 1)
-    shape = tuple(generator.image_shape)
-    images = chosen_images(where, num, shape, config.fit, key).images
+    images = chosen_images(where, num, generator, method, config.fit, key).images
     if config.belonging:
         return BelongingImages(images, f"images of {where}")
     with blamed_on("--reencode"):

@@ -38,7 +38,7 @@ def foreign_groups(
       ImageError: If images cannot be read.
     """
     num = method.num_images if config.num_foreign is None else config.num_foreign
-    shape, fit = tuple(generator.image_shape), config.fit
+    shape = tuple(generator.image_shape)
     groups: dict[str, ForeignImages] = {}
     for entry in config.foreign:
         name, _, where = entry.partition("=")
@@ -46,7 +46,7 @@ def foreign_groups(
             raise CommandError(f"--foreign={entry}: write NAME=DIR")
         if name in groups:
             raise CommandError(f"--foreign={entry}: there is a group {name!r} already")
-        groups[name] = chosen_images(where, num, shape, fit, key)
+        groups[name] = chosen_images(where, num, generator, method, config.fit, key)
         if jpeg_share(where) == 1:
             print(
                 f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
@@ -85,7 +85,7 @@ def _add_plain(
                 first.setdefault((name, source), image)
     if len(first) >= needed and FADED not in groups:
         order = np.asarray(jax.random.permutation(key, len(first)))[:num]
-        chosen = np.stack([list(first.values())[i] for i in order])
+        chosen = [list(first.values())[i] for i in order]
         groups[FADED] = ForeignImages(faded_images(chosen, seed=seed))
 
 
@@ -104,12 +104,19 @@ def _marked(groups: dict[str, ForeignImages], used_for: Iterable[str]) -> dict[s
 
 
 def chosen_images(
-    where: str, num: int, shape: tuple[int, ...], fit: str | None, key: jax.Array
+    where: str,
+    num: int,
+    generator: GeneratorLike,
+    method: Method,
+    fit: str | None,
+    key: jax.Array,
 ) -> ForeignImages:
     """At most `num` images of a folder, pattern or archive, drawn at random.
 
-    A file is a source; an archive may say of which one each image is.
+    A file is a source; an archive may say of which one each image is. A method that judges windows
+    takes larger images as they are.
     """
+    shape = tuple(generator.image_shape)
     if where.lower().endswith(".npz"):
         archive, known = load_images(where), load_sources(where)
         order = np.asarray(jax.random.permutation(key, len(archive)))[:num]
@@ -119,8 +126,12 @@ def chosen_images(
         files = find_images(where)
         sources = [files[i] for i in jax.random.permutation(key, len(files))[:num]]
         named = [(file, decode_image(file, channels=shape[2]).pixels) for file in sources]
-    images = np.stack([_fitted(name, pixels, shape, fit) for name, pixels in named])
-    return ForeignImages(images, sources=sources)
+    images = []
+    for name, pixels in named:
+        larger = all(np.greater_equal(pixels.shape[:2], shape[:2]))
+        wanted = (*pixels.shape[:2], shape[2]) if method.windows and larger else shape
+        images.append(_fitted(name, pixels, wanted, fit))
+    return ForeignImages(images if method.windows else np.stack(images), sources=sources)
 
 
 def _fitted(

@@ -94,6 +94,7 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
         "image of its own that met another edit (mirrored, framed, drawn on) is not recognised."
     )
+    about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:
         about.append(
             f"Its own images are {source}. How well an image fits is said of such as these: if "
@@ -119,6 +120,21 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         about.append(_stuck(calibration, asked))
     about += unseen_conditions(calibration)
     return "\n\n".join(about)
+
+
+def _last_decoder(calibration: Calibration) -> Iterator[str]:
+    """What is found of a latent model: its decoder, and who shares it."""
+    name, decoder = calibration.generator["name"], calibration.generator.get("decoder")
+    if decoder is None:
+        return
+    shared = "Other models may share it"
+    if models := decoder.get("models"):
+        shared = f"It is the decoder {decoder['family']}, which {_listed(models)} share"
+    yield (
+        f"{name} is the last part of a model that makes images, its decoder. What belongs to it "
+        f"was painted by this decoder last, whatever the model was. {shared} (SHA-256 of its "
+        f"weights: {decoder['fingerprint'][:12]}...)."
+    )
 
 
 def unseen_conditions(calibration: Calibration) -> Iterator[str]:
@@ -212,6 +228,8 @@ def _own_as_high(
     The decision's p is the largest of all conditions compared, and may be another one's.
     """
     rule, condition, p = calibration.rule, decision.condition or AS_MADE, decision.p
+    if not rule.heeds_rate:
+        return f"The {rule.kind} rule has one threshold, whatever its own images score."
     scores, floor = calibration.belonging_by_condition[condition], calibration.floor
     num, least = scores.size, "at least " if early and p < 1 else ""
     if calibration.conditions and (score is None or decision.condition is None):
@@ -297,6 +315,8 @@ def _how_often_false(decision: Decision, calibration: Calibration, rates: Rates)
 def _how_often_missed(calibration: Calibration, rates: Rates) -> str:
     assert rates.alpha is not None  # A calibration has one.
     share, kept = percent(rates.alpha), calibration.rule.keeps
+    if not calibration.rule.heeds_rate:
+        return "The rule has one threshold, however many of its own images are missed so."
     if kept is None:
         return (
             f"The rule asks that {share} of its own images be missed so; how many are depends on "

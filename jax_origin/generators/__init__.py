@@ -19,6 +19,11 @@ from jax_origin.generators.consistency import Consistency
 from jax_origin.generators.contract import PackedLatents, inspected
 from jax_origin.generators.dcgan import DCGAN
 from jax_origin.generators.ddim import DDIM
+from jax_origin.generators.decoders import (
+    decoder_family,
+    decoder_fingerprint,
+    register_decoder,
+)
 from jax_origin.generators.files import KINDS, open_generator, save_generator, with_settings
 from jax_origin.generators.fingerprints import fingerprint
 from jax_origin.generators.stylegan2 import StyleGAN2
@@ -43,10 +48,13 @@ __all__ = [
     "ResNetVAE",
     "StyleGAN2",
     "VQModel",
+    "decoder_family",
+    "decoder_fingerprint",
     "fingerprint",
     "generator_name",
     "inspected",
     "open_generator",
+    "register_decoder",
     "sample_latents",
     "save_generator",
     "with_settings",

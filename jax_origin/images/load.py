@@ -12,6 +12,7 @@ from PIL import Image
 from jax_origin.images.arrays import from_pillow, to_pillow
 from jax_origin.images.decode import ImageError, decode_bytes, decode_image
 
+_ENCODED = ("jpeg", "webp", "png")  # What an archive calls the bytes of files.
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _JPEG = b"\xff\xd8\xff"
 
@@ -57,9 +58,9 @@ def load_images(
 
     Args:
       path: a folder, file or pattern (see `find_images`; every file must decode), or an `.npz`
-        archive with either `x` (or `images`), uint8 [N, H, W, channels], or `jpeg`, uint8 bytes of
-        encoded files one after the other, with `offsets`, int64 [N + 1]: image i is
-        `jpeg[offsets[i]:offsets[i + 1]]`. For its `source` see `load_sources`.
+        archive with either `x` (or `images`), uint8 [N, H, W, channels], or `jpeg` (or `webp`, or
+        `png`), uint8 bytes of encoded files one after the other, with `offsets`, int64 [N + 1]:
+        image i is `jpeg[offsets[i]:offsets[i + 1]]`. For its `source` see `load_sources`.
       size: the (H, W) that the images must have, None for that of the first.
       limit: load only the first `limit` images, None for all.
       channels: 3 for RGB, 1 for grey; see `decode_image`.
@@ -122,7 +123,8 @@ def jpeg_share(path: str | os.PathLike[str]) -> float:
     path = os.fspath(path)
     if _is_archive(path):
         arrays = _read_archive(path)
-        begins = [data[:3] for data in _encoded_files(path, arrays)] if "jpeg" in arrays else [b""]
+        files = _encoded_files(path, arrays) if "offsets" in arrays else [b""]
+        begins = [data[:3] for data in files]
     else:
         begins = []
         for name in find_images(path):
@@ -147,7 +149,8 @@ def load_sources(path: str | os.PathLike[str]) -> list[str] | None:
     if "source" not in arrays:
         return None
     sources = arrays["source"]
-    images = len(arrays["offsets"]) - 1 if "jpeg" in arrays else len(next(iter(arrays.values())))
+    encoded = "offsets" in arrays
+    images = len(arrays["offsets"]) - 1 if encoded else len(next(iter(arrays.values())))
     if sources.shape != (images,):
         raise ImageError(path, f"'source' must be [{images}], it is {list(sources.shape)}")
     return [str(source) for source in sources]
@@ -183,7 +186,7 @@ def _read_archive(path: str) -> dict[str, np.ndarray]:
         if not zipfile.is_zipfile(path):
             raise ImageError(path, "is not an .npz archive")
         with np.load(path, allow_pickle=False) as archive:
-            for keys in (("x",), ("images",), ("jpeg", "offsets")):
+            for keys in (("x",), ("images",), *((name, "offsets") for name in _ENCODED)):
                 if all(key in archive.files for key in keys):
                     # NumPy gives the bytes of a member that is no array.
                     wanted = (*keys, *({"source"} & {*archive.files}))
@@ -199,10 +202,11 @@ def _read_archive(path: str) -> dict[str, np.ndarray]:
 
 def _encoded_files(path: str, arrays: dict[str, np.ndarray]) -> Iterator[bytes]:
     """The files that an archive holds one after the other."""
-    encoded, offsets = arrays["jpeg"], arrays["offsets"]
+    name = next(name for name in _ENCODED if name in arrays)
+    encoded, offsets = arrays[name], arrays["offsets"]
     if encoded.dtype != np.uint8 or encoded.ndim != 1:
         found = f"{encoded.dtype} {list(encoded.shape)}"
-        raise ImageError(path, f"'jpeg' must be uint8 bytes of rank 1, it is {found}")
+        raise ImageError(path, f"'{name}' must be uint8 bytes of rank 1, it is {found}")
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or len(offsets) < 2:
         found = f"{offsets.dtype} {list(offsets.shape)}"
         raise ImageError(path, f"'offsets' must be int64 [N + 1], N at least 1, it is {found}")

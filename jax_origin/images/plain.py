@@ -6,6 +6,7 @@ beside photographs, and hold-out sets of them show how often one is attributed.
 
 import string
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,18 +45,18 @@ def plain_images(
     return (pixels if channels == 3 else pixels[..., 1:2].copy()), kinds
 
 
-def faded_images(images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
+def faded_images(images: Any, *, seed: int) -> Any:
     """Blurs images, or takes most of their contrast, in turn.
 
     The blur is Gaussian, of a deviation between 1/32 and 1/4 of the shorter side; what is left of
     the contrast about the mean colour is between 1% and 20%.
 
     Args:
-      images: uint8 [N, H, W, C].
+      images: uint8 [N, H, W, C]; or a list of N of [H, W, C].
       seed: For how much of it.
 
     Returns:
-      uint8, of the same shape.
+      uint8, of the same shape; or a list.
     """
     faded = []
     for i, image in enumerate(images):
@@ -65,7 +66,8 @@ def faded_images(images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
             faded.append(mean + (image - mean) * _between(rng, 0.01, 0.2))
         else:
             faded.append(_blurred(image, min(image.shape[:2]) * _between(rng, 1 / 32, 1 / 4)))
-    return _rounded(np.stack(faded)) if faded else images
+    rounded = [_rounded(image) for image in faded]
+    return np.stack(rounded) if rounded and isinstance(images, np.ndarray) else rounded or images
 
 
 def _uniform(rng: _Rng, size: _Size) -> NDArray[np.float64]:

@@ -49,25 +49,29 @@ def sheet_row(
 ) -> SheetRow:
     """What the sheet shows of a record: its file, if that is still what was examined.
 
-    The file of the reconstruction may be missing. `image_shape` is the generator's (H, W, C); files
-    of another size are resized.
+    The file of the reconstruction may be missing. A file of another size than that is resized, or
+    without one of another than the generator's, `image_shape` (H, W, C).
     """
     path = pathlib.Path(record["path"])
     image = made = None
     if record["verdict"] is not None:
-        image = _pixels(path, image_shape, sha256=record["sha256"])
-        made = _pixels(reconstruction, image_shape)
+        made = _pixels(reconstruction, None, image_shape[2])
+        height, width = image_shape[:2] if made is None else made.shape[:2]
+        image = _pixels(path, (height, width), image_shape[2], sha256=record["sha256"])
     caption = "not read" if record["loss"] is None else f"{path.name}\nloss {record['loss']:.1e}"
     return SheetRow(image, made, caption, record["verdict"], path.parent.name)
 
 
 def _pixels(
-    path: str | os.PathLike[str], image_shape: Sequence[int], *, sha256: str | None = None
+    path: str | os.PathLike[str],
+    size: tuple[int, int] | None,
+    channels: int,
+    *,
+    sha256: str | None = None,
 ) -> np.ndarray | None:
     """uint8 [H, W, C]; None for a file that cannot be read, or holds something else by now."""
-    height, width, channels = image_shape
     try:
-        found = decode_image(path, size=(height, width), channels=channels, resize=True)
+        found = decode_image(path, size=size, channels=channels, resize=size is not None)
     except ImageError:
         return None
     return found.pixels if sha256 in (None, found.sha256) else None

@@ -22,6 +22,8 @@ from jax_origin.calibration.rules import scores_needed
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import (
     GeneratorLike,
+    decoder_family,
+    decoder_fingerprint,
     fingerprint,
     generator_name,
     inspected,
@@ -255,6 +257,7 @@ class Calibrator:
                 "fingerprint": fingerprint(self.generator),
                 "latent_shape": list(self.generator.latent_shape),
                 "image_shape": list(self.generator.image_shape),
+                **_decoder(self.generator),
             },
             belonging=own,
             conditions=by_condition,
@@ -347,6 +350,15 @@ def _with_reference(method: Method, generator: GeneratorLike, reference: Generat
         )
     recipe = dataclasses.replace(method.recipe, floor=0.0)
     return dataclasses.replace(method, recipe=recipe, score=ReferenceRatio(), draws=1, floor=0.0)
+
+
+def _decoder(generator: GeneratorLike) -> dict[str, Any]:
+    """An autoencoder's decoder, and who shares it."""
+    if (decoder := decoder_fingerprint(generator)) is None:
+        return {}
+    family = decoder_family(decoder)
+    shared = {} if family is None else {"family": family.name, "models": list(family.models)}
+    return {"decoder": {"fingerprint": decoder, **shared}}
 
 
 def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, GeneratorLike]:

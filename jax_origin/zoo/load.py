@@ -12,7 +12,7 @@ from flax import nnx
 
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.checkpoints.hub import PREFIX as HUB
-from jax_origin.generators import GeneratorLike, inspected, open_generator
+from jax_origin.generators import GeneratorLike, inspected, open_generator, register_decoder
 from jax_origin.generators.files import CARD, read_card
 from jax_origin.parts import suggestion
 
@@ -88,9 +88,15 @@ def load_generator(
             "such file or directory (package.module:factory names one of your own)"
         )
     generator = open_generator(path, kind=kind, config=config)
-    ours = (path / CARD).exists()
-    named = path.name if path.is_dir() else path.stem
-    generator.name = read_card(path).get("name", named) if ours else named
+    card = read_card(path) if (path / CARD).exists() else {}
+    generator.name = card.get("name", path.name if path.is_dir() else path.stem)
+    if (family := card.get("decoder_family")) is not None:
+        try:
+            register_decoder(generator, family["name"], family["models"])
+        except (KeyError, TypeError):
+            raise CheckpointError(
+                f"{path / CARD}: decoder_family needs a name and models, and an autoencoder"
+            ) from None
     return generator
 
 

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin.images import ImageError, find_images, jpeg_share, load_images, save_png
+from jax_origin.images import (
+    ImageError,
+    find_images,
+    jpeg_share,
+    load_images,
+    load_sources,
+    save_png,
+)
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), dtype=np.uint8)
 
@@ -24,6 +31,17 @@ def joined(files: list[bytes]) -> dict[str, np.ndarray]:
         "jpeg": np.frombuffer(b"".join(files), np.uint8),
         "offsets": np.cumsum([0, *map(len, files)]).astype(np.int64),
     }
+
+
+def test_an_archive_may_hold_webp_files(tmp_path):
+    buffers = [io.BytesIO() for _ in IMAGES]
+    for buffer, pixels in zip(buffers, IMAGES, strict=True):
+        Image.fromarray(pixels).save(buffer, format="WEBP", lossless=True)
+    files = joined([buffer.getvalue() for buffer in buffers])
+    np.savez(tmp_path / "x.npz", webp=files["jpeg"], offsets=files["offsets"], source=range(5))
+    np.testing.assert_array_equal(load_images(tmp_path / "x.npz"), IMAGES)
+    assert load_sources(tmp_path / "x.npz") == list("01234")
+    assert jpeg_share(tmp_path / "x.npz") == 0
 
 
 @pytest.fixture

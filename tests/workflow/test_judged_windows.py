@@ -8,7 +8,8 @@ import pytest
 from flax import nnx
 
 import jax_origin as jo
-from jax_origin.generators import AutoencoderTiny
+from jax_origin.evidence.explain import explain_run
+from jax_origin.generators import AutoencoderTiny, decoder_fingerprint
 from jax_origin.images import save_png
 from jax_origin.workflow import METHODS
 
@@ -81,6 +82,17 @@ def test_own_images_are_made_whole_and_judged_by_windows(own, calibrated):
     assert 10 * calibrated.belonging.max() < calibrated.foreign["photographs"].scores.min()
     after = calibrated.foreign["photographs after jpeg-75"].scores
     assert calibrated.conditions["jpeg-75"].max() < after.min()
+
+
+def test_the_calibration_names_the_decoder(autoencoder, calibrated):
+    found = calibrated.generator["decoder"]
+    assert found == {"fingerprint": decoder_fingerprint(autoencoder)}
+    said = explain_run(calibrated)
+    assert "painted by this decoder last, whatever the model was. Other models may share it" in said
+    shared = {"family": "blocks", "models": ["one", "two"]}
+    generator = {**calibrated.generator, "decoder": {**found, **shared}}
+    said = explain_run(dataclasses.replace(calibrated, generator=generator))
+    assert "It is the decoder blocks, which one and two share" in said
 
 
 def test_images_of_other_sizes_are_attributed(autoencoder, calibrated, tmp_path):
