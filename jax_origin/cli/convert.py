@@ -9,9 +9,11 @@ import jax
 import numpy as np
 from absl import flags
 
-from jax_origin.checkpoints import Checkpoint, CheckpointError, hub, read_checkpoint
+from jax_origin.checkpoints import Checkpoint, CheckpointError, hub
 from jax_origin.cli.command import CommandError, check_writable
-from jax_origin.generators.files import WEIGHTS, convert_checkpoint, open_generator
+from jax_origin.generators import KINDS, Autoencoder, Generator, open_generator, with_settings
+from jax_origin.generators.convert import halves_of, open_reference
+from jax_origin.generators.files import WEIGHTS, convert_checkpoint
 
 # Of the outputs' deviation. Float32 sums in another order leave about 1e-5 in a deep network.
 _TOLERANCE = 1e-3
@@ -26,7 +28,7 @@ def main(given: flags.FlagValues) -> int:
     except ValueError as error:
         raise CommandError(f"--config={given.config}: {error}") from None
     source, out = given.source, given.out
-    checkpoint = read_checkpoint(source)
+    checkpoint = open_reference(source, KINDS[given.kind])
     # Before anything is written: nothing is left of a checkpoint that was not read right.
     verified = _verified(checkpoint, given.kind, source, config) if given.verify else ""
     check_writable(os.path.join(out, WEIGHTS), "--out")
@@ -47,11 +49,19 @@ def main(given: flags.FlagValues) -> int:
 
 def _verified(checkpoint: Checkpoint, kind: str, source: str, config: dict[str, Any]) -> str:
     """A line that says PyTorch reads the same; raises CheckpointError if not, or if it cannot."""
-    path = hub.fetch(source, root=None) if source.startswith(hub.PREFIX) else source
-    theirs = _read_by_torch(path)
+    cls = KINDS[kind]
+    path = source
+    if source.startswith(hub.PREFIX):
+        path = hub.fetch(source, root=None, parts=cls.reference_parts)
+    theirs = _read_by_torch(path, cls)
     if os.path.isdir(path):
-        error = _difference(open_generator(source, kind=kind, config=config), theirs)
-        return f"\nverified: the U-Net's outputs are PyTorch's, to {error:.1e} of their deviation"
+        generator = open_generator(source, kind=kind, config=config)
+        latent = isinstance(generator, Autoencoder)
+        error = (_of_autoencoders if latent else _of_unets)(generator, theirs)
+        what = "encoder's and the decoder's" if latent else "U-Net's"
+        if not error <= _TOLERANCE:
+            raise CheckpointError(f"the {what} outputs are not PyTorch's: off by {error:.1e}")
+        return f"\nverified: the {what} outputs are PyTorch's, to {error:.1e} of their deviation"
     known = dict(_tensors(theirs))
     for name, array in checkpoint.arrays.items():
         # Ours may lack the keys that lead to all of them.
@@ -63,8 +73,8 @@ def _verified(checkpoint: Checkpoint, kind: str, source: str, config: dict[str, 
     return f"\nverified: {len(checkpoint.arrays)} arrays equal those that PyTorch reads"
 
 
-def _read_by_torch(path: str) -> Any:
-    """The U-Net of a folder, as diffusers reads it; the tensors of a file, dictionaries nested."""
+def _read_by_torch(path: str, cls: type[Generator]) -> Any:
+    """The network of a folder, as diffusers reads it; a file's tensors, dictionaries nested."""
     try:
         import torch
 
@@ -76,23 +86,34 @@ def _read_by_torch(path: str) -> Any:
         ) from None
     try:
         if os.path.isdir(path):
-            part = "unet" if os.path.isdir(os.path.join(path, "unet")) else None
-            network = diffusers.UNet2DModel.from_pretrained(
+            parts = (part for part in cls.reference_parts if os.path.isdir(f"{path}/{part}"))
+            part, name = next(parts, None), "UNet2DModel"
+            if cls.reference_classes:
+                with open(os.path.join(path, part or "", "config.json")) as file:
+                    name = json.load(file)["_class_name"]
+            network = getattr(diffusers, name).from_pretrained(
                 path, subfolder=part, local_files_only=True, low_cpu_mem_usage=False
             )
             return network.to(torch.float32).eval()
-        if path.endswith(".safetensors"):
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        halves = halves_of(path, cls)
+        if halves:
+            return {half: _tensors_of(torch, file) for half, file in halves.items()}
+        return _tensors_of(torch, path)
     except Exception as error:  # They raise whatever the file makes them raise.
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"--verify: PyTorch cannot read {path}: {reason}") from None
 
 
-def _difference(generator: Any, network: Any) -> float:
-    """The largest difference between the U-Net's outputs and PyTorch's, over their deviation."""
+def _tensors_of(torch: Any, path: str) -> Any:
+    if path.endswith(".safetensors"):
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _of_unets(generator: Any, network: Any) -> float:
+    """The largest difference between a U-Net's outputs and PyTorch's, over their deviation."""
     import torch
 
     shape = (2, *generator.image_shape)
@@ -101,13 +122,41 @@ def _difference(generator: Any, network: Any) -> float:
     named = {} if generator.label is None else {"class_labels": torch.tensor(labels).long()}
     ours = jax.jit(lambda x: generator.unet(x, times, labels))(noise)
     with torch.no_grad():
-        channels_first = torch.tensor(noise.transpose(0, 3, 1, 2))
-        made = network(channels_first, torch.tensor(times), **named).sample
-    theirs = made.numpy().transpose(0, 2, 3, 1)
-    error = float(np.abs(np.asarray(ours) - theirs).max() / theirs.std())
-    if not error <= _TOLERANCE:
-        raise CheckpointError(f"the U-Net's outputs are not PyTorch's: off by {error:.1e}")
-    return error
+        made = network(_there(torch, noise), torch.tensor(times), **named).sample
+    return _difference(ours, made)
+
+
+def _of_autoencoders(generator: Any, network: Any) -> float:
+    """The same of encoder and decoder, on one image of eight cells to a side, and on its latent."""
+    import torch
+
+    side = 8 * generator.factor
+    whole = with_settings(generator, {"image_size": side, "margin": 0, "phase": [0, 0]})
+    image = np.random.default_rng(0).random((1, side, side, whole.channels), np.float32)
+    found = whole.posterior(2 * image - 1)[0]
+    kind, raw = whole.kind, np.asarray(found)
+    frame = kind == "autoencoder_wan"  # of a video, one frame
+    with torch.no_grad():
+        there, latent = (_there(torch, x, frame) for x in (2 * image - 1, raw))
+        encoded = network.encode(there)
+        encoded = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded[0]
+        if kind == "vq_model":
+            encoded = network.quantize(encoded)[0]
+        options = {"force_not_quantize": True} if kind == "vq_model" else {}
+        decoded = network.decode(latent, **options).sample
+    pairs = ((raw, encoded), (whole.decode(found), decoded))
+    return max(_difference(ours, theirs[:, :, 0] if frame else theirs) for ours, theirs in pairs)
+
+
+def _there(torch: Any, images: np.ndarray, frame: bool = False) -> Any:
+    """Images as PyTorch has them, channels first, perhaps as a video of one frame."""
+    tensor = torch.tensor(images.transpose(0, 3, 1, 2))
+    return tensor[:, :, None] if frame else tensor
+
+
+def _difference(ours: Any, theirs: Any) -> float:
+    theirs = theirs.numpy().transpose(0, 2, 3, 1)
+    return float(np.abs(np.asarray(ours) - theirs).max() / theirs.std())
 
 
 def _tensors(value: Any, keys: str = "") -> Iterator[tuple[str, np.ndarray]]:

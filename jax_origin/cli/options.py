@@ -153,7 +153,7 @@ def convert(given: flags.FlagValues) -> None:
 
     python scripts/convert_checkpoint.py takes the same flags. It prints what became of each array.
     --verify reads the checkpoint with PyTorch too. Of a folder of diffusers, it compares what its
-    U-Net and ours make of the same noise; of a file that torch.load or safetensors reads, every
+    network and ours make of the same input; of a file that torch.load or safetensors reads, every
     array. Network pickles, .npz and shards with an index cannot be verified so.
 
     Exit code: 0; 1 if the command was refused or failed.

@@ -54,7 +54,7 @@ def read_reference(
       CheckpointError: If it cannot be read, or not exactly one network in it is of this kind; the
         message says why.
     """
-    checkpoint = _opened(path, cls)
+    checkpoint = open_reference(path, cls)
     shown = _Shown(checkpoint.arrays)
     said = checkpoint.config or {}
     # Where Lightning keeps a module's arguments.
@@ -85,14 +85,22 @@ def read_reference(
     return found[best[0]]
 
 
-def _opened(path: str | os.PathLike, cls: type[Generator]) -> Checkpoint:
-    """A checkpoint; where its halves lie in two files, as ``encoder`` and ``decoder`` of one."""
-    checkpoint = read_checkpoint(path, parts=cls.reference_parts)
+def halves_of(path: str | os.PathLike, cls: type[Generator]) -> dict[str, str]:
+    """The two files of an autoencoder, ``encoder`` and ``decoder``; empty where there is one."""
     folder, name = os.path.split(os.fspath(path))
     other = os.path.join(folder, name.replace("decoder", "encoder"))
     if not cls.reference_halves or "decoder" not in name or not os.path.isfile(other):
+        return {}
+    return {"encoder": other, "decoder": os.fspath(path)}
+
+
+def open_reference(path: str | os.PathLike, cls: type[Generator]) -> Checkpoint:
+    """A checkpoint as a kind of generator reads it; two halves are one."""
+    checkpoint = read_checkpoint(path, parts=cls.reference_parts)
+    files = halves_of(path, cls)
+    if not files:
         return checkpoint
-    halves = {"encoder": read_checkpoint(other).arrays, "decoder": checkpoint.arrays}
+    halves = {half: read_checkpoint(file).arrays for half, file in files.items()}
     entries = {
         name if name.startswith(f"{half}.") else f"{half}.{name}": entry
         for half, arrays in halves.items()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jax_origin.checkpoints import write_safetensors
+from jax_origin.cli.main import main
 from jax_origin.generators import open_generator
 
 from .diffusers_autoencoders import (
@@ -183,3 +184,16 @@ def test_the_originals_two_files_are_one_tiny_autoencoder(tmp_path):
     assert one.config == two.config
     x = images(1, 32, 32)
     np.testing.assert_array_equal(one(one.encode(x)), two(two.encode(x)))
+
+
+@pytest.mark.parametrize("config", [narrowed(SD), narrowed(VQ_DIFFUSION), TAESD])
+def test_convert_verifies_both_directions(config, tmp_path, capsys):
+    torch = pytest.importorskip("torch")
+    reference(torch, config).save_pretrained(tmp_path / "pipeline" / "vae")
+    kind = KINDS[config["_class_name"]]
+    arguments = ["convert", f"--source={tmp_path / 'pipeline'}", f"--kind={kind}", "--verify"]
+    size = '--config={"image_size": 64, "margin": 16}'
+    assert main([*arguments, size, f"--out={tmp_path / 'ours'}"]) == 0
+    said = capsys.readouterr().out
+    assert "verified: the encoder's and the decoder's outputs are PyTorch's, to " in said
+    assert open_generator(tmp_path / "ours").canvas_shape == (96, 96, 3)
