@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from jax_origin.workflow import ForeignImages as ForeignImages
     from jax_origin.workflow import Method as Method
     from jax_origin.workflow import Verdict as Verdict
+    from jax_origin.workflow import aeroblade as aeroblade
     from jax_origin.workflow import attribute as attribute
     from jax_origin.workflow import attribute_stream as attribute_stream
     from jax_origin.workflow import calibrate as calibrate
@@ -58,7 +59,7 @@ _NAMES = {
     "parts": ("register",),
     "workflow": (
         "METHODS", "Attributor", "BelongingImages", "ForeignImages", "Method", "Verdict",
-        "attribute", "attribute_stream", "calibrate", "reencoded_images",
+        "aeroblade", "attribute", "attribute_stream", "calibrate", "reencoded_images",
     ),
     "zoo": ("load_generator", "zoo_names"),
 }

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.distances import Distance
 from jax_origin.distances.generic_code import generic_code_distance
-from jax_origin.images import Stored
+from jax_origin.images import Stored, homogeneity
 from jax_origin.inversion import Inversion
 from jax_origin.parts import Part, register
 
@@ -26,12 +26,16 @@ class Score(Part):
       needs_reference: Whether images are inverted under a reference model, too.
       of_latents: Whether it looks at the latent, of which several draws are worth a mean.
       fits: Whether `fit` measures something on the generator's own images.
+      twice: Whether each image's reconstruction is inverted, too, by the same recipe with random
+        numbers of its own. A score that says so is called with these inversions as well:
+        ``again``.
     """
 
     family: ClassVar[str] = "score"
     needs_reference: ClassVar[bool] = False
     of_latents: ClassVar[bool] = False
     fits: ClassVar[bool] = False
+    twice: ClassVar[bool] = False
 
     def fit(self, own: Inversion) -> "Score":
         """The score with what it measured on some of the generator's own images.
@@ -164,10 +168,54 @@ class ReferenceRatio(Score):
         """The ratio, float64 [N]; NaN where one of the two distances is not finite."""
         if reference is None:
             raise ValueError("scores.ReferenceRatio needs a reference model: reference=...")
-        ours, theirs = (np.asarray(each, np.float64) for each in (found.distance, reference))
-        # A reference without an image has an infinite loss: a ratio of 0 would speak for belonging.
-        finite = np.isfinite(ours) & np.isfinite(theirs)
-        return np.where(finite, ours, np.nan) / np.where(finite, np.maximum(theirs, _TINY), 1.0)
+        return _ratio(found.distance, reference)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class DoubleReconstruction(Score):
+    """How much nearer a second reconstruction comes than the first, times homogeneity: AEDR's.
+
+    With R the way to the reconstruction, x1 = R(x) and x2 = R(x1), it is the ratio of the distance
+    of x1 from x to that of x2 from x1. An image that the decoder made lies where its images lie
+    already, and loses little more the first time than the second. `jax_origin.images.homogeneity`
+    of the image makes up for how much there is in it. (Wang et al., AEDR, AAAI 2026, arXiv
+    2507.18988; cal_loss_ratio.py and cal_threshold.py of wangchao0708/AEDR. Their x1 is the
+    decoder's output as it is; here it is clipped to [0, 1], as every reconstruction is.)
+    """
+
+    kind: ClassVar[str] = "double_reconstruction"
+    twice: ClassVar[bool] = True
+
+    def reference(self, image: Stored, numbers: int, distance: Distance) -> float:
+        """The image's homogeneity, in (0, 1]."""
+        return homogeneity(image.pixels)
+
+    def __call__(
+        self,
+        found: Inversion,
+        reference: NDArray[np.float64] | None = None,
+        again: Inversion | None = None,
+    ) -> NDArray[np.float64]:
+        """The ratio times homogeneity.
+
+        Args:
+          found: The inversions of N images.
+          reference: The homogeneity of the images, [N].
+          again: The inversions of their reconstructions.
+
+        Returns:
+          float64 [N], 0 or more; NaN where one of the two distances is not finite.
+
+        Raises:
+          ValueError: If the last two are not both there.
+        """
+        if reference is None or again is None:
+            raise ValueError(
+                "scores.DoubleReconstruction needs the images' homogeneity and the inversions of "
+                "their reconstructions: reference=..., again=..."
+            )
+        return _ratio(found.distance, again.distance) * np.asarray(reference, np.float64)
 
 
 @register
@@ -251,6 +299,14 @@ class Typicality(Score):
         unusual = (_log(found.distance) - typical.log_loss) / typical.log_loss_deviation
         deviance = prior_deviance(latents) + typical.prior_deviation * unusual**2 / 2
         return deviance / latents[0].size
+
+
+def _ratio(ours: ArrayLike, theirs: ArrayLike) -> NDArray[np.float64]:
+    """Of distances [N]; NaN where one of the two is not finite."""
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    # What has no image has an infinite distance: a ratio of 0 would speak for belonging.
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    return np.where(finite, ours, np.nan) / np.where(finite, np.maximum(theirs, _TINY), 1.0)
 
 
 def _log(loss: ArrayLike) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(jax_origin, na
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(jax_origin, name))]
 # What an option is told from: the data that a function works on may be given by position.
 DATA = {
+    "aeroblade": ["weights"],
     "attribute": ["images", "generator", "calibration"],
     "attribute_stream": ["images", "generator", "calibration"],
     "calibrate": ["generator"],

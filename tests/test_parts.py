@@ -8,10 +8,10 @@ from typing import ClassVar
 import pytest
 
 from jax_origin import METHODS, Method, Recipe, Stage, register
-from jax_origin.calibration import Conformal, DecisionRule, Rates, Rule
+from jax_origin.calibration import Conformal, DecisionRule, Rates, Rule, Threshold
 from jax_origin.distances import L2, Distance
 from jax_origin.inversion.solvers import FirstOrder, Optax, Solver
-from jax_origin.inversion.starts import Scaled, Start
+from jax_origin.inversion.starts import Encoded, Scaled, Start
 from jax_origin.parts import Part, kinds_of, named
 from jax_origin.scores import Score, Typical, Typicality
 
@@ -33,10 +33,16 @@ def test_every_family_has_the_kinds_that_files_know():
     }
     assert ours == {
         "distance": {"l1", "l2", "psnr", "ssim", "ms_ssim", "lpips", "file_set"},
-        "solver": {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton"},
+        "solver": {
+            *("optax", "lbfgs", "levenberg_marquardt", "gauss_newton"),
+            *("measure", "encoder_steps"),
+        },
         "start": {"prior", "scaled", "encoder", "undone", "learned"},
-        "score": {"code_ratio", "loss", "reference_ratio", "latent_prior", "typicality"},
-        "rule": {"conformal", "grubbs", "t", "kde"},
+        "score": {
+            *("code_ratio", "loss", "reference_ratio", "latent_prior", "typicality"),
+            "double_reconstruction",
+        },
+        "rule": {"conformal", "grubbs", "t", "kde", "threshold"},
         "decision": {"two_errors", "published"},
     }
 
@@ -53,6 +59,8 @@ def test_every_part_is_the_same_again_from_json(family, kind):
     [
         (Optax("sgd", 0.5, "constant", {"momentum": 0.9, "nesterov": True}), Solver),
         (Scaled((0.0, 0.5)), Start),
+        (Encoded((0.0, 0.1), sampled=True), Start),
+        (Threshold(0.5), Rule),
         (Conformal(confidence=0.9), Rule),
         (Typicality(Typical(-12.0, 0.5, 10.0)), Score),
         (Rates(0.01, None, 0.1), Rates),

@@ -7,6 +7,7 @@ from jax_origin.inversion import Inversion
 from jax_origin.parts import kinds_of, named
 from jax_origin.scores import (
     CodeRatio,
+    DoubleReconstruction,
     LatentPrior,
     Loss,
     ReferenceRatio,
@@ -57,6 +58,17 @@ def test_the_ratio_needs_a_reference():
         ReferenceRatio()(found([0.1]))
 
 
+def test_the_double_reconstruction_is_a_ratio_of_distances_times_homogeneity():
+    score = DoubleReconstruction()
+    again = found([2e-3, 0.0, np.inf, 1e-3])
+    scores = score(found([1e-3, 0.0, 1e-3, np.nan]), np.array([0.5, 0.5, 0.5, 0.5]), again)
+    np.testing.assert_array_equal(scores, [0.25, 0.0, np.nan, np.nan])
+    image = Stored("pixels", np.zeros((4, 4, 3), np.uint8))
+    assert score.reference(image, 8, L2()) == 1.0
+    with pytest.raises(ValueError, match="needs the images' homogeneity and the inversions"):
+        score(found([0.1]), np.array([0.5]))
+
+
 def test_the_code_ratio_is_the_distance_over_that_of_the_code():
     score = CodeRatio(floor=5e-7, room=1e-6)
     scores = score(found([1e-9, 1e-4, 1e-4]), np.array([9.9e-5, 9.9e-5, 0.0]))
@@ -92,7 +104,8 @@ def test_every_score_is_one_number_an_image_and_comes_back_from_json(kind):
     score = named(Score, kind)()
     own = found(np.geomspace(1e-6, 1e-4, 12), draws(12, (8, 8, 3)))
     fitted = score.fit(own)
-    assert fitted(own, np.asarray(own.distance)).shape == (12,)
+    options = {"again": own} if score.twice else {}
+    assert fitted(own, np.asarray(own.distance), **options).shape == (12,)
     assert Score.from_json(fitted.to_json()) == fitted
     assert (fitted != score) == score.fits
 

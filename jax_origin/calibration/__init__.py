@@ -37,3 +37,4 @@ from jax_origin.calibration.rules import Grubbs as Grubbs
 from jax_origin.calibration.rules import KernelDensity as KernelDensity
 from jax_origin.calibration.rules import PredictionInterval as PredictionInterval
 from jax_origin.calibration.rules import Rule as Rule
+from jax_origin.calibration.rules import Threshold as Threshold

@@ -39,11 +39,15 @@ class FittedRule(Protocol):
 class Rule(Part):
     """A way to judge scores by those of images that belong.
 
-    Derive a frozen dataclass from it, give it a `kind` and `fit`, and register it; `keeps`,
-    `rank` and `shortfall` only word messages.
+    Derive a frozen dataclass from it, give it a `kind` and `fit`, and register it; `heeds_rate`,
+    `keeps`, `rank` and `shortfall` only word messages.
+
+    Attributes:
+      heeds_rate: Whether its threshold depends on the rate of false exclusion that is asked for.
     """
 
     family: ClassVar[str] = "rule"
+    heeds_rate: ClassVar[bool] = True
 
     def fit(self, scores: ArrayLike) -> FittedRule:
         """Fits the rule to belonging scores [N]; raises ValueError where it cannot be fitted."""
@@ -256,6 +260,38 @@ class KernelDensity(_OfSpread):
             lambda scores: 1.0 - np.interp(scores, grid, share, left=0.0),
             lambda rate: np.interp(1.0 - rate, share, grid),
         )
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Threshold(Rule):
+    """A threshold set by hand, as published with LatentTracer: what scores at most this belongs.
+
+    Nothing is fitted. The belonging scores play no part, nor does alpha: the threshold is the same
+    at every rate. p is 1 where a score is accepted and 0 where it is not, so that p > alpha says
+    which. It is no rate: how many of the generator's own images are excluded is not known from p,
+    but from how many of the calibration's belonging scores lie over the threshold.
+
+    Attributes:
+      value: The highest score that is accepted, 0 or more; LatentTracer's code has 1e-4 for mean
+        squared errors of images in [0, 1].
+    """
+
+    kind: ClassVar[str] = "threshold"
+    heeds_rate: ClassVar[bool] = False
+    value: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            raise ValueError(f"value must be a number, not {self.value!r:.20}")
+        if not 0 <= self.value < math.inf:
+            raise ValueError(f"value must be finite and 0 or more, not {self.value}")
+        object.__setattr__(self, "value", float(self.value))
+
+    def fit(self, scores: ArrayLike) -> FittedRule:
+        """See `Rule.fit`; the scores are only checked."""
+        _belonging(self, scores, at_least=1)
+        return _Fitted(lambda a: np.where(a <= self.value, 1.0, 0.0), lambda _: self.value)
 
 
 def scores_needed(rate: float, *, confidence: float | None = None) -> int:

@@ -131,7 +131,7 @@ def _of_autoencoders(generator: Any, network: Any) -> float:
     import torch
 
     side = 8 * generator.factor
-    whole = with_settings(generator, {"image_size": side, "margin": 0, "phase": [0, 0]})
+    whole: Any = with_settings(generator, {"image_size": side, "margin": 0, "phase": [0, 0]})
     image = np.random.default_rng(0).random((1, side, side, whole.channels), np.float32)
     found = whole.posterior(2 * image - 1)[0]
     kind, raw = whole.kind, np.asarray(found)

@@ -229,7 +229,7 @@ def _own_as_high(
     """
     rule, condition, p = calibration.rule, decision.condition or AS_MADE, decision.p
     if not rule.heeds_rate:
-        return f"The {rule.kind} rule has one threshold, whatever its own images score."
+        return f"The {rule.kind} rule was set beforehand, whatever its own images score."
     scores, floor = calibration.belonging_by_condition[condition], calibration.floor
     num, least = scores.size, "at least " if early and p < 1 else ""
     if calibration.conditions and (score is None or decision.condition is None):
@@ -316,7 +316,9 @@ def _how_often_missed(calibration: Calibration, rates: Rates) -> str:
     assert rates.alpha is not None  # A calibration has one.
     share, kept = percent(rates.alpha), calibration.rule.keeps
     if not calibration.rule.heeds_rate:
-        return "The rule has one threshold, however many of its own images are missed so."
+        own = np.maximum(calibration.belonging, calibration.floor)
+        over = int((own > calibration.rule.fit(own).threshold(rates.alpha)).sum())
+        return f"Of {own.size:,} images known to be its own, {over:,} would be missed so."
     if kept is None:
         return (
             f"The rule asks that {share} of its own images be missed so; how many are depends on "

@@ -23,6 +23,7 @@ from jax_origin.images.file_set import as_images as as_images
 from jax_origin.images.file_set import stack_stored as stack_stored
 from jax_origin.images.file_set import stored_image as stored_image
 from jax_origin.images.file_set import stored_pixels as stored_pixels
+from jax_origin.images.homogeneity import homogeneity as homogeneity
 from jax_origin.images.jpeg import YCBCR as YCBCR
 from jax_origin.images.load import find_images as find_images
 from jax_origin.images.load import jpeg_share as jpeg_share

@@ -18,8 +18,14 @@ Render = Callable[[jax.Array], jax.Array]
 SCHEDULES: dict[str, Callable[[float, int], Any]] = {
     "constant": lambda rate, steps: rate,
     "cosine": optax.cosine_decay_schedule,
+    "halving": lambda rate, steps: lambda step: rate * 0.5 ** ((step + 49) // 50),
 }
-"""How the learning rate goes over the steps of a stage."""
+"""How the learning rate goes over the steps of a stage.
+
+"constant" keeps it. "cosine" takes it to 0 over the stage. "halving" halves it after the first step
+and after every fiftieth from there, as LatentTracer does: step 0 has the rate, steps 1 to 50 a half
+of it, steps 51 to 100 a quarter.
+"""
 
 _POINT = jax.ShapeDtypeStruct((1,), np.float32)
 
@@ -34,6 +40,7 @@ class Problem(NamedTuple):
       objective: What is descended on, likewise.
       residual: What solvers of least squares make small, [L, ...].
       steps: Steps of the stage, for schedules.
+      encode: Makes latents of images; None where the generator has no ``encode``.
     """
 
     render: Render
@@ -42,6 +49,7 @@ class Problem(NamedTuple):
     objective: Comparison
     residual: Comparison
     steps: int
+    encode: Callable[[jax.Array], jax.Array] | None = None
 
 
 class Step(NamedTuple):

@@ -46,6 +46,13 @@ class Model(NamedTuple):
             )
         return clip_straight_through(made)
 
+    def encoder(self, weights: Weights) -> Callable[[jax.Array], jax.Array] | None:
+        """A generator's own ``encode``, if it has one: images, float32 [L, H, W, C], to latents."""
+        encode = getattr(self.merge(weights), "encode", None)
+        if encode is None:
+            return None
+        return lambda images: encode(images.astype(self.compute)).astype(jnp.float32)
+
 
 def split_module(module: Any, compute: str = "float32") -> tuple[Model, Weights]:
     """A module without its weights, and these, cast once to the precision of its arithmetic."""
@@ -95,12 +102,17 @@ def begun(stage: Stage, latents: jax.Array, targets: Any) -> Carry:
 
 
 def stepped(
-    stage: Stage, distance: Distance, render: Render, carry: Carry, going: jax.Array
+    stage: Stage,
+    distance: Distance,
+    render: Render,
+    carry: Carry,
+    going: jax.Array,
+    encode: Render | None = None,
 ) -> Carry:
     """Lanes after one step of a stage; what is kept changes only of those that go on, bool [L]."""
     objective = distance.objective(stage.objective)
     compared = distance.value, objective, distance.residual
-    problem = Problem(render, carry.targets, *compared, stage.steps)
+    problem = Problem(render, carry.targets, *compared, stage.steps, encode)
     done = stage.solver.step(problem, carry.latents, carry.state)
     better = going & (done.distance < carry.distance)
     return Carry(
@@ -182,7 +194,7 @@ def stage_programs(
         render = functools.partial(model.images, weights)
         # Of several steps between two checks the last may be too many.
         going = (carry.taken < stage.steps) | (length == 1)
-        return stepped(stage, distance, render, carry, going)
+        return stepped(stage, distance, render, carry, going, model.encoder(weights))
 
     def scan(weights: Weights, carry: Carry) -> Carry:
         return jax.lax.scan(lambda c, _: (step(weights, c), None), carry, length=length)[0]

@@ -20,6 +20,7 @@ class _Task(NamedTuple):
     render: Render
     targets: Any
     recipe: Recipe
+    encode: Render | None
 
 
 class _Found(NamedTuple):
@@ -43,7 +44,13 @@ class _Found(NamedTuple):
 
 
 def solve(
-    render: Render, targets: Any, recipe: Recipe, start: jax.Array, key: jax.Array
+    render: Render,
+    targets: Any,
+    recipe: Recipe,
+    start: jax.Array,
+    key: jax.Array,
+    *,
+    encode: Render | None = None,
 ) -> Inversion:
     """Inverts images by a recipe: the engine's steps, without classes, files or hosts.
 
@@ -59,6 +66,7 @@ def solve(
         part here.
       start: Where lanes begin, [N, R, *latent_shape], R the recipe's `restarts`.
       key: A JAX key, for stages that hop; hops are drawn from N(0, I).
+      encode: Images to latents, for stages of `solvers.EncoderSteps`.
 
     Returns:
       The inversion, JAX arrays. `loss` is the mean of the distance's squared residual, which is the
@@ -68,7 +76,7 @@ def solve(
     Raises:
       ValueError: If `start` has no such axis of restarts.
     """
-    task, num = _Task(render, targets, recipe), len(jax.tree.leaves(targets)[0])
+    task, num = _Task(render, targets, recipe, encode), len(jax.tree.leaves(targets)[0])
     if start.shape[:2] != (num, recipe.lanes):
         raise ValueError(
             f"start is {start.shape}: for {num} images and {recipe.lanes} restarts its first axes "
@@ -119,7 +127,7 @@ def _through(task: _Task, stage: Stage, found: _Found, key: jax.Array, first: in
 def _round(task: _Task, stage: Stage, found: _Found, key: jax.Array, first: Any) -> _Found:
     """One round of a stage."""
     num, lanes, *shape = found.latents.shape
-    render, targets, recipe = task
+    render, targets, recipe, encode = task
     found = _asked(task, stage, found)
 
     def flat(array: jax.Array) -> jax.Array:
@@ -144,7 +152,7 @@ def _round(task: _Task, stage: Stage, found: _Found, key: jax.Array, first: Any)
 
         def step(_: Any, carry: Any) -> Any:
             going = running & (carry.taken < stage.steps)
-            return stepped(stage, recipe.distance, render, carry, going)
+            return stepped(stage, recipe.distance, render, carry, going, encode)
 
         carry = jax.lax.fori_loop(0, stage.chunk(recipe.chunk), step, carry)
         image_running = jnp.any(running.reshape(num, lanes), axis=1)

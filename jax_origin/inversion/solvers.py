@@ -1,5 +1,6 @@
 """Solvers: how a block of lanes goes from one latent to the next."""
 
+from jax_origin.inversion.encoder_steps import EncoderSteps as EncoderSteps
 from jax_origin.inversion.first_order import LBFGS as LBFGS
 from jax_origin.inversion.first_order import SCHEDULES as SCHEDULES
 from jax_origin.inversion.first_order import FirstOrder as FirstOrder
@@ -10,3 +11,4 @@ from jax_origin.inversion.first_order import Solver as Solver
 from jax_origin.inversion.first_order import Step as Step
 from jax_origin.inversion.least_squares import GaussNewton as GaussNewton
 from jax_origin.inversion.least_squares import LevenbergMarquardt as LevenbergMarquardt
+from jax_origin.inversion.measure import Measure as Measure

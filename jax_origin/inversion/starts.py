@@ -118,28 +118,51 @@ class Scaled(Prior):
         latents = super().points(generator, images, keys)
         factors = jnp.asarray([self.scales[i % len(self.scales)] for i in range(keys.shape[1])])
         around = latents * factors.reshape(1, -1, *(1,) * (latents.ndim - 2))
-        encode = self.encoding(generator, encode)
-        return around if encode is None else encode(images)[:, None] + around
+        return self.centres(generator, images, keys, encode) + around
 
-    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
-        """What finds the centre; None where it is 0."""
-        return None
+    def centres(
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
+    ) -> jax.Array:
+        """The centres, [N, restarts or 1, *latent_shape]; `points` has the same arguments."""
+        return jnp.zeros((len(images), 1, *generator.latent_shape))
 
 
 @register
 @dataclasses.dataclass(frozen=True)
 class Encoded(Scaled):
-    """Around the generator's own encoding of the image."""
+    """Around the generator's own encoding of the image.
+
+    Attributes:
+      scales: As `Scaled` has them.
+      sampled: Whether each restart draws from the encoder's posterior, by the generator's
+        `encode_draw`; else the centre is the posterior's mean, which `encode` gives. Encoders
+        without a variance give the same either way.
+    """
 
     kind: ClassVar[str] = "encoder"
     scales: tuple[float, ...] = (0.0,)
+    sampled: bool = False
 
-    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
-        """The generator's."""
-        own = getattr(generator, "encode", None)
+    def centres(
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
+    ) -> jax.Array:
+        """By the generator's encoder."""
+        wanted = "encode_draw" if self.sampled else "encode"
+        own = getattr(generator, wanted, None)
         if own is None:
-            raise ValueError(f"starts.Encoded: {type(generator).__name__} has no encode(images)")
-        return own
+            given = "images, noise" if self.sampled else "images"
+            made = type(generator).__name__
+            raise ValueError(f"starts.Encoded: {made} has no {wanted}({given})")
+        if not self.sampled:
+            return own(images)[:, None]
+        shape = tuple(generator.latent_shape)
+
+        def noise_of(key: jax.Array) -> jax.Array:
+            return jax.random.normal(jax.random.fold_in(key, 2), shape)
+
+        noise = jax.vmap(jax.vmap(noise_of))(keys)
+        lanes = jnp.repeat(images, keys.shape[1], axis=0)
+        return own(lanes, noise.reshape(-1, *shape)).reshape(noise.shape)
 
 
 @register
@@ -151,13 +174,15 @@ class Learned(Scaled):
     needs_encoder: ClassVar[bool] = True
     scales: tuple[float, ...] = (0.0,)
 
-    def encoding(self, generator: GeneratorLike, encode: Encode) -> Encode:
-        """The trained encoder's."""
+    def centres(
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
+    ) -> jax.Array:
+        """By the trained encoder."""
         if encode is None:
             raise ValueError(
                 "starts.Learned needs an encoder: pass encoder=learn_start(generator, key=...)"
             )
-        return encode
+        return encode(images)[:, None]
 
 
 def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:

@@ -17,6 +17,7 @@ from jax_origin.workflow.likeness import decider_alike as decider_alike
 from jax_origin.workflow.likeness import likeness as likeness
 from jax_origin.workflow.methods import METHODS as METHODS
 from jax_origin.workflow.methods import Method as Method
+from jax_origin.workflow.methods import aeroblade as aeroblade
 from jax_origin.workflow.methods import get_method as get_method
 from jax_origin.workflow.scorer import Scorer as Scorer
 from jax_origin.workflow.scorer import encoders_of as encoders_of

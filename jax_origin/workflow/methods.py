@@ -1,6 +1,7 @@
 """The methods: a recipe of inversion, a score, a rule and a decision, under one name."""
 
 import dataclasses
+import os
 from typing import Any, ClassVar
 
 from jax_origin.calibration import (
@@ -8,18 +9,27 @@ from jax_origin.calibration import (
     Conformal,
     DecisionRule,
     Grubbs,
+    KernelDensity,
     Published,
     Rates,
     Rule,
+    Threshold,
     TwoErrors,
 )
-from jax_origin.distances import FileSet
+from jax_origin.distances import LPIPS, FileSet
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Recipe, Stage
-from jax_origin.inversion.solvers import GaussNewton, Optax
+from jax_origin.inversion.solvers import GaussNewton, Measure, Optax
 from jax_origin.inversion.starts import Encoded, Learned, Prior, Start, Undone
 from jax_origin.parts import Part, at_least
-from jax_origin.scores import CodeRatio, LatentPrior, Loss, Score, Typicality
+from jax_origin.scores import (
+    CodeRatio,
+    DoubleReconstruction,
+    LatentPrior,
+    Loss,
+    Score,
+    Typicality,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +85,8 @@ class Method(Part):
         at_least("windows", self.windows, 0)
         if self.windows and self.score.of_latents:
             raise ValueError(f"windows={self.windows} is not for scores of the latent")
+        if self.draws > 1 and self.score.twice:
+            raise ValueError(f"draws={self.draws} is not for scores of two reconstructions")
         if self.draws > 1 and not self.score.of_latents:
             raise ValueError(
                 f"draws={self.draws} is for scores of the latent, not {self.score.kind!r}: of "
@@ -103,6 +115,8 @@ _HOPS = Stage(GaussNewton(memory=8), steps=12, tolerance=0.2, hop=0.2, rounds=20
 _RONAN = Stage(Optax("adam", 0.1, "constant"), steps=1500, objective="l2")
 _MEASURED = Stage(Optax("adam", 0.2), steps=1, objective="l2")
 _CONSISTENCY = Stage(GaussNewton(), steps=25)
+_LATENT_TRACER = Stage(Optax("adam", 0.05, "halving"), steps=100, objective="l2")
+_ENCODED = Stage(Measure(), steps=1)
 
 
 def _of_files(
@@ -123,6 +137,49 @@ def _of_files(
         conditions=_EDITS,
         num_images=200,
         windows=windows,
+    )
+
+
+def _aeroblade(distance: LPIPS) -> Method:
+    recipe = Recipe(
+        start=Encoded(sampled=True), stages=(_ENCODED,), distance=distance, lane_block=8
+    )
+    return Method("aeroblade", recipe, decision=Published(), rates=Rates(0.05), floor=0.0)
+
+
+def aeroblade(weights: str | os.PathLike[str]) -> Method:
+    """AEROBLADE's method: how far an autoencoder's reconstruction is from the image, by LPIPS.
+
+    Nothing is searched for. The latent is a draw from the encoder's posterior, and its image is
+    compared by the second layer of VGG-16. (Ricker, Lukovnikov and Fischer, AEROBLADE, CVPR 2024;
+    src/aeroblade/image.py and distances.py of jonasricker/aeroblade.) The paper takes the nearest
+    of several autoencoders: have an audit compare them as candidates. It publishes no threshold:
+    the rule is `Conformal`, at 5% false exclusion. Here arithmetic is in float32, reconstructions
+    are not rounded to 8 bits before they are compared, and an autoencoder with a codebook
+    quantises. There arithmetic is in float16, reconstructions are written as PNG, and Kandinsky's
+    does not quantise.
+
+    Args:
+      weights: The file that `jax_origin.distances.convert_lpips` made of the published weights of
+        vgg16. A calibration remembers where it lies.
+
+    Raises:
+      CheckpointError: If there is no such file.
+    """
+    return _aeroblade(LPIPS("vgg16", layers=(2,), weights=os.fspath(weights)))
+
+
+def _aedr(name: str, *, sampled: bool) -> Method:
+    recipe = Recipe(start=Encoded(sampled=sampled), stages=(_ENCODED,), lane_block=8)
+    return Method(
+        name,
+        recipe,
+        score=DoubleReconstruction(),
+        rule=KernelDensity(),
+        decision=Published(),
+        rates=Rates(0.05),
+        floor=0.0,
+        num_images=500,
     )
 
 
@@ -167,6 +224,27 @@ METHODS = {
             rates=Rates(0.05),
             floor=0.0,
         ),
+        # Wang et al., ICML 2024 (ZhentingWang/LatentTracer: ddim_multi_sd_multilatent.py,
+        # detection.py): Adam at 0.05 for 100 steps from the encoder's mean, or the quantised latent
+        # of a codebook; the rate is halved after the first step and after every fiftieth; mean
+        # squared error, lowest loss kept, a threshold set by hand. Where a pixel is clipped, their
+        # gradient is 0, and here it passes.
+        Method(
+            "latent_tracer",
+            Recipe(start=Encoded(), stages=(_LATENT_TRACER,), lane_block=8),
+            rule=Threshold(1e-4),
+            decision=Published(),
+            rates=Rates(0.05),
+            floor=0.0,
+        ),
+        # It lacks its weights: see `aeroblade`.
+        _aeroblade(LPIPS("vgg16", layers=(2,))),
+        # Wang et al., AAAI 2026: two reconstructions, each from a draw of the encoder's posterior;
+        # a quantile of a kernel density over 500 own images at 0.05. They resize an image whose
+        # sides are no multiples of 8; here its reflection completes it.
+        _aedr("aedr", sampled=True),
+        # The same from the posterior's mean, which chance plays no part in.
+        _aedr("aedr-mean", sampled=False),
         # For samplers of many steps, which reproduce every image: the steps are undone one by one.
         # The noise that is found is judged, and whether it leads back as nearly as own images'
         # does. One evaluation of the gradient measures the loss. Many latents lead to an image, and
@@ -201,7 +279,7 @@ def get_method(method: str | Method, generator: GeneratorLike | None = None) -> 
     With a generator, "origin" is the method that suits it (`default_method`).
 
     Raises:
-      ValueError: If there is no such method.
+      ValueError: If there is no such method, or it needs weights that are not known by a name.
     """
     if isinstance(method, Method):
         return method
@@ -209,4 +287,11 @@ def get_method(method: str | Method, generator: GeneratorLike | None = None) -> 
         method = getattr(generator, "default_method", method)
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; choose from {', '.join(METHODS)}")
-    return METHODS[method]
+    found = METHODS[method]
+    distance = found.recipe.distance
+    if isinstance(distance, LPIPS) and distance.weights is None:
+        raise ValueError(
+            f"method {method!r} needs the weights of LPIPS: give jax_origin.{method}(FILE) instead "
+            "of its name, FILE made of the published weights by jax_origin.distances.convert_lpips"
+        )
+    return found

@@ -19,6 +19,8 @@ from jax_origin.workflow.methods import Method
 INSPECTED, REFERENCE = "generator", "reference"
 """Models that an image is inverted under, by what they are for: their roles."""
 
+_AGAIN = 2**31  # A tag that a key is folded with; draws have the numbers from 1.
+
 
 class Asked(NamedTuple):
     """An image to be scored.
@@ -45,7 +47,7 @@ class Scored(NamedTuple):
       tag: The caller's.
       score: What is ranked; not finite where the generator gave no finite image.
       inversion: Under the inspected generator, without a first axis: the first one of several
-        draws, with the evaluations of all.
+        draws, or the image's and not its reconstruction's, with the evaluations of all.
     """
 
     tag: Any
@@ -58,6 +60,9 @@ class Scorer:
 
     Its engines take the same key, futility and run, and `encoders` has theirs, by role; for these
     see `jax_origin.invert`, and for `advance` see `Engine`. A score may need a reference generator.
+
+    Where a score looks at each image twice (`Score.twice`), the last engine inverts what the first
+    one reconstructs, as it comes.
     """
 
     def __init__(
@@ -73,16 +78,19 @@ class Scorer:
         advance: Callable[[float], None] | None = None,
     ) -> None:
         self._score, self._draws, self._windows = method.score, method.draws, method.windows
-        self._generator = generator
+        self._generator, self._twice = generator, method.score.twice
         self._distance = method.recipe.distance
         self._numbers = math.prod(generator.latent_shape)
         self._statistics = None if run is None else run.statistics
         models = [
-            (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key)
+            (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, futility)
             for draw in range(method.draws)
         ]
         if reference is not None:
-            models.append((REFERENCE, reference, key))
+            models.append((REFERENCE, reference, key, futility))
+        if self._twice:
+            # Given up early, a reconstruction would make its image look nearer than it is.
+            models.append((INSPECTED, generator, jax.random.fold_in(key, _AGAIN), ()))
         told = advance or (lambda share: None)
         self.engines = [
             Engine(
@@ -90,11 +98,11 @@ class Scorer:
                 method.recipe,
                 key=own_key,
                 encoder=(encoders or {}).get(role),
-                futility=futility,
+                futility=levels,
                 run=run,
                 advance=lambda share: told(share / len(models)),
             )
-            for role, model, own_key in models
+            for role, model, own_key, levels in models
         ]
 
     def asked(self, tag: Any, image: Any) -> Asked:
@@ -119,8 +127,12 @@ class Scorer:
         """Scores images as they come, each as soon as it can be; see `Engine.run`."""
         # The engines take turns, so that few images wait for what is still to be found of them.
         whole = itertools.chain.from_iterable(map(self._items, items))
-        sources = itertools.tee(whole, len(self.engines))
-        streams = [engine.run(source) for engine, source in zip(self.engines, sources, strict=True)]
+        engines = self.engines[:-1] if self._twice else self.engines
+        sources = itertools.tee(whole, len(engines))
+        streams = [engine.run(source) for engine, source in zip(engines, sources, strict=True)]
+        if self._twice:
+            streams[0], reconstructions = itertools.tee(streams[0])
+            streams.append(self._again(reconstructions))
         waiting: dict[int, dict[tuple[int, int], Inversion]] = {}
         for turn in zip(*streams, strict=True):
             for which, ((item, part), one) in enumerate(turn):
@@ -129,6 +141,17 @@ class Scorer:
                 if len(found) == len(self.engines) * max(1, len(item.windows)):
                     del waiting[id(item)]
                     yield self._scored(item, found)
+
+    def _again(self, found: Iterable[tuple[Any, Inversion]]) -> Iterator[tuple[Any, Inversion]]:
+        """The inversions of reconstructions, by the tags of those that gave them."""
+
+        def items() -> Iterator[Item]:
+            for (item, part), one in found:
+                # One that is not finite has no score in any case.
+                seen = np.nan_to_num(one.reconstruction, nan=0.5)
+                yield Item((item, part), seen, share=1 / max(1, len(item.windows)))
+
+        return self.engines[-1].run(items())
 
     def _items(self, item: Asked) -> list[Item]:
         """An image for the engines: itself, or its windows."""
@@ -146,13 +169,18 @@ class Scorer:
         parts = range(max(1, len(item.windows)))
         each = [[found[which, i] for i in parts] for which in range(len(self.engines))]
         whole = [joined(item.image, item.windows, ours) for ours in each]
-        draws = whole[: self._draws]
-        held: Any = whole[-1].distance if len(whole) > self._draws else item.reference
+        steps = 0
+        options: dict[str, Any] = {}
+        if self._twice:
+            again = whole.pop()
+            steps, options["again"] = again.steps, _batch(again)
+        draws, theirs = whole[: self._draws], whole[self._draws :]
+        held: Any = theirs[0].distance if theirs else item.reference
         reference = None if held is None else np.array([held], np.float64)
-        scores = [self._score(_batch(ours), reference)[0] for ours in draws]
+        scores = [self._score(_batch(ours), reference, **options)[0] for ours in draws]
         if self._statistics is not None:  # An image counts once, however often it is inverted.
             self._statistics.images -= len(found) - 1
-        steps = np.sum([ours.steps for ours in draws])
+        steps = np.sum([steps, *(ours.steps for ours in draws)])
         return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
 
     def scores(self, images: Any) -> NDArray[np.float64]:

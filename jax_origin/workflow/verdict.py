@@ -27,7 +27,8 @@ class Verdict:
       inversion: How near the generator comes to it; None where it was not inverted.
       score: The number that was ranked.
       reference: What the distance was held against, where the image itself says it: for
-        `jax_origin.scores.CodeRatio` the distance of a generic code.
+        `jax_origin.scores.CodeRatio` the distance of a generic code, for `DoubleReconstruction` the
+        homogeneity.
       decision: What the score says; None where there is an error.
       error: What went wrong, in one line; None if nothing did.
     """

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from jax_origin.calibration import Conformal, Grubbs, KernelDensity, PredictionInterval, Rule
+from jax_origin.calibration import (
+    Conformal,
+    Grubbs,
+    KernelDensity,
+    PredictionInterval,
+    Rule,
+    Threshold,
+)
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.parts import kinds_of
 
@@ -151,6 +158,15 @@ def test_the_density_rule_knows_no_scale(scale):
     assert threshold == pytest.approx(KernelDensity().fit(scores).threshold(0.05) * scale, rel=1e-9)
 
 
+def test_a_threshold_is_the_same_whatever_was_calibrated():
+    for own in ([1e-6, 2e-6], [3.0]):
+        rule = Threshold().fit(own)
+        assert [rule.threshold(rate) for rate in (0.001, 0.5)] == [1e-4, 1e-4]
+        scores = [0.0, 1e-4, np.nextafter(1e-4, 1), math.inf]
+        assert rule.p_value(scores).tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert Threshold().keeps is None and not Threshold().heeds_rate
+
+
 # One-sided critical values: Grubbs and Beck, Technometrics 14 (1972), table 1.
 @pytest.mark.parametrize(
     ("num", "alpha", "critical"),
@@ -241,7 +257,7 @@ def test_a_rule_is_a_value_that_goes_through_json(rule):
 
 
 def test_every_rule_of_the_package_is_known_by_its_kind():
-    assert {"conformal", "grubbs", "t", "kde"} <= set(kinds_of(Rule))
+    assert {"conformal", "grubbs", "t", "kde", "threshold"} <= set(kinds_of(Rule))
     for values, message in [
         ({"kind": "grubs"}, "unknown rule 'grubs'.*did you mean 'grubbs'.*must be registered"),
         ({"kind": "t", "k": 1}, "PredictionInterval has no 'k'"),
@@ -265,6 +281,10 @@ def test_every_rule_of_the_package_is_known_by_its_kind():
             "the t rule needs at least 2 belonging scores",
         ),
         (lambda: KernelDensity().fit([1]), "the kde rule needs at least 2 belonging scores; got 1"),
+        (lambda: Threshold().fit([]), "the threshold rule needs at least 1 belonging scores"),
+        (lambda: Threshold(math.inf), "value must be finite and 0 or more, not inf"),
+        (lambda: Threshold(-1), "value must be finite and 0 or more, not -1"),
+        (lambda: Threshold("1e-4"), "value must be a number, not '1e-4'"),
         (lambda: Conformal(1), "confidence must lie strictly between 0 and 1"),
         (
             lambda: Conformal().fit([1, math.nan]),

@@ -141,8 +141,15 @@ class Autoencoder(Generator):
         Images are [N, H, W, channels] in [0, 1], or canvases with their surroundings in them.
         What of a canvas is not there is filled up by reflection.
         """
-        raw = self.posterior(self.on_canvas(images) * 2 - 1)[0]
-        return (raw - self._tiled(self.latent_mean)) / self._tiled(self.latent_std)
+        return self._latents(self.posterior(self.on_canvas(images) * 2 - 1)[0])
+
+    def encode_draw(self, images: jax.Array, noise: jax.Array) -> jax.Array:
+        """Draws of the encoder's posterior, [N, h, w, C]; see `encode` for the images.
+
+        The noise is of N(0, I), [N, h, w, C]. A deterministic encoder gives its mean.
+        """
+        mean, log_variance = self.posterior(self.on_canvas(images) * 2 - 1)
+        return self._latents(mean + jnp.exp(log_variance / 2) * noise)
 
     def on_canvas(self, images: jax.Array) -> jax.Array:
         """Images as parts of canvases, whose rest is their reflection.
@@ -169,6 +176,10 @@ class Autoencoder(Generator):
         A deterministic encoder's variance is 0, its logarithm minus infinity.
         """
         raise NotImplementedError(f"{type(self).__name__} has no posterior")
+
+    def _latents(self, raw: jax.Array) -> jax.Array:
+        """The decoder's input as latents, [N, h, w, C]."""
+        return (raw - self._tiled(self.latent_mean)) / self._tiled(self.latent_std)
 
     def _tiled(self, numbers: tuple[float, ...]) -> jax.Array:
         """Numbers by channel, or by channel of a square of cells, over latents [1, h, w, C]."""
