@@ -62,7 +62,7 @@ class EncoderSteps(Solver):
         slope, distance = jax.grad(total, has_aux=True)(images)
         # Of a mean of squares over an image's numbers, as distances are.
         nearer = images - math.prod(images.shape[1:]) / 2 * slope
-        moved = problem.encode(nearer) - problem.encode(images)
+        moved = problem.encode(nearer, latents) - problem.encode(images, latents)
         better = distance < state.distance
         wide = spread(better, latents)
         nearest = _Nearest(

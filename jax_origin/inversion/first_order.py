@@ -40,7 +40,8 @@ class Problem(NamedTuple):
       objective: What is descended on, likewise.
       residual: What solvers of least squares make small, [L, ...].
       steps: Steps of the stage, for schedules.
-      encode: Makes latents of images; None where the generator has no ``encode``.
+      encode: Makes latents of images, which stand where the images of these latents do; None where
+        the generator has no ``encode``.
     """
 
     render: Render
@@ -49,7 +50,7 @@ class Problem(NamedTuple):
     objective: Comparison
     residual: Comparison
     steps: int
-    encode: Callable[[jax.Array], jax.Array] | None = None
+    encode: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
 
 class Step(NamedTuple):

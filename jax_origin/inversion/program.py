@@ -19,6 +19,10 @@ from jax_origin.inversion.starts import Start, hop_directions
 Weights = list[jax.Array]
 
 
+Encode = Callable[[jax.Array, jax.Array], jax.Array]
+"""Makes latents of images, [L, H, W, C], that stand where those of latents do."""
+
+
 class Model(NamedTuple):
     """A module without its weights: hashable, so that compiled programs are kept by it."""
 
@@ -46,12 +50,21 @@ class Model(NamedTuple):
             )
         return clip_straight_through(made)
 
-    def encoder(self, weights: Weights) -> Callable[[jax.Array], jax.Array] | None:
-        """A generator's own ``encode``, if it has one: images, float32 [L, H, W, C], to latents."""
-        encode = getattr(self.merge(weights), "encode", None)
+    def encoder(self, weights: Weights) -> Encode | None:
+        """A generator's own ``encode``, if it has one: images and where they stand, to latents.
+
+        A generator whose images are parts of something larger has an ``encode_within``.
+        """
+        generator = self.merge(weights)
+        encode, within = (getattr(generator, n, None) for n in ("encode", "encode_within"))
         if encode is None:
             return None
-        return lambda images: encode(images.astype(self.compute)).astype(jnp.float32)
+
+        def encoded(images: jax.Array, latents: jax.Array) -> jax.Array:
+            parts = [part.astype(self.compute) for part in (images, latents)]
+            return (within(*parts) if within else encode(parts[0])).astype(jnp.float32)
+
+        return encoded
 
 
 def split_module(module: Any, compute: str = "float32") -> tuple[Model, Weights]:
@@ -107,7 +120,7 @@ def stepped(
     render: Render,
     carry: Carry,
     going: jax.Array,
-    encode: Render | None = None,
+    encode: Encode | None = None,
 ) -> Carry:
     """Lanes after one step of a stage; what is kept changes only of those that go on, bool [L]."""
     objective = distance.objective(stage.objective)

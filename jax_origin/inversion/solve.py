@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_origin.inversion.first_order import Render, spread
-from jax_origin.inversion.program import begun, stepped
+from jax_origin.inversion.program import Encode, begun, stepped
 from jax_origin.inversion.recipe import EVENNESS_COST, Recipe, Stage
 from jax_origin.inversion.result import ENDINGS, Inversion
 
@@ -20,7 +20,7 @@ class _Task(NamedTuple):
     render: Render
     targets: Any
     recipe: Recipe
-    encode: Render | None
+    encode: Encode | None
 
 
 class _Found(NamedTuple):
@@ -50,7 +50,7 @@ def solve(
     start: jax.Array,
     key: jax.Array,
     *,
-    encode: Render | None = None,
+    encode: Encode | None = None,
 ) -> Inversion:
     """Inverts images by a recipe: the engine's steps, without classes, files or hosts.
 
@@ -66,7 +66,8 @@ def solve(
         part here.
       start: Where lanes begin, [N, R, *latent_shape], R the recipe's `restarts`.
       key: A JAX key, for stages that hop; hops are drawn from N(0, I).
-      encode: Images to latents, for stages of `solvers.EncoderSteps`.
+      encode: Images [L, H, W, C], and the latents whose images they are to replace, to latents;
+        for stages of `solvers.EncoderSteps`.
 
     Returns:
       The inversion, JAX arrays. `loss` is the mean of the distance's squared residual, which is the

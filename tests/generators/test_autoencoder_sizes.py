@@ -102,3 +102,19 @@ def test_numbers_by_cell_need_whole_squares_of_cells():
 def test_what_is_wrong_is_named(tiny, settings, message):
     with pytest.raises(ValueError, match=message):
         AutoencoderTiny(**{**tiny.config, **settings}, rngs=nnx.Rngs(0))
+
+
+def test_an_image_is_encoded_within_what_latents_make(tiny):
+    window = with_settings(tiny, {"image_size": [8, 8], "margin": 4})
+    whole = with_settings(tiny, {"image_size": [16, 16]})
+    z = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    canvas = np.asarray(whole(z))
+    same = np.asarray(window.encode_within(window(z), z))
+    np.testing.assert_allclose(same, whole.encode(canvas), atol=1e-6)
+    other = images(1, 8, 8)
+    canvas = canvas.copy()
+    canvas[:, 4:12, 4:12] = other
+    np.testing.assert_allclose(window.encode_within(other, z), whole.encode(canvas), atol=1e-6)
+    np.testing.assert_array_equal(
+        whole.encode_within(images(1, 16, 16), z), whole.encode(images(1, 16, 16))
+    )

@@ -82,5 +82,7 @@ def test_solve_takes_an_encoder():
     own = own_images(generator)
     start = jnp.zeros((3, 1, 24))
     of = recipe(jo.distances.L2(), 2)
-    found = jo.solve(generator, own, of, start, KEY, encode=generator.encode)
+    found = jo.solve(
+        generator, own, of, start, KEY, encode=lambda images, latents: generator.encode(images)
+    )
     assert found.loss.max() < 1e-10

@@ -132,8 +132,12 @@ class Autoencoder(Generator):
     def __call__(self, latents: jax.Array) -> jax.Array:
         """Latents [N, h, w, C] to images [N, H, W, channels] in [0, 1]."""
         rows, columns = self.shown
-        canvas = self.decode(latents * self._tiled(self.latent_std) + self._tiled(self.latent_mean))
-        return clip_straight_through(canvas[:, rows, columns].astype(jnp.float32) / 2 + 0.5)
+        return clip_straight_through(self._canvas(latents)[:, rows, columns])
+
+    def _canvas(self, latents: jax.Array) -> jax.Array:
+        """All that latents decode to, not clipped, float32 [N, H, W, channels]."""
+        raw = latents * self._tiled(self.latent_std) + self._tiled(self.latent_mean)
+        return self.decode(raw).astype(jnp.float32) / 2 + 0.5
 
     def encode(self, images: jax.Array) -> jax.Array:
         """The latents that the encoder gives images, [N, h, w, C]: its posterior's mean.
@@ -142,6 +146,16 @@ class Autoencoder(Generator):
         What of a canvas is not there is filled up by reflection.
         """
         return self._latents(self.posterior(self.on_canvas(images) * 2 - 1)[0])
+
+    def encode_within(self, images: jax.Array, latents: jax.Array) -> jax.Array:
+        """Encodings of the canvases of latents, in which these images stand instead of their own.
+
+        Where there is nothing but the image, that is `encode`. Both are [N, ...].
+        """
+        if self.image_shape == self.canvas_shape:
+            return self.encode(images)
+        rows, columns = self.shown
+        return self.encode(jnp.clip(self._canvas(latents), 0, 1).at[:, rows, columns].set(images))
 
     def encode_draw(self, images: jax.Array, noise: jax.Array) -> jax.Array:
         """Draws of the encoder's posterior, [N, h, w, C]; see `encode` for the images.
