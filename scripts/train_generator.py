@@ -46,7 +46,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, source: str) -> None:
 
     from jax_origin.generators import KINDS, save_generator
     from jax_origin.images import load_images, save_png
-    from jax_origin.training import TASKS, ConsistencyTask, TrainingError, train
+    from jax_origin.training import TASKS, TrainingError, train
     from jax_origin.training.loop import sample_grid
 
     cls = _choose("kind", config.kind, KINDS)
@@ -58,7 +58,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, source: str) -> None:
     except (TypeError, ValueError) as error:
         raise CommandError(f"wrong generator or task_options: {error}") from None
     task_card = {"name": config.task, **config.task_options.to_dict()}
-    if isinstance(task, ConsistencyTask):
+    if "teacher" in task_card:
         task_card["teacher"] = task.teacher  # What it is, not where it lay.
     images = load_images(config.data)[config.start : config.stop]
     if images.shape[1:] != shape:
@@ -80,7 +80,8 @@ def _train(config: ConfigDict, workdir: pathlib.Path, source: str) -> None:
         raise CommandError(str(error)) from None
     card = _card(config, source, task_card)
     save_generator(workdir / "generator", generator, card=card)
-    save_png(workdir / "generator" / "samples.png", sample_grid(generator, jax.random.key(0)))
+    grid = sample_grid(generator, jax.random.key(0), images=images)
+    save_png(workdir / "generator" / "samples.png", grid)
 
 
 def _card(config: ConfigDict, source: str, task_card: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Training loops for the generators that this project publishes."""
 
+from jax_origin.training.autoencoder import AutoencoderTask, TinyTask, VqTask
 from jax_origin.training.consistency import ConsistencyTask
 from jax_origin.training.diffusion import DiffusionTask
 from jax_origin.training.gan import GanTask
@@ -7,6 +8,9 @@ from jax_origin.training.loop import Task, TrainingError, train
 from jax_origin.training.vae import VaeTask
 
 TASKS = {
+    "autoencoder": AutoencoderTask,
+    "autoencoder_tiny": TinyTask,
+    "autoencoder_vq": VqTask,
     "consistency": ConsistencyTask,
     "diffusion": DiffusionTask,
     "gan": GanTask,
@@ -16,11 +20,14 @@ TASKS = {
 
 __all__ = [
     "TASKS",
+    "AutoencoderTask",
     "ConsistencyTask",
     "DiffusionTask",
     "GanTask",
     "Task",
+    "TinyTask",
     "TrainingError",
     "VaeTask",
+    "VqTask",
     "train",
 ]

@@ -13,8 +13,13 @@ from jax_origin.generators import DDIM, Consistency, fingerprint, generator_name
 from jax_origin.generators.consistency import karras_sigmas
 from jax_origin.generators.unet import UNet
 from jax_origin.generators.unet_blocks import time_features
-from jax_origin.training.recipe import AveragedTask, Losses, State, mirrored_signed
-from jax_origin.zoo import load_generator
+from jax_origin.training.recipe import (
+    AveragedTask,
+    Losses,
+    State,
+    checked_teacher,
+    mirrored_signed,
+)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -119,16 +124,9 @@ class ConsistencyTask(AveragedTask):
 
 
 def _checked_teacher(teacher: str | DDIM, student: Consistency) -> DDIM:
-    if not teacher:
-        raise ValueError("no teacher: the directory of a trained DDIM, or its name in the zoo")
-    found = load_generator(teacher) if isinstance(teacher, str) else teacher
-    if not isinstance(found, DDIM):
-        raise ValueError(f"the teacher must be a DDIM: {teacher} is a {type(found).__name__}")
+    found = checked_teacher(teacher, DDIM, student)
     if found.label is not None:
         raise ValueError("the teacher has classes: the task trains networks without classes")
-    if found.image_shape != student.image_shape:
-        shapes = ("x".join(map(str, made.image_shape)) for made in (found, student))
-        raise ValueError("the teacher makes images of {}, the student of {}".format(*shapes))
     return found
 
 

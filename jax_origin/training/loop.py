@@ -11,8 +11,8 @@ import tqdm
 from orbax.checkpoint import v1 as ocp
 
 from jax_origin.files import atomic_write
-from jax_origin.generators import Generator, sample_latents
-from jax_origin.images import save_png
+from jax_origin.generators import Autoencoder, Generator, sample_latents
+from jax_origin.images import as_float, save_png
 
 
 class TrainingError(ValueError):
@@ -105,7 +105,8 @@ def train(
                 _log(workdir / "losses.csv", done, values, speed)
             if done % grid_every == 0 or done == steps:
                 generator = task.generator(state, grid_key)
-                save_png(workdir / f"samples-{done}.png", sample_grid(generator, grid_key))
+                grid = sample_grid(generator, grid_key, images=images)
+                save_png(workdir / f"samples-{done}.png", grid)
             # Last, so that a run killed in between does the step's other files again.
             if done % checkpoint_every == 0 or done == steps:
                 checkpointer.save(done, _named_leaves(state))
@@ -114,10 +115,19 @@ def train(
 
 
 def sample_grid(
-    generator: Generator, key: jax.Array, *, rows: int = 8, columns: int = 8
+    generator: Generator, key: jax.Array, *, images: np.ndarray, rows: int = 8, columns: int = 8
 ) -> np.ndarray:
-    """Samples side by side, uint8 [rows * H, columns * W, C]."""
-    samples = np.asarray(generator(sample_latents(generator, key, rows * columns)))
+    """Samples side by side, uint8 [rows * H, columns * W, C].
+
+    An autoencoder has no prior to sample from: its grid is of reconstructions of the first of
+    these images, uint8 [N, H, W, C].
+    """
+    if isinstance(generator, Autoencoder):
+        shown = images[np.arange(rows * columns) % len(images)]
+        latents = generator.encode(jax.numpy.asarray(as_float(shown)))
+    else:
+        latents = sample_latents(generator, key, rows * columns)
+    samples = np.asarray(generator(latents))
     height, width, channels = samples.shape[1:]
     grid = samples.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     return np.round(grid.reshape(rows * height, columns * width, channels) * 255).astype(np.uint8)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from jax_origin.generators import Generator
+from jax_origin.generators import Generator, generator_name
+from jax_origin.zoo import load_generator
 
 State = dict[str, Any]
 Losses = dict[str, jax.Array]
@@ -43,7 +44,7 @@ class NetworkTask:
 class AveragedTask(NetworkTask):
     """Trains a network without classes by Adam, and keeps an average of its weights.
 
-    A task derives from it and says `_step`, which ends with `_after`.
+    A task derives from it and says `_step`, which ends with `_after` or `_moved`.
 
     Args:
       steps: As `adam` takes them.
@@ -61,7 +62,7 @@ class AveragedTask(NetworkTask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self._outline.label is not None:
+        if getattr(self._outline, "label", None) is not None:
             raise ValueError(f"{type(self).__name__} trains networks without classes")
         self._optimizer = adam(self.learning_rate, steps=self.steps, max_norm=1.0)
 
@@ -80,13 +81,21 @@ class AveragedTask(NetworkTask):
     def _after(self, state: State, loss: Callable[[Any], jax.Array]) -> tuple[State, Losses]:
         """The state after a step down a loss of the weights; what else the state holds stays."""
         value, grads = jax.value_and_grad(loss)(state["params"])
+        return self._moved(state, grads), {"loss": value}
+
+    def _moved(self, state: State, grads: Any) -> State:
+        """The state after a step of Adam, `_averaged`; what else the state holds stays."""
         updates, optimizer = self._optimizer.update(grads, state["optimizer"])
         params = optax.apply_updates(state["params"], updates)
+        average = self._averaged(state, params, "average")
+        new = {"params": params, "average": average, "optimizer": optimizer}
+        return {**state, **new, "done": state["done"] + 1}
+
+    def _averaged(self, state: State, values: Any, name: str) -> Any:
+        """The average that the state holds under this name, with this step's values in it."""
         done = state["done"] + 1
         share = jnp.minimum(self.average_decay, (1 + done) / (10 + done))
-        average = optax.incremental_update(params, state["average"], 1 - share)
-        new = {"params": params, "average": average, "optimizer": optimizer, "done": done}
-        return {**state, **new}, {"loss": value}
+        return optax.incremental_update(values, state[name], 1 - share)
 
     def generator(self, state: State, key: jax.Array) -> Generator:
         """The generator of the averaged weights."""
@@ -109,6 +118,26 @@ def adam(
     if max_norm is None:
         return optimizer
     return optax.chain(optax.clip_by_global_norm(max_norm), optimizer)
+
+
+def checked_teacher(teacher: Any, kind: type[Any], student: Any) -> Any:
+    """A teacher of this kind, or the one that `load_generator` finds under this name.
+
+    Raises:
+      CheckpointError: If it does not load.
+      ValueError: If there is none, it is of another kind, or makes images of another shape.
+    """
+    if not teacher:
+        wanted = f"the directory of a trained {kind.__name__}, or its name in the zoo"
+        raise ValueError(f"no teacher: {wanted}")
+    found: Any = load_generator(teacher) if isinstance(teacher, str) else teacher
+    if not isinstance(found, kind):
+        kinds = f"{kind.__name__}, not {type(found).__name__}"
+        raise ValueError(f"the teacher must be {kinds}: {generator_name(found)}")
+    if found.image_shape != student.image_shape:
+        shapes = ("x".join(map(str, made.image_shape)) for made in (found, student))
+        raise ValueError("the teacher makes images of {}, the student of {}".format(*shapes))
+    return found
 
 
 def mirrored(images: jax.Array, key: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from jax_origin.calibration import (
 from jax_origin.distances import LPIPS, FileSet
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Recipe, Stage
-from jax_origin.inversion.solvers import GaussNewton, Measure, Optax
+from jax_origin.inversion.solvers import EncoderSteps, GaussNewton, Measure, Optax
 from jax_origin.inversion.starts import Encoded, Learned, Prior, Start, Undone
 from jax_origin.parts import Part, at_least
 from jax_origin.scores import (
@@ -206,9 +206,11 @@ METHODS = {
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
             _HOPS,
         ),
-        # For autoencoders: Gauss-Newton from where their own encoder puts the image.
+        # For autoencoders: from where the own encoder puts the image, a few steps by that encoder,
+        # then Gauss-Newton.
         _of_files(
             "origin-latent",
+            Stage(EncoderSteps(), steps=4),
             Stage(GaussNewton(), steps=10, tolerance=0.1),
             start=Encoded(),
             windows=4,

@@ -82,7 +82,9 @@ def test_solve_takes_an_encoder():
     own = own_images(generator)
     start = jnp.zeros((3, 1, 24))
     of = recipe(jo.distances.L2(), 2)
-    found = jo.solve(
-        generator, own, of, start, KEY, encode=lambda images, latents: generator.encode(images)
-    )
+
+    def encode(images, latents):
+        return generator.encode(images)
+
+    found = jo.solve(generator, own, of, start, KEY, encode=encode)
     assert found.loss.max() < 1e-10

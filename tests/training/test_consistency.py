@@ -96,7 +96,7 @@ def test_a_run_that_goes_on_ends_where_an_unbroken_one_does(tmp_path):
     ("options", "message"),
     [
         ({"teacher": ""}, "no teacher: the directory of a trained DDIM, or its name in the zoo"),
-        ({"teacher": "dcgan-cifar10"}, "the teacher must be a DDIM: dcgan-cifar10 is a DCGAN"),
+        ({"teacher": "dcgan-cifar10"}, "the teacher must be DDIM, not DCGAN: dcgan-cifar10"),
         ({"teacher": "nowhere"}, "nowhere: no such generator"),
         ({"teacher": ddim(image_size=16)}, "makes images of 16x16x3, the student of 8x8x3"),
         (

@@ -344,7 +344,8 @@ def test_the_script_trains_on_a_folder_of_pngs(tmp_path):
         ),
         (
             {"data": "{folder}", "task": "gna"},
-            "unknown task 'gna'; known: consistency, diffusion, gan, vae",
+            "unknown task 'gna'; known: autoencoder, autoencoder_tiny, autoencoder_vq, "
+            "consistency, diffusion, gan, vae",
         ),
     ],
 )
