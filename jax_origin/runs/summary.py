@@ -14,6 +14,7 @@ from jax_origin.evidence import explain, explain_run
 from jax_origin.inversion import StagePlan, Statistics
 
 _FEW = 5
+_H100 = 495e12  # operations a second
 _STORED = {"pixels": "lossless files", "jpeg": "JPEG"}
 
 
@@ -112,6 +113,9 @@ def right_and_wrong(folders: Mapping[str, Counter[str]], truths: Mapping[str, st
 def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks: int = 1) -> str:
     """What a run would take, stage by stage; last, its time if no image ends early.
 
+    Beside the measured time stands that of an H100, at half its peak for float32 products as
+    accelerators round them (NVIDIA's data sheet: 495 TFLOP/s in TF32, dense).
+
     Args:
       plan: As `jax_origin.inversion.Engine.plan` returns it.
       images: How many images there are.
@@ -122,10 +126,11 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks
         f"{'stage':<22} {'lanes':>6} {'steps':>6} {'evaluations':>11} {'MFLOP/lane step':>15} "
         f"{'memory MiB':>10} {'s/step':>9} {'s in all':>10}"
     ]
-    total = 0.0
+    total = flops = 0.0
     for stage in plan:
         seconds = times * stage.seconds(images)
         total += seconds
+        flops += times * images * stage.lanes_per_image * stage.steps * stage.flops
         lines.append(
             f"{stage.solver:<22} {stage.lanes:>6} {stage.steps:>6} {stage.evaluations:>11.0f} "
             f"{stage.flops / 1e6:>15.1f} {stage.bytes / 2**20:>10.1f} "
@@ -133,6 +138,7 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks
         )
     lines.append(f"blocks of lanes that a device holds at a time: {blocks}")
     lines.append(f"{images} images: {total:.1f} s, less what ends early; compiling comes on top")
+    lines.append(f"an H100 at half its peak: {2 * flops / _H100:.3g} s, of {flops / 1e12:.3g} TFLOP")
     return "\n".join(lines)
 
 

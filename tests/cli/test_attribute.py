@@ -114,13 +114,14 @@ def test_without_a_workdir_each_run_finds_its_own(folder, attributed, tmp_path):
 def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):
     done = run(folder, *ATTRIBUTE, "--workdir=dry", "--dry_run")
     assert done.code == 0, done.err
-    header, *stages, _, last = done.out.splitlines()
+    header, *stages, _, took, last = done.out.splitlines()
     assert header.split()[:4] == ["stage", "lanes", "steps", "evaluations"]
     assert [line.split()[:3] for line in stages] == [
         ["adam", str(RECIPE.block), "40"],
         ["gauss_newton", str(RECIPE.block), "10"],
     ]
-    assert last.startswith("2 images: ")
+    assert took.startswith("2 images: ")
+    assert last.startswith("an H100 at half its peak: ")
     assert not (folder / "dry").exists()
 
 
