@@ -231,6 +231,20 @@ def test_only_what_will_be_read_is_downloaded(root, wanted):
     assert set(needed(names, root)) == configs | wanted
 
 
+def test_an_autoencoders_part_is_downloaded_and_of_several_files_the_whole_one():
+    names = {
+        *("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"),
+        *("vae/config.json", "vae/diffusion_pytorch_model.safetensors"),
+        *("vae/diffusion_pytorch_model.fp16.safetensors", "vae/diffusion_pytorch_model.bin"),
+    }
+    configs = {"model_index.json", "unet/config.json", "vae/config.json"}
+    wanted = configs | {"vae/diffusion_pytorch_model.safetensors"}
+    assert set(needed(names, None, ("vqvae", "movq", "vae"))) == wanted
+    rounded = names - {"vae/diffusion_pytorch_model.safetensors", "vae/diffusion_pytorch_model.bin"}
+    wanted = configs | {"vae/diffusion_pytorch_model.fp16.safetensors"}
+    assert set(needed(rounded, None, ("vae",))) == wanted
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     """Answers as the hub does, for one repository that lies in a folder."""
 
