@@ -131,6 +131,7 @@ def _attribution(files: Sequence[Row]) -> str:
         if fewest < num:
             names = ", ".join(dict.fromkeys(row["inspected"] for row in file["summary"]))
             what += f" Of each group {fewest} images stand against {names}."
+    what += _earlier(files)
     return "\n\n".join(
         [_wrapped(what), _names_once(cells, 2), _wrapped(_LIMITS), _wrapped(_CHOSEN)]
     )
@@ -180,6 +181,7 @@ def _storage(files: Sequence[Row]) -> str:
             f" Beside it the same recipe with distances on pixels (`storage_pixels.py`, {num} "
             "images of each)."
         )
+    what += _earlier(files)
     parts = [_wrapped(what), _names_once(cells, 3)]
     unsure = dict.fromkeys(
         f"{row['inspected']} as {_stored_as(row['edit'])}"
@@ -202,6 +204,20 @@ def _stored(row: Row) -> tuple[str, ...]:
 
 def _there(folder: pathlib.Path, *names: str) -> list[pathlib.Path]:
     return [path for name in names if (path := folder / f"{name}.json").exists()]
+
+
+def _earlier(files: Sequence[Row]) -> str:
+    """A sentence that names the evaluations of an earlier `origin`, whose score was the distance."""
+    titles = [
+        f'"{file["config"]["title"]}"'
+        for file in files
+        for name, method in file.get("methods", {}).items()
+        if name.startswith("origin") and method["score"] in ("loss", {"kind": "loss"})
+    ]
+    if not titles:
+        return ""
+    listed = ", ".join(dict.fromkeys(titles))
+    return f" Not made again since `origin` divides by what a generic code says: {listed}."
 
 
 def _edits(files: Sequence[Row]) -> str:
@@ -235,6 +251,7 @@ def _edits(files: Sequence[Row]) -> str:
         "Beside them calibrations of images as made (`edits_clean_only.py`, the first images of "
         "each group): `origin`'s without its conditions, and RONAN's."
     )
+    what += _earlier(files)
     return f"{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
 
 

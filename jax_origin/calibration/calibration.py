@@ -77,7 +77,10 @@ class Measured:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it."""
-        return {**vars(self), "futility": list(self.futility)}
+        values = {**vars(self), "futility": list(self.futility)}
+        if self.belonging == FROM_PRIOR:  # Files have always meant that, and keep their digests.
+            del values["belonging"]
+        return values
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
