@@ -15,6 +15,7 @@ from jax_origin.cli.foreign import chosen_images, foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
 from jax_origin.evidence.explain import settled_in_words
 from jax_origin.generators import GeneratorLike, generator_name
+from jax_origin.images import jpeg_share
 from jax_origin.inversion import progress_bar
 from jax_origin.workflow import (
     BelongingImages,
@@ -97,6 +98,15 @@ def _belonging(
     scored = method.num_images if config.num_belonging is None else config.num_belonging
     num = scored * (2 if config.futility or method.score.fits else 1)
     images = chosen_images(where, num, generator, method, config.fit, key).images
+    if config.num_belonging is not None and len(images) < num:
+        raise CommandError(
+            f"--num_belonging={scored}: {where} holds {len(images)}, {num} are needed"
+        )
+    if config.belonging and jpeg_share(where):
+        print(
+            f"warning: files of {where} are JPEG, and are calibrated with as if they were lossless. "
+            "Give images as the model made them; --conditions calibrates JPEG"
+        )
     if config.belonging:
         return BelongingImages(images, f"images of {where}")
     with blamed_on("--reencode"):

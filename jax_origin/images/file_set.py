@@ -152,8 +152,9 @@ class Stored:
             arrays.levels[i, at_rows[:, None], at_columns] = plane
             arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
             arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)
-            arrays.row_weights[i, at_rows] = _WEIGHTS[self.colour] / len(at_rows)
-            arrays.column_weights[i, at_columns] = 1 / len(at_columns)
+            # A small window of a JPEG may hold no whole block of a colour.
+            arrays.row_weights[i, at_rows] = _WEIGHTS[self.colour] / max(1, len(at_rows))
+            arrays.column_weights[i, at_columns] = 1 / max(1, len(at_columns))
             arrays.averaged[i] = high == 2
             if jpeg:
                 arrays.steps[i] = self.tables[i]

@@ -10,6 +10,8 @@ from jax_origin.images.file_set import Stored
 GRID = 16
 """Pixels from one place where a window may begin to the next: a JPEG's blocks stay whole there."""
 
+_BLOCK = 8  # Samples along the side of a JPEG's block.
+
 
 def cut_window(
     image: Stored, top: int, left: int, size: tuple[int, int], *, margin: int = 0
@@ -18,18 +20,20 @@ def cut_window(
 
     What the file says of the window is all that the window is judged by. Of the pixels around it
     only a search's beginning is told (`Stored.surroundings`). Ways by which the whole image may
-    have been resized are left out.
+    have been resized are left out. So are blocks of a JPEG that reach beyond the window, unless the
+    image ends there.
 
     Args:
       image: The whole image.
       top: Its first row, a multiple of `GRID`.
       left: Its first column, likewise.
-      size: (height, width) of the window, multiples of `GRID`.
+      size: (height, width) of the window; multiples of `GRID` keep all blocks whole.
       margin: Pixels of the surroundings on each side; beyond the image they are its reflection.
     """
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
+    height, width = image.pixels.shape[:2]
     coefficients = tuple(
-        plane[_smaller(rows, down), _smaller(columns, along)]
+        plane[_whole_blocks(rows, height, down), _whole_blocks(columns, width, along)]
         for plane, (down, along) in zip(image.coefficients, image.averaged, strict=True)
     )
     around = image.pixels
@@ -84,8 +88,10 @@ def _texture(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return (np.minimum(abs(down), most) ** 2 + np.minimum(abs(along), most) ** 2).sum(axis=2)
 
 
-def _smaller(part: slice, averaged: int) -> slice:
-    return slice(part.start // averaged, part.stop // averaged)
+def _whole_blocks(part: slice, length: int, averaged: int) -> slice:
+    """Where the blocks lie that say nothing of what is beyond a part of so many pixels."""
+    end = None if part.stop >= length else part.stop // averaged // _BLOCK * _BLOCK
+    return slice(part.start // averaged, end)
 
 
 def reflected(places: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -138,7 +138,9 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks
         )
     lines.append(f"blocks of lanes that a device holds at a time: {blocks}")
     lines.append(f"{images} images: {total:.1f} s, less what ends early; compiling comes on top")
-    lines.append(f"an H100 at half its peak: {2 * flops / _H100:.3g} s, of {flops / 1e12:.3g} TFLOP")
+    lines.append(
+        f"an H100 at half its peak: {2 * flops / _H100:.3g} s, of {flops / 1e12:.3g} TFLOP"
+    )
     return "\n".join(lines)
 
 

@@ -211,9 +211,9 @@ class Attributor:
         try:
             check_shape(opened.pixels.shape, self.generator, self.method.windows, "images")
         except ValueError as error:  # A file that is too small is one of many.
-            if opened.path is None:
+            if opened.sha256 is None:
                 raise
-            raise ImageError(opened.path, str(error)) from None
+            raise ImageError(opened.path or "image in memory", str(error)) from None
         return opened
 
     def _accept(self, looked: _Looked) -> float | None:

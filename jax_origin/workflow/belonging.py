@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jax_origin.calibration import FROM_PRIOR, CalibrationError
 from jax_origin.generators import (
+    KINDS,
     Autoencoder,
     GeneratorLike,
     generator_name,
@@ -97,7 +98,8 @@ def reencoded_images(
 
 def _of_size(generator: GeneratorLike, shape: tuple[int, ...]) -> Any:
     """The autoencoder of whole images of this shape (H, W, C)."""
-    if isinstance(generator, Autoencoder) and generator.channels == shape[2]:
+    known = type(generator) in KINDS.values()  # Of others the settings are not known.
+    if known and isinstance(generator, Autoencoder) and generator.channels == shape[2]:
         return with_settings(generator, {"image_size": shape[:2], "margin": 0, "phase": (0, 0)})
     check_shape(shape, generator, 0, "photographs")
     return generator
@@ -174,7 +176,7 @@ class Belonging:
         images = listed(known.images)
         for image in images:
             check_shape(image.shape, generator, windows, "belonging: images")
-        wanted = len(images) // (2 if fitted else 1) if num is None else num
+        wanted = max(1, len(images) // (2 if fitted else 1)) if num is None else num
         if wanted + fitted > len(images):
             more = ", and some more for what is fitted beforehand" if fitted else ""
             raise CalibrationError(f"belonging: need {wanted} images{more}; got {len(images)}")

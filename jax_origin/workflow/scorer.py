@@ -111,7 +111,8 @@ class Scorer:
         A ValueError says so if it is too small to be judged.
         """
         if not isinstance(stored := image, Stored):
-            stored = Stored("pixels", as_uint8(image[None])[0])
+            (pixels,) = as_uint8(image[None])
+            stored = Stored("pixels", pixels, "grey" if pixels.shape[2] == 1 else "rgb")
         if not self._windows:
             return Asked(tag, image, self._held_against(stored))
         windows = windows_of(stored, self._generator, self._windows)

@@ -116,6 +116,8 @@ def test_own_images_may_be_given_as_files(folder):
     made = jo.Calibration.load(folder / "given.json")
     assert made.measured.belonging == "images of own"
     assert made.belonging.shape == (8,)
+    more = run(folder, "calibrate", *BASE, "--belonging=own", "--num_belonging=9")
+    assert "--num_belonging=9: own holds 8, 9 are needed" in more.err
     both = run(folder, "calibrate", *BASE, "--belonging=own", "--reencode=own")
     assert both.code == 1
     assert "--reencode: own images are given already, by --belonging" in both.err

@@ -5,10 +5,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jax_origin.checkpoints import CheckpointError, write_safetensors
 from jax_origin.generators import AutoencoderKL, AutoencoderTiny, open_generator, save_generator
+from jax_origin.generators.autoencoders.base import whitening
 from jax_origin.generators.files import with_settings
 
 from .diffusers_autoencoders import images
+
+pytestmark = pytest.mark.outer
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,17 @@ def test_a_window_has_a_margin_and_a_phase(tiny):
     np.testing.assert_array_equal(middle[:, 4], middle[:, 6])
 
 
+def test_a_margin_is_completed_to_whole_cells(tiny):
+    window = with_settings(tiny, {"image_size": [8, 8], "margin": 3})
+    assert window.canvas_shape == (16, 16, 3)
+    whole = with_settings(tiny, {"image_size": [16, 16]})
+    z = jax.random.normal(jax.random.key(0), (1, 4, 4, 4))
+    np.testing.assert_array_equal(window(z), whole(z)[:, 4:12, 4:12])
+    canvas = np.asarray(whole(z))
+    around = np.asarray(window.on_canvas(canvas[:, 1:15, 1:15]))
+    np.testing.assert_array_equal(around[:, 1:15, 1:15], canvas[:, 1:15, 1:15])
+
+
 def test_latents_are_whitened_by_channel(tiny):
     plain = with_settings(tiny, {"latent_mean": 0.0, "latent_std": 1.0})
     x = images(1, 16, 16)
@@ -61,6 +76,21 @@ def test_latents_are_whitened_by_channel(tiny):
     np.testing.assert_allclose(z * std + mean, plain.encode(x), atol=1e-5)
     again = (z * std + mean).astype(np.float32)
     np.testing.assert_allclose(tiny(z), plain(again), atol=1e-5)
+
+
+def test_a_scale_without_a_shift_has_none():
+    # So that the shift which a file's shapes let us guess does not stay beside it.
+    assert whitening({"scaling_factor": 0.5}) == {"latent_mean": [0.0], "latent_std": [2.0]}
+    shifted = whitening({"scaling_factor": 0.5, "shift_factor": 0.1})
+    assert shifted == {"latent_mean": [0.1], "latent_std": [2.0]}
+    assert whitening({}) == {}
+
+
+def test_a_decoders_file_without_its_encoders_is_named(tmp_path):
+    file = tmp_path / "taesd_decoder.safetensors"
+    write_safetensors(file, {"1.weight": np.zeros((8, 4, 3, 3), np.float32)})
+    with pytest.raises(CheckpointError, match=r"no encoder\.0; of two files, name the decoder's"):
+        open_generator(file, kind="autoencoder_tiny")
 
 
 def test_it_is_saved_and_opened(tiny, tmp_path):

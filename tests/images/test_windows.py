@@ -36,6 +36,31 @@ def test_a_window_is_the_set_of_its_own_part_of_the_file(picture, edit):
     assert distance_to(window, picture[32:64, 49:97]) > 1e-6
 
 
+@pytest.mark.parametrize("edit", ["jpeg-75", "jpeg-50-444"])
+@pytest.mark.parametrize("size", [(24, 40), (36, 36), (20, 112)])
+def test_blocks_that_reach_beyond_a_window_say_nothing_of_it(picture, edit, size):
+    (whole,) = stored_images(picture[None], edit)
+    window = cut_window(whole, 16, 0, size)
+    inside = picture[16 : 16 + size[0], : size[1]]
+    assert distance_to(window, inside) == 0
+    assert distance_to(window, picture[15 : 15 + size[0], : size[1]]) > 1e-6
+
+
+def test_a_small_window_is_judged_by_brightness_where_colours_have_no_whole_block(picture):
+    (whole,) = stored_images(picture[None], "jpeg-75")
+    window = cut_window(whole, 16, 0, (8, 8))
+    assert distance_to(window, picture[16:24, :8]) == 0
+    assert distance_to(window, 255 - picture[16:24, :8]) > 1e-3
+
+
+@pytest.mark.parametrize("edit", ["jpeg-75", "jpeg-50-444"])
+def test_a_window_that_is_the_image_has_all_of_its_blocks(picture, edit):
+    (whole,) = stored_images(picture[None, :36, :52], edit)
+    window = cut_window(whole, 0, 0, (36, 52))
+    for ours, theirs in zip(window.coefficients, whole.coefficients, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_surroundings_are_the_images_own_and_beyond_it_their_reflection(picture):
     (whole,) = stored_pixels(picture[None])
     inner = cut_window(whole, 32, 48, (32, 48), margin=8)

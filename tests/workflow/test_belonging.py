@@ -67,6 +67,24 @@ def test_an_autoencoder_has_no_prior_to_calibrate_with(autoencoder, few):
         jo.calibrate(autoencoder, method=few, key=KEY)
 
 
+@pytest.mark.parametrize(("count", "futility"), [(0, False), (1, True)])
+def test_too_few_images_are_refused_before_any_is_inverted(autoencoder, few, count, futility):
+    given = np.zeros((count, 8, 8, 3), np.uint8)
+    with pytest.raises(jo.CalibrationError, match=f"belonging: need 1 images.*; got {count}"):
+        jo.calibrate(autoencoder, method=few, belonging=given, futility=futility, key=KEY)
+
+
+def test_an_autoencoder_of_ones_own_takes_photographs_of_its_size(noise):
+    class Own(AutoencoderTiny):
+        kind = "own"
+
+    layers = {"encoder": [("down", 3)], "decoder": [("up", 3)]}
+    own = Own(image_size=8, latent_channels=3, **layers, rngs=nnx.Rngs(0))
+    assert jo.reencoded_images(own, noise[:2], key=KEY).images.shape == (2, 8, 8, 3)
+    with pytest.raises(ValueError, match=r"photographs are \(6, 8, 3\)"):
+        jo.reencoded_images(own, noise[:2, :6], key=KEY)
+
+
 def test_photographs_are_encoded_perturbed_and_decoded(autoencoder, generator, noise):
     plain = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.0, source="noise")
     assert plain.source == "encodings of noise, perturbed by 0 and decoded"

@@ -10,8 +10,8 @@ from flax import nnx
 import jax_origin as jo
 from jax_origin.evidence.explain import explain_run
 from jax_origin.generators import AutoencoderTiny, decoder_fingerprint
-from jax_origin.images import save_png
-from jax_origin.workflow import METHODS
+from jax_origin.images import save_png, stored_pixels
+from jax_origin.workflow import METHODS, Scorer
 
 KEY = jax.random.key(3)
 
@@ -111,6 +111,23 @@ def test_images_of_other_sizes_are_attributed(autoencoder, calibrated, tmp_path)
     other, small = sorted(attributor(tmp_path), key=lambda verdict: verdict.path)
     assert other.verdict == "not_recognised"
     assert "makes at least (32, 32, 3)" in small.error
+
+
+def test_bytes_of_a_file_that_is_too_small_are_one_of_many(autoencoder, calibrated, tmp_path):
+    save_png(tmp_path / "small.png", pictures(1, 31, 50, 7)[0])
+    data = (tmp_path / "small.png").read_bytes()
+    (verdict,) = jo.attribute([data], autoencoder, calibrated, key=jax.random.key(1))
+    assert "makes at least (32, 32, 3)" in verdict.error
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+def test_grey_arrays_are_scored_as_their_files_are(windows, short):
+    layers = {"encoder": [("down", 1)], "decoder": [("up", 1)]}
+    grey = AutoencoderTiny(image_size=32, latent_channels=1, channels=1, **layers, rngs=nnx.Rngs(0))
+    method = dataclasses.replace(short, score=jo.scores.CodeRatio(), windows=windows)
+    shown = pictures(2, 32, 32, 4)[..., :1]
+    scorer = Scorer(grey, method, key=KEY)
+    np.testing.assert_allclose(scorer.scores(shown), scorer.scores(stored_pixels(shown)), rtol=1e-6)
 
 
 def test_a_window_alone_may_be_accepted_early(autoencoder, calibrated):

@@ -38,7 +38,8 @@ class Autoencoder(Generator):
       image_size: Side of the image, or (height, width).
       latent_channels: C.
       channels: Image channels.
-      margin: Pixels of the canvas on each side of the image.
+      margin: Pixels of the canvas on each side of the image, at least: above it and on its left
+        there are whole cells.
       phase: Where in a cell the image begins, (down, right), each under `factor`.
       latent_mean: Subtracted from the decoder's input, one number for all channels, one for each,
         or one for each channel of a square of cells, row by row.
@@ -108,13 +109,15 @@ class Autoencoder(Generator):
     @property
     def canvas_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of all that is decoded, whole cells."""
-        numbers = (self.latent_mean, self.latent_std)
-        cell = self.factor * max(_period(each, self.latent_channels) for each in numbers)
-        height, width = (
-            -(-(2 * self.margin + begin + side) // cell) * cell
-            for begin, side in zip(self.phase, self.image_size, strict=True)
-        )
+        cell = self._cell
+        height, width = (-(-(part.stop + self.margin) // cell) * cell for part in self.shown)
         return (height, width, self.channels)
+
+    @property
+    def _cell(self) -> int:
+        """Pixels along the side of what numbers of the latent repeat by."""
+        numbers = (self.latent_mean, self.latent_std)
+        return self.factor * math.lcm(*(_period(each, self.latent_channels) for each in numbers))
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -125,7 +128,9 @@ class Autoencoder(Generator):
     @property
     def shown(self) -> tuple[slice, slice]:
         """The rows and columns of the canvas that are the image."""
-        begin = (self.margin + p for p in self.phase)
+        # A margin is completed to whole cells, or the image would begin within one.
+        margin = -(-self.margin // self._cell) * self._cell
+        begin = (margin + p for p in self.phase)
         rows, columns = (slice(b, b + s) for b, s in zip(begin, self.image_size, strict=True))
         return rows, columns
 
@@ -220,6 +225,7 @@ def whitening(stored: Mapping[str, Any]) -> dict[str, Any]:
         return found
     if stored.get("scaling_factor"):
         found["latent_std"] = [1 / stored["scaling_factor"]]
+        found["latent_mean"] = [0.0]  # A scale alone is without a shift.
     if stored.get("shift_factor"):
         found["latent_mean"] = [stored["shift_factor"]]
     return found

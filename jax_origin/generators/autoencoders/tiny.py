@@ -243,6 +243,9 @@ def _layers_of(arrays: Mapping[str, np.ndarray], half: str) -> list[tuple[str, i
         if match := form.fullmatch(name):
             places.setdefault(int(match[1]), {})[match[2]] = array
     layers, order = [], sorted(places)
+    if not order:
+        beside = "; of two files, name the decoder's, with the encoder's beside it"
+        raise CheckpointError(f"no AutoencoderTiny: it has no {half}.0{beside}")
     for place, following in zip(order, [*order[1:], None], strict=True):
         inside, gap = places[place], following is not None and following > place + 1
         if (kernel := inside.get("conv.0.weight")) is not None:
@@ -256,6 +259,4 @@ def _layers_of(arrays: Mapping[str, np.ndarray], half: str) -> list[tuple[str, i
         else:
             name = "conv"
         layers.append((name, int(kernel.shape[0])))
-    if not layers:
-        raise CheckpointError(f"no AutoencoderTiny: it has no {half}.0")
     return layers

@@ -148,7 +148,8 @@ class VQModel(Autoencoder):
     def reference_renames(cls, config: Mapping[str, Any]) -> list[Rename]:
         """Diffusers' names, and CompVis's."""
         book = Rename(r"quantize\.embedding\.weight", "codebook.embedding")
-        return [book, *autoencoder_renames(len(config["widths"]))]
+        averages = Rename(r"quantize\.(?:embedding\.)?(?:cluster_size|embed_avg)", None)
+        return [book, averages, *autoencoder_renames(len(config["widths"]))]
 
     @classmethod
     def infer_config(cls, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
