@@ -207,7 +207,7 @@ def _there(folder: pathlib.Path, *names: str) -> list[pathlib.Path]:
 
 
 def _earlier(files: Sequence[Row]) -> str:
-    """A sentence that names the evaluations of an earlier `origin`, whose score was the distance."""
+    """A sentence on the evaluations of an earlier `origin`, whose score was the distance alone."""
     titles = [
         f'"{file["config"]["title"]}"'
         for file in files
