@@ -104,7 +104,7 @@ def _belonging(
         )
     if config.belonging and jpeg_share(where):
         print(
-            f"warning: files of {where} are JPEG, and are calibrated with as if they were lossless. "
+            f"warning: files of {where} are JPEG, and are calibrated as if they were lossless. "
             "Give images as the model made them; --conditions calibrates JPEG"
         )
     if config.belonging:
