@@ -27,6 +27,19 @@ _SMALL: dict[str, dict[str, Any]] = {
     "ddim": {"unet": _UNET, "num_steps": 2},
     "consistency": {"unet": _UNET},
     "vae_resnet18": {"latent_dim": 64, "width": 16},
+    "autoencoder_kl": {"widths": (16, 32), "blocks": 1, "groups": 8},
+    "vq_model": {"widths": (16, 32), "blocks": 1, "groups": 8, "codes": 64},
+    "autoencoder_tiny": {
+        "encoder": (("conv", 16), ("down", 16), ("block", 16), ("conv", 4)),
+        "decoder": (("conv_relu", 16), ("block", 16), ("up", 16), ("conv", 3)),
+    },
+    "autoencoder_dc": {
+        **{"widths": (16, 32), "blocks": (1, 1), "decoder_blocks": (1, 1), "latent_channels": 8},
+        **{"attention": (None, ()), "decoder_attention": (None, ()), "head": 8},
+        **{"decoder_norms": ("rms_norm",) * 2, "decoder_activations": ("silu",) * 2},
+        "latent_std": 1.0,
+    },
+    "autoencoder_wan": {"widths": (16, 32), "blocks": 1, "latent_channels": 4},
 }
 FAMILIES = frozenset(_SMALL)
 """Kinds of which one small generator stands for all."""

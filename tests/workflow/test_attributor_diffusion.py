@@ -15,7 +15,7 @@ from jax_origin.workflow import belonging_images, get_method
 
 pytestmark = pytest.mark.outer
 
-CALIBRATE = importlib.import_module("jax_origin.workflow.calibrate")
+BELONGING = importlib.import_module("jax_origin.workflow.belonging")
 KEY = jax.random.key(0)
 NETWORK = {"widths": (8,), "blocks": 1, "norm_groups": 4, "middle_attention": False}
 
@@ -71,7 +71,7 @@ def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_pat
         made.append(belonging_images(*args, **options))
         return made[-1]
 
-    monkeypatch.setattr(CALIBRATE, "belonging_images", noting)
+    monkeypatch.setattr(BELONGING, "belonging_images", noting)
     calibration = jo.calibrate(sampler, method=method, num_belonging=6, key=KEY)
     others, own = made
     assert len({image.tobytes() for image in (*own, *others)}) == 12
