@@ -24,11 +24,11 @@ class EncoderSteps(Solver):
     """Moves the latent by the difference of two encodings (Hong et al., NeurIPS 2024, equation 5).
 
     For generators with an ``encode``, such as autoencoders: ``z <- z + rate (E(y) - E(D(z)))``.
-    Here y is not the image, but what D(z) becomes by one step down the tracked distance: of the
-    mean square to pixels that is the image; of a file's set it is near the point of the set next to
-    D(z). A step that comes no nearer is taken back, and tried again at half the rate. Three passes
-    through the networks are about one gradient evaluation. It comes near quickly, and then no
-    further: an encoder is no exact inverse.
+    Here y is what D(z) becomes by one step down the tracked distance. For the mean square to pixels
+    that is the image. For a file's set it is near the point of the set next to D(z). A step that
+    comes no nearer is taken back, and tried again at half the rate. Three passes through the
+    networks are about one gradient evaluation. It comes near quickly, and then no further: an
+    encoder is no exact inverse.
 
     Attributes:
       rate: How much of the difference is taken at first.

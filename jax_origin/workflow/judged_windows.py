@@ -58,8 +58,7 @@ def windows_of(image: Stored, generator: GeneratorLike, num: int) -> tuple[Windo
     check_shape(image.pixels.shape, generator, num, "images")
     height, width, _ = generator.image_shape
     size, cell = (height, width), getattr(generator, "factor", 1)
-    whole = image.pixels.shape[:2] == size
-    if whole or height % GRID or width % GRID:
+    if image.pixels.shape[:2] == size:
         places = [(0, 0)]
     else:
         grid = math.lcm(GRID, cell)

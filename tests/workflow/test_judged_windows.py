@@ -9,9 +9,10 @@ from flax import nnx
 
 import jax_origin as jo
 from jax_origin.evidence.explain import explain_run
-from jax_origin.generators import AutoencoderTiny, decoder_fingerprint
+from jax_origin.generators import AutoencoderTiny, decoder_fingerprint, with_settings
 from jax_origin.images import save_png, stored_pixels
 from jax_origin.workflow import METHODS, Scorer
+from jax_origin.workflow.judged_windows import windows_of
 
 KEY = jax.random.key(3)
 
@@ -137,6 +138,15 @@ def test_a_window_alone_may_be_accepted_early(autoencoder, calibrated):
     (full,) = jo.attribute(fresh.images, autoencoder, calibrated, full_scores=True, **options)
     assert (early.verdict, full.verdict) == ("belongs", "belongs")
     assert early.steps <= full.steps
+
+
+def test_a_window_of_any_side_lies_where_there_is_texture(autoencoder):
+    pixels = np.full((64, 96, 3), 100, np.uint8)
+    pixels[32:, 64:] = pictures(1, 32, 32, 9)[0]
+    odd = with_settings(autoencoder, {"image_size": [24, 20]})
+    (found,) = windows_of(stored_pixels(pixels[None])[0], odd, 1)
+    assert (found.top, found.left) == (32, 64)
+    assert found.stored.pixels.shape == (24, 20, 3)
 
 
 def test_what_is_too_small_or_of_other_channels_is_named(autoencoder, short, own):

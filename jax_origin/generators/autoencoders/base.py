@@ -40,7 +40,7 @@ class Autoencoder(Generator):
       channels: Image channels.
       margin: Pixels of the canvas on each side of the image, at least: above it and on its left
         there are whole cells.
-      phase: Where in a cell the image begins, (down, right), each under `factor`.
+      phase: Where in a cell the image begins, (down, right), in pixels.
       latent_mean: Subtracted from the decoder's input, one number for all channels, one for each,
         or one for each channel of a square of cells, row by row.
       latent_std: Divides the decoder's input afterwards, likewise.
