@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,11 +19,14 @@ from jax_origin.zoo import load_generator, zoo_names
 _PLAIN_SEED = 1000  # added to the evaluation's: no calibration draws the same pictures
 
 
-def chosen_generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], list[str]]:
+def chosen_generators(
+    config: ConfigDict, *, data: str = "."
+) -> tuple[dict[str, GeneratorLike], list[str]]:
     """All generators by name, and the names of those that are inspected.
 
     Args:
       config: As `benchmarks.settings.evaluation_config` makes it.
+      data: The folder that ``{data}`` in a source stands for.
 
     Raises:
       ProtocolError: If an entry of config.generators is none, or has a name of the zoo; if nothing
@@ -34,7 +38,8 @@ def chosen_generators(config: ConfigDict) -> tuple[dict[str, GeneratorLike], lis
         options = dict(entry)
         try:
             name, source = options.pop("name"), options.pop("source")
-            generators[name] = load_generator(source, **options)
+            made: Any = load_generator(source.replace("{data}", data), **options)
+            made.name, generators[name] = name, made
         except (KeyError, TypeError):
             raise ProtocolError(
                 f"config.generators: {entry!r} must hold name and source, and may hold kind and "
@@ -105,7 +110,8 @@ def chosen_sets(
 
     Args:
       config: As `evaluation_config` makes it.
-      shapes: Image shapes of the inspected generators: photographs are cut to each.
+      shapes: Image shapes of the inspected generators: photographs are cut to each. Of a set's
+        larger images a window is taken, where these are of one size.
       data: The folder that holds the sets' files.
 
     Raises:
@@ -113,11 +119,13 @@ def chosen_sets(
       ImageError: As `chosen_images`.
     """
     num, seed = config.num_images, config.seed
+    sizes = {(shape[0], shape[1]) for shape in shapes if shape[2] == 3}
+    only = next(iter(sizes)) if len(sizes) == 1 else None
     sets = {}
     for name, file in config.sets.items():
         if file:
             path = os.path.join(data, file)
-            sets[name] = chosen_images(path, num, name=name, seed=seed)
+            sets[name] = chosen_images(path, num, name=name, seed=seed, size=only)
             yield name, sets[name]
     if config.plain:
         if len({*shapes}) > 1:
@@ -131,7 +139,6 @@ def chosen_sets(
             yield f"plain, {kind}", drawn[np.array(kinds) == kind]
         for name, images in sets.items():
             yield f"{name}, faded", faded_images(images, seed=seed + _PLAIN_SEED)
-    sizes = {(shape[0], shape[1]) for shape in shapes if shape[2] == 3}
     for size in sorted(sizes) if config.photographs else []:
         crops, _ = photograph_crops(num, size, seed=seed, part="demonstration")
         yield "photographs" if len(sizes) == 1 else f"photographs, {size[0]}x{size[1]}", crops

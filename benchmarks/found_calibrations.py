@@ -2,18 +2,27 @@
 
 import dataclasses
 import functools
+import hashlib
 import os
 from collections.abc import Mapping
 
 import jax
+import numpy as np
 
 from benchmarks.score_cache import file_name
 from jax_origin.calibration import Calibration
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import GeneratorLike, fingerprint
 from jax_origin.inversion import Run, StartEncoder
-from jax_origin.workflow import METHODS, ForeignImages, Method, calibrate
-from jax_origin.zoo import calibration_path, standard_foreign
+from jax_origin.workflow import (
+    METHODS,
+    BelongingImages,
+    ForeignImages,
+    Method,
+    calibrate,
+    reencoded_images,
+)
+from jax_origin.zoo import MadeImages, calibration_path, has_prior, standard_foreign
 
 # The key of foreign images, folded from a calibration's as scripts/calibrate.py folds it.
 _FOREIGN = 2
@@ -59,6 +68,9 @@ class MissingCalibration:
       seed: For images and starting points.
       reference: The reference generator, where the method's score needs one.
       encoder: The trained encoder, for a recipe that starts from one.
+      photographs: What generators without a prior make images of, at least twice `num`: the
+        inspected one of the first `num`, others of the rest. None where it has a prior.
+      sets: Further foreign groups. A generator without a prior has none but those and its like.
     """
 
     inspected: str
@@ -68,15 +80,33 @@ class MissingCalibration:
     seed: int
     reference: GeneratorLike | None = None
     encoder: StartEncoder | None = None
+    photographs: MadeImages | None = None
+    sets: Mapping[str, ForeignImages] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def foreign(self) -> dict[str, ForeignImages]:
         """Its foreign groups by name; none for a method that looks at none."""
         if not self.method.decision.judges_q:
             return {}
-        key = jax.random.fold_in(jax.random.key(self.seed), _FOREIGN)
-        groups = standard_foreign(self.inspected, self.num, key=key, generators=self.generators)
-        return {name: ForeignImages(**made._asdict()) for name, made in groups.items()}
+        key, rest = jax.random.fold_in(jax.random.key(self.seed), _FOREIGN), None
+        if self.photographs is not None:
+            images, sources, _ = self.photographs
+            rest = MadeImages(images[self.num :], sources[self.num :])
+        known, own = self.generators, self.generators[self.inspected]
+        alike = {name: made for name, made in known.items() if has_prior(made) == has_prior(own)}
+        groups = standard_foreign(
+            self.inspected, self.num, key=key, generators=alike, photographs=rest
+        )
+        made = {name: ForeignImages(**group._asdict()) for name, group in groups.items()}
+        return {**made, **self.sets}
+
+    @property
+    def belonging(self) -> BelongingImages | None:
+        """Its own images; None for draws of the prior."""
+        if self.photographs is None:
+            return None
+        key, shown = jax.random.key(self.seed), self.photographs.images[: self.num]
+        return reencoded_images(self.generators[self.inspected], shown, key=key)
 
     def make(self, folder: str | os.PathLike[str], *, run: Run | None = None) -> Calibration:
         """Makes it, and keeps it; one that the folder has is not made again.
@@ -97,6 +127,7 @@ class MissingCalibration:
                 self.generators[self.inspected],
                 method=self.method,
                 num_belonging=self.num,
+                belonging=self.belonging,
                 foreign=self.foreign,
                 reference=self.reference,
                 encoder=self.encoder,
@@ -115,4 +146,8 @@ class MissingCalibration:
             "reference": self.reference and fingerprint(self.reference),
             "encoder": self.encoder and self.encoder.digest,
         }
+        if self.photographs is not None or self.sets:
+            given = [] if self.photographs is None else [self.photographs.images]
+            given += [group.images for group in self.sets.values()]
+            settings["given"] = [hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for x in given]
         return file_name(f"calibration-{self.inspected}-{self.method.name}", settings, ".json")

@@ -5,7 +5,6 @@ Both may be edited, alike, before they are scored. `comparisons` says what is co
 """
 
 import dataclasses
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from benchmarks.score_cache import GroupScores, cached_scores
 from jax_origin.calibration import Calibration, Decision
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, stored_images, stored_pixels
+from jax_origin.images.edits import LOSSY_FILES
 from jax_origin.inversion import Inversion, Run
 from jax_origin.scores import Loss
 from jax_origin.workflow import (
@@ -28,7 +28,8 @@ from jax_origin.workflow import (
     encoders_of,
     likeness,
 )
-from jax_origin.workflow.scorer import INSPECTED, REFERENCE
+from jax_origin.workflow.scorer import INSPECTED, REFERENCE, held_against, judged_windows
+from jax_origin.zoo import has_prior
 
 LOSS_LEVELS = {"loss_under_1e-4": 1e-4, "loss_under_1e-5": 1e-5}
 """The summary tells the share of belonging images that were inverted to a loss under these."""
@@ -41,8 +42,10 @@ OTHERS: dict[str, Callable[[GeneratorLike, GeneratorLike], bool]] = {
     "none": lambda inspected, other: False,
     "same_architecture": lambda inspected, other: type(inspected) is type(other),
     "other_architectures": lambda inspected, other: type(inspected) is not type(other),
+    "alike": lambda inspected, other: has_prior(inspected) == has_prior(other),
 }
-"""Which other generators' images are foreign groups; an architecture is a class."""
+"""Which other generators' images are foreign groups; an architecture is a class, and those alike
+have a prior, or none."""
 
 MIXED = "|"
 """Between edits: a mixed folder, in which each image has met the next one of them."""
@@ -275,6 +278,7 @@ def comparison_scores(
             score=np.nan_to_num(ratios[group], nan=np.inf, posinf=np.inf),
             loss=own.loss,
             steps=own.steps + theirs[group].steps,
+            seconds=own.seconds + theirs[group].seconds,
         )
         for group, own in ours.items()
     }
@@ -306,10 +310,11 @@ def comparison_rows(
       scores: Of all its groups.
 
     Returns:
-      For each foreign group: inspected, group, method, edit, n (its number of images); tpr, fpr,
-      undecided_belonging, undecided_foreign and accuracy, of the verdicts that the calibration
-      gives at its own alpha and beta; auc and tpr_at_1_fpr, of the scores alone; score_quantiles
-      of the group's scores, at `QUANTILES` (None where infinite).
+      For each foreign group: inspected, group, method, edit, stored (the kind of file), n (its
+      number of images); tpr, fpr, undecided_belonging, undecided_foreign and accuracy, of the
+      verdicts that the calibration gives at its own alpha and beta; auc and tpr_at_1_fpr, of the
+      scores alone; score_quantiles of the group's scores, at `QUANTILES` (None where infinite);
+      seconds, the mean of an image of the group, or None where that is not known.
     """
     own = scores[comparison.inspected].score
     own_verdicts = [each.verdict for each in decisions(comparison, comparison.inspected, own)]
@@ -323,11 +328,13 @@ def comparison_rows(
                 "group": group,
                 "method": comparison.method.name,
                 "edit": comparison.edit,
+                "stored": _stored_as(comparison.edit),
                 "n": len(foreign),
                 **decision_rates(own_verdicts, verdicts),
                 "auc": auc(own, foreign),
                 "tpr_at_1_fpr": tpr_at_fpr(own, foreign, fpr=0.01),
                 "score_quantiles": _quantiles(foreign),
+                "seconds": _mean(scores[group].seconds),
             }
         )
     return rows
@@ -344,11 +351,12 @@ def decisions(
       scores: Of the group's images, [N]; infinite where there is none.
     """
     calibration, method = comparison.calibration, comparison.method
-    decided, numbers = decider_alike(calibration), math.prod(comparison.generator.latent_shape)
+    decided = decider_alike(calibration)
     images = comparison.groups[group]
     files = images if isinstance(images, list) else stored_pixels(images)
     for file, score in zip(files, scores, strict=True):
-        reference = method.score.reference(file, numbers, method.recipe.distance)
+        windows = judged_windows(file, comparison.generator, method)
+        reference = held_against(file, windows, comparison.generator, method)
         yield decided(score, likeness(file, calibration), method.score.least(reference))
 
 
@@ -366,7 +374,7 @@ def comparison_summary(
       inspected, method, edit, n (number of belonging images), tpr, undecided_belonging; worst_fpr,
       mean_fpr, smallest_tpr_at_1_fpr and smallest_auc over the groups; loss_under_1e-4 and
       loss_under_1e-5, shares of the belonging images; mean_steps, gradient evaluations an image;
-      score_quantiles of the belonging images' scores.
+      score_quantiles of the belonging images' scores; seconds, the mean of a belonging image.
     """
     own = scores[comparison.inspected]
     fprs = [row["fpr"] for row in rows]
@@ -385,7 +393,21 @@ def comparison_summary(
         **{name: float(np.mean(own.loss < level)) for name, level in LOSS_LEVELS.items()},
         "mean_steps": float(steps.mean()),
         "score_quantiles": _quantiles(own.score),
+        "seconds": _mean(own.seconds),
     }
+
+
+def _stored_as(edit: str) -> str:
+    """The kind of file that images are in after an edit: its last step, if that is a lossy file."""
+    if MIXED in edit:
+        return "mixed"
+    last = edit.rpartition("+")[2]
+    return last if last.startswith(LOSSY_FILES) else "png"
+
+
+def _mean(seconds: NDArray[np.float64]) -> float | None:
+    known = seconds[np.isfinite(seconds)]
+    return float(f"{known.mean():.3g}") if known.size else None
 
 
 def _quantiles(scores: NDArray[np.float64]) -> list[float | None]:

@@ -1,16 +1,25 @@
 """Test images of an evaluation: made afresh by generators, and chosen from sets."""
 
 import os
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import ImageError, decode_image, find_images, load_images
-from jax_origin.workflow import belonging_images
+from jax_origin.images import (
+    ImageError,
+    decode_image,
+    find_images,
+    load_images,
+    load_sources,
+    textured_windows,
+)
+from jax_origin.workflow import belonging_images, reencoded_images
+from jax_origin.zoo import has_prior
 
 Images = NDArray[np.uint8]
 
@@ -25,7 +34,11 @@ class ProtocolError(ValueError):
 
 
 def generated_images(
-    generators: Mapping[str, GeneratorLike], num: int, *, seed: int
+    generators: Mapping[str, GeneratorLike],
+    num: int,
+    *,
+    seed: int,
+    photographs: Callable[[str, GeneratorLike], Images] | None = None,
 ) -> dict[str, Images]:
     """Fresh images of each generator, rounded to 8 bits.
 
@@ -34,6 +47,8 @@ def generated_images(
       num: Images of each, at least 1.
       seed: Any whole number of at least 0. No calibration has drawn the same latents, whatever the
         seeds.
+      photographs: Gives `num` images that a generator without a prior, by its name, makes its own
+        of, as `jax_origin.workflow.reencoded_images` does. Without it these are left out.
 
     Returns:
       uint8 [num, H, W, C] by name. A generator's images do not depend on which others there are.
@@ -43,20 +58,35 @@ def generated_images(
     """
     _check_at_least(1, num_images=num)
     key = jax.random.fold_in(_key(seed), _IMAGES)
-    return {
-        name: belonging_images(generator, num, key=jax.random.fold_in(key, _number(name)))
-        for name, generator in generators.items()
-    }
+    made = {}
+    for name, generator in generators.items():
+        own = jax.random.fold_in(key, _number(name))
+        if has_prior(generator):
+            made[name] = belonging_images(generator, num, key=own)
+        elif photographs is not None:
+            made[name] = reencoded_images(generator, photographs(name, generator), key=own).images
+    return made
 
 
-def chosen_images(path: str | os.PathLike[str], num: int, *, name: str, seed: int) -> Images:
+def chosen_images(
+    path: str | os.PathLike[str],
+    num: int,
+    *,
+    name: str,
+    seed: int,
+    size: tuple[int, int] | None = None,
+) -> Images:
     """A random choice of a set's images, without replacement.
 
     Args:
-      path: An npz archive, or a folder of images; see `jax_origin.images.load_images`.
+      path: An npz archive, or a folder of images; see `jax_origin.images.load_images`. An archive's
+        may be followed by a part: ``#1/3`` is the second of three, which have no source in common
+        (`jax_origin.images.load_sources`; without these, no image).
       num: How many, at least 1.
       name: The set's name, for messages; the choice depends on it.
       seed: Any whole number of at least 0.
+      size: (height, width) that of larger images the window with most texture is taken; see
+        `jax_origin.images.textured_windows`. Images are left as they are without it.
 
     Returns:
       uint8 [num, H, W, 3], in the order drawn.
@@ -68,7 +98,7 @@ def chosen_images(path: str | os.PathLike[str], num: int, *, name: str, seed: in
     """
     _check_at_least(1, num_images=num)
     _check_at_least(0, seed=seed)
-    path = os.fspath(path)
+    path, _, part = os.fspath(path).partition("#")
     if not os.path.exists(path):
         raise ProtocolError(
             f"set {name!r}: there is no {path}; --data names the folder that holds it, and "
@@ -76,7 +106,9 @@ def chosen_images(path: str | os.PathLike[str], num: int, *, name: str, seed: in
         )
     if path.lower().endswith(".npz") and not os.path.isdir(path):
         images = load_images(path)
-        return images[_choice(len(images), num, name=name, seed=seed)]
+        places = _part_of(path, part, len(images))
+        drawn = places[_choice(len(places), num, name=name, seed=seed)]
+        return _windows(images[drawn], size)
     files = find_images(path)
     files = [files[i] for i in _choice(len(files), num, name=name, seed=seed)]
     chosen = [decode_image(file).pixels for file in files]
@@ -84,7 +116,28 @@ def chosen_images(path: str | os.PathLike[str], num: int, *, name: str, seed: in
         if pixels.shape != chosen[0].shape:
             found, first = ("x".join(map(str, p.shape[:2])) for p in (pixels, chosen[0]))
             raise ImageError(file, f"is {found} (HxW), {files[0]} of the same set is {first}")
-    return np.stack(chosen)
+    return _windows(np.stack(chosen), size)
+
+
+def _part_of(path: str, part: str, total: int) -> NDArray[np.int64]:
+    """The places of an archive's images that are of a part of its sources; all without one."""
+    if not part:
+        return np.arange(total)
+    found = re.fullmatch(r"(\d+)/(\d+)", part)
+    if found is None or not int(found[1]) < int(found[2]):
+        raise ProtocolError(f"{path}#{part}: a part is written #1/3, the second of three")
+    sources = load_sources(path) or range(total)
+    order = {source: i for i, source in enumerate(dict.fromkeys(sources))}
+    which, of = int(found[1]), int(found[2])
+    return np.array([i for i, source in enumerate(sources) if order[source] % of == which])
+
+
+def _windows(images: Images, size: tuple[int, int] | None) -> Images:
+    if size is None or images.shape[1:3] == size or min(np.subtract(images.shape[1:3], size)) < 0:
+        return images
+    places = [textured_windows(pixels, size, num=1)[0] for pixels in images]
+    pairs = zip(images, places, strict=True)
+    return np.stack([px[top : top + size[0], left : left + size[1]] for px, (top, left) in pairs])
 
 
 def starting_key(seed: int) -> jax.Array:

@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,11 +30,14 @@ class GroupScores(NamedTuple):
       score: float64 [N]; infinite where the generator gave no finite image.
       loss: Mean squared errors, images in [0, 1], float64 [N]; infinite likewise.
       steps: Gradient evaluations that each image took, int64 [N].
+      seconds: From when the image before it was done, float64 [N]; NaN where that is not known, as
+        of the first one, which waits for programs to be compiled.
     """
 
     score: NDArray[np.float64]
     loss: NDArray[np.float64]
     steps: NDArray[np.int64]
+    seconds: NDArray[np.float64]
 
 
 def cached_scores(
@@ -92,22 +96,28 @@ def cached_scores(
             advance=advance,
         )
         items = (scorer.asked(digest, groups[group][i]) for digest, (group, i) in waiting.items())
-        for digest, score, found in scorer.stream(items):
+        last: float | None = None
+        for each in scorer.stream(items):
+            digest, found = each.tag, each.inversion
             group, index = waiting[digest]
+            now = time.perf_counter()
             known[digest] = {
                 "group": group,
                 "index": index,
                 "sha256": digest,
-                "score": score,
+                "score": each.score,
                 "loss": float(found.loss),
                 "steps": int(found.steps),
+                "seconds": None if last is None else now - last,
             }
+            last = now
             writer.write(known[digest])
     return {
         group: GroupScores(
             score=np.array([_finite_or_infinite(known[d]["score"]) for d in names]),
             loss=np.array([_finite_or_infinite(known[d]["loss"]) for d in names]),
             steps=np.array([known[d]["steps"] for d in names], np.int64),
+            seconds=np.array([known[d].get("seconds") for d in names], np.float64),
         )
         for group, names in digests.items()
     }

@@ -12,10 +12,11 @@ def evaluation_config() -> ml_collections.ConfigDict:
     config.methods = ("ronan", "origin")
     # Generators besides the zoo's, as ({"name": "mine", "source": PATH, "kind": "stylegan2_ada",
     # "config": {"label": 3}},): what jax_origin.load_generator takes; kind and config may be left
-    # out.
+    # out. {data} in a source stands for --data.
     config.generators = ()
     config.inspected = ()  # names of generators; empty: those above, or without any all of the zoo
-    # Foreign generators: "all", "none", "same_architecture" or "other_architectures".
+    # Foreign generators: "all", "none", "same_architecture", "other_architectures" or "alike" (with
+    # a prior, as the inspected one has it, or without).
     config.others = "all"
     # Foreign images besides the generators': name to file or folder inside --data (npz with x, or
     # with jpeg and offsets; or a folder of images); an empty one is left out. All three are JPEG
@@ -24,6 +25,12 @@ def evaluation_config() -> ml_collections.ConfigDict:
     config.sets["cifar10-test"] = "cifar10_test_10k_jpegbytes.npz"  # photographs, not trained on
     config.sets["cifake"] = "cifake_sd14_fake_10k_jpegbytes.npz"  # made by Stable Diffusion 1.4
     config.sets["tiny-imagenet"] = "tinyimagenet32_val_10k_jpegbytes.npz"  # other photographs
+    # What generators without a prior, such as autoencoders, make images of: archives inside --data,
+    # for tests and for calibrations that are made. Empty: such a generator is no foreign group. A
+    # part of an archive is written FILE#1/3: see benchmarks.sampling.chosen_images.
+    config.reencoded = ml_collections.ConfigDict({"tests": "", "calibrations": ""})
+    # Foreign images for calibrations that are made, beside generators' and plain pictures; as sets.
+    config.calibration_sets = ml_collections.ConfigDict()
     # A group of crops of photographs that scikit-image ships, others than the calibrations'.
     config.photographs = False
     # Groups of pictures that say little: each kind that is drawn, and the sets blurred or faded.

@@ -19,11 +19,13 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
+from numpy.typing import NDArray
 
 # benchmarks/ lies beside the package, and is no part of it.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -48,7 +50,7 @@ from benchmarks.protocol import (
 from benchmarks.ratio_costs import ratio_cost_rows
 from benchmarks.recovery import start_of
 from benchmarks.result_table import result_table
-from benchmarks.sampling import ProtocolError, generated_images
+from benchmarks.sampling import ProtocolError, chosen_images, generated_images
 from jax_origin.calibration import Calibration, CalibrationError
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.cli.command import command
@@ -58,8 +60,8 @@ from jax_origin.images import ImageError
 from jax_origin.inversion import Progress, Run, StartEncoder, StartTraining, progress_bar
 from jax_origin.runs.record import RecordError
 from jax_origin.runtime import keep_compiled_programs
-from jax_origin.workflow import Method, get_method
-from jax_origin.zoo import zoo_names
+from jax_origin.workflow import ForeignImages, Method, get_method
+from jax_origin.zoo import MadeImages, has_prior, standard_names, zoo_names
 
 _STUDIES = ("attacks", "near_models")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
@@ -98,7 +100,7 @@ def run(config: ConfigDict, *, out: str) -> None:
             "whole ones: leave one of them out"
         )
     cache, seed = _CACHE.value or f"{out}.cache", config.seed
-    generators, inspected = chosen_generators(config)
+    generators, inspected = chosen_generators(config, data=_DATA.value)
     methods = {
         name: chosen_methods(config, generators[name], limit_steps=_LIMIT_STEPS.value)
         for name in inspected
@@ -112,8 +114,17 @@ def run(config: ConfigDict, *, out: str) -> None:
         for name in inspected
         for other in foreign_generators(generators, name, others=config.others)
     }
-    generated = generated_images(wanted, config.num_images, seed=seed)
     own = {name: generators[name] for name in inspected}
+    num_own = config.num_belonging or config.num_images
+    for name, made in own.items():
+        if not (has_prior(made) or config.reencoded.tests):
+            raise ProtocolError(
+                f"{name!r} has no prior to draw images from: config.reencoded names photographs"
+            )
+    generated = generated_images(
+        wanted, config.num_images, seed=seed, photographs=_photographs(config, config.num_images)
+    )
+    belonging = generated_images(own, num_own, seed=seed, photographs=_photographs(config, num_own))
     compared = comparisons(
         generators,
         {
@@ -126,7 +137,7 @@ def run(config: ConfigDict, *, out: str) -> None:
         limit=_LIMIT.value,
         edits=config.edits,
         others=config.others,
-        belonging=generated_images(own, config.num_belonging or config.num_images, seed=seed),
+        belonging=belonging,
         reference=reference,
     )
     with progress_bar() as bar:
@@ -151,6 +162,42 @@ def run(config: ConfigDict, *, out: str) -> None:
     picture = [f"![The same as a picture]({os.path.basename(stem)}.png)"] if drawn else []
     _write(f"{stem}.md", "\n\n".join([f"# {config.title}", tables, *picture]) + "\n")
     print(f"\n{tables}\n\nwrote {out}, {stem}.md{f', {stem}.png' if drawn else ''}")
+
+
+def _photographs(
+    config: ConfigDict, num: int
+) -> Callable[[str, GeneratorLike], NDArray[np.uint8]] | None:
+    """Gives what a generator without a prior makes its test images of, if that is said."""
+    if not config.reencoded.tests:
+        return None
+    path = os.path.join(_DATA.value, config.reencoded.tests)
+
+    def chosen(name: str, generator: GeneratorLike) -> NDArray[np.uint8]:
+        height, width, _ = generator.image_shape
+        own = f"photographs of {name}"
+        return chosen_images(path, num, name=own, seed=config.seed, size=(height, width))
+
+    return chosen
+
+
+def _for_calibrations(
+    config: ConfigDict, generator: GeneratorLike, num: int
+) -> tuple[MadeImages | None, dict[str, ForeignImages]]:
+    """What images of generators without a prior are made of, and sets, for calibrations."""
+    height, width, _ = generator.image_shape
+
+    def chosen(name: str, file: str, num: int) -> NDArray[np.uint8]:
+        path = os.path.join(_DATA.value, file)
+        return chosen_images(path, num, name=name, seed=config.seed, size=(height, width))
+
+    sets = {
+        name: ForeignImages(chosen(f"calibration, {name}", file, num))
+        for name, file in config.calibration_sets.items()
+    }
+    if has_prior(generator) or not config.reencoded.calibrations:
+        return None, sets
+    photographs = chosen("calibration, photographs", config.reencoded.calibrations, 2 * num)
+    return MadeImages(photographs, range(len(photographs))), sets
 
 
 def _study(config: ConfigDict, out: str) -> None:
@@ -191,14 +238,18 @@ def _calibration(
                 training=StartTraining(),
                 run=Run(progress=_named(bar, name), cache=config.cache or None),
             )
+    num = config.num_calibration or method.num_images
     # As scripts/calibrate.py has it.
-    held_out = {*zoo_names()} - {name, *zoo_names(calibrated="origin")}
+    held_out = {*zoo_names()} - {name, *standard_names()}
+    photographs, sets = _for_calibrations(config, generators[name], num)
     missing = MissingCalibration(
         inspected=name,
         method=method,
         generators={n: g for n, g in generators.items() if n not in held_out},
-        num=config.num_calibration or method.num_images,
+        num=num,
         seed=config.seed,
+        photographs=photographs,
+        sets=sets,
         reference=reference if method.score.needs_reference else None,
         encoder=encoder,
     )

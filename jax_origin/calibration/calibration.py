@@ -57,6 +57,10 @@ class Measured:
         adds its share to the rate of false exclusion at the most.
       belonging: Where the generator's own images come from, in a few words. p refers to images such
         as these.
+      plain: How many of the generator's own images under a condition say too little to be judged,
+        by condition, where some do: the least score that they can have is over the method's floor.
+        Their scores are left out, and images like them are undecided. A condition that too few are
+        left of is none of the calibration's.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -68,6 +72,7 @@ class Measured:
     scored_block: int | None = None
     unseen: dict[str, int] = field(default_factory=dict, hash=False)
     belonging: str = FROM_PRIOR
+    plain: dict[str, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -78,8 +83,11 @@ class Measured:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it."""
         values = {**vars(self), "futility": list(self.futility)}
-        if self.belonging == FROM_PRIOR:  # Files have always meant that, and keep their digests.
+        # What files without these entries have always meant: they keep their digests.
+        if self.belonging == FROM_PRIOR:
             del values["belonging"]
+        if not self.plain:
+            del values["plain"]
         return values
 
     @classmethod
@@ -366,6 +374,10 @@ _PLAIN_FIELDS: Fields = {
 }
 
 
+_COUNTS = (
+    lambda v: isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values()),
+    "a count of images for each condition",
+)
 _MEASURED_FIELDS: Fields = {
     "belonging": _TEXT,
     "futility": (
@@ -374,12 +386,8 @@ _MEASURED_FIELDS: Fields = {
     ),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (_or_none(lambda v: is_whole(v) and v > 0), "1 or more, or null"),
-    "unseen": (
-        lambda v: (
-            isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values())
-        ),
-        "a count of images for each condition",
-    ),
+    "plain": _COUNTS,
+    "unseen": _COUNTS,
 }
 
 

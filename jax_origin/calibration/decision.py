@@ -139,7 +139,9 @@ class Decider:
     verdict, such as `TwoErrors`.
 
     An image may say so little that the generator could not come near enough for q, however well it
-    did: the least score that it can have (`Score.least`) is over what q allows. It is undecided.
+    did: the least score that it can have (`Score.least`) is over what q allows. It is undecided. So
+    is one whose least score is over the floor, where own images like it were left out of p
+    (`Measured.plain`).
 
     The p of the condition that an image met is valid, as is the q of the group that it is from. The
     largest are no smaller: both stay valid for every condition and group compared with, and for no
@@ -200,6 +202,10 @@ class Decider:
                     under = float(np.nextafter(lows[allowed], -math.inf))
                     self._attributable = min(self._attributable, under)
         self._any_short = bool(short)
+        # Up to here the least score that an image can have may be.
+        self._judged = self._attributable
+        if calibration.measured.plain:
+            self._judged = min(self._judged, self._floor)
         self._outcomes = []
         for fits in (False, True):
             for fits_foreign in (False, True) if self._judges_q else (None, None):
@@ -260,8 +266,7 @@ class Decider:
         codes = 2 * fits + fits_foreign
         if self._any_short:
             codes = np.where(fits, np.where(fits_foreign, 3, 4), 1)
-        if self._judges_q:
-            codes = np.where(np.asarray(least, np.float64) > self._attributable, 5, codes)
+        codes = np.where(np.asarray(least, np.float64) > self._judged, 5, codes)
         return p, q, codes, self._names[fitting]
 
 

@@ -53,7 +53,7 @@ def main(config: ConfigDict) -> int:
         with _workdir(config, attributor) as workdir:
             if config.images is None:
                 folder = workdir.path / "images"
-                paths = demonstration_files(folder, generator_name(attributor.generator), key=key)
+                paths = demonstration_files(folder, [generator_name(attributor.generator)], key=key)
             shown = frozenset(paths[: config.sheet_images])
             profile = config.profile
             with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
@@ -129,7 +129,7 @@ def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) ->
     engine = Engine(attributor.generator, method.recipe, key=key, encoder=encoder, run=run)
     images = len(paths)
     if not paths:
-        made = demonstration_images(generator_name(attributor.generator), key=key)
+        made = demonstration_images([generator_name(attributor.generator)], key=key)
         images = sum(map(len, made.values()))
     times = max(1, method.windows) * method.draws * (1 if calibration.reference is None else 2)
     return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)

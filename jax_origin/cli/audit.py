@@ -29,7 +29,7 @@ from jax_origin.inversion import progress_bar
 from jax_origin.runs import Workdir, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
 from jax_origin.workflow import Attributor
-from jax_origin.zoo import load_generator, zoo_names
+from jax_origin.zoo import load_generator, standard_names, zoo_names
 
 _OUT = "runs/audit"
 _VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "seed")
@@ -47,7 +47,7 @@ def main(config: ConfigDict) -> int:
         raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
     begin(config)
     key = jax.random.key(config.seed)
-    sources = config.candidate or config.candidates or zoo_names(calibrated="origin")
+    sources = config.candidate or config.candidates or standard_names()
     candidates, indistinguishable = tell_apart(open_candidates(sources, resize=config.resize))
     if config.images is None and not {c.source for c in candidates} <= {*zoo_names()}:
         raise CommandError("--images: say which images the candidates are to be tried on")
@@ -57,8 +57,8 @@ def main(config: ConfigDict) -> int:
     folder = config.out or default_workdir(_OUT, settings)
     with Workdir(folder, settings, flag="--out") as out:
         if config.images is None:
-            own = candidates[0].source
-            paths = demonstration_files(out.path / "images", own, others=12, key=key)
+            names = [candidate.source for candidate in candidates]
+            paths = demonstration_files(out.path / "images", names, others=12, key=key)
         records = {}
         for candidate in candidates:
             warn_of_drift(candidate.calibration)

@@ -120,6 +120,10 @@ def _report(calibration: Calibration, named: list[str]) -> None:
         num, sources = len(group.scores), group.independent
         of = "" if sources == num else f", of {sources} independent sources"
         print(f"{name}: {num} scores, {_range(group.scores)}{of}")
+    for name, plain in calibration.measured.plain.items():
+        kept = name in calibration.belonging_by_condition
+        follows = "are left out" if kept else "are too many: such files are not calibrated"
+        print(f"{plain} own images, {name}, say too little to be judged, and {follows}")
     for name, unseen in calibration.measured.unseen.items():
         print(f"{unseen} own images after {name} do not look so, and are judged as others")
     if named and calibration.decision.judges_q:

@@ -138,13 +138,18 @@ def _last_decoder(calibration: Calibration) -> Iterator[str]:
 
 
 def unseen_conditions(calibration: Calibration) -> Iterator[str]:
-    """A sentence for each condition that not all of its own images look as if they had met."""
+    """A sentence for each condition that some of its own images do not show, or say too little."""
     for condition, unseen in calibration.measured.unseen.items():
         of = calibration.conditions[condition].size
         yield (
             f"Of {of:,} of its own images after {condition!r}, {unseen:,} did not look as if they "
             f"had met it (with 95% confidence at most {percent(upper_limit(unseen, of))}): so many "
             "more may fail to fit."
+        )
+    for condition, plain in calibration.measured.plain.items():
+        yield (
+            f"Of its own images, {condition}, {plain:,} say too little to be judged. Images like "
+            "them are undecided, whoever made them."
         )
 
 

@@ -38,5 +38,6 @@ from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings
 from jax_origin.images.windows import GRID as GRID
 from jax_origin.images.windows import cut_window as cut_window
+from jax_origin.images.windows import placed_cut as placed_cut
 from jax_origin.images.windows import reflected as reflected
 from jax_origin.images.windows import textured_windows as textured_windows

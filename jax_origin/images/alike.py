@@ -13,6 +13,7 @@ from jax_origin.images.webp import webp_coarsest
 _CLEAN = EditStep("clean", 0.0)
 _RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
 _SAME = 0.01  # Tables whose steps differ by less than a hundredth, on average, are the same.
+_CUT_ALIKE = 0.03  # Sides are whole pixels.
 _SAME_WEBP = 4  # An encoder's coarsest quantiser of a quality differs by as much, image by image.
 
 
@@ -33,7 +34,9 @@ class _Table(NamedTuple):
     averaged: tuple[int, int]  # of the image's rows and columns, for one sample of chroma
 
 
-def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -> Alike:
+def edits_alike(
+    stored: Stored, edits: Iterable[str], *, resized: bool = True, kept: float = 1.0
+) -> Alike:
     """Chooses the edits that could have produced this kind of file.
 
     - A lossless file: edits that do not end in a lossy format. If the image shows that it was
@@ -51,6 +54,8 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
         no edit is kept for all files.
       resized: whether an image that shows a resize was resized. Pass False for a generator whose
         own images look so: the edits that do not resize are then kept beside the others.
+      kept: the share of a whole image's side that the image has. Below 1 it was cut: the edits that
+        cut as much are chosen, or the next that leave less, for less is easier to come near to.
     """
     steps: dict[str, EditStep] = {}
     others = []
@@ -59,19 +64,22 @@ def edits_alike(stored: Stored, edits: Iterable[str], *, resized: bool = True) -
             steps[name] = (_CLEAN, *parse_edit(name))[-1]
         except ValueError:
             others.append(name)
-    if stored.kind == "jpeg":
+    cuts = {n: s for n, s in steps.items() if s.family == "cut"}
+    if kept < 1:
+        chosen, unlike = _of_cut(kept, cuts)
+    elif stored.kind == "jpeg":
         chosen, unlike = _of_jpeg(stored, {n: s for n, s in steps.items() if s.family == "jpeg"})
     elif stored.note == LOSSY_WEBP:
         chosen, unlike = _of_webp(stored, {n: s for n, s in steps.items() if s.family == "webp"})
     elif stored.note is None:
-        lossless = {n: s for n, s in steps.items() if s.family not in LOSSY_FILES}
+        lossless = {n: s for n, s in steps.items() if s.family not in (*LOSSY_FILES, "cut")}
         chosen, unlike = _of_lossless(stored, lossless, resized=resized)
     else:
         chosen, unlike = [], stored.note
     if stored.colour == "grey" and stored.pixels.shape[2] == 3:
         unlike = "stored in grey"
-    kept = {*chosen, *others}
-    return Alike(tuple(name for name in (*steps, *others) if name in kept), unlike)
+    alike = {*chosen, *others}
+    return Alike(tuple(name for name in (*steps, *others) if name in alike), unlike)
 
 
 def _of_lossless(
@@ -95,6 +103,13 @@ def _of_lossless(
         chosen += whole
     height, width = stored.resizings[0].size
     return chosen, None if chosen else f"resized to {height}x{width} and back"
+
+
+def _of_cut(kept: float, edits: Mapping[str, EditStep]) -> tuple[list[str], str | None]:
+    """The edits that leave so large a share of a side, or the next smaller one; what differs."""
+    shares = {name: step.amount for name, step in edits.items() if step.amount <= kept + _CUT_ALIKE}
+    chosen = [name for name, share in shares.items() if share == max(shares.values())]
+    return chosen, None if chosen else f"cut to {kept:.0%} of a side"
 
 
 def _share_kept(step: EditStep, side: int) -> float | None:

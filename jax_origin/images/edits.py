@@ -152,6 +152,13 @@ def _crop(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return from_pillow(to_pillow(inner).resize((width, height), Image.Resampling.LANCZOS))
 
 
+def _cut(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
+    sides = [(side, max(1, round(side * step.amount))) for side in pixels.shape[:2]]
+    (top, height), (left, width) = ((rng.integers(0, a - b, endpoint=True), b) for a, b in sides)
+    return pixels[top : top + height, left : left + width]
+
+
 def _noise(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
     noisy = np.rint(pixels + rng.normal(0, step.amount, pixels.shape))
@@ -176,6 +183,7 @@ _FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 _JPEG = "stored as JPEG, chroma at half resolution (4:2:0), or with -444 at full"
 _RESIZE = "both sides resized by the factor and back, Lanczos or bicubic"
 _CROP = "cut by so many pixels on each side, and resized back (Lanczos)"
+_CUT = "cut out, so much of either side, at a place that the pixels give, and not resized"
 _NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
 _BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
 _FAMILIES = {
@@ -183,6 +191,7 @@ _FAMILIES = {
     "webp": _Family(_through_file, "webp-QUALITY", 1, 100, "stored as lossy WebP", whole=True),
     "resize": _Family(_resize, "resize-FACTOR[-bicubic]", 0.05, 8, _RESIZE, option="bicubic"),
     "crop": _Family(_crop, "crop-PIXELS", 1, 4096, _CROP, whole=True),
+    "cut": _Family(_cut, "cut-SHARE", 0.1, 0.99, _CUT),
     "noise": _Family(_noise, "noise-SIGMA", 0.01, 255, _NOISE),
     "blur": _Family(_blur, "blur-SIGMA", 0.05, 100, _BLUR),
 }

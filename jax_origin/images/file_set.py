@@ -104,6 +104,10 @@ class Stored:
       resizing: the way that this set assumes; None for the image as it is.
       surroundings: of a window, the pixels that are seen with a margin around it, uint8 [H', W',
         C], the window in their middle; they tell a search where to begin, and nothing else.
+      seen: the rows and columns of `pixels` that the file says something of, (first, one past the
+        last) of either; None for all. Of kind "pixels" alone.
+      placed: the sets that a file may be in which is a part of an image, one for each place where
+        it may lie; see `jax_origin.images.placed_cut`.
     """
 
     kind: str
@@ -117,9 +121,13 @@ class Stored:
     resizings: tuple[Resizing, ...] = ()
     resizing: Resizing | None = None
     surroundings: np.ndarray | None = None
+    seen: tuple[tuple[int, int], tuple[int, int]] | None = None
+    placed: tuple["Stored", ...] = ()
 
     def readings(self) -> "list[Stored]":
-        """The sets that the image may be in: as it is, and by each way to its size."""
+        """The sets that the image may be in: as it is, and by each way to its size; or by place."""
+        if self.placed:
+            return list(self.placed)
         return [self, *(replace(self, resizing=way) for way in self.resizings)]
 
     def to_arrays(self) -> StoredArrays:
@@ -149,6 +157,10 @@ class Stored:
             high, wide = self.averaged[i] if jpeg else (1, 1)
             at_rows = _places(plane.shape[0], high)
             at_columns = _places(plane.shape[1], wide)
+            if self.seen is not None:
+                rows, columns = (slice(*part) for part in self.seen)
+                at_rows, at_columns = at_rows[rows], at_columns[columns]
+                plane = plane[rows, columns]
             arrays.levels[i, at_rows[:, None], at_columns] = plane
             arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
             arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)

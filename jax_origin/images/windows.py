@@ -1,6 +1,7 @@
 """Windows of larger images: as sets of their own, with what is around them."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,39 @@ def cut_window(
         surroundings=around,
         resizings=(),
     )
+
+
+def placed_cut(image: Stored, size: tuple[int, int], *, cell: int) -> Stored:
+    """A lossless file that is a part of an image of a given size, which may lie anywhere in it.
+
+    A decoder makes the same of a shift by whole cells. So one place is taken for each shift within
+    a cell, as near to the middle as can be. Where a part leaves less room than that, its last rows
+    and columns are not looked at. What is not seen is the reflection of what is; it tells a search
+    where to begin.
+
+    Args:
+      image: The part, of kind "pixels".
+      size: (height, width) of the whole, neither smaller than the part's.
+      cell: Pixels along the side of a cell.
+
+    Returns:
+      The first of the sets, with all of them for `placed`.
+    """
+    height, width = image.pixels.shape[:2]
+    sides = [min(height, size[0] - cell + 1), min(width, size[1] - cell + 1)]
+    firsts = [(size[axis] - side - cell + 1) // 2 for axis, side in enumerate(sides)]
+    sets = []
+    for shift in itertools.product(range(cell), repeat=2):
+        around, seen = image.pixels, []
+        for axis, side in enumerate(sides):
+            begin = firsts[axis] + shift[axis]
+            places = reflected(np.arange(size[axis]) - begin, side)
+            around = np.take(around, places, axis=axis)
+            seen.append((begin, begin + side))
+        sets.append(
+            dataclasses.replace(image, pixels=around, seen=(seen[0], seen[1]), resizings=())
+        )
+    return dataclasses.replace(sets[0], placed=tuple(sets))
 
 
 def textured_windows(

@@ -32,7 +32,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
-from jax_origin.inversion.items import Case, Item, ahead_of_turn
+from jax_origin.inversion.items import NEAR, Case, Item, ahead_of_turn
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -154,6 +154,8 @@ class Engine:
                     wanted = block - len(batch)
                     new = [self._case(item) for item in itertools.islice(source, wanted)]
                     under_way.update(dict.fromkeys(new))
+                    for case in new:
+                        again.extend([case] * (len(case.readings) - 1) * case.raced)
                     if more_to_come and len(new) < wanted:
                         more_to_come = False
                         again.extend(ahead_of_turn(under_way, batch + new, block))
@@ -216,7 +218,8 @@ class Engine:
                 f"images are {shape} (H, W, C), the generator makes {self._image_shape}; resize "
                 "them, or choose another generator"
             )
-        return Case(item, self._readings(image))
+        raced = isinstance(image, Stored) and bool(image.placed)
+        return Case(item, self._readings(image), raced)
 
     def _readings(self, image: Any) -> list[Any]:
         """What an image is inverted into: its pixels, or each set that its file may be."""
@@ -270,6 +273,8 @@ class Engine:
         self._send_on(through, pool)
         with statistics.timed("host"):
             done = [image for image, _ in looked if image.ended]
+            for case in dict.fromkeys(image.tag[0] for image, _ in looked):
+                done += self._let_best(case, [im for im in done if im.tag[0] is case])
             for image in done:
                 pool.release(image)
                 statistics.evaluations += image.cost
@@ -292,6 +297,9 @@ class Engine:
             if image.round + 1 < pool.stage.rounds:
                 image.round += 1
                 asked.setdefault(pool, []).append(image)
+            elif following and following.stage.readings and image.tag[0].raced:
+                image.keep(following.lanes)
+                image.tag[0].held.append((following, image))
             elif following:
                 image.keep(following.lanes)
                 asked.setdefault(following, []).append(image)
@@ -299,6 +307,24 @@ class Engine:
                 image.ended = "finished"
         for to, some in asked.items():
             to.waiting.extend(self._let_in(some, to) if to.stage.asks else some)
+
+    def _let_best(self, case: Case, ending: Sequence[ImageUnderWay]) -> list[ImageUnderWay]:
+        """Has the best of a case's readings enter the stage that they wait for, once all do.
+
+        It gives the others, which end. Where one that ended before, or ends now, came near enough,
+        none goes on.
+        """
+        if not case.held or len(case.held) + len(case.found) + len(ending) < len(case.readings):
+            return []
+        held, case.held = sorted(case.held, key=lambda each: float(each[1].distances.min())), []
+        endings = [*(each.ended for each in case.found.values()), *(each.ended for each in ending)]
+        near = any(each in NEAR for each in endings)
+        entering = 0 if near else held[0][0].stage.readings
+        for pool, image in held[:entering]:
+            pool.waiting.append(image)
+        for _, image in held[entering:]:
+            image.ended = "finished"
+        return [image for _, image in held[entering:]]
 
     def _let_in(self, images: Sequence[ImageUnderWay], pool: Pool) -> list[ImageUnderWay]:
         """Those images that a pool's stage lets in by their evenness; the others end."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from jax_origin.inversion.result import Inversion
 
-_NEAR = ("floor", "accepted")  # Endings after which no other reading is tried.
+NEAR = ("floor", "accepted")
+"""Endings after which no other reading is tried."""
 
 
 class Item(NamedTuple):
@@ -30,11 +31,16 @@ class Item(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Case:
-    """An item under way: its readings, which are tried in turn, and what was found of each."""
+    """An item under way: its readings, and what was found of each.
+
+    They are tried in turn; or race, all at once, where a stage may let the best alone go on.
+    """
 
     item: Item
     readings: list[Any]
+    raced: bool = False
     started: int = 0
+    held: list[Any] = dataclasses.field(default_factory=list)  # at the entrance of a stage
     found: dict[int, Inversion] = dataclasses.field(default_factory=dict)
     spent: float = 0.0
     told: float = 0.0
@@ -48,14 +54,15 @@ class Case:
     def counting(self) -> list[Inversion] | None:
         """What was found up to the first reading that is near enough; None as long as one lacks.
 
-        Later ones, which may have been started ahead of their turn, do not count.
+        Later ones, which may have been started ahead of their turn, do not count. Of those that
+        race all do.
         """
         counting = []
         for index in range(len(self.readings)):
             if index not in self.found:
                 return None
             counting.append(self.found[index])
-            if counting[-1].ended in _NEAR:
+            if counting[-1].ended in NEAR and not self.raced:
                 break
         return counting
 
@@ -73,5 +80,6 @@ def ahead_of_turn(under_way: Iterable[Case], entering: list[Case], block: int) -
     When no more images come, a few would run alone in the end. Many are worth waiting for: most are
     not needed, since one before them is near enough.
     """
-    ahead = [case for case in under_way for _ in range(case.waiting - (case in entering))]
+    waiting = [case for case in under_way if not case.raced]
+    ahead = [case for case in waiting for _ in range(case.waiting - (case in entering))]
     return ahead if len(ahead) <= block // 2 else []

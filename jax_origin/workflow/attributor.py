@@ -209,7 +209,8 @@ class Attributor:
         read = {"resize": self._resize, "lossless": self._lossless}
         opened = open_image(image, size=size, channels=channels, **read)
         try:
-            check_shape(opened.pixels.shape, self.generator, self.method.windows, "images")
+            windows, cut = self.method.windows, opened.stored.kind == "pixels"
+            check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)
         except ValueError as error:  # A file that is too small is one of many.
             if opened.sha256 is None:
                 raise
@@ -236,10 +237,9 @@ class Attributor:
         return -np.inf if found is None else min(found, self._highest(conditions))
 
     def _judged(self, scored: Scored) -> Verdict:
-        looked, score, found = scored
+        looked, score, found, least = scored
         if not np.isfinite(score):
             return self._verdict(looked, inversion=found, error=_NO_IMAGE)
-        least = self.method.score.least(looked.reference)
         decision = self._decided(score, looked.like, least)
         if decision.verdict == "belongs" and score > self._highest(looked.like.conditions):
             limit = self.rates.max_false_attribution

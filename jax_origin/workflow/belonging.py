@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,11 +17,11 @@ from jax_origin.generators import (
     sample_latents,
     with_settings,
 )
+from jax_origin.generators.autoencoders.reencoding import AMOUNT, reencoded
 from jax_origin.images import as_float, as_uint8
 from jax_origin.workflow.judged_windows import check_shape, listed
 
 _BLOCK = 100
-_PIXELS = 8 * 64 * 64 * 3  # as many numbers of images are encoded and decoded at a time
 
 
 class BelongingImages(NamedTuple):
@@ -59,7 +58,7 @@ def reencoded_images(
     photographs: Any,
     *,
     key: jax.Array,
-    amount: float = 0.2,
+    amount: float = AMOUNT,
     source: str = "photographs",
 ) -> BelongingImages:
     """Images that an autoencoder makes of photographs: their encodings, perturbed and decoded.
@@ -90,7 +89,8 @@ def reencoded_images(
         whole = _of_size(generator, shape)
         places = [i for i, image in enumerate(pixels) if image.shape == shape]
         shown = as_float(np.stack([pixels[i] for i in places]))
-        made |= zip(places, _remade(whole, shown, key, places, amount), strict=True)
+        made_again = reencoded(whole, shown, key=key, places=places, amount=amount)
+        made |= zip(places, _as_stored(made_again, generator), strict=True)
     images = [made[i] for i in range(len(pixels))]
     whole = np.stack(images) if len(sizes) == 1 else images
     return BelongingImages(whole, f"encodings of {source}, perturbed by {amount:g} and decoded")
@@ -103,27 +103,6 @@ def _of_size(generator: GeneratorLike, shape: tuple[int, ...]) -> Any:
         return with_settings(generator, {"image_size": shape[:2], "margin": 0, "phase": (0, 0)})
     check_shape(shape, generator, 0, "photographs")
     return generator
-
-
-def _remade(
-    generator: Any, images: NDArray[np.float32], key: jax.Array, places: list[int], amount: float
-) -> NDArray[np.uint8]:
-    """Images of the perturbed encodings of images of one size, as files hold them."""
-
-    @jax.jit
-    def remade(images: jax.Array, places: jax.Array) -> jax.Array:
-        latents = generator.encode(images)
-        keys = jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
-        noise = jax.vmap(lambda key: jax.random.normal(key, latents.shape[1:]))(keys)
-        spread = jnp.std(latents, axis=(1, 2), keepdims=True)
-        return generator(latents + amount * spread * noise)
-
-    block = max(1, _PIXELS // images[0].size)
-    blocks = [
-        np.asarray(remade(images[i : i + block], jnp.asarray(places[i : i + block])))
-        for i in range(0, len(images), block)
-    ]
-    return _as_stored(np.concatenate(blocks), generator)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration import (
+    AS_MADE,
     Calibration,
     CalibrationError,
     ForeignGroup,
@@ -231,26 +232,36 @@ class Calibrator:
         total += sum(len(group.images) for group in groups.values()) * (1 + len(self.edits))
         scored = self._scorer(self.method, start_key, self.run.counter("scoring", total))
         belonging = self.belonging.images(num, key=image_key, maker=self.generator)
-        own = self._finite(scored, belonging, "belonging")
+        by_condition, unseen = {}, {}
+        own, plain = self._own(scored, belonging, "belonging")
+        if own is None:
+            raise CalibrationError(
+                f"{plain} of {num} belonging images say too little to be judged: give more images, "
+                "with more texture in them"
+            )
+        left_out = {AS_MADE: plain}
         # It may end in a resize.
         resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
         looks_resized = bool(resized > _LOOK_RESIZED)
-        by_condition, unseen = {}, {}
         for name, maker in self.makers.items():
             same = maker is self.generator
             made = belonging
             if not same:
                 made = self.belonging.images(num, key=image_key, maker=maker)
             edited = _edited(made, parse_condition(name).edit)
-            by_condition[name] = self._finite(scored, edited, f"belonging, {name}")
+            kept, left_out[name] = self._own(scored, edited, f"belonging, {name}")
+            if kept is None:
+                continue
+            by_condition[name] = kept
             unseen[name] = sum(
-                name not in conditions_alike(image, self.makers, looks_resized=looks_resized)[0]
-                for image in edited
+                name not in self._alike(image, made[i].shape, looks_resized)
+                for i, image in enumerate(edited)
                 if isinstance(image, Stored)
             )
+        edits = [edit for edit in self.edits if edit in by_condition]
         foreign: dict[str, ForeignGroup] = {}
         for name, group in groups.items():
-            foreign |= self._foreign(scored, name, group)
+            foreign |= self._foreign(scored, name, group, edits)
         return Calibration(
             generator={
                 "name": generator_name(self.generator),
@@ -269,6 +280,7 @@ class Calibrator:
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
                 belonging=self.belonging.source,
+                plain={name: count for name, count in left_out.items() if count},
             ),
             seed=seed,
             **self._circumstances(),
@@ -320,18 +332,46 @@ class Calibrator:
         scorer = self._scorer(method, start_key, self.run.counter(what, total))
         return [each for edit in edits for each in scorer.found(_edited(images, edit))]
 
-    def _foreign(self, scorer: Scorer, name: str, group: FittedGroup) -> dict[str, ForeignGroup]:
+    def _alike(self, image: Stored, shape: Sequence[int], looks_resized: bool) -> tuple[str, ...]:
+        """The conditions that would have left such a file of an image of a shape (H, W, C)."""
+        kept = min(1.0, image.pixels.shape[0] / shape[0], image.pixels.shape[1] / shape[1])
+        return conditions_alike(image, self.makers, looks_resized=looks_resized, kept=kept)[0]
+
+    def _own(
+        self, scorer: Scorer, images: Any, what: str
+    ) -> tuple[NDArray[np.float64] | None, int]:
+        """Scores of own images that say enough, and how many do not.
+
+        An image says too little if its score could not come to the method's floor. None instead of
+        scores where so few say enough that the method's alpha could exclude nothing.
+        """
+        found = scorer.found(images)
+        scores = self._checked([each.score for each in found], what)
+        kept = scores[np.array([each.least <= self.method.floor for each in found])]
+        plain, alpha, rule = scores.size - kept.size, self.method.rates.alpha, self.method.rule
+        if not plain:
+            return scores, 0
+        try:
+            enough = alpha is None or rule.fit(kept).threshold(alpha) < np.inf
+        except ValueError:
+            enough = False
+        return (kept if enough else None), plain
+
+    def _foreign(
+        self, scorer: Scorer, name: str, group: FittedGroup, edits: Sequence[str]
+    ) -> dict[str, ForeignGroup]:
         """A foreign group's scores, as it is and after each edit."""
         pixels = listed(group.images)
-        found = {name: group.scored(self._finite(scorer, group.images, name), pixels)}
-        for edit in self.edits:
+        scores = self._checked(scorer.scores(group.images), name)
+        found = {name: group.scored(scores, pixels)}
+        for edit in edits:
             edited, title = _edited(pixels, edit), edited_group(name, edit)
-            scores = self._finite(scorer, edited, title)
+            scores = self._checked(scorer.scores(edited), title)
             found[title] = group.scored(scores, (image.pixels for image in edited))
         return found
 
-    def _finite(self, scorer: Scorer, images: Any, group: str) -> NDArray[np.float64]:
-        scores = scorer.scores(images)
+    def _checked(self, scores: ArrayLike, group: str) -> NDArray[np.float64]:
+        scores = np.asarray(scores, np.float64)
         if missing := int((~np.isfinite(scores)).sum()):
             raise CalibrationError(
                 f"{missing} of {len(scores)} {group} images have no finite score under "

@@ -1,5 +1,6 @@
 """Images of any size, judged by windows of the generator's size."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,32 +9,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike, generator_name
-from jax_origin.images import GRID, Stored, as_uint8, cut_window, textured_windows
+from jax_origin.images import (
+    GRID,
+    Stored,
+    as_float,
+    as_uint8,
+    cut_window,
+    placed_cut,
+    textured_windows,
+)
 from jax_origin.inversion import Inversion
 
 _UNSEEN = 0.5  # What stands for a reconstruction where none was asked for.
 
 
+_LEAST_SEEN = 1 / 2  # Of a side of the generator's images, the least that a cut may have.
+
+
 class Window(NamedTuple):
-    """A part of an image that is inverted, and where in it it begins."""
+    """A part of an image that is inverted, where in it it begins, and what of it is seen.
+
+    Attributes:
+      top: First row in the image.
+      left: First column.
+      stored: What is inverted.
+      seen: What its distance is held against: itself, but for an image that was cut.
+      share: Of the generator's image, how much is seen.
+    """
 
     top: int
     left: int
     stored: Stored
+    seen: Stored
+    share: float = 1.0
 
 
-def check_shape(shape: Sequence[int], generator: GeneratorLike, windows: int, what: str) -> None:
+def check_shape(
+    shape: Sequence[int], generator: GeneratorLike, windows: int, what: str, *, cut: bool = False
+) -> None:
     """Raises ValueError if images of this shape (H, W, C) cannot be judged.
 
-    They have the generator's, or with `windows` at least its size.
+    They have the generator's, or with `windows` at least its size; or if a cut may be judged, too,
+    at least half of either side.
     """
     (height, width, channels), made = shape, tuple(generator.image_shape)
-    if windows and (channels, height >= made[0], width >= made[1]) == (made[2], True, True):
+    if tuple(shape) == made:
         return
-    if tuple(shape) != made:
-        least = "at least " if windows else ""
-        name = generator_name(generator)
-        raise ValueError(f"{what} are {tuple(shape)} (H, W, C), {name!r} makes {least}{made}")
+    if windows and channels == made[2]:
+        shares = height / made[0], width / made[1]
+        if min(shares) >= 1 or (cut and min(shares) >= _LEAST_SEEN and max(shares) <= 1):
+            return
+    least = "at least " if windows else ""
+    name = generator_name(generator)
+    raise ValueError(f"{what} are {tuple(shape)} (H, W, C), {name!r} makes {least}{made}")
 
 
 def listed(images: Any) -> list[NDArray[np.uint8]]:
@@ -50,21 +78,27 @@ def windows_of(image: Stored, generator: GeneratorLike, num: int) -> tuple[Windo
     """The windows of an image that say most, at most `num`.
 
     They begin where both a JPEG's blocks and an autoencoder's cells do, counted from the image's
-    own corner.
+    own corner. A smaller lossless image is taken for a part of one, which may begin anywhere within
+    a cell; see `jax_origin.images.placed_cut`.
 
     Raises:
       ValueError: If the image is too small.
     """
-    check_shape(image.pixels.shape, generator, num, "images")
+    check_shape(image.pixels.shape, generator, num, "images", cut=image.kind == "pixels")
     height, width, _ = generator.image_shape
     size, cell = (height, width), getattr(generator, "factor", 1)
+    if min(np.subtract(image.pixels.shape[:2], size)) < 0:
+        placed = placed_cut(image, size, cell=cell)
+        share = image.pixels[..., 0].size / (height * width)
+        return (Window(0, 0, placed, dataclasses.replace(image, resizings=()), share),)
     if image.pixels.shape[:2] == size:
         places = [(0, 0)]
     else:
         grid = math.lcm(GRID, cell)
         places = textured_windows(image.pixels, size, num=num, grid=grid)
     margin = getattr(generator, "margin", 0)
-    return tuple(Window(*at, cut_window(image, *at, size, margin=margin)) for at in places)
+    cut = [cut_window(image, *at, size, margin=margin) for at in places]
+    return tuple(Window(*at, part, part) for at, part in zip(places, cut, strict=True))
 
 
 def joined(image: Any, windows: Sequence[Window], found: Sequence[Inversion]) -> Inversion:
@@ -72,15 +106,18 @@ def joined(image: Any, windows: Sequence[Window], found: Sequence[Inversion]) ->
 
     Losses and distances are means over windows, evaluations a sum; there is a latent for each. The
     reconstruction has the image's size, and is grey where there is no window. Without windows the
-    image's own inversion is all.
+    image's own inversion is all; of one that was cut the part that is nearest to it.
     """
     if not windows:
         return found[0]
+    if windows[0].stored.placed:
+        return _part(as_float(windows[0].seen.pixels[None])[0], windows[0].stored.placed, found[0])
     pixels = image.pixels if isinstance(image, Stored) else np.asarray(image)
     reconstruction: NDArray[np.float32] = np.full(pixels.shape, _UNSEEN, np.float32)
-    for (top, left, _), one in zip(windows, found, strict=True):
+    for window, one in zip(windows, found, strict=True):
         height, width = one.reconstruction.shape[:2]
-        reconstruction[top : top + height, left : left + width] = one.reconstruction
+        rows = slice(window.top, window.top + height)
+        reconstruction[rows, window.left : window.left + width] = one.reconstruction
     ended = [str(one.ended) for one in found]
     return Inversion(
         loss=np.mean([one.loss for one in found], dtype=np.float32),
@@ -92,3 +129,17 @@ def joined(image: Any, windows: Sequence[Window], found: Sequence[Inversion]) ->
         ended=np.asarray(ended[0] if len(set(ended)) == 1 else "finished"),
         curve=np.mean([one.curve for one in found], axis=0),
     )
+
+
+def _part(seen: NDArray[np.float32], placed: Sequence[Stored], found: Inversion) -> Inversion:
+    """An inversion of a whole image as that of the part that was seen, at the place it fits."""
+    parts: list[NDArray[np.float32]] = []
+    for place in placed:
+        assert place.seen is not None
+        (top, below), (left, beside) = place.seen
+        made = np.full_like(seen, _UNSEEN)
+        made[: below - top, : beside - left] = found.reconstruction[top:below, left:beside]
+        parts.append(made)
+    losses = [np.mean((part - seen) ** 2, dtype=np.float32) for part in parts]
+    best = int(np.argmin(losses))
+    return found._replace(loss=losses[best], reconstruction=parts[best], latent=found.latent[None])

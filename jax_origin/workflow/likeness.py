@@ -39,7 +39,10 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
     if not calibration.decision.judges_q:
         return Likeness(None, None)
     resized = calibration.measured.looks_resized
-    conditions, unlike = conditions_alike(image, calibration.conditions, looks_resized=resized)
+    whole = calibration.generator["image_shape"]
+    kept = min(side / full for side, full in zip(image.pixels.shape[:2], whole[:2], strict=True))
+    known = calibration.conditions
+    conditions, unlike = conditions_alike(image, known, looks_resized=resized, kept=kept)
     if unlike is not None:
         unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
     if calibration.foreign_digests:
@@ -50,16 +53,17 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
 
 
 def conditions_alike(
-    image: Stored, conditions: Iterable[str], *, looks_resized: bool
+    image: Stored, conditions: Iterable[str], *, looks_resized: bool, kept: float = 1.0
 ) -> tuple[tuple[str, ...], str | None]:
     """Those of "as made" and of these conditions that would have left such a file; what differs.
 
-    `looks_resized` says that the generator's own images look as if they had been resized.
+    `looks_resized` says that the generator's own images look as if they had been resized; `kept`,
+    how large the image is as a share of theirs.
     """
     known: dict[str, list[str]] = {"clean": [AS_MADE]}  # A file tells edits, and no settings.
     for condition in conditions:
         known.setdefault(parse_condition(condition).edit or "clean", []).append(condition)
-    edits, unlike = edits_alike(image, known, resized=not looks_resized)
+    edits, unlike = edits_alike(image, known, resized=not looks_resized, kept=kept)
     return tuple(condition for edit in edits for condition in known[edit]), unlike
 
 

@@ -120,20 +120,26 @@ _ENCODED = Stage(Measure(), steps=1)
 
 
 def _of_files(
-    name: str, *stages: Stage, start: Start | None = None, windows: int = 0, **options: Any
+    name: str,
+    *stages: Stage,
+    start: Start | None = None,
+    score: CodeRatio | None = None,
+    floor: float = 0.01,
+    windows: int = 0,
+    **options: Any,
 ) -> Method:
-    """A method on what files hold, from a start to the floor of 8-bit images; a learned one else.
+    """A method on what files hold, from a start to the score's floor; a learned one else.
 
-    Its scores are ratios. Under a hundredth they differ by how much an image says, not by how well
-    it is reproduced.
+    Its scores are ratios. Under the method's floor they differ by how much an image says, not by
+    how well it is reproduced.
     """
-    score, start = CodeRatio(), start or Learned()
+    score, start = score or CodeRatio(), start or Learned()
     recipe = Recipe(start=start, stages=stages, distance=FileSet(), floor=score.floor, **options)
     return Method(
         name,
         recipe,
         score=score,
-        floor=0.01,
+        floor=floor,
         conditions=_EDITS,
         num_images=200,
         windows=windows,
@@ -207,12 +213,15 @@ METHODS = {
             _HOPS,
         ),
         # For autoencoders: from where the own encoder puts the image, a few steps by that encoder,
-        # then Gauss-Newton.
+        # then Gauss-Newton. A lossy file leaves their many numbers so much room that own images
+        # come a thousand times nearer than the floor of others.
         _of_files(
             "origin-latent",
             Stage(EncoderSteps(), steps=4),
-            Stage(GaussNewton(), steps=10, tolerance=0.1),
+            Stage(GaussNewton(), steps=10, readings=2, tolerance=0.1),
             start=Encoded(),
+            score=CodeRatio(floor=1e-9, room=1e-9),
+            floor=1e-3,
             windows=4,
             lane_block=8,
         ),

@@ -48,11 +48,13 @@ class Scored(NamedTuple):
       score: What is ranked; not finite where the generator gave no finite image.
       inversion: Under the inspected generator, without a first axis: the first one of several
         draws, or the image's and not its reconstruction's, with the evaluations of all.
+      least: The lowest score that the image could have; see `jax_origin.scores.Score.least`.
     """
 
     tag: Any
     score: float
     inversion: Inversion
+    least: float
 
 
 class Scorer:
@@ -77,10 +79,8 @@ class Scorer:
         run: Run | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
-        self._score, self._draws, self._windows = method.score, method.draws, method.windows
+        self._method, self._score, self._draws = method, method.score, method.draws
         self._generator, self._twice = generator, method.score.twice
-        self._distance = method.recipe.distance
-        self._numbers = math.prod(generator.latent_shape)
         self._statistics = None if run is None else run.statistics
         models = [
             (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, futility)
@@ -113,16 +113,9 @@ class Scorer:
         if not isinstance(stored := image, Stored):
             (pixels,) = as_uint8(image[None])
             stored = Stored("pixels", pixels, "grey" if pixels.shape[2] == 1 else "rgb")
-        if not self._windows:
-            return Asked(tag, image, self._held_against(stored))
-        windows = windows_of(stored, self._generator, self._windows)
-        held = [self._held_against(window.stored) for window in windows]
-        known = [each for each in held if each is not None]
-        reference = float(np.mean(known)) if known else None
+        windows = judged_windows(stored, self._generator, self._method)
+        reference = held_against(stored, windows, self._generator, self._method)
         return Asked(tag, image, reference, windows=windows)
-
-    def _held_against(self, stored: Stored) -> float | None:
-        return self._score.reference(stored, self._numbers, self._distance)
 
     def stream(self, items: Iterable[Asked]) -> Iterator[Scored]:
         """Scores images as they come, each as soon as it can be; see `Engine.run`."""
@@ -182,7 +175,8 @@ class Scorer:
         if self._statistics is not None:  # An image counts once, however often it is inverted.
             self._statistics.images -= len(found) - 1
         steps = np.sum([steps, *(ours.steps for ours in draws)])
-        return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps))
+        least = self._score.least(item.reference)
+        return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps), least)
 
     def scores(self, images: Any) -> NDArray[np.float64]:
         """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""
@@ -192,6 +186,25 @@ class Scorer:
         """What is found of each image, in order; `tag` is its place."""
         items = map_ahead(lambda each: self.asked(*each), enumerate(as_images(images)))
         return sorted(self.stream(items), key=lambda each: each.tag)
+
+
+def judged_windows(image: Stored, generator: GeneratorLike, method: Method) -> tuple[Window, ...]:
+    """The windows that are inverted instead of an image, as `windows_of` gives them; or none."""
+    return windows_of(image, generator, method.windows) if method.windows else ()
+
+
+def held_against(
+    image: Stored, windows: Sequence[Window], generator: GeneratorLike, method: Method
+) -> float | None:
+    """What an image's distance is held against: of windows the mean. See `Score.reference`."""
+    numbers, distance = math.prod(generator.latent_shape), method.recipe.distance
+    parts = [(window.seen, window.share) for window in windows] or [(image, 1.0)]
+    held = [
+        method.score.reference(part, max(1, round(share * numbers)), distance)
+        for part, share in parts
+    ]
+    known = [each for each in held if each is not None]
+    return float(np.mean(known)) if known else None
 
 
 def encoders_of(calibration: Calibration) -> dict[str, StartEncoder]:

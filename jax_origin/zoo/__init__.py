@@ -4,8 +4,10 @@ from jax_origin.zoo.examples import PLAIN as PLAIN
 from jax_origin.zoo.examples import MadeImages as MadeImages
 from jax_origin.zoo.examples import demonstration_files as demonstration_files
 from jax_origin.zoo.examples import demonstration_images as demonstration_images
+from jax_origin.zoo.examples import has_prior as has_prior
 from jax_origin.zoo.examples import standard_foreign as standard_foreign
 from jax_origin.zoo.load import ZOO as ZOO
 from jax_origin.zoo.load import calibration_path as calibration_path
 from jax_origin.zoo.load import load_generator as load_generator
+from jax_origin.zoo.load import standard_names as standard_names
 from jax_origin.zoo.load import zoo_names as zoo_names

@@ -33,6 +33,16 @@ def zoo_names(*, calibrated: str | None = None) -> list[str]:
     return [card.parent.name for card in cards if card.with_name(beside).exists()]
 
 
+def standard_names() -> list[str]:
+    """The zoo's generators that calibrations know, and demonstrations try; the others are held out.
+
+    Those with a shipped calibration for "origin", or as autoencoders for "origin-latent".
+    """
+    return sorted(
+        name for method in ("origin", "origin-latent") for name in zoo_names(calibrated=method)
+    )
+
+
 def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
     """Path of the calibration that the zoo ships for a generator and a method.
 

@@ -60,7 +60,9 @@ def compared(scores, *, method=METHOD, edit="clean"):
     if edit != "clean":
         images = {name: stored_images(group, edit) for name, group in images.items()}
     found = {
-        name: GroupScores(np.array(group), np.array(group), np.zeros(len(group), int))
+        name: GroupScores(
+            np.array(group), np.array(group), np.zeros(len(group), int), np.zeros(len(group))
+        )
         for name, group in scores.items()
     }
     comparison = Comparison(

@@ -188,7 +188,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
             for item in reversed(list(items)):
                 score, steps = found[item.image.tobytes()]
                 nothing = dict.fromkeys(set(Inversion._fields) - {"loss", "steps"})
-                yield Scored(item.tag, score, Inversion(loss=score, steps=steps, **nothing))
+                yield Scored(item.tag, score, Inversion(loss=score, steps=steps, **nothing), 0)
 
     monkeypatch.setattr(score_cache, "Scorer", Lookup)
     compared = Comparison(

@@ -19,6 +19,7 @@ from jax_origin import (
     Statistics,
     attribute,
     calibrate,
+    register,
     rules,
     scores,
 )
@@ -98,7 +99,7 @@ def test_several_draws_are_averaged(generator, method, own, noise):
     assert [each.tag for each in found] == list(range(14)) and run.statistics.images == 14
     keys = (KEY, jax.random.fold_in(KEY, 1))
     draws = [Scorer(generator, once, key=key).found(images) for key in keys]
-    for (_, score, one), first, second in zip(found, *draws, strict=True):
+    for (_, score, one, _), first, second in zip(found, *draws, strict=True):
         assert first.score != second.score and score == (first.score + second.score) / 2
         assert one.loss == first.inversion.loss
         assert np.array_equal(one.latent, first.inversion.latent)
@@ -416,3 +417,36 @@ def test_edits_are_calibrated_wherever_files_can_hold_them():
 
     assert conditions(3) == conditions(1) == METHODS["origin"].conditions
     assert conditions(2) == ()  # No file holds such an image.
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Contrast(scores.Loss):
+    """The distance; an image whose grey levels deviate by less says too little."""
+
+    kind = "contrast"
+    enough: float = 40.0
+
+    def reference(self, image, numbers, distance):
+        return float(image.pixels.std())
+
+    def least(self, reference):
+        return 0.0 if reference >= self.enough else 1.0
+
+
+def test_own_images_that_say_too_little_are_left_out(generator, few, tmp_path):
+    images = belonging_images(generator, 40, key=jax.random.key(3))
+    enough = float(np.median([image.std() for image in images]))
+    method = dataclasses.replace(few, score=Contrast(enough), num_images=40)
+    made = calibrate(generator, method=method, belonging=images, conditions=("blur-1",), key=KEY)
+    assert len(made.belonging) == 20 and made.measured.plain["as made"] == 20
+    # Blurred, too few say enough to exclude any at alpha: it is no condition.
+    assert made.measured.plain["blur-1"] > 38 and not made.conditions
+    made.save(tmp_path / "made.json")
+    assert Calibration.load(tmp_path / "made.json").measured == made.measured
+    plain = next(image for image in images if image.std() < enough)
+    (verdict,) = attribute(plain[None], generator, made, key=KEY)
+    assert verdict.verdict == "undecided" and verdict.reason == "too little in it"
+    least = dataclasses.replace(method, score=Contrast(200.0))
+    with pytest.raises(CalibrationError, match="40 of 40 belonging images say too little"):
+        calibrate(generator, method=least, belonging=images, conditions=(), key=KEY)

@@ -155,3 +155,43 @@ def test_what_is_too_small_or_of_other_channels_is_named(autoencoder, short, own
         jo.calibrate(autoencoder, method=short, belonging=own, foreign=foreign, key=KEY)
     with pytest.raises(ValueError, match="windows=2 is not for scores of the latent"):
         dataclasses.replace(short, score=jo.scores.LatentPrior())
+
+
+def in_two_stages(readings):
+    """Encoder steps, then Gauss-Newton on so many of the places where a cut may lie."""
+    return (
+        jo.Stage(jo.solvers.EncoderSteps(), steps=1),
+        jo.Stage(jo.solvers.GaussNewton(), steps=4, readings=readings),
+    )
+
+
+def test_a_cut_is_found_where_it_lies(autoencoder, short):
+    (whole,) = jo.reencoded_images(autoencoder, pictures(1, 32, 32, 7), key=KEY).images
+    (photograph,) = pictures(1, 32, 32, 8)
+    cuts = [stored_pixels(image[None, 3:27, 4:29])[0] for image in (whole, photograph)]
+    spent = []
+    for readings in (1, 4):
+        recipe = dataclasses.replace(short.recipe, stages=in_two_stages(readings))
+        scorer = Scorer(autoencoder, dataclasses.replace(short, recipe=recipe), key=KEY)
+        own, foreign = scorer.found(cuts)
+        assert own.score < 1e-7 and foreign.score > 1e-4
+        spent.append(foreign.inversion.steps)
+    # Cells are 2 pixels wide: four places begin.
+    assert 2 * spent[0] < spent[1]
+    assert own.inversion.reconstruction.shape == (24, 25, 3)
+    np.testing.assert_allclose(own.inversion.reconstruction, cuts[0].pixels / 255, atol=0.01)
+    assert float(own.inversion.loss) < 1e-5
+    with pytest.raises(ValueError, match="makes at least"):
+        scorer.found([stored_pixels(photograph[None, :12])[0]])
+
+
+def test_a_cut_is_held_against_the_cuts_that_were_calibrated(autoencoder, short):
+    own = jo.reencoded_images(autoencoder, pictures(8, 32, 32, 4), key=KEY)
+    method = dataclasses.replace(short, conditions=("cut-0.75",))
+    calibration = jo.calibrate(autoencoder, method=method, belonging=own, key=KEY)
+    assert set(calibration.conditions) == {"cut-0.75"}
+    attributor = jo.Attributor(autoencoder, calibration, key=KEY)
+    (cut,) = attributor([own.images[0][1:26, 3:28]])
+    assert cut.condition == "cut-0.75"
+    (smaller,) = attributor([own.images[0][1:18, 3:20]])
+    assert smaller.reason == "drift: cut to 53% of a side; calibrated: as made, cut-0.75"

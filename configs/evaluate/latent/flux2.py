@@ -1,0 +1,42 @@
+"""FLUX.2's tiny autoencoder on windows of photographs, by five methods, in every kind of file.
+
+python scripts/evaluate.py --config=configs/evaluate/latent/flux2.py --data=DIR --out=FILE.json
+
+Windows of 64 px, or --config.size=128. Photographs are few: calibrations look at own images alone,
+so that the default decision is by p. A third of the photographs each is for own images, foreign
+ones, and calibrations.
+"""
+
+import pathlib
+import runpy
+
+import ml_collections
+
+from benchmarks.settings import evaluation_config
+
+_ZOO = runpy.run_path(str(pathlib.Path(__file__).with_name("zoo.py")))
+_PHOTOGRAPHS = "photographs_256_webp.npz"
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = evaluation_config()
+    config.title = "FLUX.2's tiny autoencoder"
+    config.size = 64  # height and width of a window
+    config.generators = (
+        {
+            "name": "taef2",
+            "source": "{data}/taef2_decoder_f16.npz",
+            "kind": "autoencoder_tiny",
+            "config": {"image_size": config.get_ref("size")},
+        },
+    )
+    config.methods = _ZOO["get_config"]().methods
+    config.others = "none"
+    config.edits = _ZOO["EDITS"]
+    config.reencoded.tests = f"{_PHOTOGRAPHS}#0/3"
+    config.reencoded.calibrations = f"{_PHOTOGRAPHS}#2/3"
+    config.sets = {"photographs": f"{_PHOTOGRAPHS}#1/3"}
+    config.num_images = 90
+    config.num_calibration = 45
+    return config
