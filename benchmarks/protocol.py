@@ -297,6 +297,7 @@ def _distances(scores: GroupScores) -> Inversion:
         steps=scores.steps,
         ended=np.full(num, "finished"),
         curve=nothing,
+        reading=np.zeros(num, int),
     )
 
 

@@ -36,6 +36,10 @@ from jax_origin.images.plain import faded_images as faded_images
 from jax_origin.images.plain import plain_images as plain_images
 from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings
+from jax_origin.images.turning import TURNS as TURNS
+from jax_origin.images.turning import Turn as Turn
+from jax_origin.images.turning import turned as turned
+from jax_origin.images.turning import turned_alternatives as turned_alternatives
 from jax_origin.images.windows import GRID as GRID
 from jax_origin.images.windows import cut_window as cut_window
 from jax_origin.images.windows import placed_cut as placed_cut

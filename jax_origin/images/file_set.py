@@ -106,8 +106,9 @@ class Stored:
         C], the window in their middle; they tell a search where to begin, and nothing else.
       seen: the rows and columns of `pixels` that the file says something of, (first, one past the
         last) of either; None for all. Of kind "pixels" alone.
-      placed: the sets that a file may be in which is a part of an image, one for each place where
-        it may lie; see `jax_origin.images.placed_cut`.
+      alternatives: sets that the file may be in instead, none more likely than the others: of a
+        part of an image one for each place where it may lie (`jax_origin.images.placed_cut`), or
+        one for each way in which it may have been turned (`jax_origin.images.turned`).
     """
 
     kind: str
@@ -122,12 +123,12 @@ class Stored:
     resizing: Resizing | None = None
     surroundings: np.ndarray | None = None
     seen: tuple[tuple[int, int], tuple[int, int]] | None = None
-    placed: tuple["Stored", ...] = ()
+    alternatives: tuple["Stored", ...] = ()
 
     def readings(self) -> "list[Stored]":
         """The sets that the image may be in: as it is, and by each way to its size; or by place."""
-        if self.placed:
-            return list(self.placed)
+        if self.alternatives:
+            return list(self.alternatives)
         return [self, *(replace(self, resizing=way) for way in self.resizings)]
 
     def to_arrays(self) -> StoredArrays:

@@ -64,7 +64,7 @@ def placed_cut(image: Stored, size: tuple[int, int], *, cell: int) -> Stored:
       cell: Pixels along the side of a cell.
 
     Returns:
-      The first of the sets, with all of them for `placed`.
+      The first of the sets, with all of them for `alternatives`.
     """
     height, width = image.pixels.shape[:2]
     sides = [min(height, size[0] - cell + 1), min(width, size[1] - cell + 1)]
@@ -80,7 +80,7 @@ def placed_cut(image: Stored, size: tuple[int, int], *, cell: int) -> Stored:
         sets.append(
             dataclasses.replace(image, pixels=around, seen=(seen[0], seen[1]), resizings=())
         )
-    return dataclasses.replace(sets[0], placed=tuple(sets))
+    return dataclasses.replace(sets[0], alternatives=tuple(sets))
 
 
 def textured_windows(

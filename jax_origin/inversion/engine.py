@@ -32,7 +32,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
-from jax_origin.inversion.items import NEAR, Case, Item, ahead_of_turn
+from jax_origin.inversion.items import NEAR, WINNERS, Case, Item, ahead_of_turn
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -56,7 +56,9 @@ class Engine:
     done since its last call. `evaluations` are those that one reading takes at the most.
 
     A file that may be read in several ways (`jax_origin.images.Stored.readings`) is inverted into
-    one set after the other, until one comes to the floor or is accepted; the nearest counts.
+    one set after the other, until one comes to the floor or is accepted; the nearest counts. Those
+    that are none more likely than the others (`Stored.alternatives`) race: all are inverted at
+    once, and from the second stage on the nearest two.
     """
 
     def __init__(
@@ -218,7 +220,7 @@ class Engine:
                 f"images are {shape} (H, W, C), the generator makes {self._image_shape}; resize "
                 "them, or choose another generator"
             )
-        raced = isinstance(image, Stored) and bool(image.placed)
+        raced = isinstance(image, Stored) and bool(image.alternatives)
         return Case(item, self._readings(image), raced)
 
     def _readings(self, image: Any) -> list[Any]:
@@ -297,7 +299,7 @@ class Engine:
             if image.round + 1 < pool.stage.rounds:
                 image.round += 1
                 asked.setdefault(pool, []).append(image)
-            elif following and following.stage.readings and image.tag[0].raced:
+            elif following and image.tag[0].raced:
                 image.keep(following.lanes)
                 image.tag[0].held.append((following, image))
             elif following:
@@ -319,7 +321,7 @@ class Engine:
         held, case.held = sorted(case.held, key=lambda each: float(each[1].distances.min())), []
         endings = [*(each.ended for each in case.found.values()), *(each.ended for each in ending)]
         near = any(each in NEAR for each in endings)
-        entering = 0 if near else held[0][0].stage.readings
+        entering = 0 if near else WINNERS
         for pool, image in held[:entering]:
             pool.waiting.append(image)
         for _, image in held[entering:]:
@@ -378,6 +380,7 @@ class Engine:
                 steps=np.asarray(math.ceil(image.cost - 1e-3)),
                 ended=np.asarray(image.ended),
                 curve=np.asarray(image.curve + image.curve[-1:] * missing, np.float32),
+                reading=np.asarray(image.tag[1]),
             )
             yield image.tag, found
 

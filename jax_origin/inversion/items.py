@@ -11,6 +11,9 @@ from jax_origin.inversion.result import Inversion
 NEAR = ("floor", "accepted")
 """Endings after which no other reading is tried."""
 
+WINNERS = 2
+"""How many of the readings that race enter each further stage."""
+
 
 class Item(NamedTuple):
     """An image for the engine.
@@ -33,7 +36,7 @@ class Item(NamedTuple):
 class Case:
     """An item under way: its readings, and what was found of each.
 
-    They are tried in turn; or race, all at once, where a stage may let the best alone go on.
+    They are tried in turn; or race, all at once, and the best alone go on to the next stage.
     """
 
     item: Item

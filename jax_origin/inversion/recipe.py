@@ -29,8 +29,6 @@ class Stage(Part):
         squares descend on the squares of the distance's residual, whatever is said here.
       lanes: How many lanes of each image enter, the best ones; None for all. Falling numbers from
         stage to stage are successive halving among an image's restarts.
-      readings: Of the places where an image that was cut may lie, how many enter, the best ones;
-        None for all. See `jax_origin.images.placed_cut`.
       tolerance: A lane is done with the stage once its tracked distance fell by less than this
         share of itself since the last check, or since the stage before; 0 for never.
       hop: Lanes enter so many times the prior's spread away from the best latents so far, which
@@ -48,7 +46,6 @@ class Stage(Part):
     steps: int = 100
     objective: str = "l1"
     lanes: int | None = None
-    readings: int | None = None
     tolerance: float = 0.0
     hop: float = 0.0
     rounds: int = 1
@@ -67,9 +64,8 @@ class Stage(Part):
         one_of("objective", self.objective, OBJECTIVES)
         at_least("steps", self.steps, 1)
         at_least("rounds", self.rounds, 1)
-        for name in ("lanes", "readings"):
-            if getattr(self, name) is not None:
-                at_least(name, getattr(self, name), 1)
+        if self.lanes is not None:
+            at_least("lanes", self.lanes, 1)
         if not 0 <= self.tolerance < 1:
             raise ValueError(f"tolerance must be 0 or more and under 1, not {self.tolerance}")
         if not self.hop >= 0:

@@ -24,6 +24,8 @@ class Inversion(NamedTuple):
       ended: One of `ENDINGS`, str [N].
       curve: The lowest distance up to each check, float32 [N, checks]; the last one is repeated
         where an image ended early.
+      reading: Which of the sets it is that a file may be in (`jax_origin.images.Stored.readings`),
+        int [N].
     """
 
     loss: Any
@@ -34,6 +36,7 @@ class Inversion(NamedTuple):
     steps: Any
     ended: Any
     curve: Any
+    reading: Any = np.zeros((), np.int64)
 
     @classmethod
     def stacked(cls, each: "list[Inversion]") -> "Inversion":

@@ -204,4 +204,5 @@ def _result(task: _Task, found: _Found) -> Inversion:
         steps=jnp.ceil(found.cost - 1e-3).astype(jnp.int32),
         ended=jnp.where(at_floor, _FLOOR, _FINISHED).astype(jnp.int32),
         curve=jax.lax.cummin(found.curve, axis=1),
+        reading=jnp.zeros(distance.shape, jnp.int32),
     )

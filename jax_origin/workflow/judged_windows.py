@@ -110,8 +110,8 @@ def joined(image: Any, windows: Sequence[Window], found: Sequence[Inversion]) ->
     """
     if not windows:
         return found[0]
-    if windows[0].stored.placed:
-        return _part(as_float(windows[0].seen.pixels[None])[0], windows[0].stored.placed, found[0])
+    if places := windows[0].stored.alternatives:
+        return _part(windows[0].seen, places, found[0])
     pixels = image.pixels if isinstance(image, Stored) else np.asarray(image)
     reconstruction: NDArray[np.float32] = np.full(pixels.shape, _UNSEEN, np.float32)
     for window, one in zip(windows, found, strict=True):
@@ -131,15 +131,14 @@ def joined(image: Any, windows: Sequence[Window], found: Sequence[Inversion]) ->
     )
 
 
-def _part(seen: NDArray[np.float32], placed: Sequence[Stored], found: Inversion) -> Inversion:
-    """An inversion of a whole image as that of the part that was seen, at the place it fits."""
-    parts: list[NDArray[np.float32]] = []
-    for place in placed:
-        assert place.seen is not None
-        (top, below), (left, beside) = place.seen
-        made = np.full_like(seen, _UNSEEN)
-        made[: below - top, : beside - left] = found.reconstruction[top:below, left:beside]
-        parts.append(made)
-    losses = [np.mean((part - seen) ** 2, dtype=np.float32) for part in parts]
-    best = int(np.argmin(losses))
-    return found._replace(loss=losses[best], reconstruction=parts[best], latent=found.latent[None])
+def _part(image: Stored, places: Sequence[Stored], found: Inversion) -> Inversion:
+    """An inversion of a whole image as that of the part that was seen, where it was found."""
+    place, (seen,) = places[int(found.reading)].seen, as_float(image.pixels[None])
+    assert place is not None
+    (top, below), (left, beside) = place
+    part = found.reconstruction[top:below, left:beside]
+    height, width = part.shape[:2]
+    loss = np.mean((part - seen[:height, :width]) ** 2, dtype=np.float32)
+    made = np.full_like(seen, _UNSEEN)
+    made[:height, :width] = part
+    return found._replace(loss=loss, reconstruction=made, latent=found.latent[None])

@@ -218,7 +218,7 @@ METHODS = {
         _of_files(
             "origin-latent",
             Stage(EncoderSteps(), steps=4),
-            Stage(GaussNewton(), steps=10, readings=2, tolerance=0.1),
+            Stage(GaussNewton(), steps=10, tolerance=0.1),
             start=Encoded(),
             score=CodeRatio(floor=1e-9, room=1e-9),
             floor=1e-3,

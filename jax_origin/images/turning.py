@@ -1,0 +1,108 @@
+"""Turns and mirrorings: which of the eight an image has met, and its file before it did."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.images.file_set import Stored
+
+_BLOCK = 8
+
+
+class Turn(NamedTuple):
+    """A turn or a mirroring of images [H, W, C].
+
+    Attributes:
+      words: What was done to the image.
+      share: Of the chance that is left for all of them together, how much it is given. People
+        mirror images far more often than they turn them.
+      transposed: Rows and columns change places first,
+      upside_down: then the order of the rows is reversed,
+      mirrored: and that of the columns.
+    """
+
+    words: str
+    share: float
+    transposed: bool
+    upside_down: bool
+    mirrored: bool
+
+    def __call__(self, images: NDArray) -> NDArray:
+        """An image [H, W, ...] after it."""
+        image = images.swapaxes(0, 1) if self.transposed else images
+        image = image[::-1] if self.upside_down else image
+        return image[:, ::-1] if self.mirrored else image
+
+    @property
+    def undone(self) -> "Turn":
+        """The turn that undoes it."""
+        if not self.transposed:
+            return self
+        return self._replace(upside_down=self.mirrored, mirrored=self.upside_down)
+
+
+TURNS = (
+    Turn("mirrored left to right", 1 / 2, False, False, True),
+    Turn("mirrored top to bottom", 1 / 12, False, True, False),
+    Turn("turned by 180 degrees", 1 / 12, False, True, True),
+    Turn("turned by 90 degrees, clockwise", 1 / 12, True, False, True),
+    Turn("turned by 90 degrees, counterclockwise", 1 / 12, True, True, False),
+    Turn("mirrored along the falling diagonal", 1 / 12, True, False, False),
+    Turn("mirrored along the rising diagonal", 1 / 12, True, True, True),
+)
+"""All but leaving an image as it is."""
+
+
+def turned(stored: Stored, turn: Turn) -> Stored | None:
+    """The file of an image after a turn, exactly.
+
+    A JPEG's blocks change places, and their coefficients signs. None for one whose last blocks are
+    cut off, for they would be the first ones, and for which a turn is not exact.
+    """
+    height, width = stored.pixels.shape[:2]
+    for plane, (down, along) in zip(stored.coefficients, stored.averaged, strict=True):
+        if plane.shape != (height // down, width // along) or height % down or width % along:
+            return None
+    swap = (lambda part: part[::-1]) if turn.transposed else (lambda part: part)
+    return dataclasses.replace(
+        stored,
+        pixels=np.ascontiguousarray(turn(stored.pixels)),
+        coefficients=tuple(_turned_blocks(plane, turn) for plane in stored.coefficients),
+        tables=tuple(table.T if turn.transposed else table for table in stored.tables),
+        averaged=tuple(swap(pair) for pair in stored.averaged),
+        resizings=(),
+    )
+
+
+def _turned_blocks(plane: NDArray[np.int16], turn: Turn) -> NDArray[np.int16]:
+    """Coefficients, [8 * rows, 8 * columns], after a turn of the image."""
+    if turn.transposed:
+        plane = plane.T
+    rows, columns = (side // _BLOCK for side in plane.shape)
+    blocks = plane.reshape(rows, _BLOCK, columns, _BLOCK)
+    odd = np.where(np.arange(_BLOCK) % 2, -1, 1).astype(np.int16)
+    if turn.upside_down:
+        blocks = blocks[::-1] * odd[:, None, None]
+    if turn.mirrored:
+        blocks = blocks[:, :, ::-1] * odd
+    return np.ascontiguousarray(blocks).reshape(plane.shape)
+
+
+def turned_alternatives(stored: Stored) -> tuple[Stored, tuple[Turn, ...]]:
+    """A file as if its image had been turned in one of the ways that leave its size.
+
+    Returns:
+      The file before the first of these turns, with all of them for `alternatives`, and the turns
+      in order; the file itself and none where no turn is exact.
+    """
+    found = {}
+    for turn in TURNS:
+        before = turned(stored, turn.undone)
+        if before is not None and before.pixels.shape == stored.pixels.shape:
+            found[turn] = before
+    if not found:
+        return stored, ()
+    first, *_ = sets = tuple(found.values())
+    return dataclasses.replace(first, alternatives=sets), tuple(found)
