@@ -28,12 +28,28 @@ def check_shape(shape: Sequence[int], generator: GeneratorLike, windows: int, wh
     They have the generator's, or with `windows` at least its size.
     """
     (height, width, channels), made = shape, tuple(generator.image_shape)
-    if windows and (channels, height >= made[0], width >= made[1]) == (made[2], True, True):
+    name = generator_name(generator)
+    if channels != made[2]:
+        wrong = f"{tuple(shape)} (H, W, C): the wrong number of channels"
+        raise ValueError(f"{what} are {wrong}, {name!r} makes {made[2]}")
+    if windows and height >= made[0] and width >= made[1]:
         return
     if tuple(shape) != made:
         least = "at least " if windows else ""
-        name = generator_name(generator)
         raise ValueError(f"{what} are {tuple(shape)} (H, W, C), {name!r} makes {least}{made}")
+
+
+def enlarged(size: tuple[int, int], generator: GeneratorLike) -> tuple[int, int]:
+    """The least size (H, W), both sides by one factor, in which a window fits into an image.
+
+    It is the image's own where one fits already.
+    """
+    window = generator.image_shape[:2]
+    factor = max(1.0, *(wanted / side for wanted, side in zip(window, size, strict=True)))
+    height, width = (
+        max(wanted, round(factor * side)) for wanted, side in zip(window, size, strict=True)
+    )
+    return height, width
 
 
 def listed(images: Any) -> list[NDArray[np.uint8]]:
