@@ -173,7 +173,10 @@ def evaluate(monkeypatch):
         ("--cache=scores", "evaluate: --cache holds scores, and attacks keeps none: leave it out"),
     ],
 )
-def test_a_flag_that_a_study_does_not_heed_is_refused(evaluate, tmp_path, flag, message):
+def test_a_flag_that_a_study_does_not_heed_is_refused(
+    evaluate, tmp_path, monkeypatch, flag, message
+):
+    monkeypatch.delattr(attacks, "study")  # Nothing is begun.
     with pytest.raises(SystemExit, match=message):
         evaluate(f"--out={tmp_path}/attacks.json", flag)
     assert not list(tmp_path.iterdir())
