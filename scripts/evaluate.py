@@ -10,7 +10,7 @@ command goes on from there. With --cache=DIR several evaluations share what they
 after the other.
 
 attacks.py and near_models.py are studies of another kind: they write FILE.json and FILE.md alone,
-and begin anew after a kill.
+keep no scores (no --cache), and begin anew after a kill.
 """
 
 import importlib
@@ -206,6 +206,8 @@ def _study(config: ConfigDict, out: str) -> None:
         raise ProtocolError(f"config.study={config.study!r}: choose from {', '.join(_STUDIES)}")
     if _LIMIT_STEPS.value is not None:
         raise ProtocolError("--limit_steps changes methods: a study takes calibrations as they are")
+    if _CACHE.value is not None:
+        raise ProtocolError(f"--cache holds scores, and {config.study} keeps none: leave it out")
     module = importlib.import_module(f"benchmarks.{config.study}")
     with progress_bar() as bar:
         run = Run(progress=bar)
@@ -295,7 +297,7 @@ def _draw(result: dict[str, Any], path: str) -> bool:
 
 
 def _write(path: str, text: str) -> None:
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 

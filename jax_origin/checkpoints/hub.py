@@ -14,33 +14,39 @@ _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 
 
 def fetch(address: str, *, root: str | None, parts: Sequence[str] = PARTS) -> str:
-    """The path, in the hub's cache, of a repository or of one of its files.
+    """The path, in the hub's cache, of a repository or of one of its files or folders.
 
-    It downloads only what will be read: configs, and the weights of one part of a pipeline, `root`
-    or the first of `parts`.
+    It downloads only what will be read: the file; or of a folder, which the repository itself is
+    too, configs, and the weights of one part of a pipeline, `root` or the first of `parts`.
 
     Raises:
       CheckpointError: If the address is malformed, or its files are neither cached nor available.
     """
     match = _ADDRESS.fullmatch(address)
     if match is None or ".." in address.split("/"):
-        raise CheckpointError(f"{address}: write it as hf://org/name[@revision][/file]")
-    repository, revision, file = match.groups()
-    wanted = (file,) if file else ("model_index.json", "config.json")
-    for name in wanted:
-        cached = _cached(repository, name, revision)
-        if cached and (file or _is_whole(os.path.dirname(cached), root, parts)):
-            return cached if file else os.path.dirname(cached)
+        raise CheckpointError(f"{address}: write it as hf://org/name[@revision][/file or folder]")
+    repository, revision, within = match.groups()
+    within = (within or "").strip("/")
+    if within and (cached := _cached(repository, within, revision)):
+        return cached
+    folder = f"{within}/" if within else ""
+    for name in ("model_index.json", "config.json"):
+        cached = _cached(repository, f"{folder}{name}", revision)
+        if cached and _is_whole(os.path.dirname(cached), root, parts):
+            return os.path.dirname(cached)
     # Imported here: it takes a third of a second, and most checkpoints are local files.
     import huggingface_hub
 
     try:
-        if file:
-            return huggingface_hub.hf_hub_download(repository, file, revision=revision)
         names = huggingface_hub.HfApi().list_repo_files(repository, revision=revision)
-        return huggingface_hub.snapshot_download(
-            repository, revision=revision, allow_patterns=needed(names, root, parts)
+        inside = [name.removeprefix(folder) for name in names if name.startswith(folder)]
+        if within and not inside:
+            return huggingface_hub.hf_hub_download(repository, within, revision=revision)
+        wanted = [f"{folder}{name}" for name in needed(inside, root, parts)]
+        whole = huggingface_hub.snapshot_download(
+            repository, revision=revision, allow_patterns=wanted
         )
+        return os.path.join(whole, within) if within else whole
     except Exception as error:  # The client, and what it connects with, have no one exception.
         lines = str(error).strip().splitlines() or [""]
         reason = f"{type(error).__name__}: {lines[0]:.200}".rstrip(": ")

@@ -40,7 +40,7 @@ def read_checkpoint(
 
     Args:
       path: A file, a folder, or an address on the Hugging Face hub: ``hf://org/name``,
-        ``hf://org/name@revision``, ``hf://org/name/file``.
+        ``hf://org/name@revision``, ``hf://org/name/file``, ``hf://org/name/folder``.
       root: Read only the arrays under this name (``"g_ema"``, ``"D"``, a pipeline's part), and
         drop it from their names. The default is all arrays, with three exceptions: ``G_ema`` or
         ``ema`` of a network pickle, the first of `parts` of a pipeline, and the model of a training

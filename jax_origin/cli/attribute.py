@@ -124,14 +124,14 @@ def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:
 
 
 def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) -> str:
-    method, calibration = attributor.method, attributor.calibration
-    encoder = encoders_of(calibration).get("generator")
-    engine = Engine(attributor.generator, method.recipe, key=key, encoder=encoder, run=run)
+    encoder = encoders_of(attributor.calibration).get("generator")
+    recipe = attributor.method.recipe
+    engine = Engine(attributor.generator, recipe, key=key, encoder=encoder, run=run)
     images = len(paths)
     if not paths:
         made = demonstration_images([generator_name(attributor.generator)], key=key)
         images = sum(map(len, made.values()))
-    times = max(1, method.windows) * method.draws * (1 if calibration.reference is None else 2)
+    times = attributor.inversions
     return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)
 
 

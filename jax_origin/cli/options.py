@@ -158,7 +158,7 @@ def convert(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed.
     """
-    source = "The checkpoint: a file, a folder, or hf://ORG/NAME."
+    source = "The checkpoint: a file, a folder, or hf://ORG/NAME[/FOLDER]."
     _flag(given, str, "source", source, required=True)
     _flag(given, KINDS, "kind", "Which architecture it holds.", required=True)
     _flag(given, str, "out", "The directory to write.", required=True)
@@ -181,14 +181,18 @@ def settings(define: Callable[[flags.FlagValues], None]) -> ConfigDict:
 
 
 def _flags_of_generators(given: flags.FlagValues) -> None:
-    where = "Zoo name, directory, checkpoint file, hf://ORG/NAME, or package.module:factory."
+    where = (
+        "Zoo name, directory, checkpoint file, hf://ORG/NAME[/FOLDER], or package.module:factory."
+    )
     _flag(given, str, "generator", where, "dcgan-cifar10")
     _flag(given, str, "kind", "Which architecture a checkpoint holds.")
 
 
 def _flags_of_images(given: flags.FlagValues) -> None:
     _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
-    _flag(given, bool, "resize", "Resize images of another size, and say so in their records.")
+    resize = "Resize images of another size, and say so in their records; by a method that judges "
+    resize += "windows, enlarge those too small for one."
+    _flag(given, bool, "resize", resize)
 
 
 def _flags_of_runs(given: flags.FlagValues) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import math
 import os
 import stat
 import threading
@@ -115,8 +116,8 @@ def decode_bytes(
       size: the (H, W) wanted, None for any.
       resize: whether an image of another size is resized.
       channels: 3 or 1.
-      max_pixels: the largest H * W that is decoded; checked from the header. Pillow's own limit,
-        twice `PIL.Image.MAX_IMAGE_PIXELS`, stands above it.
+      max_pixels: the largest H * W that is decoded, checked from the header, or resized to.
+        Pillow's own limit, twice `PIL.Image.MAX_IMAGE_PIXELS`, stands above it.
     """
     if channels not in (1, 3):
         raise ValueError(f"images are decoded to 1 or 3 channels, not {channels}")
@@ -137,6 +138,9 @@ def decode_bytes(
                 f"is {found[0]}x{found[1]} (HxW), the generator makes {size[0]}x{size[1]}; "
                 "pass --resize to allow resizing",
             )
+        if math.prod(size) > max_pixels:
+            reason = f"is {found[0]}x{found[1]} (HxW), and enormous at {size[0]}x{size[1]}"
+            raise ImageError(path, f"{reason}: more than max_pixels={max_pixels}")
         upright = upright.resize((size[1], size[0]), Image.Resampling.BICUBIC)
         notes.append(f"resized from {found[0]}x{found[1]} to {size[0]}x{size[1]}")
     return DecodedImage(

@@ -78,6 +78,11 @@ def open_image(
             note = None if lossless else UNKNOWN_FILE
             (stored,) = stored_pixels(array[None], note=note)
         opened = OpenedImage(stored, None, None, stored.pixels.shape[:2], None)
+    if opened.pixels.shape[2] != channels:
+        raise ValueError(
+            f"images are {opened.pixels.shape} (H, W, C): the wrong number of channels, the "
+            f"generator makes {channels}"
+        )
     wanted = (*(size or opened.pixels.shape[:2]), channels)
     if opened.pixels.shape != wanted:
         raise ValueError(

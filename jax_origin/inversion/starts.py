@@ -168,7 +168,10 @@ class Encoded(Scaled):
 @register
 @dataclasses.dataclass(frozen=True)
 class Learned(Scaled):
-    """Around the encoding by an encoder that was trained on the generator's own images."""
+    """Around the encoding by an encoder that was trained on the generator's own images.
+
+    The encoder sees the image alone: the surroundings of a window are cut off.
+    """
 
     kind: ClassVar[str] = "learned"
     needs_encoder: ClassVar[bool] = True
@@ -182,7 +185,9 @@ class Learned(Scaled):
             raise ValueError(
                 "starts.Learned needs an encoder: pass encoder=learn_start(generator, key=...)"
             )
-        return encode(images)[:, None]
+        height, width, _ = generator.image_shape
+        top, left = ((images.shape[1] - height) // 2, (images.shape[2] - width) // 2)
+        return encode(images[:, top : top + height, left : left + width])[:, None]
 
 
 def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:

@@ -30,13 +30,14 @@ from jax_origin.images import (
 )
 from jax_origin.inversion import Run, require_key
 from jax_origin.workflow.drift import ScoredAgain, score_again
-from jax_origin.workflow.judged_windows import check_shape
+from jax_origin.workflow.judged_windows import check_shape, enlarged
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
 from jax_origin.workflow.verdict import Verdict
 
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
+_FILES = (str, os.PathLike, bytes, bytearray)
 _NO_IMAGE = "the generator gave no finite image for any latent that was tried"
 
 
@@ -74,7 +75,8 @@ class Attributor:
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
         ratios, multiple testing and rankings need that.
-      resize: Whether files of another size are resized, which their records then say.
+      resize: Whether files of another size are resized, which their records then say. Where windows
+        are judged, only those too small for one are: they are enlarged until it fits.
       source: What arrays are: "lossless", the pixels of a lossless file; or "unknown", so that they
         are undecided wherever that matters. A decoded JPEG is no lossless file: hand over its path
         or bytes instead.
@@ -176,6 +178,11 @@ class Attributor:
             yield self._judged(scored)
         yield from failed
 
+    @property
+    def inversions(self) -> int:
+        """How often an image is inverted at the most, by all windows, draws and models together."""
+        return max(1, self.method.windows) * len(self._scorer.engines)
+
     def score_again(self, num: int = 8) -> ScoredAgain | None:
         """Scores some of the calibration's own images again; see `score_again`."""
         options: dict[str, Any] = {"reference": self._reference, "run": self.run}
@@ -205,16 +212,22 @@ class Attributor:
         if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
             (pixels,) = as_uint8(np.asarray(image)[None])
             return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
-        size = None if self.method.windows else (height, width)
-        read = {"resize": self._resize, "lossless": self._lossless}
-        opened = open_image(image, size=size, channels=channels, **read)
+        windows = self.method.windows
+        read: dict[str, Any] = {"channels": channels, "resize": self._resize}
+        read["lossless"] = self._lossless
+        opened = open_image(image, size=None if windows else (height, width), **read)
+        if windows and self._resize and isinstance(image, _FILES):
+            found = opened.pixels.shape[:2]
+            if (size := enlarged(found, self.generator)) != found:
+                return open_image(image, size=size, **read)
         try:
-            windows, cut = self.method.windows, opened.stored.kind == "pixels"
+            cut = opened.stored.kind == "pixels"
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)
         except ValueError as error:  # A file that is too small is one of many.
             if opened.sha256 is None:
                 raise
-            raise ImageError(opened.path or "image in memory", str(error)) from None
+            reason = f"{error}; pass --resize to allow resizing"
+            raise ImageError(opened.path or "image in memory", reason) from None
         return opened
 
     def _accept(self, looked: _Looked) -> float | None:

@@ -53,15 +53,30 @@ def check_shape(
     at least half of either side.
     """
     (height, width, channels), made = shape, tuple(generator.image_shape)
+    name = generator_name(generator)
+    if channels != made[2]:
+        wrong = f"{tuple(shape)} (H, W, C): the wrong number of channels"
+        raise ValueError(f"{what} are {wrong}, {name!r} makes {made[2]}")
     if tuple(shape) == made:
         return
-    if windows and channels == made[2]:
-        shares = height / made[0], width / made[1]
-        if min(shares) >= 1 or (cut and min(shares) >= _LEAST_SEEN and max(shares) <= 1):
-            return
+    shares = height / made[0], width / made[1]
+    if windows and (min(shares) >= 1 or (cut and _LEAST_SEEN <= min(shares) and max(shares) <= 1)):
+        return
     least = "at least " if windows else ""
-    name = generator_name(generator)
     raise ValueError(f"{what} are {tuple(shape)} (H, W, C), {name!r} makes {least}{made}")
+
+
+def enlarged(size: tuple[int, int], generator: GeneratorLike) -> tuple[int, int]:
+    """The least size (H, W), both sides by one factor, in which a window fits into an image.
+
+    It is the image's own where one fits already.
+    """
+    window = generator.image_shape[:2]
+    factor = max(1.0, *(wanted / side for wanted, side in zip(window, size, strict=True)))
+    height, width = (
+        max(wanted, round(factor * side)) for wanted, side in zip(window, size, strict=True)
+    )
+    return height, width
 
 
 def listed(images: Any) -> list[NDArray[np.uint8]]:

@@ -68,7 +68,7 @@ def load_generator(
         - a name of the zoo;
         - a directory that training or conversion wrote (`save_generator`, `convert_checkpoint`);
         - a published checkpoint of any format that `jax_origin.checkpoints.read_checkpoint` reads,
-          by path or as ``hf://org/name``;
+          by path or as ``hf://org/name``, with ``/folder`` or ``/file`` behind it;
         - ``package.module:factory``: a class or function of your own that returns a generator, or a
           generator. The module is looked for as Python does, then in the current directory.
       kind: Which architecture a checkpoint holds, one of `jax_origin.generators.KINDS`.

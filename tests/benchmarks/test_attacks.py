@@ -1,4 +1,5 @@
 import functools
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from scipy import ndimage
 
 from benchmarks import attacks
@@ -143,6 +145,51 @@ def test_each_verdict_is_counted_for_its_attack():
     assert len({line.count("|") for line in lines[: len(rows) + 2]}) == 1
 
 
+@pytest.fixture
+def evaluate(monkeypatch):
+    """Runs scripts/evaluate.py in this process, with the study's configuration."""
+    known = set(flags.FLAGS)
+    spec = importlib.util.spec_from_file_location("evaluate_script", ROOT / "scripts/evaluate.py")
+    script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, script)
+
+    def run(*arguments):
+        config = f"--config={ROOT}/configs/evaluate/attacks.py"
+        monkeypatch.setattr(sys, "argv", ["evaluate", config, "--config.cache=", *arguments])
+        try:
+            spec.loader.exec_module(script)
+            script.main(flags.FLAGS(sys.argv))
+        finally:
+            for name in set(flags.FLAGS) - known:
+                delattr(flags.FLAGS, name)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--limit_steps=2", "evaluate: --limit_steps changes methods"),
+        ("--cache=scores", "evaluate: --cache holds scores, and attacks keeps none: leave it out"),
+    ],
+)
+def test_a_flag_that_a_study_does_not_heed_is_refused(
+    evaluate, tmp_path, monkeypatch, flag, message
+):
+    monkeypatch.delattr(attacks, "study")  # Nothing is begun.
+    with pytest.raises(SystemExit, match=message):
+        evaluate(f"--out={tmp_path}/attacks.json", flag)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_title_of_any_letters_is_written(evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr(attacks, "study", lambda config, **options: {"rows": []})
+    monkeypatch.setattr(attacks, "table", lambda result: "| Überprüfung |")
+    evaluate(f"--out={tmp_path}/attacks.json", "--config.title=Angriffe: 36 dB ≤ PSNR")
+    text = (tmp_path / "attacks.md").read_text(encoding="utf-8")
+    assert text == "# Angriffe: 36 dB ≤ PSNR\n\n| Überprüfung |\n"
+
+
 @pytest.mark.outer
 def test_the_script_runs_the_study(tmp_path):
     out = tmp_path / "attacks.json"
@@ -157,5 +204,3 @@ def test_the_script_runs_the_study(tmp_path):
     result = json.loads(out.read_text())
     assert result["config"]["study"] == "attacks" and len(result["rows"]) == 9 + 3 + 2 + 1
     assert table(result) in out.with_suffix(".md").read_text() and table(result) in done.stdout
-    refused = run([*script, "--limit_steps=2"])
-    assert refused.stderr.startswith("evaluate: --limit_steps changes methods")

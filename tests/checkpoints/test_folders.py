@@ -172,7 +172,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     return tmp_path / "cache"
@@ -189,6 +189,10 @@ def test_what_is_in_the_cache_needs_no_network(cache):
     file = "unet/diffusion_pytorch_model.safetensors"
     assert (read_checkpoint(f"hf://org/name/{file}").arrays["w"] == 1).all()
     assert (read_checkpoint(f"hf://org/name@{COMMIT}").arrays["w"] == 1).all()
+    for address in ("hf://org/name/vae", f"hf://org/name@{COMMIT}/vae/"):
+        found = read_checkpoint(address)
+        assert found.source == address and found.config == CONFIGS["vae"]
+        assert (found.arrays["w"] == 2).all()
 
 
 def test_what_is_not_in_the_cache_is_one_line_without_a_network(cache):
@@ -302,7 +306,31 @@ for _ in range(2):
 """
 
 
-def test_a_pipeline_is_downloaded_once_and_no_more_of_it_than_is_read(tmp_path):
+@pytest.mark.parametrize(
+    ("address", "total", "wanted"),
+    [
+        (
+            "hf://org/name",
+            6.0,
+            [
+                *("model_index.json", "scheduler/scheduler_config.json", "unet/config.json"),
+                *("unet/diffusion_pytorch_model.safetensors", "vae/config.json"),
+            ],
+        ),
+        (
+            "hf://org/name/vae",
+            12.0,
+            ["vae/config.json", "vae/diffusion_pytorch_model.safetensors"],
+        ),
+        (
+            "hf://org/name/vae/diffusion_pytorch_model.safetensors",
+            12.0,
+            ["vae/diffusion_pytorch_model.safetensors"],
+        ),
+    ],
+    ids=["pipeline", "folder", "file"],
+)
+def test_no_more_is_downloaded_than_is_read_and_that_once(tmp_path, address, total, wanted):
     write_pipeline(tmp_path / "repository")
     asked = []
     handler = functools.partial(Hub, tmp_path / "repository", asked)
@@ -318,7 +346,7 @@ def test_a_pipeline_is_downloaded_once_and_no_more_of_it_than_is_read(tmp_path):
             "PATH": "",
         }
         done = subprocess.run(
-            [sys.executable, "-c", LOAD, "hf://org/name"],
+            [sys.executable, "-c", LOAD, address],
             cwd=Path(__file__).parents[2],
             env=environment,
             capture_output=True,
@@ -326,11 +354,5 @@ def test_a_pipeline_is_downloaded_once_and_no_more_of_it_than_is_read(tmp_path):
             timeout=120,
         )
         server.shutdown()
-    assert done.stdout == "6.0\n6.0\n", done.stderr
-    assert sorted(asked) == [
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "unet/config.json",
-        "unet/diffusion_pytorch_model.safetensors",
-        "vae/config.json",
-    ]
+    assert done.stdout == f"{total}\n{total}\n", done.stderr
+    assert sorted(asked) == wanted

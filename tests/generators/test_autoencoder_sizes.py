@@ -1,5 +1,7 @@
 """Autoencoders on any size: images as parts of canvases; latents as diffusion models have them."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -120,8 +122,15 @@ def test_numbers_by_cell_need_whole_squares_of_cells():
     [
         ({"image_size": [8]}, "image_size must be a side, or height and width"),
         ({"image_size": 0}, "image_size must be a side, or height and width"),
+        ({"image_size": True}, "image_size must be a side, or height and width"),
+        ({"image_size": [8.0, 8]}, "image_size must be a side, or height and width"),
+        ({"image_size": 8.0}, "image_size must be a side, or height and width"),
         ({"margin": -1}, "margin must be a number of pixels"),
+        ({"margin": np.float32(4)}, "margin must be a number of pixels"),
+        ({"margin": np.True_}, "margin must be a number of pixels"),
         ({"phase": [1]}, "phase must be two whole numbers"),
+        ({"phase": [1, False]}, "phase must be two whole numbers"),
+        ({"phase": 1}, "phase must be two whole numbers"),
         ({"latent_mean": [1.0, 2.0]}, "2 numbers do not belong to 4 channels"),
         ({"latent_std": 0.0}, "latent_std must be positive"),
         ({"encoder": [["conv", 5]]}, "the layers end in"),
@@ -132,6 +141,14 @@ def test_numbers_by_cell_need_whole_squares_of_cells():
 def test_what_is_wrong_is_named(tiny, settings, message):
     with pytest.raises(ValueError, match=message):
         AutoencoderTiny(**{**tiny.config, **settings}, rngs=nnx.Rngs(0))
+
+
+def test_numbers_of_pixels_may_be_numpys(tiny):
+    numbers = {"image_size": np.int64(8), "margin": np.uint8(4), "phase": np.array([1, 2])}
+    made = AutoencoderTiny(**{**tiny.config, **numbers}, rngs=nnx.Rngs(0))
+    wanted = {**tiny.config, "image_size": [8, 8], "margin": 4, "phase": [1, 2]}
+    assert json.dumps(made.config) == json.dumps(wanted)
+    assert with_settings(tiny, {"image_size": np.array([8, 12])}).image_shape == (8, 12, 3)
 
 
 def test_an_image_is_encoded_within_what_latents_make(tiny):

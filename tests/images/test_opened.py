@@ -72,9 +72,11 @@ def test_another_size(jpeg):
     resized = open_image(jpeg, size=(8, 8), resize=True)
     assert (resized.size, resized.note) == ((24, 20), "resized from 24x20 to 8x8")
     (stored,) = stored_pixels(PIXELS[None])
-    for source in (PIXELS, stored, PIXELS[..., :1]):
+    for source in (PIXELS, stored):
         with pytest.raises(ValueError, match=r"the generator makes \(8, 8, 3\)"):
             open_image(source, size=(8, 8), resize=True)
+    with pytest.raises(ValueError, match="the wrong number of channels, the generator makes 3"):
+        open_image(PIXELS[..., :1], size=(8, 8), resize=True)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,10 @@ def test_all_turns_differ_and_their_shares_are_all_there_is():
 @pytest.mark.parametrize("edit", ["clean", "jpeg-75", "jpeg-60-444"])
 @pytest.mark.parametrize("turn", TURNS, ids=lambda turn: turn.words)
 def test_a_file_of_a_turned_image_is_turned_back(turn, edit):
-    """The set of a turned image's file, turned back, is that of the image's own file."""
+    """The set of a turned image's file, turned back, is nearly that of the image's own file.
+
+    Nearly, for a table of steps is not its own mirror image.
+    """
 
     def stored(pixels):
         if edit == "clean":
@@ -49,7 +52,7 @@ def test_a_file_of_a_turned_image_is_turned_back(turn, edit):
     noisy = as_float(RNG.integers(0, 256, (1, 32, 48, 3), dtype=np.uint8))
     theirs = type(target)(*(np.asarray(part)[None] for part in own.to_arrays()))
     found, wanted = (float(distance.l2(noisy, each)[0]) for each in (target, theirs))
-    assert found == pytest.approx(wanted, rel=1e-3)
+    assert found == pytest.approx(wanted, rel=1e-2)
 
 
 def test_only_turns_that_are_exact_and_leave_the_size_are_alternatives():

@@ -108,6 +108,15 @@ def test_latents_and_images_of_any_shape_can_be_learned(latent_shape, image_shap
     assert encoded < 0.6 * random
 
 
+def test_of_a_window_it_sees_the_image_without_its_surroundings():
+    shape = (16, 32, 3)
+    same = FunctionGenerator(lambda _, z: z, (), latent_shape=shape, image_shape=shape)
+    seen = jax.random.uniform(KEY, (2, 24, 40, 3))  # 4 pixels around
+    keys = jax.random.split(KEY, (2, 1))
+    points = starts.Learned().points(same, seen, keys, encode=lambda images: images)
+    np.testing.assert_array_equal(points[:, 0], seen[:, 4:20, 4:36])
+
+
 def test_its_weights_are_float16_and_make_the_same_encoder_again_to_the_bit(generator, start):
     arrays = start.arrays()
     assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}

@@ -111,7 +111,7 @@ def test_images_of_other_sizes_are_attributed(autoencoder, calibrated, tmp_path)
     save_png(tmp_path / "small.png", pictures(1, 31, 50, 7)[0])
     other, small = sorted(attributor(tmp_path), key=lambda verdict: verdict.path)
     assert other.verdict == "not_recognised"
-    assert "makes at least (32, 32, 3)" in small.error
+    assert "makes at least (32, 32, 3); pass --resize to allow resizing" in small.error
 
 
 def test_bytes_of_a_file_that_is_too_small_are_one_of_many(autoencoder, calibrated, tmp_path):
@@ -119,6 +119,35 @@ def test_bytes_of_a_file_that_is_too_small_are_one_of_many(autoencoder, calibrat
     data = (tmp_path / "small.png").read_bytes()
     (verdict,) = jo.attribute([data], autoencoder, calibrated, key=jax.random.key(1))
     assert "makes at least (32, 32, 3)" in verdict.error
+
+
+def test_a_file_that_is_too_small_may_be_enlarged(autoencoder, calibrated, own, tmp_path):
+    save_png(tmp_path / "long.png", pictures(1, 24, 60, 7)[0])
+    save_png(tmp_path / "large.png", own.images[0])
+    save_png(tmp_path / "thread.png", pictures(1, 1, 70_000, 7)[0])
+    options = {"key": jax.random.key(1), "resize": True}
+    attributor = jo.Attributor(autoencoder, calibrated, **options)
+    large, long, thread = sorted(attributor(tmp_path), key=lambda verdict: verdict.path)
+    assert (large.verdict, large.image.note) == ("belongs", None)
+    assert long.image.pixels.shape == (32, 80, 3)
+    assert (long.image.size, long.image.note) == ((24, 60), "resized from 24x60 to 32x80")
+    assert long.verdict == "undecided"
+    assert long.decision.reason.startswith("drift: resized to 24x60 and back; calibrated: as made")
+    assert "is 1x70000 (HxW), and enormous at 32x2240000: more than" in thread.error
+    data = (tmp_path / "long.png").read_bytes()
+    (again,) = jo.attribute([data], autoencoder, calibrated, **options)
+    assert again.score == long.score
+
+
+def test_arrays_of_other_channels_are_named_by_these(autoencoder, calibrated, short, own):
+    grey = pictures(2, 64, 64, 7)[..., :1]
+    wrong = r"images are \(64, 64, 1\) \(H, W, C\): the wrong number of channels, .* makes 3"
+    with pytest.raises(ValueError, match=wrong):
+        jo.attribute(grey, autoencoder, calibrated, key=KEY)
+    with pytest.raises(ValueError, match=wrong):
+        Scorer(autoencoder, short, key=KEY).scores(grey)
+    with pytest.raises(ValueError, match=f"foreign group 'grey': {wrong}"):
+        jo.calibrate(autoencoder, method=short, belonging=own, foreign={"grey": grey}, key=KEY)
 
 
 @pytest.mark.parametrize("windows", [0, 2])

@@ -282,6 +282,13 @@ def test_aedr_is_calibrated_and_attributes(name, tiny, own, photographs, tmp_pat
     assert again == made and Method.of(again) == shorter(METHODS[name])
 
 
+def test_both_reconstructions_of_each_window_are_inversions(tiny, own, photographs):
+    for windows, inversions in ((0, 2), (4, 8)):
+        method = dataclasses.replace(shorter(METHODS["aedr-mean"]), windows=windows)
+        made = jo.calibrate(tiny, method=method, belonging=own, foreign={}, key=KEY)
+        assert jo.Attributor(tiny, made, key=KEY).inversions == inversions
+
+
 def test_windows_are_reconstructed_twice_as_well(tiny, photographs):
     large = photographs[:4].reshape(16, 16, 3)
     method = dataclasses.replace(METHODS["aedr-mean"], windows=4)

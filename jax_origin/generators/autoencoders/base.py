@@ -1,6 +1,7 @@
 """What autoencoders of latent models share: latents as diffusion models have them, and any size."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -68,17 +69,17 @@ class Autoencoder(Generator):
         latent_mean: Numbers = 0.0,
         latent_std: Numbers = 1.0,
     ):
-        sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        sides = (image_size, image_size) if np.ndim(image_size) == 0 else image_size
+        self.image_size, self.phase = _pixels(sides, 2, least=1), _pixels(phase, 2)
+        margins = _pixels((margin,), 1)
+        if not self.image_size:
             raise ValueError(f"image_size must be a side, or height and width, not {image_size!r}")
-        if not isinstance(margin, int) or margin < 0:
+        if not margins:
             raise ValueError(f"margin must be a number of pixels, not {margin!r}")
-        phase = tuple(phase)
-        if len(phase) != 2 or not all(isinstance(p, int) and 0 <= p for p in phase):
+        if not self.phase:
             raise ValueError(f"phase must be two whole numbers of pixels, not {phase!r}")
-        self.image_size = sides
+        (self.margin,) = margins
         self.latent_channels, self.channels = latent_channels, channels
-        self.margin, self.phase = margin, phase
         self.latent_mean = _numbers("latent_mean", latent_mean, latent_channels)
         self.latent_std = _numbers("latent_std", latent_std, latent_channels)
         if not all(std > 0 for std in self.latent_std):
@@ -104,7 +105,8 @@ class Autoencoder(Generator):
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
-        return (*self.image_size, self.channels)
+        height, width = self.image_size
+        return (height, width, self.channels)
 
     @property
     def canvas_shape(self) -> tuple[int, int, int]:
@@ -234,6 +236,17 @@ def whitening(stored: Mapping[str, Any]) -> dict[str, Any]:
 def autoencoder_of(stored: Mapping[str, Any], parts: Sequence[str]) -> Mapping[str, Any]:
     """The autoencoder's own config.json: of a pipeline's configs by part, the first of `parts`."""
     return next((stored[part] for part in parts if isinstance(stored.get(part), Mapping)), stored)
+
+
+def _pixels(given: Any, count: int, *, least: int = 0) -> tuple[int, ...]:
+    """Numbers of pixels as Python's own; none if these are not so many whole numbers."""
+    try:
+        given = tuple(given)
+        found = tuple(map(operator.index, given))
+    except TypeError:
+        return ()
+    fits = len(found) == count and min(found) >= least
+    return found if fits and not any(isinstance(each, bool) for each in given) else ()
 
 
 def _numbers(name: str, given: Numbers, channels: int) -> tuple[float, ...]:
