@@ -8,9 +8,8 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import begin, files_in, rates_of, run_of, run_settings, warn_of_drift
 from jax_origin.generators import generator_name
-from jax_origin.images import find_images
 from jax_origin.inversion import Engine, Run, Statistics, progress_bar
 from jax_origin.runs import (
     Workdir,
@@ -45,7 +44,7 @@ def main(config: ConfigDict) -> int:
     with progress_bar() as bar:
         run = run_of(config, statistics=statistics, progress=bar)
         attributor = _attributor(config, run, key)
-        paths = [] if config.images is None else find_images(config.images)
+        paths = files_in(config.images, config)
         if config.dry_run:
             print(_plan(attributor, paths, run, key))
             return 0

@@ -22,9 +22,8 @@ from jax_origin.audit import (
     write_findings,
 )
 from jax_origin.cli.command import CommandError
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import begin, files_in, rates_of, run_of, run_settings, warn_of_drift
 from jax_origin.files import atomic_write
-from jax_origin.images import find_images
 from jax_origin.inversion import progress_bar
 from jax_origin.runs import Workdir, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
@@ -51,7 +50,7 @@ def main(config: ConfigDict) -> int:
     candidates, indistinguishable = tell_apart(open_candidates(sources, resize=config.resize))
     if config.images is None and not {c.source for c in candidates} <= {*zoo_names()}:
         raise CommandError("--images: say which images the candidates are to be tried on")
-    paths = [] if config.images is None else find_images(config.images)
+    paths = files_in(config.images, config)
     _check_rates(candidates, config, key)
     settings = run_settings(config, _VERDICTS_DEPEND_ON)
     folder = config.out or default_workdir(_OUT, settings)

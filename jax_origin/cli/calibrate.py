@@ -15,7 +15,7 @@ from jax_origin.cli.foreign import chosen_images, foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
 from jax_origin.evidence.explain import settled_in_words
 from jax_origin.generators import GeneratorLike, generator_name
-from jax_origin.images import jpeg_share
+from jax_origin.images import lossy_share
 from jax_origin.inversion import progress_bar
 from jax_origin.workflow import (
     BelongingImages,
@@ -97,14 +97,14 @@ def _belonging(
         return None
     scored = method.num_images if config.num_belonging is None else config.num_belonging
     num = scored * (2 if config.futility or method.score.fits else 1)
-    images = chosen_images(where, num, generator, method, config.fit, key).images
+    images = chosen_images(where, num, generator, method, config, key).images
     if config.num_belonging is not None and len(images) < num:
         raise CommandError(
             f"--num_belonging={scored}: {where} holds {len(images)}, {num} are needed"
         )
-    if config.belonging and jpeg_share(where):
+    if config.belonging and lossy_share(where, all_files=config.all_files):
         print(
-            f"warning: files of {where} are JPEG, and are calibrated as if they were lossless. "
+            f"warning: files of {where} may be lossy, and are calibrated as if they were lossless. "
             "Give images as the model made them; --conditions calibrates JPEG"
         )
     if config.belonging:

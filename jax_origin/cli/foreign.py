@@ -11,14 +11,14 @@ from PIL import Image
 
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError
+from jax_origin.cli.settings import files_in
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import (
     decode_image,
     faded_images,
-    find_images,
-    jpeg_share,
     load_images,
     load_sources,
+    lossy_share,
     plain_images,
 )
 from jax_origin.workflow import ForeignImages, Method
@@ -46,12 +46,12 @@ def foreign_groups(
             raise CommandError(f"--foreign={entry}: write NAME=DIR")
         if name in groups:
             raise CommandError(f"--foreign={entry}: there is a group {name!r} already")
-        groups[name] = chosen_images(where, num, generator, method, config.fit, key)
-        if jpeg_share(where) == 1:
+        groups[name] = chosen_images(where, num, generator, method, config, key)
+        if lossy_share(where, all_files=config.all_files) == 1:
             print(
-                f"warning: all files of {name!r} are JPEG, and the generator's own images are not: "
-                "what tells them apart may be the format. Give foreign images that were never "
-                "stored with loss, or judge JPEG files by this calibration alone"
+                f"warning: all files of {name!r} may be lossy (JPEG, say), and the generator's own "
+                "images are not: what tells them apart may be the format. Give foreign images that "
+                "were never stored with loss, or judge such files by this calibration alone"
             )
     in_zoo = config.generator in zoo_names()
     if config.standard_foreign and not in_zoo:
@@ -108,13 +108,14 @@ def chosen_images(
     num: int,
     generator: GeneratorLike,
     method: Method,
-    fit: str | None,
+    config: ConfigDict,
     key: jax.Array,
 ) -> ForeignImages:
     """At most `num` images of a folder, pattern or archive, drawn at random.
 
     A file is a source; an archive may say of which one each image is. A method that judges windows
-    takes larger images as they are.
+    takes larger images as they are. The settings say how others are fitted, and which files of a
+    folder are looked into.
     """
     shape = tuple(generator.image_shape)
     if where.lower().endswith(".npz"):
@@ -123,14 +124,14 @@ def chosen_images(
         named = [(f"{where}[{i}]", archive[i]) for i in order]
         sources = order.tolist() if known is None else [known[i] for i in order]
     else:
-        files = find_images(where)
+        files = files_in(where, config)
         sources = [files[i] for i in jax.random.permutation(key, len(files))[:num]]
         named = [(file, decode_image(file, channels=shape[2]).pixels) for file in sources]
     images = []
     for name, pixels in named:
         larger = all(np.greater_equal(pixels.shape[:2], shape[:2]))
         wanted = (*pixels.shape[:2], shape[2]) if method.windows and larger else shape
-        images.append(_fitted(name, pixels, wanted, fit))
+        images.append(_fitted(name, pixels, wanted, config.fit))
     return ForeignImages(images if method.windows else np.stack(images), sources=sources)
 
 

@@ -88,6 +88,7 @@ def calibrate(given: flags.FlagValues) -> None:
     _flag(given, list, "foreign", "A foreign group, NAME=DIR or NAME=FILE.npz.")
     fits = "Cut the middle out of images of another size that are given, or resize them."
     _flag(given, ("crop", "resize"), "fit", fits)
+    _flag_of_files(given)
     used_for = (
         "A choice that foreign images took part in (a recipe, a threshold), as GROUP=WORD, or WORD "
         "for all groups. They then support no limit on false attribution."
@@ -193,6 +194,12 @@ def _flags_of_images(given: flags.FlagValues) -> None:
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)
+    _flag_of_files(given)
+
+
+def _flag_of_files(given: flags.FlagValues) -> None:
+    every = "Look into every file of a folder, whatever its name, not only at images' suffixes."
+    _flag(given, bool, "all_files", every)
 
 
 def _flags_of_runs(given: flags.FlagValues) -> None:

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration, Rates
 from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.images import search_images
 from jax_origin.inversion import Run
 from jax_origin.runtime import join_processes, keep_compiled_programs
 from jax_origin.workflow import circumstances
@@ -32,6 +33,16 @@ def begin(config: ConfigDict) -> None:
     if config.get("distributed"):
         names = ("coordinator", "num_processes", "process_id")
         join_processes(**{name: config[name] for name in names})
+
+
+def files_in(where: str | None, config: ConfigDict) -> list[str]:
+    """The image files of a place, none without one; says what it leaves out."""
+    if where is None:
+        return []
+    found = search_images(where, all_files=config.all_files)
+    if found.left_out:
+        print(f"{where}: {found.left_out}")
+    return found.paths
 
 
 def warn_of_drift(calibration: Calibration) -> None:

@@ -26,9 +26,10 @@ from jax_origin.images.file_set import stored_pixels as stored_pixels
 from jax_origin.images.homogeneity import homogeneity as homogeneity
 from jax_origin.images.jpeg import YCBCR as YCBCR
 from jax_origin.images.load import find_images as find_images
-from jax_origin.images.load import jpeg_share as jpeg_share
 from jax_origin.images.load import load_images as load_images
 from jax_origin.images.load import load_sources as load_sources
+from jax_origin.images.load import lossy_share as lossy_share
+from jax_origin.images.load import search_images as search_images
 from jax_origin.images.opened import OpenedImage as OpenedImage
 from jax_origin.images.opened import open_image as open_image
 from jax_origin.images.photographs import photograph_crops as photograph_crops

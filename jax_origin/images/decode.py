@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+from jax_origin.images.formats import FORMATS, format_of, plugin_missing, unpacked
+from jax_origin.images.jpeg2000 import jpeg2000_bits
+from jax_origin.images.jpeg_xl import jpeg_xl_size
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSITIONS = {
@@ -80,9 +82,12 @@ def decode_image(
 ) -> DecodedImage:
     """Reads and decodes one image file of at most 2**26 pixels.
 
-    Palettes, opaque alpha channels and EXIF orientation are resolved, and `note` says so. Grey
-    files are expanded to RGB, or colour files converted to grey, as `channels` asks. What needs a
-    choice (transparency, CMYK, more than 8 bits a channel, several frames) is refused.
+    Its content says what it is, whatever its name (`jax_origin.images.formats.FORMATS`). Palettes,
+    opaque alpha channels and EXIF orientation are resolved, and `note` says so. Grey files are
+    expanded to RGB, or colour files converted to grey, as `channels` asks. Of several frames or
+    pages the first is taken, of a HEIC file the primary picture, of an icon the largest; `note`
+    says so, but for animated JPEG XL, whose plugin does not tell. What needs a choice
+    (transparency, CMYK, more than 8 bits a channel) is refused.
 
     Args:
       path: the file.
@@ -124,8 +129,11 @@ def decode_bytes(
     if not data:
         raise ImageError(path, "is empty (zero bytes)")
     try:
-        image = _open(data, path, max_pixels)
+        content, pictures = unpacked(data)
+        image = _open(content, path, max_pixels)
         upright, notes = _upright(image, path, channels)
+        if pictures > 1:
+            notes.insert(0, "largest picture of several taken")
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on damaged files.
@@ -152,18 +160,22 @@ def decode_bytes(
     )
 
 
-def read_file(path: str) -> bytes:
-    """The bytes of a file; an `ImageError` if it cannot be read or is too large for an image."""
+def read_file(path: str, most: int = -1) -> bytes:
+    """The bytes of a file: all of them, or the first `most`, if that is not negative.
+
+    Raises:
+      ImageError: it cannot be read, or all of it is too much for an image.
+    """
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(path, "is a folder, not an image file")
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(path, "is not a regular file")
-        if status.st_size > _MOST_BYTES:
+        if most < 0 and status.st_size > _MOST_BYTES:
             raise ImageError(path, f"is enormous ({status.st_size} bytes, at most {_MOST_BYTES})")
         with open(path, "rb") as file:
-            return file.read()
+            return file.read(most)
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -184,21 +196,24 @@ def _quiet() -> Iterator[None]:
 
 def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
     """Reads the header, and refuses what must not or need not be decoded."""
+    form = format_of(data)
     with _quiet():
+        if form is not None and (missing := plugin_missing(form)):
+            raise ImageError(path, missing)
+        built_in = [each.pillow for each in FORMATS if each.plugin is None]
+        formats = [form.pillow] if form is not None and form.plugin else built_in
+        if form is not None and form.pillow == "JXL":
+            _check_size(*jpeg_xl_size(data), path, max_pixels)
         try:
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError as error:
-            expected = "expected PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
+            *names, last = (each.name for each in FORMATS)
+            expected = f"expected {', '.join(names)} or {last}"
             raise ImageError(path, f"is not an image, or a damaged one ({expected})") from error
         except Image.DecompressionBombError as error:
             raise ImageError(path, f"is enormous ({_one_line(error)})") from error
-        if image.width * image.height > max_pixels:
-            found = f"{image.height}x{image.width} (HxW)"
-            raise ImageError(path, f"is enormous: {found} is more than max_pixels={max_pixels}")
-        # A telephone's JPEG may carry a second picture (depth, gain map); Pillow calls it MPO.
-        if image.format != "MPO" and getattr(image, "is_animated", False):
-            raise ImageError(path, "is animated or has several pages; extract one image from it")
-    _refuse_mode(image, path)
+        _check_size(image.height, image.width, path, max_pixels)
+    _refuse_mode(image, path, data)
     if image.format == "PNG":
         # Decoding ignores the checksums, so a damaged PNG would give wrong pixels.
         with _quiet():
@@ -206,8 +221,14 @@ def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
     return image
 
 
-def _refuse_mode(image: ImageFile.ImageFile, path: str) -> None:
-    bits = _bits_per_channel(image)
+def _check_size(height: int, width: int, path: str, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        found = f"{height}x{width} (HxW)"
+        raise ImageError(path, f"is enormous: {found} is more than max_pixels={max_pixels}")
+
+
+def _refuse_mode(image: ImageFile.ImageFile, path: str, data: bytes) -> None:
+    bits = _bits_per_channel(image, data)
     if image.mode == "F":
         raise ImageError(path, "holds floating-point values; convert it to 8 bits a channel")
     if bits > 8:
@@ -217,8 +238,16 @@ def _refuse_mode(image: ImageFile.ImageFile, path: str) -> None:
         raise ImageError(path, f"{found}; convert it to RGB first")
 
 
-def _bits_per_channel(image: ImageFile.ImageFile) -> int:
+def _bits_per_channel(image: ImageFile.ImageFile, data: bytes) -> int:
     """The depth stored: of colour Pillow would cut what is above 8 bits, in silence."""
+    if image.format == "JPEG2000":
+        return jpeg2000_bits(data)
+    if image.format == "AVIF":
+        # AV1's configuration: after version and profile, a bit for the tier, then two for depth.
+        depth = data[data.index(b"av1C") + 6] >> 5 & 3
+        return (8, 8, 10, 12)[depth]
+    if image.format == "HEIF":
+        return int(image.info.get("bit_depth", 8))
     if image.mode.startswith("I;16"):
         return 16
     if image.format in ("PNG", "TIFF", "PPM"):
@@ -231,7 +260,10 @@ def _bits_per_channel(image: ImageFile.ImageFile) -> int:
 
 def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Image.Image, list[str]]:
     """Decodes to RGB or grey, upright; also returns what was done."""
-    notes = []
+    with _quiet():
+        # A telephone's JPEG may carry a second picture (depth, gain map); Pillow calls it MPO.
+        several = image.format == "MPO" or getattr(image, "is_animated", False)
+    notes = ["first picture of several taken"] if several else []
     if image.format == "TIFF":
         orientation = exif_orientation(image)
         with _quiet():
@@ -239,8 +271,6 @@ def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Imag
     else:
         image.load()
         orientation = exif_orientation(image)  # In a PNG it may stand after the pixels.
-    if image.format == "MPO":
-        notes.append("first picture of several taken")
     is_grey = image.mode in ("1", "L", "LA")
     if image.mode in ("P", "PA"):
         notes.append("palette converted to RGB")
@@ -269,7 +299,13 @@ def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Imag
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an opened file, 1 (upright) if it has none that can be read."""
+    """The EXIF orientation of an opened file, 1 (upright) if it has none that can be read.
+
+    JPEG XL has an orientation of its own, which is applied, and replaces that of EXIF; a JPEG
+    inside one does not.
+    """
+    if image.format == "JXL" and not getattr(image, "jpeg", False):
+        return 1
     with _quiet(), contextlib.suppress(Exception):  # Damaged metadata around a good image.
         orientation = image.getexif().get(_ORIENTATION_TAG)
         if isinstance(orientation, int):

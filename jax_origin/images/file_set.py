@@ -15,12 +15,16 @@ from PIL import Image
 
 from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
+from jax_origin.images.formats import unpacked
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
+from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
 from jax_origin.images.webp import chunks, webp_quantiser
 
 _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
+
+_MAY_BE_LOSSY = {"AVIF": "AVIF", "HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000"}
 
 LOSSY_WEBP = "lossy WebP"
 """The note of a WebP that is taken for its pixels."""
@@ -225,12 +229,19 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     are the luma of a colour file whose colours are all equal. Any other file is taken for its
     decoded pixels, and `note` says why.
 
+    JPEG 2000 is lossless where `jpeg2000_is_lossless` proves it. AVIF, HEIC, JPEG XL and other
+    JPEG 2000 files are assumed to have lost something: their headers do not rule it out.
+
     Args:
       data: the bytes of the file.
       decoded: what `decode_bytes` made of them; so no `ImageError` is raised.
     """
+    data, _ = unpacked(data)
     with Image.open(io.BytesIO(data)) as image:
         mode, form, info = image.mode, image.format, image.info
+        icon = getattr(image, "ico", None)
+        if icon and icon.entry[0].color_depth <= 8:
+            mode = "P"  # Pillow has resolved it.
         orientation = exif_orientation(image)
     pixels, one_channel = decoded.pixels, decoded.pixels.shape[2] == 1
     taken = Stored("pixels", pixels, "grey" if one_channel else "rgb")
@@ -255,6 +266,8 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
         note = resized_note if resized else LOSSY_WEBP
         return replace(taken, note=note, quantiser=webp_quantiser(data))
+    if form in _MAY_BE_LOSSY and not (form == "JPEG2000" and jpeg2000_is_lossless(data)):
+        return replace(taken, note=f"{_MAY_BE_LOSSY[form]}, which may be lossy")
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
         return replace(taken, note="lossy TIFF")
     ways = read_resizings(decoded.size) if resized else find_resizings(pixels)

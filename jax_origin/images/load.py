@@ -1,49 +1,96 @@
 """Many images in: the files of a folder or pattern, and whole sets as one array."""
 
+import collections
 import glob
 import itertools
 import os
 import zipfile
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from jax_origin.images.arrays import from_pillow, to_pillow
-from jax_origin.images.decode import ImageError, decode_bytes, decode_image
+from jax_origin.images.decode import ImageError, decode_bytes, decode_image, read_file
+from jax_origin.images.formats import BEGINNING, SUFFIXES, begins_lossy, format_of
 
 _ENCODED = ("jpeg", "webp", "png")  # What an archive calls the bytes of files.
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_JPEG = b"\xff\xd8\xff"
+_KINDS = 5  # Kinds of files left out that are named.
+
+
+class Found(NamedTuple):
+    """The image files of a place.
+
+    Attributes:
+      paths: at least one, sorted.
+      left_out: how many other files a folder holds, by kind, in words; None if there are none.
+    """
+
+    paths: list[str]
+    left_out: str | None
 
 
 def find_images(where: str | os.PathLike[str]) -> list[str]:
-    """Lists image files, without opening them: at least one, sorted.
+    """The `paths` of `search_images`, by suffix, without opening a file."""
+    return search_images(where).paths
+
+
+def search_images(where: str | os.PathLike[str], *, all_files: bool = False) -> Found:
+    """Lists image files.
 
     Args:
       where: a file (taken as it is); a folder (all files below it with an image's suffix, in
         either case); or a pattern with `*`, `?`, `[...]` or `**` (all files that match).
-        Hidden files and folders are skipped, unless `where` itself names them.
+        Hidden files and folders are skipped and not counted, unless `where` itself names them.
+      all_files: whether a folder's other files are looked into, and taken if they begin like
+        images. What cannot be looked into is taken too: whoever decodes it learns the reason.
 
     Raises:
       ImageError: there is no such file or folder, or no image in it.
     """
     where = os.fspath(where)
-    found, missing = [], "no such file or folder"
+    found, missing, others = [], "no such file or folder", collections.Counter[str]()
     if os.path.isdir(where):
-        missing = f"no images in this folder (looked for {', '.join(_SUFFIXES)})"
         for parent, folders, names in os.walk(where):
             folders[:] = [name for name in folders if not name.startswith(".")]
-            names = [name for name in names if name.lower().endswith(_SUFFIXES)]
-            found += [os.path.join(parent, name) for name in names if not name.startswith(".")]
+            for name in names:
+                path, lower = os.path.join(parent, name), name.lower()
+                if name.startswith("."):
+                    continue
+                if lower.endswith(SUFFIXES) or (all_files and _may_be_image(path)):
+                    found.append(path)
+                else:
+                    others[os.path.splitext(lower)[1] or "without an extension"] += 1
+        missing = f"no images in this folder (looked for {', '.join(SUFFIXES)})"
     elif os.path.lexists(where):
         found = [where]
     elif glob.has_magic(where):
         missing = "no file matches this pattern"
         found = [path for path in glob.glob(where, recursive=True) if os.path.isfile(path)]
+    left_out = _in_words(others, all_files=all_files)
     if not found:
-        raise ImageError(where, missing)
-    return sorted(found)
+        raise ImageError(where, "; ".join(filter(None, (missing, left_out))))
+    return Found(sorted(found), left_out)
+
+
+def _may_be_image(path: str) -> bool:
+    """Whether a file begins like an image, or cannot be looked into."""
+    try:
+        return format_of(read_file(path, BEGINNING)) is not None
+    except ImageError:
+        return True
+
+
+def _in_words(others: collections.Counter[str], *, all_files: bool) -> str | None:
+    if not others:
+        return None
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    kinds = [f"{num} {kind}" for kind, num in ordered[:_KINDS]]
+    if rest := sum(num for _, num in ordered[_KINDS:]):
+        kinds.append(f"{rest} of other kinds")
+    why = "none begins like an image" if all_files else "--all_files looks into every file"
+    return f"left out: {', '.join(kinds)} ({why})"
 
 
 def load_images(
@@ -114,26 +161,21 @@ def _fitted(pixels: np.ndarray, size: tuple[int, int], *, crop: bool) -> np.ndar
     return from_pillow(fitted)
 
 
-def jpeg_share(path: str | os.PathLike[str]) -> float:
-    """What share of a set's images is stored as JPEG, told from how their files begin.
+def lossy_share(path: str | os.PathLike[str], *, all_files: bool = False) -> float:
+    """What share of a set's images may be stored with loss, told from how their files begin.
 
-    It takes what `load_images` takes, and raises an `ImageError` where a file cannot be opened or
-    the archive does not hold what it should.
+    These are JPEG, lossy WebP without metadata, AVIF, HEIC and JPEG XL. It takes what `load_images`
+    takes, with `all_files` as in `search_images`, and raises an `ImageError` where a file cannot be
+    opened or the archive does not hold what it should.
     """
     path = os.fspath(path)
     if _is_archive(path):
         arrays = _read_archive(path)
-        files = _encoded_files(path, arrays) if "offsets" in arrays else [b""]
-        begins = [data[:3] for data in files]
+        begins = list(_encoded_files(path, arrays)) if "offsets" in arrays else [b""]
     else:
-        begins = []
-        for name in find_images(path):
-            try:
-                with open(name, "rb") as file:
-                    begins.append(file.read(3))
-            except OSError as error:
-                raise ImageError(name, f"cannot be read ({error.strerror})") from None
-    return sum(begin == _JPEG for begin in begins) / len(begins)
+        files = search_images(path, all_files=all_files).paths
+        begins = [read_file(name, BEGINNING) for name in files]
+    return sum(map(begins_lossy, begins)) / len(begins)
 
 
 def load_sources(path: str | os.PathLike[str]) -> list[str] | None:

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a RIFF file: name and content."""
+    """The chunks of a RIFF file: name and content. Of an animated WebP those of its first frame."""
     at = 12
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
-        yield data[at : at + 4], data[at + 8 : at + 8 + size]
+        name, content = data[at : at + 4], data[at + 8 : at + 8 + size]
+        if name == b"ANMF":  # 16 bytes, then chunks.
+            yield from chunks(content[4:])
+            return
+        yield name, content
         at += 8 + size + (size & 1)
 
 

@@ -66,6 +66,19 @@ def test_tables_are_printed_and_a_sheet_is_drawn(folder, attributed):
         assert sheet.width >= 3 * 96
 
 
+def test_what_a_folder_leaves_out_is_said(folder, calibrated, tmp_path):
+    for name in ("a.png", "photo", "notes.txt"):
+        shutil.copy(folder / "images/good.png", tmp_path / name)
+    (tmp_path / "notes.txt").write_text("Dear reader")
+    plan = (*ATTRIBUTE[:3], f"--images={tmp_path}", "--dry_run")
+    by_name = run(folder, *plan)
+    left_out = "1 .txt, 1 without an extension (--all_files looks into every file)"
+    assert f"{tmp_path}: left out: {left_out}" in by_name.out.splitlines()
+    every = run(folder, *plan, "--all_files")
+    left_out = "1 .txt (none begins like an image)"
+    assert f"{tmp_path}: left out: {left_out}" in every.out.splitlines()
+
+
 def test_run_again_only_what_is_missing_is_done(folder, attributed):
     path = folder / "verdicts/verdicts.jsonl"
     before, sheet = path.read_bytes(), (folder / "verdicts/contact_sheet.png").read_bytes()

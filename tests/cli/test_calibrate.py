@@ -75,11 +75,14 @@ def test_a_trained_encoder_is_taken_from_the_cache_the_next_time(folder, calibra
 
 def test_foreign_files_that_are_all_jpeg_are_warned_of(folder, tmp_path):
     for i, path in enumerate(sorted((folder / "photos").iterdir())[:5]):
-        Image.open(path).save(tmp_path / f"{i}.jpg", quality=90)
-    done = run(folder, *BARE, f"--foreign=jpegs={tmp_path}", "--foreign=photos=photos", "--out=j")
+        Image.open(path).save(tmp_path / f"{i}", "JPEG", quality=90)
+    (tmp_path / "notes.txt").write_text("Dear reader")
+    groups = (f"--foreign=jpegs={tmp_path}", "--foreign=photos=photos")
+    done = run(folder, *BARE, *groups, "--all_files", "--out=j")
     assert done.code == 0, done.err
+    assert f"{tmp_path}: left out: 1 .txt (none begins like an image)" in done.out
     (warning,) = [line for line in done.out.splitlines() if line.startswith("warning")]
-    assert "all files of 'jpegs' are JPEG" in warning
+    assert "all files of 'jpegs' may be lossy" in warning
 
 
 def test_foreign_images_of_another_size_are_cropped_or_resized(folder):

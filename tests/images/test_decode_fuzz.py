@@ -40,6 +40,13 @@ def whole_files() -> dict[str, bytes]:
         "tiff": encode(image, "TIFF", exif=exif),
         "lzw tiff": encode(image, "TIFF", compression="tiff_lzw"),
         "ppm": encode(image, "PPM"),
+        "avif": encode(image, "AVIF", exif=exif),
+        "jpeg 2000": encode(image, "JPEG2000"),
+        "icon": encode(image, "ICO", sizes=[(15, 12)]),
+        "icon of bitmaps": encode(
+            image.convert("RGBA"), "ICO", sizes=[(15, 12), (5, 4)], bitmap_format="bmp"
+        ),
+        "animated gif": encode(image, "GIF", save_all=True, append_images=[image.rotate(180)]),
         "mpo": encode(image, "MPO", save_all=True, append_images=[image]),
     }
 

@@ -11,9 +11,9 @@ from PIL import Image
 from jax_origin.images import (
     ImageError,
     find_images,
-    jpeg_share,
     load_images,
     load_sources,
+    lossy_share,
     save_png,
 )
 
@@ -41,7 +41,7 @@ def test_an_archive_may_hold_webp_files(tmp_path):
     np.savez(tmp_path / "x.npz", webp=files["jpeg"], offsets=files["offsets"], source=range(5))
     np.testing.assert_array_equal(load_images(tmp_path / "x.npz"), IMAGES)
     assert load_sources(tmp_path / "x.npz") == list("01234")
-    assert jpeg_share(tmp_path / "x.npz") == 0
+    assert lossy_share(tmp_path / "x.npz") == 0
 
 
 @pytest.fixture
@@ -132,15 +132,15 @@ def test_an_archive_of_encoded_files(tmp_path: Path):
     np.testing.assert_array_equal(load_images(path, limit=2), expected[:2])
 
 
-def test_the_share_of_jpeg_is_told_from_how_files_begin(folder: Path, tmp_path: Path):
-    assert jpeg_share(folder) == 0
+def test_the_share_of_lossy_files_is_told_from_how_files_begin(folder: Path, tmp_path: Path):
+    assert lossy_share(folder) == 0
     (tmp_path / "z.png").write_bytes(jpeg(IMAGES[0]))  # Whatever its name says.
-    assert jpeg_share(folder) == 1 / 5
+    assert lossy_share(folder) == 1 / 5
     np.savez(tmp_path / "all.npz", **joined([jpeg(pixels) for pixels in IMAGES]))
     np.savez(tmp_path / "none.npz", x=IMAGES)
-    assert (jpeg_share(tmp_path / "all.npz"), jpeg_share(tmp_path / "none.npz")) == (1, 0)
+    assert (lossy_share(tmp_path / "all.npz"), lossy_share(tmp_path / "none.npz")) == (1, 0)
     with pytest.raises(ImageError, match="no such file"):
-        jpeg_share(tmp_path / "nothing")
+        lossy_share(tmp_path / "nothing")
 
 
 def test_a_bad_image_in_an_archive_is_named_by_its_index(tmp_path: Path):
