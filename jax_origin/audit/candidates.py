@@ -223,6 +223,7 @@ def examine(
     key: jax.Array,
     rates: Rates,
     resize: bool = False,
+    readings: str = "usual",
     run: Run | None = None,
 ) -> None:
     """Gives each image its record under a candidate; of several processes, all call it.
@@ -236,6 +237,7 @@ def examine(
       key: A JAX key, for starting points.
       rates: The rates of error.
       resize: Whether images of another size are resized.
+      readings: What else images are read as; see `Attributor`.
       run: Where and how.
 
     Raises:
@@ -250,6 +252,7 @@ def examine(
             rates=rates,
             full_scores=True,
             resize=resize,
+            readings=readings,
             run=run,
         )
         for verdict in attributor.stream(waiting):

@@ -22,6 +22,7 @@ from jax_origin.evidence import (
 )
 from jax_origin.evidence.ratios import CautiousRatio
 from jax_origin.files import atomic_write
+from jax_origin.images import share_of_chances
 from jax_origin.runs import RecordError
 
 Record = Mapping[str, Any]
@@ -158,7 +159,10 @@ def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
         if not here.size or not foreign:
             continue
         found = cautious_log10_lr(scores[here], belonging, foreign)
-        log10_lr[here], low[here], high[here] = found.log10_lr, found.low, found.high
+        # A reading is one of several chances to score so low.
+        shares = [share_of_chances(records[int(i)].get("reading")) for i in here]
+        log10_lr[here] = found.log10_lr + np.log10(shares)
+        low[here], high[here] = found.low, found.high
         for i, group in zip(here, found.against, strict=True):
             against[i] = group
         for group, ratios in found.by_group.items():

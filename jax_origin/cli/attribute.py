@@ -31,7 +31,8 @@ from jax_origin.zoo import calibration_path, demonstration_images, load_generato
 _WORKDIR = "runs/attribute"
 _CHECKED, _CHECK_COSTS = 8, 0.02  # Images scored again, at the most this share of a run.
 _VERDICTS_DEPEND_ON = (
-    *("images", "alpha", "beta", "max_false_attribution", "resize", "full_scores", "seed"),
+    *("images", "alpha", "beta", "max_false_attribution", "resize", "readings", "full_scores"),
+    "seed",
 )
 
 
@@ -92,6 +93,7 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
         reference=reference,
         full_scores=config.full_scores,
         resize=config.resize,
+        readings=config.readings,
         run=run,
     )
 

@@ -31,7 +31,7 @@ from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
 _OUT = "runs/audit"
-_VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "seed")
+_VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "readings", "seed")
 
 
 def main(config: ConfigDict) -> int:
@@ -69,6 +69,7 @@ def main(config: ConfigDict) -> int:
                     key=key,
                     rates=rates_of(config),
                     resize=config.resize,
+                    readings=config.readings,
                     run=run_of(config, progress=bar),
                 )
                 wait_for_all(f"records {candidate.name}")

@@ -194,6 +194,8 @@ def _flags_of_images(given: flags.FlagValues) -> None:
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)
+    reads = "What else images are read as that do not fit as they are: usual is turned, mirrored."
+    _flag(given, ("usual", "none"), "readings", reads, "usual")
     _flag_of_files(given)
 
 

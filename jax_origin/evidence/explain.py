@@ -1,6 +1,6 @@
 """A verdict in plain words: what was found, then the numbers; and what all of a run rest on."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy import special
@@ -36,6 +36,9 @@ def explain(
     image: str = "this image",
     rates: Rates | None = None,
     early: bool = False,
+    reading: str | None = None,
+    share: float = 1.0,
+    tried: Sequence[str] = (),
 ) -> str:
     """Explains a verdict in a short paragraph, for a reader without statistics.
 
@@ -50,12 +53,21 @@ def explain(
       rates: The rates that it was made with; None means the calibration's own.
       early: Whether the image was accepted before its inversion had ended. Its numbers are then
         bounds, and are said to be.
+      reading: What was done to the image, as it was taken for the generator's; None for nothing.
+      share: That reading's share of the chances of all that were tried.
+      tried: What else it was read as.
 
     Returns:
-      One to five sentences. All numbers are those of the decision and the calibration.
+      One to six sentences. All numbers are those of the decision and the calibration.
     """
     asked = (rates or Rates()).over(calibration.rates)
-    sentences = [_finding(decision, calibration, image)]
+    sentences = [_finding(decision, calibration, image, tried)]
+    if reading is not None:
+        sentences.append(
+            f"It was judged as an image that had been {reading}: as it is it does not fit. That "
+            f"reading had {percent(share)} of the chances of all that were tried, and q is larger "
+            "for it."
+        )
     if decision.verdict == "undecided" and decision.reason not in (FITS_BOTH, FITS_NEITHER):
         return sentences[0]
     if early:
@@ -68,7 +80,7 @@ def explain(
     if decision.verdict == "not_recognised":  # A ratio would weigh no other edit.
         sentences.append(_how_often_missed(calibration, asked))
     elif score is not None and not early and decision.q is not None:
-        sentences += _ratio(score, decision, calibration)
+        sentences += _ratio(score, decision, calibration, share)
     return " ".join(sentences)
 
 
@@ -92,7 +104,7 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
-        "image of its own that met another edit (mirrored, framed, drawn on) is not recognised."
+        "image of its own that met another edit (framed, drawn on) is not recognised."
     )
     about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:
@@ -188,7 +200,7 @@ def settled_in_words(found: Stuck) -> str:
     return f"about {found.settled_by:,} own images{none} would settle it"
 
 
-def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
+def _finding(decision: Decision, calibration: Calibration, image: str, tried: Sequence[str]) -> str:
     """The verdict, and one reason."""
     name, reason = calibration.generator["name"], decision.reason
     if decision.verdict == "belongs":
@@ -201,6 +213,7 @@ def _finding(decision: Decision, calibration: Calibration, image: str) -> str:
         )
     if decision.verdict == "not_recognised":
         after = " or after the calibrated edits" if calibration.conditions else ""
+        after += ", nor turned or mirrored" if tried else ""
         return (
             f"There is no evidence that {name} made {image}, as it is{after}; other edits are not "
             "excluded, and it does not mean that somebody else made it."
@@ -332,18 +345,22 @@ def _how_often_missed(calibration: Calibration, rates: Rates) -> str:
     return f"Of its own images at most {share} would be missed so, {kept}."
 
 
-def _ratio(score: float, decision: Decision, calibration: Calibration) -> list[str]:
-    """What the score is worth as evidence, where it has one for the condition that it fits."""
+def _ratio(score: float, decision: Decision, calibration: Calibration, share: float) -> list[str]:
+    """What the score is worth as evidence, where it has one for the condition that it fits.
+
+    `share` is that of all chances which the image's reading was given.
+    """
     belonging, foreign = scores_under(calibration, decision.condition or AS_MADE)
     if not belonging.size or not foreign:
         return []
     found = cautious_log10_lr([max(score, calibration.floor)], belonging, foreign)
-    log_ratio, name = float(found.log10_lr[0]), calibration.generator["name"]
+    log_ratio = float(found.log10_lr[0]) + np.log10(share)
+    name = calibration.generator["name"]
     if np.isnan(log_ratio):
         return ["No likelihood ratio is given: no calibration image scored like this one."]
     if log_ratio <= 0:  # It fits foreign images as well, which was said.
         return []
-    capped = log_ratio > found.high[0] - 1e-3
+    capped = found.log10_lr[0] > found.high[0] - 1e-3
     allowed = "; so few images support no larger claim with 95% confidence" if capped else ""
     return [
         f"Such a score is estimated to be at least {10**log_ratio:.2g} times as probable for an "

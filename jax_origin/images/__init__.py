@@ -39,6 +39,7 @@ from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings
 from jax_origin.images.turning import TURNS as TURNS
 from jax_origin.images.turning import Turn as Turn
+from jax_origin.images.turning import share_of_chances as share_of_chances
 from jax_origin.images.turning import turned as turned
 from jax_origin.images.turning import turned_alternatives as turned_alternatives
 from jax_origin.images.windows import GRID as GRID

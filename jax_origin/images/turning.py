@@ -55,6 +55,11 @@ TURNS = (
 """All but leaving an image as it is."""
 
 
+def share_of_chances(reading: str | None) -> float:
+    """The share of all chances that an image's reading, in words, was given; 1 for as it is."""
+    return next((turn.share for turn in TURNS if turn.words == reading), 1.0)
+
+
 def turned(stored: Stored, turn: Turn) -> Stored | None:
     """The file of an image after a turn, exactly.
 

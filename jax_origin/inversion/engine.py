@@ -32,7 +32,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
-from jax_origin.inversion.items import NEAR, WINNERS, Case, Item, ahead_of_turn
+from jax_origin.inversion.items import NEAR, RACE, Case, Item, ahead_of_turn
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -57,8 +57,8 @@ class Engine:
 
     A file that may be read in several ways (`jax_origin.images.Stored.readings`) is inverted into
     one set after the other, until one comes to the floor or is accepted; the nearest counts. Those
-    that are none more likely than the others (`Stored.alternatives`) race: all are inverted at
-    once, and from the second stage on the nearest two.
+    that are none more likely than the others (`Stored.alternatives`) race: all begin at once, and
+    at each further stage the nearest eighth goes on.
     """
 
     def __init__(
@@ -321,7 +321,7 @@ class Engine:
         held, case.held = sorted(case.held, key=lambda each: float(each[1].distances.min())), []
         endings = [*(each.ended for each in case.found.values()), *(each.ended for each in ending)]
         near = any(each in NEAR for each in endings)
-        entering = 0 if near else WINNERS
+        entering = 0 if near else max(1, len(held) // RACE)
         for pool, image in held[:entering]:
             pool.waiting.append(image)
         for _, image in held[entering:]:

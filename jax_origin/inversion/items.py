@@ -11,8 +11,8 @@ from jax_origin.inversion.result import Inversion
 NEAR = ("floor", "accepted")
 """Endings after which no other reading is tried."""
 
-WINNERS = 2
-"""How many of the readings that race enter each further stage."""
+RACE = 8
+"""Of so many readings that race one enters the next stage; at least one."""
 
 
 class Item(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax_origin.calibration import Calibration, Decision, Rates
 from jax_origin.evidence import explain, explain_run
+from jax_origin.images import share_of_chances
 from jax_origin.inversion import StagePlan, Statistics
 
 _FEW = 5
@@ -69,6 +70,9 @@ def explanations(
                     image=record["path"],
                     rates=rates,
                     early=record["score_kind"] == "upper_bound",
+                    reading=record.get("reading"),
+                    share=share_of_chances(record.get("reading")),
+                    tried=record.get("tried") or (),
                 )
             )
     paragraphs += explain_run(calibration, rates=rates).split("\n\n")

@@ -1,8 +1,9 @@
 """The front door: attribute images, with a calibration made for the generator."""
 
+import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -11,30 +12,38 @@ import numpy as np
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
+    Decision,
     Rates,
     accepting_score,
     attribution_threshold,
     compared_with,
 )
+from jax_origin.calibration.decision_rules import FITS_NEITHER
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
 from jax_origin.images import (
     ImageError,
     OpenedImage,
     Stored,
+    Turn,
     as_float,
     as_uint8,
     find_images,
     map_ahead,
     open_image,
+    turned_alternatives,
 )
 from jax_origin.inversion import Run, require_key
+from jax_origin.parts import one_of
 from jax_origin.workflow.drift import ScoredAgain, score_again
 from jax_origin.workflow.judged_windows import check_shape, enlarged
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
 from jax_origin.workflow.verdict import Verdict
+
+READINGS = ("usual", "none")
+"""What else images are read as; see `Attributor`."""
 
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
 _FILES = (str, os.PathLike, bytes, bytearray)
@@ -80,13 +89,18 @@ class Attributor:
       source: What arrays are: "lossless", the pixels of a lossless file; or "unknown", so that they
         are undecided wherever that matters. A decoded JPEG is no lossless file: hand over its path
         or bytes instead.
+      readings: What else may have been done to an image that does not look like the generator's own
+        as it is: "usual" for the turns and mirrorings that leave its size; "none" for nothing. One
+        that fits as if it had been turned is judged by that; q is then divided by the turn's share
+        of all chances (`jax_origin.images.TURNS`), so that all together attribute at most beta of a
+        foreign group once more. Methods that look at pixels or judge windows read nothing else.
       run: Where and how.
 
     Raises:
       CalibrationError: If the calibration is for another generator or reference, or cannot keep the
         rates that were asked for: the message says how many more images it needs.
-      ValueError: If the key is none, `source` is another word, or the generator breaks its
-        contract.
+      ValueError: If the key is none, `source` or `readings` is another word, or the generator
+        breaks its contract.
     """
 
     def __init__(
@@ -100,9 +114,11 @@ class Attributor:
         full_scores: bool = False,
         resize: bool = False,
         source: str = "lossless",
+        readings: str = "usual",
         run: Run | None = None,
     ) -> None:
         require_key(key)
+        one_of("readings", readings, READINGS)
         if source not in ("lossless", "unknown"):
             raise ValueError(f'source must be "lossless" or "unknown", not {source!r}')
         self.generator, self.run = inspected(generator), run or Run()
@@ -116,7 +132,8 @@ class Attributor:
         self._decided = decider_alike(calibration, rates=self.rates)
         self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
-        self._scorer = Scorer(
+        self._score_with = functools.partial(
+            Scorer,
             self.generator,
             self.method,
             key=key,
@@ -124,9 +141,13 @@ class Attributor:
             encoders=encoders_of(calibration),
             futility=calibration.measured.futility,
             run=self.run,
-            advance=lambda share: self._advance(share),
         )
+        self._scorer = self._score_with(advance=lambda share: self._advance(share))
+        of_files = self.method.recipe.distance.of_files and not self.method.windows
+        judged = calibration.decision.judges_q and bool(calibration.foreign)
+        self._reads_again = readings != "none" and of_files and judged
         self._highest = functools.cache(self._find_highest)
+        self._decided_for = functools.cache(self._find_decided)
         self._accepting = functools.cache(self._find_accepting)
 
     def __call__(self, images: Any) -> list[Verdict]:
@@ -172,10 +193,19 @@ class Attributor:
                     continue
                 yield asked
 
+        again: list[Verdict] = []
         for scored in self._scorer.stream(items()):
             while failed:
                 yield failed.pop(0)
-            yield self._judged(scored)
+            verdict = self._judged(scored)
+            if not self._may_have_been_turned(scored.tag, verdict):
+                yield verdict
+                continue
+            again.append(verdict)
+            if len(again) == self.method.recipe.block:
+                yield from self._read_again(again)
+                again = []
+        yield from self._read_again(again)
         yield from failed
 
     @property
@@ -249,18 +279,75 @@ class Attributor:
         found = accepting_score(self.calibration, rates=self.rates, conditions=conditions)
         return -np.inf if found is None else min(found, self._highest(conditions))
 
+    def _may_have_been_turned(self, looked: _Looked, verdict: Verdict) -> bool:
+        """Whether an image is read again: it is a file as calibrated, and fits no own images."""
+        if not self._reads_again or verdict.decision is None or looked.like is None:
+            return False
+        fits = verdict.reason not in (FITS_NEITHER, None) or verdict.verdict == "belongs"
+        return not fits and looked.like.unlike is None
+
+    def _read_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+        """Decides on images as if they had been turned; those that do not fit so, as they were."""
+        asked: list[Asked] = []
+        for verdict in verdicts:
+            assert verdict.image is not None
+            file, turns = turned_alternatives(verdict.image.stored)
+            if turns:
+                asked.append(Asked((verdict, turns), file, verdict.reference))
+            else:
+                yield verdict
+        if not asked:
+            return
+        for found in self._score_with().stream(asked):
+            if self.run.statistics is not None:  # It is the same image.
+                self.run.statistics.images -= 1
+            verdict, turns = found.tag
+            yield self._judged_turned(verdict, turns, found)
+
+    def _judged_turned(self, verdict: Verdict, turns: Sequence[Turn], scored: Scored) -> Verdict:
+        first, found = verdict.inversion, scored.inversion
+        assert first is not None and verdict.image is not None
+        steps, tried = first.steps + found.steps, tuple(turn.words for turn in turns)
+        turn, like = turns[int(found.reading)], likeness(verdict.image.stored, self.calibration)
+        nearest = dataclasses.replace(verdict, inversion=first._replace(steps=steps), tried=tried)
+        if not np.isfinite(scored.score):
+            return nearest
+        decision = self._decided_for(turn.share)(scored.score, like, scored.least)
+        if decision.verdict == "not_recognised" or decision.reason == FITS_NEITHER:
+            return nearest
+        assert decision.q is not None  # Without foreign groups nothing is read again.
+        decision = decision._replace(q=min(1.0, decision.q / turn.share))
+        made = turn(found.reconstruction)
+        return dataclasses.replace(
+            nearest,
+            inversion=found._replace(steps=steps, reconstruction=made),
+            score=scored.score,
+            decision=self._limited(decision, scored.score, like),
+            reading=turn.words,
+        )
+
+    def _find_decided(self, share: float) -> Callable[..., Decision]:
+        """What decides on images of a reading, which may be attributed at a share of beta alone."""
+        beta = self.rates.beta
+        rates = self.rates if beta is None else dataclasses.replace(self.rates, beta=share * beta)
+        return decider_alike(self.calibration, rates=rates)
+
     def _judged(self, scored: Scored) -> Verdict:
         looked, score, found, least = scored
         if not np.isfinite(score):
             return self._verdict(looked, inversion=found, error=_NO_IMAGE)
-        decision = self._decided(score, looked.like, least)
-        if decision.verdict == "belongs" and score > self._highest(looked.like.conditions):
-            limit = self.rates.max_false_attribution
-            reason = f"more than {limit:g} of a foreign group may score as low"
-            decision = decision._replace(verdict="undecided", reason=reason)
+        decision = self._limited(self._decided(score, looked.like, least), score, looked.like)
         if found.ended == "accepted":  # Which condition it would have come to fit is not known.
             decision = decision._replace(condition=None)
         return self._verdict(looked, inversion=found, score=score, decision=decision)
+
+    def _limited(self, decision: Decision, score: float, like: Likeness) -> Decision:
+        """The decision, undecided where the score is too high for `max_false_attribution`."""
+        if decision.verdict != "belongs" or score <= self._highest(like.conditions):
+            return decision
+        limit = self.rates.max_false_attribution
+        reason = f"more than {limit:g} of a foreign group may score as low"
+        return decision._replace(verdict="undecided", reason=reason)
 
     def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
         return Verdict(
@@ -287,6 +374,7 @@ def attribute(
     full_scores: bool = False,
     resize: bool = False,
     source: str = "lossless",
+    readings: str = "usual",
     run: Run | None = None,
 ) -> list[Verdict]:
     """Decides for each image whether the generator made it; see `Attributor`.
@@ -303,6 +391,7 @@ def attribute(
       full_scores: Whether an image is inverted to the end when it is sure to belong.
       resize: Whether files of another size are resized.
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
+      readings: What else images are read as, "usual" or "none"; see `Attributor`.
       run: Where and how.
 
     It gives one verdict for each image, in order.
@@ -322,6 +411,7 @@ def attribute(
         full_scores=full_scores,
         resize=resize,
         source=source,
+        readings=readings,
         run=run,
     )
     return sorted(stream, key=lambda verdict: verdict.tag)
@@ -340,6 +430,7 @@ def attribute_stream(
     full_scores: bool = False,
     resize: bool = False,
     source: str = "lossless",
+    readings: str = "usual",
     run: Run | None = None,
 ) -> Iterator[Verdict]:
     """Decides for any number of images, each as soon as it can be; see `Attributor.stream`.
@@ -356,6 +447,7 @@ def attribute_stream(
       full_scores: Whether an image is inverted to the end when it is sure to belong.
       resize: Whether files of another size are resized.
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
+      readings: What else images are read as, "usual" or "none"; see `Attributor`.
       run: Where and how.
 
     It gives the verdicts in the order in which they are decided, and raises what `attribute` does.
@@ -369,6 +461,7 @@ def attribute_stream(
         full_scores=full_scores,
         resize=resize,
         source=source,
+        readings=readings,
         run=run,
     )
     return attributor.stream(images)

@@ -30,6 +30,9 @@ class Verdict:
         `jax_origin.scores.CodeRatio` the distance of a generic code, for `DoubleReconstruction` the
         homogeneity.
       decision: What the score says; None where there is an error.
+      reading: What was done to the image, as it is taken for the generator's, beside its condition;
+        None for nothing.
+      tried: What else it was read as, since it did not fit as it is.
       error: What went wrong, in one line; None if nothing did.
     """
 
@@ -42,6 +45,8 @@ class Verdict:
     score: float | None = None
     reference: float | None = None
     decision: Decision | None = None
+    reading: str | None = None
+    tried: tuple[str, ...] = ()
     error: str | None = None
 
     @property
@@ -124,6 +129,8 @@ class Verdict:
             "reference": self.reference,
             "p": self.p,
             "condition": self.condition,
+            "reading": self.reading,
+            "tried": list(self.tried) or None,
             "q": self.q,
             "verdict": self.verdict,
             "reason": self.reason,

@@ -18,7 +18,7 @@ from .running import Done, run
 KEYS = [
     *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
     "reference",
-    *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
+    *("condition", "reading", "tried", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 ATTRIBUTE = (
     *("attribute", "--generator=tiny", "--calibration=made/calibration.json"),

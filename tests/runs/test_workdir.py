@@ -37,7 +37,7 @@ GREY = RNG.integers(0, 256, SHAPE[:2], dtype=np.uint8)
 KEYS = [
     *("path", "sha256", "generator", "method", "score", "score_kind", "loss", "p", "q"),
     "reference",
-    *("condition", "verdict", "reason", "steps", "stored", "note", "error"),
+    *("condition", "reading", "tried", "verdict", "reason", "steps", "stored", "note", "error"),
 ]
 METHOD = Method(
     "quick",

@@ -1,0 +1,85 @@
+"""Images that were turned or mirrored are read again, and q pays for it."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+import jax_origin as jo
+from jax_origin.images import TURNS, save_png
+from jax_origin.workflow import belonging_images
+
+KEY = jax.random.key(4)
+MIRRORED, *OTHERS = TURNS
+
+
+@pytest.fixture(scope="module")
+def own(generator):
+    return belonging_images(generator, 7, key=jax.random.key(31))
+
+
+@pytest.fixture(scope="module")
+def turned_own(own):
+    """Each image turned in its way, in the order of TURNS."""
+    return np.stack([np.ascontiguousarray(turn(x)) for turn, x in zip(TURNS, own, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def attributor(generator, under_storage):
+    """At a rate that half the chances can keep, and a twelfth cannot: 60 foreign images a group."""
+    return jo.Attributor(generator, under_storage, key=KEY, rates=jo.Rates(0.05, 0.05))
+
+
+def test_turned_images_are_read_as_turned(attributor, turned_own, own):
+    verdicts = attributor(turned_own)
+    assert [verdict.reading for verdict in verdicts] == [turn.words for turn in TURNS]
+    first, *others = verdicts
+    assert first.verdict == "belongs" and first.condition == "as made"
+    assert first.tried == tuple(turn.words for turn in TURNS)
+    assert first.q == pytest.approx(2 / 61)
+    np.testing.assert_allclose(first.reconstruction, turned_own[0] / 255, atol=0.02)
+    # The others had a twelfth of the chances each: 60 foreign images show too little.
+    assert {verdict.verdict for verdict in others} == {"undecided"}
+    assert all("needs at least" in verdict.reason for verdict in others)
+    assert all(verdict.q == pytest.approx(12 / 61) for verdict in others)
+    plain = attributor(own)
+    assert {(verdict.verdict, verdict.reading, verdict.tried) for verdict in plain} == {
+        ("belongs", None, ())
+    }
+
+
+def test_files_of_turned_images_are_read_as_turned(generator, under_storage, turned_own, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(turned_own[0]).save(tmp_path / "mirrored.jpg", quality=90, subsampling=0)
+    save_png(tmp_path / "mirrored.png", turned_own[0])
+    found = jo.attribute(str(tmp_path), generator, under_storage, key=KEY, readings="usual")
+    assert [verdict.reading for verdict in found] == [MIRRORED.words] * 2
+    records = [verdict.record() for verdict in found]
+    assert [record["condition"] for record in records] == ["jpeg-90", "as made"]
+    found = jo.attribute(str(tmp_path), generator, under_storage, key=KEY, readings="none")
+    assert {verdict.verdict for verdict in found} == {"not_recognised"}
+    assert {verdict.tried for verdict in found} == {()}
+
+
+def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, own):
+    run = jo.Run(statistics=jo.Statistics())
+    again = jo.Attributor(attributor.generator, attributor.calibration, key=KEY, run=run)
+    images = np.concatenate([noise[60:80], own])
+    verdicts = again(images)
+    assert [verdict.tag for verdict in verdicts] == list(range(27))
+    foreign = verdicts[:20]
+    assert {(verdict.verdict, verdict.reading) for verdict in foreign} == {("not_recognised", None)}
+    assert all(len(verdict.tried) == 7 for verdict in foreign)
+    assert run.statistics.images == 27
+    # What becomes of an image does not depend on the others.
+    (alone,) = again(images[3:4])
+    assert (alone.score, alone.steps) == (foreign[3].score, foreign[3].steps)
+    once = dataclasses.replace(foreign[3], tried=())
+    assert once.record()["tried"] is None
+
+
+def test_an_unknown_word_for_readings_is_refused(generator, under_storage):
+    with pytest.raises(ValueError, match="readings='some': choose from usual, none"):
+        jo.Attributor(generator, under_storage, key=KEY, readings="some")
