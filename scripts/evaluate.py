@@ -9,8 +9,8 @@ that had to be made, are kept in FILE.json.cache/ as they are made: run again af
 command goes on from there. With --cache=DIR several evaluations share what they have in common, one
 after the other.
 
-attacks.py and near_models.py are studies of another kind: they write FILE.json and FILE.md alone,
-keep no scores (no --cache), and begin anew after a kill.
+attacks.py, near_models.py and readings.py are studies of another kind: they write FILE.json and
+FILE.md alone, keep no scores (no --cache), and begin anew after a kill.
 """
 
 import importlib
@@ -63,7 +63,7 @@ from jax_origin.runtime import keep_compiled_programs
 from jax_origin.workflow import ForeignImages, Method, get_method
 from jax_origin.zoo import MadeImages, has_prior, standard_names, zoo_names
 
-_STUDIES = ("attacks", "near_models")
+_STUDIES = ("attacks", "near_models", "readings")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
 _DATA = flags.DEFINE_string("data", ".", "Folder of the sets that the config names.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)

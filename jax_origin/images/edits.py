@@ -159,6 +159,13 @@ def _cut(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
+def _turn(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    if step.amount % 90:
+        raise ValueError(f"turn-{step.amount:g}: images are turned by 0, 90, 180 or 270 degrees")
+    image = pixels[:, ::-1] if step.option == "mirrored" else pixels
+    return np.ascontiguousarray(np.rot90(image, -int(step.amount) // 90))
+
+
 def _noise(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
     noisy = np.rint(pixels + rng.normal(0, step.amount, pixels.shape))
@@ -184,6 +191,7 @@ _JPEG = "stored as JPEG, chroma at half resolution (4:2:0), or with -444 at full
 _RESIZE = "both sides resized by the factor and back, Lanczos or bicubic"
 _CROP = "cut by so many pixels on each side, and resized back (Lanczos)"
 _CUT = "cut out, so much of either side, at a place that the pixels give, and not resized"
+_TURN = "turned clockwise by 0, 90, 180 or 270 degrees, or with -mirrored left to right before that"
 _NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
 _BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
 _FAMILIES = {
@@ -192,6 +200,7 @@ _FAMILIES = {
     "resize": _Family(_resize, "resize-FACTOR[-bicubic]", 0.05, 8, _RESIZE, option="bicubic"),
     "crop": _Family(_crop, "crop-PIXELS", 1, 4096, _CROP, whole=True),
     "cut": _Family(_cut, "cut-SHARE", 0.1, 0.99, _CUT),
+    "turn": _Family(_turn, "turn-DEGREES[-mirrored]", 0, 270, _TURN, whole=True, option="mirrored"),
     "noise": _Family(_noise, "noise-SIGMA", 0.01, 255, _NOISE),
     "blur": _Family(_blur, "blur-SIGMA", 0.05, 100, _BLUR),
 }

@@ -1,0 +1,24 @@
+"""What becomes of images that people turned, cut or saved again: own and foreign ones alike.
+
+python scripts/evaluate.py --config=configs/evaluate/readings.py --data=DIR --out=FILE.json
+"""
+
+import ml_collections
+
+from benchmarks.settings import evaluation_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line."""
+    config = evaluation_config()
+    config.study = "readings"  # the module of benchmarks/ that runs it
+    config.title = "Images that were turned, cut or saved again"
+    config.inspected = ("dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10")
+    # Names in jax_origin.images.EDITS; with " as PNG" images are saved without loss after it.
+    config.edits = (
+        *("clean", "turn-0-mirrored", "turn-180", "turn-90", "turn-90-mirrored"),
+        *("turn-0-mirrored+jpeg-75", "turn-180-mirrored+jpeg-90"),
+        *("jpeg-90 as PNG", "jpeg-60 as PNG"),
+    )
+    config.seed = 4  # not used before
+    return config
