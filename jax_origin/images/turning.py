@@ -44,13 +44,13 @@ class Turn(NamedTuple):
 
 
 TURNS = (
-    Turn("mirrored left to right", 1 / 2, False, False, True),
-    Turn("mirrored top to bottom", 1 / 12, False, True, False),
-    Turn("turned by 180 degrees", 1 / 12, False, True, True),
-    Turn("turned by 90 degrees, clockwise", 1 / 12, True, False, True),
-    Turn("turned by 90 degrees, counterclockwise", 1 / 12, True, True, False),
-    Turn("mirrored along the falling diagonal", 1 / 12, True, False, False),
-    Turn("mirrored along the rising diagonal", 1 / 12, True, True, True),
+    Turn("mirrored left to right", 2 / 3, False, False, True),
+    Turn("mirrored top to bottom", 1 / 18, False, True, False),
+    Turn("turned by 180 degrees", 1 / 18, False, True, True),
+    Turn("turned by 90 degrees, clockwise", 1 / 18, True, False, True),
+    Turn("turned by 90 degrees, counterclockwise", 1 / 18, True, True, False),
+    Turn("mirrored along the falling diagonal", 1 / 18, True, False, False),
+    Turn("mirrored along the rising diagonal", 1 / 18, True, True, True),
 )
 """All but leaving an image as it is."""
 
