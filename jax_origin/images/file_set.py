@@ -18,6 +18,7 @@ from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, e
 from jax_origin.images.formats import unpacked
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
+from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
 from jax_origin.images.webp import chunks, webp_quantiser
@@ -30,7 +31,7 @@ LOSSY_WEBP = "lossy WebP"
 """The note of a WebP that is taken for its pixels."""
 
 DECODED_JPEG = "a lossless file with the pixels of a JPEG of quality"
-"""The note of a lossless file that shows it, before the quality."""
+"""The note of a lossless file that shows it, but whose JPEG was not found; before the quality."""
 
 UNKNOWN_FILE = "the file is unknown"
 """The note of pixels of which nobody says how they were stored."""
@@ -102,6 +103,7 @@ class Stored:
         none for "pixels".
       tables: uint16 [8, 8], their quantisation steps.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
+      from_pixels: whether the file is lossless, and its pixels gave the JPEG's coefficients.
       note: why the file is judged by its pixels although it stores something else; else None.
       quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
@@ -121,6 +123,7 @@ class Stored:
     coefficients: tuple[np.ndarray, ...] = ()
     tables: tuple[np.ndarray, ...] = ()
     averaged: tuple[tuple[int, int], ...] = ()
+    from_pixels: bool = False
     note: str | None = None
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
@@ -224,7 +227,8 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     """The set of images that an encoder would have stored as these bytes.
 
     Lossless files of 8 bits, grey ones included, are boxes around their pixels, with the ways by
-    which the image may have come to its size. JPEG files of one or three components, averaged over
+    which the image may have come to its size. Where the pixels are those of a decoded JPEG, the
+    set is the JPEG's (`recovered_jpeg`). JPEG files of one or three components, averaged over
     no more than two rows and columns, are boxes around their coefficients. For one channel these
     are the luma of a colour file whose colours are all equal. Any other file is taken for its
     decoded pixels, and `note` says why.
@@ -276,10 +280,15 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
 
 
 def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
-    """The set of a lossless file, whose pixels may be those of a JPEG."""
+    """The set of a lossless file: that of a JPEG, if its pixels are those of one."""
     quality = jpeg_quality(taken.pixels) if taken.note is None and not ways else None
-    note = taken.note if quality is None else f"{DECODED_JPEG} {quality}"
-    return replace(taken, resizings=ways, note=note)
+    if quality is None:
+        return replace(taken, resizings=ways)
+    grey = taken.colour == "grey"
+    file = recovered_jpeg(taken.pixels[..., :1] if grey else taken.pixels, quality)
+    if file is None:
+        return replace(taken, note=f"{DECODED_JPEG} {quality}")
+    return replace(_from_jpeg(file, taken), from_pixels=True)
 
 
 def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:

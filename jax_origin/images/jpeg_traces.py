@@ -18,12 +18,18 @@ _OTHERS = 0.1  # the share of coefficients that lie anywhere: colours that were 
 _NARROWEST = 3.0  # grey levels: narrower steps are no wider than rounding
 _EVIDENCE = 20.0  # nats, over the chance that so many qualities have to look right
 _BLOCKS = 256  # that are looked at
-# Annex K, table K.1: steps of brightness at quality 50, in rows.
-_STEPS = """
+# Annex K, tables K.1 and K.2: steps of brightness and of colour at quality 50, in rows.
+_LUMA = """
 16 11 10 16 24 40 51 61  12 12 14 19 26 58 60 55  14 13 16 24 40 57 69 56  14 17 22 29 51 87 80 62
 18 22 37 56 68 109 103 77  24 35 55 64 81 104 113 92  49 64 78 87 103 121 120 101
 72 92 95 98 112 100 103 99
 """
+_CHROMA = (
+    """
+17 18 24 47 99 99 99 99  18 21 26 66 99 99 99 99  24 26 56 99 99 99 99 99  47 66 99 99 99 99 99 99
+"""
+    + 32 * "99 "
+)
 
 
 def jpeg_quality(pixels: NDArray[np.uint8]) -> int | None:
@@ -59,9 +65,17 @@ def jpeg_quality(pixels: NDArray[np.uint8]) -> int | None:
     return _QUALITIES[best] if means.sum() > _EVIDENCE else None
 
 
+def ijg_tables(quality: int) -> NDArray[np.uint16]:
+    """The steps of brightness and of colour, uint16 [2, 8, 8], of a quality from 1 to 100.
+
+    As the Independent JPEG Group's library scales them (jcparam.c, jpeg_quality_scaling).
+    """
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    base = np.array([_LUMA.split(), _CHROMA.split()], np.int64).reshape(2, 8, 8)
+    return np.clip((base * scale + 50) // 100, 1, 255).astype(np.uint16)
+
+
 @functools.cache
 def _tables() -> NDArray[np.float64]:
-    """The steps of each quality, [Q, 63], as the Independent JPEG Group's library scales them."""
-    base = np.array(_STEPS.split(), np.int64)[1:]
-    scales = [5000 // quality if quality < 50 else 200 - 2 * quality for quality in _QUALITIES]
-    return np.array([np.clip((base * scale + 50) // 100, 1, 255) for scale in scales], np.float64)
+    """The steps of brightness of each quality but the mean's, [Q, 63]."""
+    return np.array([ijg_tables(q)[0].ravel()[1:] for q in _QUALITIES], np.float64)

@@ -116,7 +116,7 @@ class Verdict:
         """
         image, stored = self.image, None
         if image is not None:
-            note = image.stored.note
+            note = "found in its pixels" if image.stored.from_pixels else image.stored.note
             stored = image.stored.kind if note is None else f"{image.stored.kind} ({note})"
         return {
             "path": self.path,

@@ -43,16 +43,15 @@ def test_blocks_that_begin_elsewhere_are_not_seen(photographs):
     assert not any(found)
 
 
-def test_such_a_file_is_unlike_any_that_was_calibrated(photographs):
-    decoded = edit_images(photographs[:1], "jpeg-75")
-    (stored,) = stored_pixels(decoded)
+def test_a_file_whose_jpeg_is_not_found_is_unlike_any_that_was_calibrated(photographs):
+    """A decoder that repeats chroma, and does not interpolate it, leaves other pixels."""
+    file = io.BytesIO()
+    Image.fromarray(photographs[0]).save(file, "JPEG", quality=75, subsampling="4:2:0")
+    with Image.open(file) as image:
+        luma, *chroma = np.moveaxis(np.asarray(image.convert("YCbCr")), 2, 0)
+    planes = [luma, *(plane[::2, ::2].repeat(2, 0).repeat(2, 1) for plane in chroma)]
+    decoded = np.asarray(Image.fromarray(np.stack(planes, axis=2), "YCbCr").convert("RGB"))
+    (stored,) = stored_pixels(decoded[None])
     assert stored.note == "a lossless file with the pixels of a JPEG of quality 75"
     found = edits_alike(stored, ["clean", "jpeg-75"])
     assert found == ((), "a lossless file with the pixels of a JPEG of quality 75")
-    # The same pixels from a file.
-    from jax_origin.images import decode_bytes, stored_image
-
-    file = io.BytesIO()
-    Image.fromarray(decoded[0]).save(file, "PNG")
-    data = file.getvalue()
-    assert stored_image(data, decode_bytes(data, path="a.png")).note == stored.note
