@@ -10,7 +10,7 @@ import ml_collections
 def get_config() -> ml_collections.ConfigDict:
     """Every field can be overridden on the command line."""
     config = ml_collections.ConfigDict()
-    config.steps = 2_500  # when training is done
+    config.steps = 1_600  # when training is done
     config.name = "autoencoder-kl-cifar10"  # what the trained generator is called
     # for the card: what the generator is good for
     config.good_for = (

@@ -1,5 +1,6 @@
 """Images for `calibrate`: files and standard groups, fitted to the generator."""
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,7 +23,7 @@ from jax_origin.images import (
     plain_images,
 )
 from jax_origin.workflow import ForeignImages, Method
-from jax_origin.zoo import PLAIN, standard_foreign, zoo_names
+from jax_origin.zoo import PLAIN, MadeImages, standard_foreign, zoo_names
 
 FADED = "faded"
 """Name of the group of photographs, one of each source, that were blurred or lost contrast."""
@@ -61,13 +62,27 @@ def foreign_groups(
         )
     wanted = config.standard_foreign or not groups
     if in_zoo and wanted and method.rates.beta is not None:
-        standard = standard_foreign(config.generator, num, key=key)
+        remade = _remade(config, num, generator, method, jax.random.fold_in(key, 2))
+        standard = standard_foreign(config.generator, num, key=key, photographs=remade)
         if twice := sorted(groups.keys() & standard.keys()):
             raise CommandError(f"--foreign={twice[0]}=...: a standard group is called so")
         groups |= {name: ForeignImages(**made._asdict()) for name, made in standard.items()}
     if config.plain and method.rates.beta is not None and groups and shape[2] in (1, 3):
         _add_plain(groups, num, shape, jax.random.fold_in(key, 1), scores_needed(method.rates.beta))
     return _marked(groups, config.used_for)
+
+
+def _remade(
+    config: ConfigDict, num: int, generator: GeneratorLike, method: Method, key: jax.Array
+) -> MadeImages | None:
+    """What the zoo's other autoencoders make their images of: photographs of `--reencode`."""
+    if not config.reencode:
+        return None
+    whole = dataclasses.replace(method, windows=0)
+    settings = ConfigDict({"fit": config.fit or "crop", "all_files": config.all_files})
+    found = chosen_images(config.reencode, num, generator, whole, settings, key)
+    assert found.sources is not None
+    return MadeImages(found.images, [str(source) for source in found.sources])
 
 
 def _add_plain(

@@ -10,6 +10,7 @@ import pytest
 from jax_origin.calibration import Calibration
 from jax_origin.generators import fingerprint, sample_latents
 from jax_origin.generators.files import hash_file, read_card
+from jax_origin.images import as_float, photograph_crops
 from jax_origin.workflow import (
     METHODS,
     Method,
@@ -18,7 +19,16 @@ from jax_origin.workflow import (
     encoders_of,
     get_method,
 )
-from jax_origin.zoo import ZOO, calibration_path, load_generator, standard_foreign, zoo_names
+from jax_origin.zoo import (
+    ZOO,
+    MadeImages,
+    calibration_path,
+    demonstration_images,
+    has_prior,
+    load_generator,
+    standard_foreign,
+    zoo_names,
+)
 
 NAMES = zoo_names()
 CALIBRATED = zoo_names(calibrated="origin")
@@ -30,7 +40,8 @@ def test_members_and_sizes():
     assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} == set(CALIBRATED)
     assert zoo_names(calibrated="origin-thorough") == ["stylegan2-cifar10"]
     others = {"stylegan2-cifar10", "ddim-cifar10", "consistency-cifar10"}
-    assert {*others, *CALIBRATED} == set(NAMES)
+    autoencoders = {"autoencoder-kl-cifar10", "autoencoder-tiny-cifar10", "vq-cifar10"}
+    assert {*others, *autoencoders, *CALIBRATED} == set(NAMES)
     assert zoo_names(calibrated="ronan") == CALIBRATED
     assert max(sizes) <= 3_000_000
     assert sum(sizes) <= 30_000_000
@@ -49,6 +60,30 @@ def test_card_and_samples(name):
     samples = np.asarray(jax.jit(generator)(sample_latents(generator, jax.random.key(0), 8)))
     assert samples.shape == (8, *generator.image_shape)
     assert samples.std(axis=0).mean() > 0.05
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not has_prior(load_generator(name))])
+def test_autoencoders_give_photographs_back(name):
+    photographs, _ = photograph_crops(8, (32, 32), seed=0, part="demonstration")
+    generator, shown = load_generator(name), as_float(photographs)
+    again = np.asarray(jax.jit(lambda x: generator(generator.encode(x)))(shown))
+    error = np.mean((again - shown) ** 2, axis=(1, 2, 3))
+    assert error.mean() < 0.25 * shown.var(axis=(1, 2)).mean()
+    whitened = np.asarray(generator.encode(shown))
+    assert 0.3 < whitened.std() < 3
+
+
+def test_autoencoders_are_demonstrated_on_what_they_remake():
+    name = "autoencoder-tiny-cifar10"
+    groups = demonstration_images([name], own=4, others=3, key=jax.random.key(0))
+    assert list(groups) == [name, "photographs"] and groups[name].shape == (4, 32, 32, 3)
+    photographs = MadeImages(groups["photographs"], ["a", "b", "b"])
+    models = {n: load_generator(n) for n in (name, "autoencoder-kl-cifar10", "dcgan-cifar10")}
+    options = {"key": jax.random.key(1), "generators": models}
+    assert set(standard_foreign(name, 3, **options)) == {"dcgan-cifar10", "plain"}
+    made = standard_foreign(name, 3, photographs=photographs, **options)["autoencoder-kl-cifar10"]
+    assert sorted(made.sources) == ["a", "b", "b"] and made.images.shape == (3, 32, 32, 3)
+    assert made.made_by == fingerprint(models["autoencoder-kl-cifar10"])
 
 
 SHIPPED = [
