@@ -143,7 +143,7 @@ class Calibrator:
         if conditions is None:  # Edits are of files, which are in colour or grey.
             conditions = self.method.conditions if generator.image_shape[2] in (1, 3) else ()
         # A wrong name is refused now, not when the images have been scored.
-        self.makers = _makers(self.generator, conditions)
+        self.makers = _makers(self.generator, conditions, self.method)
         self.edits = [name for name in self.makers if not parse_condition(name).settings]
         self.belonging = Belonging(self.generator)
         self.encoders: dict[str, StartEncoder] = {}
@@ -401,7 +401,9 @@ def _decoder(generator: GeneratorLike) -> dict[str, Any]:
     return {"decoder": {"fingerprint": decoder, **shared}}
 
 
-def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, GeneratorLike]:
+def _makers(
+    generator: GeneratorLike, conditions: Iterable[str], method: Method
+) -> dict[str, GeneratorLike]:
     """What makes the images of each condition: the generator, or it as it is set there.
 
     An edit that settings come before is a condition without them, too.
@@ -411,7 +413,15 @@ def _makers(generator: GeneratorLike, conditions: Iterable[str]) -> dict[str, Ge
     makers: dict[str, GeneratorLike] = {}
     for name in filter(None, dict.fromkeys(itertools.chain(*parts))):
         settings, edit = parse_condition(name)
-        _edited(np.zeros((1, *generator.image_shape), np.uint8), edit)
+        whole = np.zeros((1, *generator.image_shape), np.uint8)
+        (left, *_) = _edited(whole, edit)
+        shape = getattr(left, "pixels", left).shape
+        smaller = method.windows and np.less_equal(shape, whole.shape[1:]).all()
+        if shape != whole.shape[1:] and not smaller:
+            raise CalibrationError(
+                f"condition {name!r} leaves images of {shape} (H, W, C), the generator makes "
+                f"{whole.shape[1:]}: {method.name!r} cannot judge them"
+            )
         makers[name] = generator
         if settings:
             try:

@@ -450,3 +450,8 @@ def test_own_images_that_say_too_little_are_left_out(generator, few, tmp_path):
     least = dataclasses.replace(method, score=Contrast(200.0))
     with pytest.raises(CalibrationError, match="40 of 40 belonging images say too little"):
         calibrate(generator, method=least, belonging=images, conditions=(), key=KEY)
+
+
+def test_conditions_that_leave_another_size_are_refused(generator, few):
+    with pytest.raises(CalibrationError, match=r"'cut-0.5' leaves images of \(4, 4, 3\)"):
+        calibrate(generator, method=few, num_belonging=3, conditions=("cut-0.5",), key=KEY)

@@ -68,7 +68,7 @@ def test_autoencoders_give_photographs_back(name):
     generator, shown = load_generator(name), as_float(photographs)
     again = np.asarray(jax.jit(lambda x: generator(generator.encode(x)))(shown))
     error = np.mean((again - shown) ** 2, axis=(1, 2, 3))
-    assert error.mean() < 0.25 * shown.var(axis=(1, 2)).mean()
+    assert error.mean() < 0.4 * shown.var(axis=(1, 2)).mean()
     whitened = np.asarray(generator.encode(shown))
     assert 0.3 < whitened.std() < 3
 
