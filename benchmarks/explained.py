@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.sampling import Images, chosen_images
 from jax_origin.calibration import Calibration
 from jax_origin.evidence import explain, explain_run
-from jax_origin.images import edit_images, faded_images, plain_images
+from jax_origin.images import edit_images, faded_images, plain_images, share_of_chances
 from jax_origin.workflow import Attributor, belonging_images
 from jax_origin.zoo import calibration_path, load_generator
 
@@ -80,9 +80,17 @@ def main() -> None:
         for (what, _), verdict in zip(chosen, verdicts, strict=True):
             assert verdict.decision is not None
             early = verdict.score_kind == "upper_bound"
-            text = explain(verdict.decision, calibration, score=verdict.score, early=early)
+            text = explain(
+                verdict.decision,
+                calibration,
+                score=verdict.score,
+                early=early,
+                reading=verdict.reading,
+                share=share_of_chances(verdict.reading),
+                tried=verdict.tried,
+            )
             parts.append(f"**{what[0].upper()}{what[1:]}.** {text}\n")
-    parts += ["## Once for the run\n", explain_run(calibration) + "\n"]
+    parts += ["## Once for the run\n", explain_run(calibration, read_again=True) + "\n"]
     wrapped = (
         "\n".join(textwrap.wrap(line, 140)) if "|" not in line else line for line in _lines(parts)
     )

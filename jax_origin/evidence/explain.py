@@ -76,7 +76,7 @@ def explain(
     if decision.q is not None:
         sentences.append(_foreign_as_low(decision, calibration, score, early))
     if decision.verdict == "belongs":
-        sentences.append(_how_often_false(decision, calibration, asked))
+        sentences.append(_how_often_false(decision, calibration, asked, reading))
     if decision.verdict == "not_recognised":  # A ratio would weigh no other edit.
         sentences.append(_how_often_missed(calibration, asked))
     elif score is not None and not early and decision.q is not None:
@@ -84,12 +84,15 @@ def explain(
     return " ".join(sentences)
 
 
-def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
+def explain_run(
+    calibration: Calibration, *, rates: Rates | None = None, read_again: bool = False
+) -> str:
     """What all verdicts of a run rest on, and what they do not cover: some short paragraphs.
 
     Args:
       calibration: The one that they are made with.
       rates: The rates that they are made with; None means the calibration's own.
+      read_again: Whether images that did not fit were read as turned and mirrored.
     """
     asked = (rates or Rates()).over(calibration.rates)
     name, num = calibration.generator["name"], calibration.belonging.size
@@ -106,6 +109,12 @@ def explain_run(calibration: Calibration, *, rates: Rates | None = None) -> str:
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
         "image of its own that met another edit (framed, drawn on) is not recognised."
     )
+    if read_again and asked.beta is not None:
+        about.append(
+            "An image that did not fit as it is was judged again as if it had been turned or "
+            f"mirrored. All these readings together attribute {percent(asked.beta)} of a foreign "
+            f"group at most, beside the {percent(asked.beta)} that may be attributed as they are."
+        )
     about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:
         about.append(
@@ -212,10 +221,13 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
             f"{none if calibration.foreign and calibration.decision.judges_q else ''}."
         )
     if decision.verdict == "not_recognised":
-        after = " or after the calibrated edits" if calibration.conditions else ""
-        after += ", nor turned or mirrored" if tried else ""
+        ways = ["as it is", *(["after the calibrated edits"] if calibration.conditions else [])]
+        if tried:
+            ways.append("turned or mirrored")
+        *others, last = ways
+        looked = f"{', '.join(others)} or {last}" if others else last
         return (
-            f"There is no evidence that {name} made {image}, as it is{after}; other edits are not "
+            f"There is no evidence that {name} made {image}, {looked}; other edits are not "
             "excluded, and it does not mean that somebody else made it."
         )
     if reason == FITS_BOTH:
@@ -305,7 +317,9 @@ def _foreign_as_low(
     )
 
 
-def _how_often_false(decision: Decision, calibration: Calibration, rates: Rates) -> str:
+def _how_often_false(
+    decision: Decision, calibration: Calibration, rates: Rates, reading: str | None
+) -> str:
     if not calibration.foreign:
         return (
             "How often an image of other origin would be attributed is not known: no foreign "
@@ -318,9 +332,11 @@ def _how_often_false(decision: Decision, calibration: Calibration, rates: Rates)
         )
     assert rates.beta is not None  # A decision on both errors was made with one.
     often = (
-        f"Of images of any one of these groups at most {percent(rates.beta)} would be attributed, "
-        "on average over such calibrations"
+        f"Of images of any one of these groups at most {percent(rates.beta)} would be attributed"
     )
+    if reading is not None:
+        return f"{often} by all such readings together, on average over such calibrations."
+    often += ", on average over such calibrations"
     limits = limits_of_q(_compared(decision, calibration), rate=rates.beta)
     if limits.worst is None:
         return f"{often}; choices were made on these images, so this calibration has no limit."

@@ -75,7 +75,8 @@ def explanations(
                     tried=record.get("tried") or (),
                 )
             )
-    paragraphs += explain_run(calibration, rates=rates).split("\n\n")
+    again = any(record.get("tried") for record in records)
+    paragraphs += explain_run(calibration, rates=rates, read_again=again).split("\n\n")
     return "\n\n".join(textwrap.fill(paragraph, width=100) for paragraph in paragraphs)
 
 

@@ -258,3 +258,20 @@ def test_a_knife_edge_is_told_with_the_images_that_would_settle_it():
     text = explain_run(calibrated({"photos": PHOTOS}, belonging=belonging))
     assert "as made, 2 could not be told from foreign ones (0.121% to 3.57%" in text
     assert "do not settle whether the rate is over 1% or under it" in text
+
+
+def test_what_an_image_was_read_as():
+    groups = calibrated({"photographs": PHOTOS})
+    _, text = told(1.5, groups, rates=Rates(0.02), tried=("mirrored left to right",))
+    assert "made cat.png, as it is or turned or mirrored; other edits" in text
+    decision = Decision(0.4, 0.015, "belongs", None)
+    reading = {"reading": "mirrored left to right", "share": 2 / 3}
+    text = explain(decision, groups, score=0.0601, **reading)
+    assert "judged as an image that had been mirrored left to right: as it is it does not" in text
+    assert "66.7% of the chances" in text
+    assert "at most 1% would be attributed by all such readings together, on average" in text
+    run = explain_run(groups, read_again=True)
+    assert "All these readings together attribute 1% of a foreign group at most, beside" in run
+    assert "mirrored" not in explain_run(groups)
+    # The ratio of 34 above, for two thirds of the chances.
+    assert "estimated to be at least 23 times as probable" in text
