@@ -1,12 +1,17 @@
 """Whatever stands for an image (a path, bytes, an array, a set), opened for attribution."""
 
+import io
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from jax_origin.images.decode import DecodedImage, decode_bytes, read_file
+from jax_origin.images.borders import without_borders
+from jax_origin.images.decode import DecodedImage, ImageError, decode_bytes, read_file
 from jax_origin.images.file_set import UNKNOWN_FILE, Stored, stored_image, stored_pixels
+
+_MOST = 3  # Files that are larger than an image by more than this have more than a border.
 
 
 class OpenedImage(NamedTuple):
@@ -45,7 +50,8 @@ def open_image(
     Args:
       source: a path; the bytes of a file; an array [H, W, C], uint8 or floats in [0, 1], which are
         rounded; `Stored`; ``(DecodedImage, Stored)``; or an `OpenedImage`, returned as it is.
-      size: the (H, W) wanted, None for any.
+      size: the (H, W) wanted, None for any. A larger file that is an image of this size with
+        borders of one colour around it is taken for that image.
       channels: 3 or 1, the generator's. Files are converted (see `decode_image`), arrays are not.
       resize: whether a file of another size is resized, or refused.
       lossless: whether arrays are what a lossless file held. If not, their `Stored` says that the
@@ -61,9 +67,11 @@ def open_image(
         else:
             path, data = os.fspath(source), read_file(os.fspath(source))
         name = path or "image in memory"
-        decoded = decode_bytes(data, path=name, size=size, resize=resize, channels=channels)
-        stored = stored_image(data, decoded)
-        opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
+        opened = _framed(data, path, size, channels) if size else None
+        if opened is None:
+            decoded = decode_bytes(data, path=name, size=size, resize=resize, channels=channels)
+            stored = stored_image(data, decoded)
+            opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
     elif isinstance(source, tuple) and isinstance(source[0], DecodedImage):
         decoded, stored = source
         opened = OpenedImage(stored, decoded.path, decoded.sha256, decoded.size, decoded.note)
@@ -90,3 +98,26 @@ def open_image(
             "them, or choose another generator"
         )
     return opened
+
+
+def _framed(
+    data: bytes, path: str | None, size: tuple[int, int], channels: int
+) -> OpenedImage | None:
+    """A file as the image of a given size that it has borders around; None for any other file."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+    except Exception:  # Whoever decodes it says what is wrong.
+        return None
+    larger = height >= size[0] and width >= size[1] and (height, width) != size
+    if not larger or height > _MOST * size[0] or width > _MOST * size[1]:
+        return None
+    try:
+        decoded = decode_bytes(data, path=path or "image in memory", channels=channels)
+    except ImageError:
+        return None
+    found = without_borders(stored_image(data, decoded), size)
+    if found is None:
+        return None
+    notes = [note for note in (decoded.note, found[1]) if note]
+    return OpenedImage(found[0], path, decoded.sha256, decoded.size, "; ".join(notes))
