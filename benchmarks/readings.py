@@ -58,6 +58,8 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
         attributor = attributor_of(name, config, run)
         digests[name] = attributor.calibration.digest
         models = {other: load_generator(other) for other in {name, *standard_names()}}
+        if not has_prior(models[name]):
+            raise ProtocolError(f"{name}: of an autoencoder only windows are judged, read once")
         alike = {other: made for other, made in models.items() if has_prior(made)}
         groups = generated_images(alike, num, seed=config.seed)
         own = groups.pop(name)

@@ -75,6 +75,7 @@ def chosen_images(
     name: str,
     seed: int,
     size: tuple[int, int] | None = None,
+    setting: str | None = None,
 ) -> Images:
     """A random choice of a set's images, without replacement.
 
@@ -87,6 +88,7 @@ def chosen_images(
       seed: Any whole number of at least 0.
       size: (height, width) that of larger images the window with most texture is taken; see
         `jax_origin.images.textured_windows`. Images are left as they are without it.
+      setting: The setting that names the file, for messages; without it that of a set.
 
     Returns:
       uint8 [num, H, W, 3], in the order drawn.
@@ -100,9 +102,12 @@ def chosen_images(
     _check_at_least(0, seed=seed)
     path, _, part = os.fspath(path).partition("#")
     if not os.path.exists(path):
+        leave_out = f"'--config.sets[\"{name}\"]=' leaves the set out"
+        if setting is not None:
+            leave_out = f"{setting} names the file"
         raise ProtocolError(
             f"set {name!r}: there is no {path}; --data names the folder that holds it, and "
-            f"'--config.sets[\"{name}\"]=' leaves the set out"
+            f"{leave_out}"
         )
     if path.lower().endswith(".npz") and not os.path.isdir(path):
         images = load_images(path)

@@ -175,7 +175,8 @@ def _photographs(
     def chosen(name: str, generator: GeneratorLike) -> NDArray[np.uint8]:
         height, width, _ = generator.image_shape
         own = f"photographs of {name}"
-        return chosen_images(path, num, name=own, seed=config.seed, size=(height, width))
+        where: dict[str, Any] = {"size": (height, width), "setting": "config.reencoded.tests"}
+        return chosen_images(path, num, name=own, seed=config.seed, **where)
 
     return chosen
 
@@ -186,17 +187,18 @@ def _for_calibrations(
     """What images of generators without a prior are made of, and sets, for calibrations."""
     height, width, _ = generator.image_shape
 
-    def chosen(name: str, file: str, num: int) -> NDArray[np.uint8]:
+    def chosen(name: str, file: str, num: int, setting: str) -> NDArray[np.uint8]:
         path = os.path.join(_DATA.value, file)
-        return chosen_images(path, num, name=name, seed=config.seed, size=(height, width))
+        where: dict[str, Any] = {"size": (height, width), "setting": setting}
+        return chosen_images(path, num, name=f"calibration, {name}", seed=config.seed, **where)
 
     sets = {
-        name: ForeignImages(chosen(f"calibration, {name}", file, num))
+        name: ForeignImages(chosen(name, file, num, f'config.calibration_sets["{name}"]'))
         for name, file in config.calibration_sets.items()
     }
-    if has_prior(generator) or not config.reencoded.calibrations:
+    if has_prior(generator) or not (file := config.reencoded.calibrations):
         return None, sets
-    photographs = chosen("calibration, photographs", config.reencoded.calibrations, 2 * num)
+    photographs = chosen("photographs", file, 2 * num, "config.reencoded.calibrations")
     return MadeImages(photographs, range(len(photographs))), sets
 
 

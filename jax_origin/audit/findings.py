@@ -113,7 +113,12 @@ def combine(
     attributed_by = procedure or ("by" if several or num_groups > 1 else "bh")
     excluded, attributed = (np.zeros((len(paths), len(names)), bool) for _ in range(2))
     excluded[tested] = exclusions(p, rate=fdr, method=excluded_by)
-    attributed[tested] = attributions(q, num_groups=num_groups, rate=fdr, method=attributed_by)
+    # Where images were read again, a foreign one had two chances of a small q.
+    chances = 1 + any(record.get("tried") for of_one in records.values() for record in of_one)
+    several_q = np.minimum(1.0, chances * q)
+    attributed[tested] = attributions(
+        several_q, num_groups=num_groups, rate=fdr, method=attributed_by
+    )
     # The least p and q that a calibration can give: those of a score above all others, and below.
     extremes = [decide([np.inf, 0.0], calibrations[name], rates=rates) for name in names]
     named = name_candidates(
@@ -161,12 +166,13 @@ def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
         found = cautious_log10_lr(scores[here], belonging, foreign)
         # A reading is one of several chances to score so low.
         shares = [share_of_chances(records[int(i)].get("reading")) for i in here]
-        log10_lr[here] = found.log10_lr + np.log10(shares)
-        low[here], high[here] = found.low, found.high
+        shift = np.log10(shares)
+        log10_lr[here] = found.log10_lr + shift
+        low[here], high[here] = found.low + shift, found.high + shift
         for i, group in zip(here, found.against, strict=True):
             against[i] = group
         for group, ratios in found.by_group.items():
-            by_group.setdefault(group, np.full(num, np.nan))[here] = ratios
+            by_group.setdefault(group, np.full(num, np.nan))[here] = ratios + shift
     return CautiousRatio(log10_lr, against, low, high, by_group)
 
 
@@ -180,11 +186,11 @@ def rows(findings: Findings) -> Iterator[dict[str, Any]]:
 
     Each has path, sha256, verdict ("named", "none", "undecided", or None where there is an error),
     named, fitting, reason, stored, note, error and `candidates`. The latter has for each: p, q,
-    score, condition, log10_lr (the cautious one over the foreign groups), against (the group that
-    gives it), log10_lr_limits (what that group's counts support), log10_lr_by_group (without groups
-    of which there is no data), log10_lr_note (that there is no data, or what a ratio under 1 does
-    not weigh), excluded and attributed (whether these survive control of the false discovery rate),
-    and error.
+    score, condition, reading and tried (see `Verdict`), log10_lr (the cautious one over the foreign
+    groups), against (the group that gives it), log10_lr_limits (what that group's counts support),
+    log10_lr_by_group (without groups of which there is no data), log10_lr_note (that there is no
+    data, or what a ratio under 1 does not weigh), excluded and attributed (whether these survive
+    control of the false discovery rate), and error.
     """
     tested = findings.tested.tolist()
     for i, naming in enumerate(findings.naming):
@@ -220,6 +226,7 @@ def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[s
     weighed, ratio = evidence.against[i] is not None, float(evidence.log10_lr[i])
     return {
         **{field: record[field] for field in ("p", "q", "score", "condition")},
+        **{field: record.get(field) for field in ("reading", "tried")},
         "log10_lr": None if np.isnan(ratio) else ratio,
         "log10_lr_note": _note(ratio, name, evidence.against[i]) if weighed else None,
         "against": evidence.against[i],

@@ -58,9 +58,9 @@ class Measured:
       belonging: Where the generator's own images come from, in a few words. p refers to images such
         as these.
       plain: How many of the generator's own images under a condition say too little to be judged,
-        by condition, where some do: the least score that they can have is over the method's floor.
-        Their scores are left out, and images like them are undecided. A condition that too few are
-        left of is none of the calibration's.
+        by condition, where some do: the least score that they can have is over the method's
+        `enough`. Their scores are left out, and images like them are undecided. A condition that
+        too few are left of is none of the calibration's.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -214,6 +214,12 @@ class Calibration:
     def floor(self) -> float:
         """The value from which scores are clamped before they are ranked."""
         return float(self.method["floor"])
+
+    @property
+    def enough(self) -> float:
+        """The least score that an image may have to be judged; infinite where all are."""
+        enough = self.method.get("enough")
+        return np.inf if enough is None else float(enough)
 
     @property
     def belonging_by_condition(self) -> dict[str, NDArray[np.float64]]:

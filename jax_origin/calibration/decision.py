@@ -140,8 +140,9 @@ class Decider:
 
     An image may say so little that the generator could not come near enough for q, however well it
     did: the least score that it can have (`Score.least`) is over what q allows. It is undecided. So
-    is one whose least score is over the floor, where own images like it were left out of p
-    (`Measured.plain`).
+    is one whose least score is over what the method asks for, since own images like it were left
+    out of p (`Measured.plain`): p is that of images that are judged. Foreign images that say too
+    little stay in q, so beta is the rate of all images of a group.
 
     The p of the condition that an image met is valid, as is the q of the group that it is from. The
     largest are no smaller: both stay valid for every condition and group compared with, and for no
@@ -203,9 +204,7 @@ class Decider:
                     self._attributable = min(self._attributable, under)
         self._any_short = bool(short)
         # Up to here the least score that an image can have may be.
-        self._judged = self._attributable
-        if calibration.measured.plain:
-            self._judged = min(self._judged, self._floor)
+        self._judged = min(self._attributable, calibration.enough)
         self._outcomes = []
         for fits in (False, True):
             for fits_foreign in (False, True) if self._judges_q else (None, None):

@@ -91,7 +91,8 @@ class Rates(Part):
     Attributes:
       alpha: False exclusion, in (0, 1): how often the generator's own image may be rejected.
       beta: False attribution, in (0, 1): how often an image of any one foreign group may be
-        accepted, on average over calibrations.
+        accepted as it is, on average over calibrations. An `Attributor` that reads images again
+        accepts as many once more.
       max_false_attribution: An upper limit on false attribution that holds for this very
         calibration, in (0, 1); see `attribution_threshold`. An `Attributor` keeps it.
 

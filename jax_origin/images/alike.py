@@ -65,7 +65,7 @@ def edits_alike(
         except ValueError:
             others.append(name)
     cuts = {n: s for n, s in steps.items() if s.family == "cut"}
-    if kept < 1:
+    if kept < 1 and stored.note is None:
         chosen, unlike = _of_cut(kept, cuts)
     elif stored.kind == "jpeg":
         chosen, unlike = _of_jpeg(stored, {n: s for n, s in steps.items() if s.family == "jpeg"})

@@ -318,15 +318,18 @@ class Engine:
         """
         if not case.held or len(case.held) + len(case.found) + len(ending) < len(case.readings):
             return []
-        held, case.held = sorted(case.held, key=lambda each: float(each[1].distances.min())), []
+        order = [(float(image.distances.min()), image.tag[1]) for _, image in case.held]
+        held, case.held = [case.held[i] for i in np.lexsort(np.transpose(order)[::-1])], []
         endings = [*(each.ended for each in case.found.values()), *(each.ended for each in ending)]
         near = any(each in NEAR for each in endings)
         entering = 0 if near else max(1, len(held) // RACE)
-        for pool, image in held[:entering]:
-            pool.waiting.append(image)
-        for _, image in held[entering:]:
+        pool = held[0][0]
+        best, left = ([image for _, image in some] for some in (held[:entering], held[entering:]))
+        let_in = self._let_in(best, pool) if pool.stage.asks and best else best
+        pool.waiting.extend(let_in)
+        for image in left:
             image.ended = "finished"
-        return [image for _, image in held[entering:]]
+        return left + [image for image in best if image not in let_in]
 
     def _let_in(self, images: Sequence[ImageUnderWay], pool: Pool) -> list[ImageUnderWay]:
         """Those images that a pool's stage lets in by their evenness; the others end."""

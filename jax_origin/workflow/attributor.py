@@ -18,7 +18,7 @@ from jax_origin.calibration import (
     attribution_threshold,
     compared_with,
 )
-from jax_origin.calibration.decision_rules import FITS_NEITHER
+from jax_origin.calibration.decision_rules import FITS_NEITHER, TOO_LITTLE
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
 from jax_origin.images import (
@@ -36,7 +36,7 @@ from jax_origin.images import (
 from jax_origin.inversion import Run, require_key
 from jax_origin.parts import one_of
 from jax_origin.workflow.drift import ScoredAgain, score_again
-from jax_origin.workflow.judged_windows import check_shape, enlarged
+from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
@@ -92,8 +92,10 @@ class Attributor:
       readings: What else may have been done to an image that does not look like the generator's own
         as it is: "usual" for the turns and mirrorings that leave its size; "none" for nothing. One
         that fits as if it had been turned is judged by that; q is then divided by the turn's share
-        of all chances (`jax_origin.images.TURNS`), so that all together attribute at most beta of a
-        foreign group once more. Methods that look at pixels or judge windows read nothing else.
+        of all chances (`jax_origin.images.TURNS`). All turns together attribute at most beta of a
+        foreign group, beside the beta that may be attributed as they are: twice beta in all. With
+        `max_false_attribution`, with a reference, and by methods that look at pixels, judge windows
+        or draw several times, nothing else is read. Images wait until a block is to be read again.
       run: Where and how.
 
     Raises:
@@ -143,9 +145,12 @@ class Attributor:
             run=self.run,
         )
         self._scorer = self._score_with(advance=lambda share: self._advance(share))
-        of_files = self.method.recipe.distance.of_files and not self.method.windows
+        method = self.method
+        of_files = method.recipe.distance.of_files and not method.windows
         judged = calibration.decision.judges_q and bool(calibration.foreign)
-        self._reads_again = readings != "none" and of_files and judged
+        once = method.draws == 1 and reference is None and not method.score.twice
+        unlimited = self.rates.max_false_attribution is None
+        self._reads_again = readings != "none" and of_files and judged and once and unlimited
         self._highest = functools.cache(self._find_highest)
         self._decided_for = functools.cache(self._find_decided)
         self._accepting = functools.cache(self._find_accepting)
@@ -251,7 +256,7 @@ class Attributor:
             if (size := enlarged(found, self.generator)) != found:
                 return open_image(image, size=size, **read)
         try:
-            cut = opened.stored.kind == "pixels"
+            cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)
         except ValueError as error:  # A file that is too small is one of many.
             if opened.sha256 is None:
@@ -286,6 +291,11 @@ class Attributor:
         fits = verdict.reason not in (FITS_NEITHER, None) or verdict.verdict == "belongs"
         return not fits and looked.like.unlike is None
 
+    @functools.cached_property
+    def _second_scorer(self) -> Scorer:
+        """Scores readings, while the first one is in the middle of its stream."""
+        return self._score_with()
+
     def _read_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         """Decides on images as if they had been turned; those that do not fit so, as they were."""
         asked: list[Asked] = []
@@ -298,7 +308,7 @@ class Attributor:
                 yield verdict
         if not asked:
             return
-        for found in self._score_with().stream(asked):
+        for found in self._second_scorer.stream(asked):
             if self.run.statistics is not None:  # It is the same image.
                 self.run.statistics.images -= 1
             verdict, turns = found.tag
@@ -313,7 +323,7 @@ class Attributor:
         if not np.isfinite(scored.score):
             return nearest
         decision = self._decided_for(turn.share)(scored.score, like, scored.least)
-        if decision.verdict == "not_recognised" or decision.reason == FITS_NEITHER:
+        if decision.verdict == "not_recognised" or decision.reason in (FITS_NEITHER, TOO_LITTLE):
             return nearest
         assert decision.q is not None  # Without foreign groups nothing is read again.
         decision = decision._replace(q=min(1.0, decision.q / turn.share))
@@ -322,7 +332,7 @@ class Attributor:
             nearest,
             inversion=found._replace(steps=steps, reconstruction=made),
             score=scored.score,
-            decision=self._limited(decision, scored.score, like),
+            decision=decision,
             reading=turn.words,
         )
 
@@ -336,18 +346,14 @@ class Attributor:
         looked, score, found, least = scored
         if not np.isfinite(score):
             return self._verdict(looked, inversion=found, error=_NO_IMAGE)
-        decision = self._limited(self._decided(score, looked.like, least), score, looked.like)
+        decision = self._decided(score, looked.like, least)
+        if decision.verdict == "belongs" and score > self._highest(looked.like.conditions):
+            limit = self.rates.max_false_attribution
+            reason = f"more than {limit:g} of a foreign group may score as low"
+            decision = decision._replace(verdict="undecided", reason=reason)
         if found.ended == "accepted":  # Which condition it would have come to fit is not known.
             decision = decision._replace(condition=None)
         return self._verdict(looked, inversion=found, score=score, decision=decision)
-
-    def _limited(self, decision: Decision, score: float, like: Likeness) -> Decision:
-        """The decision, undecided where the score is too high for `max_false_attribution`."""
-        if decision.verdict != "belongs" or score <= self._highest(like.conditions):
-            return decision
-        limit = self.rates.max_false_attribution
-        reason = f"more than {limit:g} of a foreign group may score as low"
-        return decision._replace(verdict="undecided", reason=reason)
 
     def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
         return Verdict(

@@ -31,13 +31,14 @@ from jax_origin.generators import (
     with_settings,
 )
 from jax_origin.images import Stored, find_resizings, stored_images
+from jax_origin.images.edits import parse_edit
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
-from jax_origin.workflow.judged_windows import listed
-from jax_origin.workflow.likeness import conditions_alike
+from jax_origin.workflow.judged_windows import check_shape, listed, may_be_cut
+from jax_origin.workflow.likeness import conditions_alike, kept_of
 from jax_origin.workflow.methods import Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
 
@@ -156,6 +157,12 @@ class Calibrator:
         self.belonging = Belonging.of(
             self.generator, given, num=num, fitted=fitted, windows=windows
         )
+        shape = tuple(self.generator.image_shape)
+        cuts = [edit for edit in self.edits if any(s.family == "cut" for s in parse_edit(edit))]
+        if cuts and any(image.shape != shape for image in self.belonging.given or ()):
+            raise CalibrationError(
+                f"condition {cuts[0]!r}: cuts are calibrated with own images of {shape} (H, W, C)"
+            )
         return self.belonging.num or (self.method.num_images if num is None else num)
 
     def check_sizes(self, num: int, groups: Mapping[str, FittedGroup], *, futility: bool) -> None:
@@ -233,13 +240,13 @@ class Calibrator:
         scored = self._scorer(self.method, start_key, self.run.counter("scoring", total))
         belonging = self.belonging.images(num, key=image_key, maker=self.generator)
         by_condition, unseen = {}, {}
-        own, plain = self._own(scored, belonging, "belonging")
+        own, says = self._own(scored, belonging, "belonging")
+        left_out = {AS_MADE: int(np.count_nonzero(~says))}
         if own is None:
             raise CalibrationError(
-                f"{plain} of {num} belonging images say too little to be judged: give more images, "
-                "with more texture in them"
+                f"{left_out[AS_MADE]} of {num} belonging images say too little to be judged: give "
+                "more images, with more texture in them"
             )
-        left_out = {AS_MADE: plain}
         # It may end in a resize.
         resized = np.mean([len(find_resizings(pixels)) > 0 for pixels in belonging])
         looks_resized = bool(resized > _LOOK_RESIZED)
@@ -249,14 +256,15 @@ class Calibrator:
             if not same:
                 made = self.belonging.images(num, key=image_key, maker=maker)
             edited = _edited(made, parse_condition(name).edit)
-            kept, left_out[name] = self._own(scored, edited, f"belonging, {name}")
+            kept, says = self._own(scored, edited, f"belonging, {name}")
+            left_out[name] = int(np.count_nonzero(~says))
             if kept is None:
                 continue
             by_condition[name] = kept
             unseen[name] = sum(
-                name not in self._alike(image, made[i].shape, looks_resized)
-                for i, image in enumerate(edited)
-                if isinstance(image, Stored)
+                name not in self._alike(image, looks_resized)
+                for image, counts in zip(edited, says, strict=True)
+                if counts and isinstance(image, Stored)
             )
         edits = [edit for edit in self.edits if edit in by_condition]
         foreign: dict[str, ForeignGroup] = {}
@@ -332,30 +340,29 @@ class Calibrator:
         scorer = self._scorer(method, start_key, self.run.counter(what, total))
         return [each for edit in edits for each in scorer.found(_edited(images, edit))]
 
-    def _alike(self, image: Stored, shape: Sequence[int], looks_resized: bool) -> tuple[str, ...]:
-        """The conditions that would have left such a file of an image of a shape (H, W, C)."""
-        kept = min(1.0, image.pixels.shape[0] / shape[0], image.pixels.shape[1] / shape[1])
+    def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
+        """The conditions that would have left such a file."""
+        kept = kept_of(image, self.generator.image_shape)
         return conditions_alike(image, self.makers, looks_resized=looks_resized, kept=kept)[0]
 
     def _own(
         self, scorer: Scorer, images: Any, what: str
-    ) -> tuple[NDArray[np.float64] | None, int]:
-        """Scores of own images that say enough, and how many do not.
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_]]:
+        """Scores of own images, and which of them say enough for the method, bool [N].
 
-        An image says too little if its score could not come to the method's floor. None instead of
-        scores where so few say enough that the method's alpha could exclude nothing.
+        None instead of scores where so few do that the method's alpha could exclude nothing.
         """
-        found = scorer.found(images)
+        found, enough = scorer.found(images), self.method.enough
         scores = self._checked([each.score for each in found], what)
-        kept = scores[np.array([each.least <= self.method.floor for each in found])]
-        plain, alpha, rule = scores.size - kept.size, self.method.rates.alpha, self.method.rule
-        if not plain:
-            return scores, 0
+        says = np.array([enough is None or each.least <= enough for each in found])
+        alpha, rule = self.method.rates.alpha, self.method.rule
+        if says.all():
+            return scores, says
         try:
-            enough = alpha is None or rule.fit(kept).threshold(alpha) < np.inf
+            several = alpha is None or rule.fit(scores[says]).threshold(alpha) < np.inf
         except ValueError:
-            enough = False
-        return (kept if enough else None), plain
+            several = False
+        return (scores[says] if several else None), says
 
     def _foreign(
         self, scorer: Scorer, name: str, group: FittedGroup, edits: Sequence[str]
@@ -415,13 +422,12 @@ def _makers(
         settings, edit = parse_condition(name)
         whole = np.zeros((1, *generator.image_shape), np.uint8)
         (left, *_) = _edited(whole, edit)
-        shape = getattr(left, "pixels", left).shape
-        smaller = method.windows and np.less_equal(shape, whole.shape[1:]).all()
-        if shape != whole.shape[1:] and not smaller:
-            raise CalibrationError(
-                f"condition {name!r} leaves images of {shape} (H, W, C), the generator makes "
-                f"{whole.shape[1:]}: {method.name!r} cannot judge them"
-            )
+        if isinstance(left, Stored) and left.pixels.shape != whole.shape[1:]:
+            try:
+                windows, cut = method.windows, may_be_cut(left)
+                check_shape(left.pixels.shape, generator, windows, "images", cut=cut)
+            except ValueError as error:
+                raise CalibrationError(f"condition {name!r}: its {error}") from None
         makers[name] = generator
         if settings:
             try:

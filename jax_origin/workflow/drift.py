@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_origin.calibration import FROM_PRIOR, Calibration
+from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Run
 from jax_origin.workflow.belonging import belonging_images
@@ -74,9 +74,8 @@ def score_again(
     if not isinstance(data, list) or calibration.measured.belonging != FROM_PRIOR:
         return None
     key = jax.random.wrap_key_data(jnp.asarray(data, jnp.uint32))
-    images = belonging_images(
-        generator, calibration.belonging.size, key=jax.random.fold_in(key, IMAGES)
-    )[:num]
+    made = calibration.belonging.size + calibration.measured.plain.get(AS_MADE, 0)
+    images = belonging_images(generator, made, key=jax.random.fold_in(key, IMAGES))[:num]
     scorer = Scorer(
         generator,
         Method.of(calibration),
@@ -87,8 +86,10 @@ def score_again(
         run=run,
     )
     floor = max(calibration.floor, float(np.finfo(np.float32).tiny))
-    now, then = (
-        np.maximum(scores, floor) for scores in (scorer.scores(images), calibration.belonging[:num])
-    )
+    # Those that say too little are not in the calibration.
+    found = [each.score for each in scorer.found(images) if each.least <= calibration.enough]
+    if not found:
+        return None
+    now, then = (np.maximum(x, floor) for x in (found, calibration.belonging[: len(found)]))
     factor = np.maximum(now / then, then / now)
     return ScoredAgain(len(factor), int(np.count_nonzero(factor > _SAME)), float(factor.max()))

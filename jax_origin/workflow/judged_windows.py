@@ -44,6 +44,11 @@ class Window(NamedTuple):
     share: float = 1.0
 
 
+def may_be_cut(image: Stored) -> bool:
+    """Whether a file smaller than the generator's images may be a cut: its pixels are exact."""
+    return image.kind == "pixels" and image.note is None
+
+
 def check_shape(
     shape: Sequence[int], generator: GeneratorLike, windows: int, what: str, *, cut: bool = False
 ) -> None:
@@ -99,7 +104,7 @@ def windows_of(image: Stored, generator: GeneratorLike, num: int) -> tuple[Windo
     Raises:
       ValueError: If the image is too small.
     """
-    check_shape(image.pixels.shape, generator, num, "images", cut=image.kind == "pixels")
+    check_shape(image.pixels.shape, generator, num, "images", cut=may_be_cut(image))
     height, width, _ = generator.image_shape
     size, cell = (height, width), getattr(generator, "factor", 1)
     if min(np.subtract(image.pixels.shape[:2], size)) < 0:

@@ -1,7 +1,7 @@
 """Like with like: which of a calibration's conditions would have left such a file as an image's."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from jax_origin.calibration import (
@@ -39,9 +39,7 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
     if not calibration.decision.judges_q:
         return Likeness(None, None)
     resized = calibration.measured.looks_resized
-    whole = calibration.generator["image_shape"]
-    kept = min(side / full for side, full in zip(image.pixels.shape[:2], whole[:2], strict=True))
-    known = calibration.conditions
+    kept, known = kept_of(image, calibration.generator["image_shape"]), calibration.conditions
     conditions, unlike = conditions_alike(image, known, looks_resized=resized, kept=kept)
     if unlike is not None:
         unlike += f"; calibrated: {', '.join(calibration.belonging_by_condition)}"
@@ -50,6 +48,12 @@ def likeness(image: Stored, calibration: Calibration) -> Likeness:
         if group is not None:
             unlike = f"the calibration's foreign group {group!r} was made of this very image"
     return Likeness(conditions or None, unlike)
+
+
+def kept_of(image: Stored, whole: Sequence[int]) -> float:
+    """What of an image of shape (H, W, C) is left in a file, as a share of its side; at most 1."""
+    height, width = image.pixels.shape[:2]
+    return min(1.0, height / whole[0], width / whole[1])
 
 
 def conditions_alike(

@@ -52,6 +52,9 @@ class Method(Part):
       num_images: Images of each group that it is calibrated with, unless another number is asked
         for. At a rate of 0.01 a hundred is the least; then the single lowest foreign score, and the
         single highest belonging one, decide. Of two hundred the second does.
+      enough: Own images whose least score (`Score.least`) is over this say too little to be told
+        from others, and would hide all that foreign images show: they are left out of a
+        calibration, and images like them are undecided. None: all own images are calibrated.
       windows: Images may be larger than the generator's: so many windows of its size, those that
         say most, are judged together. 0: images have its size.
     """
@@ -74,6 +77,7 @@ class Method(Part):
     floor: float = 1e-5
     conditions: tuple[str, ...] = ()
     num_images: int = 100
+    enough: float | None = None
     windows: int = 0
 
     def __post_init__(self) -> None:
@@ -83,6 +87,8 @@ class Method(Part):
                 raise ValueError(f"{name} must be an object, a {of.__name__}; got {value!r:.100}")
         at_least("draws", self.draws, 1)
         at_least("windows", self.windows, 0)
+        if self.enough is not None and not self.enough >= 0:
+            raise ValueError(f"enough must be 0 or more, or None, not {self.enough!r}")
         if self.windows and self.score.of_latents:
             raise ValueError(f"windows={self.windows} is not for scores of the latent")
         if self.draws > 1 and self.score.twice:
@@ -125,6 +131,7 @@ def _of_files(
     start: Start | None = None,
     score: CodeRatio | None = None,
     floor: float = 0.01,
+    enough: float | None = None,
     windows: int = 0,
     **options: Any,
 ) -> Method:
@@ -142,6 +149,7 @@ def _of_files(
         floor=floor,
         conditions=_EDITS,
         num_images=200,
+        enough=enough,
         windows=windows,
     )
 
@@ -222,6 +230,7 @@ METHODS = {
             start=Encoded(),
             score=CodeRatio(floor=1e-9, room=1e-9),
             floor=1e-3,
+            enough=1e-3,
             windows=4,
             lane_block=8,
         ),

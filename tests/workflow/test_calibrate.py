@@ -26,6 +26,7 @@ from jax_origin import (
 from jax_origin.calibration import attribution_threshold
 from jax_origin.generators import fingerprint
 from jax_origin.workflow import Scorer, belonging_images, check_calibration
+from jax_origin.workflow.drift import score_again
 
 KEY = jax.random.key(7)
 # `jax_origin.workflow.calibrate` is the function.
@@ -437,7 +438,7 @@ class Contrast(scores.Loss):
 def test_own_images_that_say_too_little_are_left_out(generator, few, tmp_path):
     images = belonging_images(generator, 40, key=jax.random.key(3))
     enough = float(np.median([image.std() for image in images]))
-    method = dataclasses.replace(few, score=Contrast(enough), num_images=40)
+    method = dataclasses.replace(few, score=Contrast(enough), enough=0.5, num_images=40)
     made = calibrate(generator, method=method, belonging=images, conditions=("blur-1",), key=KEY)
     assert len(made.belonging) == 20 and made.measured.plain["as made"] == 20
     # Blurred, too few say enough to exclude any at alpha: it is no condition.
@@ -447,11 +448,15 @@ def test_own_images_that_say_too_little_are_left_out(generator, few, tmp_path):
     plain = next(image for image in images if image.std() < enough)
     (verdict,) = attribute(plain[None], generator, made, key=KEY)
     assert verdict.verdict == "undecided" and verdict.reason == "too little in it"
+    # Drawn from the prior, own images are scored again where they say enough.
+    drawn = calibrate(generator, method=method, num_belonging=40, conditions=(), key=KEY)
+    again = score_again(generator, drawn, num=8)
+    assert again.num < 8 and again.moved == 0 and drawn.measured.plain
     least = dataclasses.replace(method, score=Contrast(200.0))
     with pytest.raises(CalibrationError, match="40 of 40 belonging images say too little"):
         calibrate(generator, method=least, belonging=images, conditions=(), key=KEY)
 
 
 def test_conditions_that_leave_another_size_are_refused(generator, few):
-    with pytest.raises(CalibrationError, match=r"'cut-0.5' leaves images of \(4, 4, 3\)"):
+    with pytest.raises(CalibrationError, match=r"'cut-0.5': its images are \(4, 4, 3\)"):
         calibrate(generator, method=few, num_belonging=3, conditions=("cut-0.5",), key=KEY)

@@ -219,3 +219,16 @@ def test_a_cut_is_held_against_the_cuts_that_were_calibrated(autoencoder, short)
     assert cut.condition == "cut-0.75"
     (smaller,) = attributor([own.images[0][1:18, 3:20]])
     assert smaller.reason == "drift: cut to 53% of a side; calibrated: as made, cut-0.75"
+
+
+def test_cuts_that_nothing_is_known_of_are_refused(autoencoder, short, own):
+    method = dataclasses.replace(short, conditions=("cut-0.75",))
+    with pytest.raises(jo.CalibrationError, match="cuts are calibrated with own images of"):
+        jo.calibrate(autoencoder, method=method, belonging=own, key=KEY)
+    method = dataclasses.replace(short, conditions=("cut-0.75+webp-80",))
+    small = jo.reencoded_images(autoencoder, pictures(3, 32, 32, 4), key=KEY)
+    with pytest.raises(jo.CalibrationError, match=r"'cut-0.75\+webp-80': its images are"):
+        jo.calibrate(autoencoder, method=method, belonging=small, key=KEY)
+    unknown = stored_pixels(small.images[:1, :25, :25], note="the file is unknown")[0]
+    with pytest.raises(ValueError, match="makes at least"):
+        windows_of(unknown, autoencoder, 1)

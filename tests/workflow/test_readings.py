@@ -83,3 +83,10 @@ def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, ow
 def test_an_unknown_word_for_readings_is_refused(generator, under_storage):
     with pytest.raises(ValueError, match="readings='some': choose from usual, none"):
         jo.Attributor(generator, under_storage, key=KEY, readings="some")
+
+
+def test_nothing_else_is_read_under_a_limit(generator, under_storage, turned_own):
+    rates = jo.Rates(0.05, 0.05, max_false_attribution=0.2)
+    attributor = jo.Attributor(generator, under_storage, key=KEY, rates=rates)
+    (mirrored,) = attributor(turned_own[:1])
+    assert mirrored.verdict == "not_recognised" and mirrored.tried == ()
