@@ -171,7 +171,7 @@ def test_each_image_is_the_source_of_its_views(monkeypatch):
                 same = [np.sort(group.reshape(len(images), -1)) for group in (view, images)]
                 np.testing.assert_array_equal(*same)
         views = {name: np.tile(found[name].score, VIEWS) for name in comparison.foreign}
-        return {name: GroupScores(scores, scores, scores) for name, scores in views.items()}
+        return {name: GroupScores(*[scores] * 4) for name, scores in views.items()}
 
     monkeypatch.setattr(fresh_sources, "comparison_scores", scored)
     options = {"cache": "folder", "splits": 5, "rate": 0.2, "seed": 3}
