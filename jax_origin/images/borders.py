@@ -32,6 +32,8 @@ def without_borders(stored: Stored, size: tuple[int, int]) -> tuple[Stored, str]
         lines = stored.pixels.swapaxes(0, axis)
         spare = len(lines) - wanted
         before, after = _uniform(lines, near), _uniform(lines[::-1], near)
+        if before == len(lines):  # Nothing is inside.
+            return None
         middle = spare // 2
         first = next(
             (f for f in (middle, spare, 0) if 0 <= f <= before and 0 <= spare - f <= after), None

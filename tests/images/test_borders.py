@@ -66,6 +66,8 @@ def test_other_files_are_as_they_were():
     resized = open_image(written(noise), size=(32, 32), resize=True)
     assert resized.note and "borders" not in resized.note
     assert without_borders(stored_pixels(noise[None])[0], (32, 32)) is None
+    wall = np.full((40, 32, 3), 7, np.uint8)
+    assert without_borders(stored_pixels(wall[None])[0], (32, 32)) is None
     # A wall with a small picture on it is no framed picture.
     with pytest.raises(ImageError, match="is 128x128"):
         open_image(written(framed(IMAGE, 48, 48, 48, 48)), size=(32, 32))
