@@ -1,9 +1,8 @@
 """The front door: attribute images, with a calibration made for the generator."""
 
-import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -12,26 +11,22 @@ import numpy as np
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
-    Decision,
     Rates,
     accepting_score,
     attribution_threshold,
     compared_with,
 )
-from jax_origin.calibration.decision_rules import FITS_NEITHER, TOO_LITTLE
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
 from jax_origin.images import (
     ImageError,
     OpenedImage,
     Stored,
-    Turn,
     as_float,
     as_uint8,
     find_images,
     map_ahead,
     open_image,
-    turned_alternatives,
 )
 from jax_origin.inversion import Run, require_key
 from jax_origin.parts import one_of
@@ -40,6 +35,7 @@ from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
+from jax_origin.workflow.second_look import SecondLook, may_look_again
 from jax_origin.workflow.verdict import Verdict
 
 READINGS = ("usual", "none")
@@ -134,7 +130,7 @@ class Attributor:
         self._decided = decider_alike(calibration, rates=self.rates)
         self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
-        self._score_with = functools.partial(
+        make_scorer = functools.partial(
             Scorer,
             self.generator,
             self.method,
@@ -144,15 +140,13 @@ class Attributor:
             futility=calibration.measured.futility,
             run=self.run,
         )
-        self._scorer = self._score_with(advance=lambda share: self._advance(share))
-        method = self.method
-        of_files = method.recipe.distance.of_files and not method.windows
-        judged = calibration.decision.judges_q and bool(calibration.foreign)
-        once = method.draws == 1 and reference is None and not method.score.twice
-        unlimited = self.rates.max_false_attribution is None
-        self._reads_again = readings != "none" and of_files and judged and once and unlimited
+        self._scorer = make_scorer(advance=lambda share: self._advance(share))
+        self._second_look: SecondLook | None = None
+        if readings != "none" and may_look_again(self.method, calibration, self.rates):
+            self._second_look = SecondLook(
+                calibration, rates=self.rates, make_scorer=make_scorer, run=self.run
+            )
         self._highest = functools.cache(self._find_highest)
-        self._decided_for = functools.cache(self._find_decided)
         self._accepting = functools.cache(self._find_accepting)
 
     def __call__(self, images: Any) -> list[Verdict]:
@@ -199,18 +193,20 @@ class Attributor:
                 yield asked
 
         again: list[Verdict] = []
+        look = self._second_look
         for scored in self._scorer.stream(items()):
             while failed:
                 yield failed.pop(0)
-            verdict = self._judged(scored)
-            if not self._may_have_been_turned(scored.tag, verdict):
+            verdict, like = self._judged(scored), scored.tag.like
+            if look is None or not look.is_for(verdict, like.unlike):
                 yield verdict
                 continue
             again.append(verdict)
             if len(again) == self.method.recipe.block:
-                yield from self._read_again(again)
+                yield from look(again)
                 again = []
-        yield from self._read_again(again)
+        if look is not None:
+            yield from look(again)
         yield from failed
 
     @property
@@ -283,64 +279,6 @@ class Attributor:
     def _find_accepting(self, conditions: tuple[str, ...] | None) -> float:
         found = accepting_score(self.calibration, rates=self.rates, conditions=conditions)
         return -np.inf if found is None else min(found, self._highest(conditions))
-
-    def _may_have_been_turned(self, looked: _Looked, verdict: Verdict) -> bool:
-        """Whether an image is read again: it is a file as calibrated, and fits no own images."""
-        if not self._reads_again or verdict.decision is None or looked.like is None:
-            return False
-        fits = verdict.reason not in (FITS_NEITHER, None) or verdict.verdict == "belongs"
-        return not fits and looked.like.unlike is None
-
-    @functools.cached_property
-    def _second_scorer(self) -> Scorer:
-        """Scores readings, while the first one is in the middle of its stream."""
-        return self._score_with()
-
-    def _read_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-        """Decides on images as if they had been turned; those that do not fit so, as they were."""
-        asked: list[Asked] = []
-        for verdict in verdicts:
-            assert verdict.image is not None
-            file, turns = turned_alternatives(verdict.image.stored)
-            if turns:
-                asked.append(Asked((verdict, turns), file, verdict.reference))
-            else:
-                yield verdict
-        if not asked:
-            return
-        for found in self._second_scorer.stream(asked):
-            if self.run.statistics is not None:  # It is the same image.
-                self.run.statistics.images -= 1
-            verdict, turns = found.tag
-            yield self._judged_turned(verdict, turns, found)
-
-    def _judged_turned(self, verdict: Verdict, turns: Sequence[Turn], scored: Scored) -> Verdict:
-        first, found = verdict.inversion, scored.inversion
-        assert first is not None and verdict.image is not None
-        steps, tried = first.steps + found.steps, tuple(turn.words for turn in turns)
-        turn, like = turns[int(found.reading)], likeness(verdict.image.stored, self.calibration)
-        nearest = dataclasses.replace(verdict, inversion=first._replace(steps=steps), tried=tried)
-        if not np.isfinite(scored.score):
-            return nearest
-        decision = self._decided_for(turn.share)(scored.score, like, scored.least)
-        if decision.verdict == "not_recognised" or decision.reason in (FITS_NEITHER, TOO_LITTLE):
-            return nearest
-        assert decision.q is not None  # Without foreign groups nothing is read again.
-        decision = decision._replace(q=min(1.0, decision.q / turn.share))
-        made = turn(found.reconstruction)
-        return dataclasses.replace(
-            nearest,
-            inversion=found._replace(steps=steps, reconstruction=made),
-            score=scored.score,
-            decision=decision,
-            reading=turn.words,
-        )
-
-    def _find_decided(self, share: float) -> Callable[..., Decision]:
-        """What decides on images of a reading, which may be attributed at a share of beta alone."""
-        beta = self.rates.beta
-        rates = self.rates if beta is None else dataclasses.replace(self.rates, beta=share * beta)
-        return decider_alike(self.calibration, rates=rates)
 
     def _judged(self, scored: Scored) -> Verdict:
         looked, score, found, least = scored
