@@ -31,7 +31,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> str:
-    """A line for each record, `most` at the most: verdict, loss, p, q, file, reason or error.
+    """A line for each record, `most` at the most: verdict, loss, p, q, file, and remarks.
+
+    Remarks are what the image was read as, the reason, what was done to the file, and the error.
 
     Of an image that was accepted early p and q are bounds, and are shown so.
     """
@@ -43,7 +45,9 @@ def verdict_table(records: Sequence[Mapping[str, Any]], *, most: int = 100) -> s
             for x, sign in (("p", ">="), ("q", "<="))
         )
         loss = "" if record["loss"] is None else f"{record['loss']:.2e}"
-        remarks = [record[name] for name in ("reason", "note", "error") if record.get(name)]
+        remarks = [
+            record[name] for name in ("reading", "reason", "note", "error") if record.get(name)
+        ]
         remark = f"  ({'; '.join(remarks)})" if remarks else ""
         verdict = record["verdict"] or "error"
         lines.append(f"{verdict:<14} {loss:>9} {p:>7} {q:>7}  {short_path(record['path'])}{remark}")

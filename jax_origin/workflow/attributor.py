@@ -211,8 +211,12 @@ class Attributor:
 
     @property
     def inversions(self) -> int:
-        """How often an image is inverted at the most, by all windows, draws and models together."""
-        return max(1, self.method.windows) * len(self._scorer.engines)
+        """How often an image is inverted at the most, by all windows, draws and models together.
+
+        Where it may be read again that is one inversion more, and the first stage of some others.
+        """
+        again = self._second_look is not None
+        return max(1, self.method.windows) * len(self._scorer.engines) + again
 
     def score_again(self, num: int = 8) -> ScoredAgain | None:
         """Scores some of the calibration's own images again; see `score_again`."""
