@@ -104,7 +104,7 @@ def test_the_nearest_of_the_readings_counts(own):
     assert len(apart) == len(stored.resizings) + 1 >= 3
     run = jo.Run(statistics=jo.Statistics())
     scorer = Scorer(MINE, METHOD, key=KEY, run=run)
-    ((tag, score, found),) = scorer.found([stored])
+    ((tag, score, found, _),) = scorer.found([stored])
     assert (tag, run.statistics.images) == (0, 1)
     assert run.statistics.evaluations == pytest.approx(found.steps, abs=2)
     assert score == float(min(apart)) < 2e-6 < 1e-4 < max(apart)
