@@ -108,7 +108,7 @@ def test_the_nearest_of_the_readings_counts(own):
     assert (tag, run.statistics.images) == (0, 1)
     assert run.statistics.evaluations == pytest.approx(found.steps, abs=2)
     assert score == float(min(apart)) < 2e-6 < 1e-4 < max(apart)
-    ((_, _, one),) = scorer.found(stored_pixels(own[:1]))
+    ((_, _, one, _),) = scorer.found(stored_pixels(own[:1]))
     assert found.steps > one.steps
 
 
