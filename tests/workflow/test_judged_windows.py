@@ -87,7 +87,7 @@ def test_own_images_are_made_whole_and_judged_by_windows(own, calibrated):
 
 def test_the_calibration_names_the_decoder(autoencoder, calibrated):
     found = calibrated.generator["decoder"]
-    assert found == {"fingerprint": decoder_fingerprint(autoencoder)}
+    assert found["fingerprint"] == decoder_fingerprint(autoencoder)
     said = explain_run(calibrated)
     assert "painted by this decoder last, whatever the model was. Other models may share it" in said
     shared = {"family": "blocks", "models": ["one", "two"]}
