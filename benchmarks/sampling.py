@@ -100,7 +100,8 @@ def chosen_images(
     """
     _check_at_least(1, num_images=num)
     _check_at_least(0, seed=seed)
-    path, _, part = os.fspath(path).partition("#")
+    stem, is_part, part = os.fspath(path).partition(".npz#")
+    path = f"{stem}.npz" if is_part else stem
     if not os.path.exists(path):
         leave_out = f"'--config.sets[\"{name}\"]=' leaves the set out"
         if setting is not None:

@@ -217,7 +217,7 @@ class Calibration:
 
     @property
     def enough(self) -> float:
-        """The least score that an image may have to be judged; infinite where all are."""
+        """An image is judged if its least score is at most this; infinite where all are."""
         enough = self.method.get("enough")
         return np.inf if enough is None else float(enough)
 

@@ -16,8 +16,8 @@ _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?:/(.+))?")
 def fetch(address: str, *, root: str | None, parts: Sequence[str] = PARTS) -> str:
     """The path, in the hub's cache, of a repository or of one of its files or folders.
 
-    It downloads only what will be read: the file; or of a folder, which the repository itself is
-    too, configs, and the weights of one part of a pipeline, `root` or the first of `parts`.
+    It downloads only what will be read. That is the file; or of a folder (the repository itself is
+    one) configs, and the weights of one part of a pipeline: `root`, or the first of `parts`.
 
     Raises:
       CheckpointError: If the address is malformed, or its files are neither cached nor available.

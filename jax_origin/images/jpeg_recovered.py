@@ -1,8 +1,8 @@
 """The JPEG whose decoded pixels a lossless file holds: its coefficients, found again and verified.
 
-What libjpeg and libjpeg-turbo do by default is undone step by step: colours are turned back without
-loss, chroma by least squares, and blocks by their DCT, which lies near multiples of the steps. What
-was found is decoded again with the decoder's own integers, and must give the pixels.
+What libjpeg and libjpeg-turbo do by default is undone step by step. Colours are turned back without
+loss, and chroma is made smaller by least squares. The DCT of blocks lies near multiples of the
+steps. What was found is decoded again with the decoder's own integers, and must give the pixels.
 """
 
 from collections.abc import Iterator

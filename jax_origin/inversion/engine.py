@@ -275,7 +275,7 @@ class Engine:
         self._send_on(through, pool)
         with statistics.timed("host"):
             done = [image for image, _ in looked if image.ended]
-            for case in dict.fromkeys(image.tag[0] for image, _ in looked):
+            for case in dict.fromkeys(im.tag[0] for im, _ in looked if im.tag[0].raced):
                 done += self._let_best(case, [im for im in done if im.tag[0] is case])
             for image in done:
                 pool.release(image)

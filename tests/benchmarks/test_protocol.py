@@ -784,3 +784,19 @@ def test_the_script_names_what_is_missing_in_one_line(zoo, tmp_path):
         "--data names the folder that holds it, and '--config.sets[\"cifake\"]=' leaves the set out"
     ]
     assert not list(tmp_path.iterdir())
+
+
+def test_parts_of_an_archive_have_no_source_in_common(tmp_path):
+    images = np.arange(12, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+    folder = tmp_path / "a#1"
+    folder.mkdir()
+    np.savez(folder / "set.npz", x=images, source=np.arange(12) // 2)
+    parts = [
+        chosen_images(f"{folder}/set.npz#{i}/3", 4, name="own", seed=0)[:, 0, 0, 0] // 2
+        for i in range(3)
+    ]
+    assert [sorted({*part.tolist()}) for part in parts] == [[0, 3], [1, 4], [2, 5]]
+    with pytest.raises(ProtocolError, match="a part is written #1/3"):
+        chosen_images(f"{folder}/set.npz#3/3", 4, name="own", seed=0)
+    with pytest.raises(ProtocolError, match=r"config\.reencoded\.tests names the file"):
+        chosen_images("none.npz", 4, name="own", seed=0, setting="config.reencoded.tests")
