@@ -61,6 +61,8 @@ class Measured:
         by condition, where some do: the least score that they can have is over the method's
         `enough`. Their scores are left out, and images like them are undecided. A condition that
         too few are left of is none of the calibration's.
+      found_again: Where a recipe was chosen: how many own images each that was tried brought to the
+        floor, and of how many, by the method's name. The second is tried on what the first missed.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -73,21 +75,26 @@ class Measured:
     unseen: dict[str, int] = field(default_factory=dict, hash=False)
     belonging: str = FROM_PRIOR
     plain: dict[str, int] = field(default_factory=dict, hash=False)
+    found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.score is not None:
             object.__setattr__(self, "score", plain_json(self.score, "measured.score"))
         check_fields(vars(self), _MEASURED_FIELDS, "measured")
         object.__setattr__(self, "futility", tuple(float(level) for level in self.futility))
+        found = {name: (num, of) for name, (num, of) in self.found_again.items()}
+        object.__setattr__(self, "found_again", found)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; `from_json` reads it."""
         values = {**vars(self), "futility": list(self.futility)}
+        values["found_again"] = {name: list(share) for name, share in self.found_again.items()}
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        if not self.plain:
-            del values["plain"]
+        for name in ("plain", "found_again"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -380,6 +387,16 @@ _PLAIN_FIELDS: Fields = {
 }
 
 
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(share, list | tuple)
+        and len(share) == 2
+        and all(map(is_whole, share))
+        and 0 <= share[0] <= share[1]
+        for share in value.values()
+    )
+
+
 _COUNTS = (
     lambda v: isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values()),
     "a count of images for each condition",
@@ -394,6 +411,7 @@ _MEASURED_FIELDS: Fields = {
     "scored_block": (_or_none(lambda v: is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,
     "unseen": _COUNTS,
+    "found_again": (_are_shares, "how many of how many, by method"),
 }
 
 

@@ -79,7 +79,8 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
     calibration = Calibration.load(
         config.calibration or calibration_path(generator_name(generator), wanted)
     )
-    if config.method:
+    # What "origin" may be was chosen when it was calibrated.
+    if config.method and not (wanted == "origin" and calibration.measured.found_again):
         calibration.require(method_name=wanted)
     if config.images is None and generator_name(generator) not in zoo_names():
         raise CommandError(

@@ -49,7 +49,7 @@ def main(config: ConfigDict) -> int:
             foreign=groups,
             conditions=config.conditions,
             reference=reference,
-            futility=config.futility,
+            futility={"always": True, "never": False}.get(config.futility),
             key=key,
             seed=config.seed,
             run=run_of(config, progress=bar, cache=config.cache or None),
@@ -96,7 +96,7 @@ def _belonging(
     if not where:
         return None
     scored = method.num_images if config.num_belonging is None else config.num_belonging
-    num = scored * (2 if config.futility or method.score.fits else 1)
+    num = scored * (2 if config.futility == "always" or method.score.fits else 1)
     images = chosen_images(where, num, generator, method, config, key).images
     if config.num_belonging is not None and len(images) < num:
         raise CommandError(
@@ -114,6 +114,8 @@ def _belonging(
 
 
 def _report(calibration: Calibration, named: list[str]) -> None:
+    for name, (num, of) in calibration.measured.found_again.items():
+        print(f"{name} finds {num} of {of} own images again")
     for name, scores in calibration.belonging_by_condition.items():
         print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
     for name, group in calibration.foreign.items():

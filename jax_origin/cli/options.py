@@ -109,7 +109,11 @@ def calibrate(given: flags.FlagValues) -> None:
     _flag(given, float, "beta", "Rate of false attribution to use it with; or the method's.")
     confidence = "Keep alpha with this confidence for this very calibration, not on average."
     _flag(given, float, "confidence", confidence)
-    _flag(given, bool, "futility", "Stop early on images that fall more slowly than own ones.")
+    futile = (
+        "Whether to stop early on images that fall more slowly than own ones; auto: where origin "
+        "needs the longer of its recipes."
+    )
+    _flag(given, ("auto", "always", "never"), "futility", futile, "auto")
     _flag(given, int, "num_belonging", "Images of the generator's own; or the method's number.")
     _flag(given, int, "num_foreign", "Images of each foreign group at the most; or the method's.")
     _flag(given, int, "seed", "For images and starting points.", 0)

@@ -249,9 +249,8 @@ class Engine:
             begun = self._begin(*weights, self._key, words[rows], seen[rows])
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
-        accept = [case.item.accept for case in batch]
-        parts = zip(tags, pixels, targets, points, hops, accept, strict=False)  # And padding.
-        return [ImageUnderWay(*part) for part in parts]
+        parts = zip(batch, tags, pixels, targets, points, hops, strict=False)  # And padding.
+        return [ImageUnderWay(*part, case.item.accept, case.item.floor) for case, *part in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics
@@ -353,7 +352,7 @@ class Engine:
 
     def _ending(self, image: ImageUnderWay) -> str:
         lowest = image.curve[-1]
-        if lowest <= self._recipe.floor:
+        if lowest <= max(self._recipe.floor, image.floor):
             return "floor"
         if image.accept is not None and lowest <= image.accept:
             return "accepted"

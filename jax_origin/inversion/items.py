@@ -24,12 +24,14 @@ class Item(NamedTuple):
         it, `jax_origin.images.Stored`.
       accept: The image is done as soon as its tracked distance is at this or under it.
       share: Which part of an image it is, for the progress that is told.
+      floor: As `Recipe.floor`, for this image: nothing under it makes a difference.
     """
 
     tag: Any
     image: Any
     accept: float | None = None
     share: float = 1.0
+    floor: float = 0.0
 
 
 @dataclasses.dataclass(eq=False)

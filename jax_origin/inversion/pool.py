@@ -34,6 +34,7 @@ class ImageUnderWay:
       latents: The best of each lane, [lanes, *latent_shape]; where it begins, at first.
       hops: Where each lane hops, [lanes, hops, *latent_shape].
       accept: The image is done at this distance; None for never.
+      floor: At this distance it has come to the floor.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
       slots: Each running lane's place in its pool.
@@ -49,6 +50,7 @@ class ImageUnderWay:
     latents: np.ndarray
     hops: np.ndarray
     accept: float | None
+    floor: float
     slots: dict[int, int] = dataclasses.field(default_factory=dict)
     curve: list[float] = dataclasses.field(default_factory=list)
     round: int = 0

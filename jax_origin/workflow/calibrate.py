@@ -39,11 +39,17 @@ from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
 from jax_origin.workflow.judged_windows import check_shape, listed, may_be_cut
 from jax_origin.workflow.likeness import conditions_alike, kept_of
-from jax_origin.workflow.methods import Method, get_method
+from jax_origin.workflow.methods import METHODS, Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
 
 # Further tags that a key is folded with.
-_ENCODER, _CURVES, _TYPICAL = 4, 5, 6
+_ENCODER, _CURVES, _TYPICAL, _TRIED = 4, 5, 6, 7
+SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
+"""What "origin" may be: the second where the first misses too many of the generator's own images.
+
+A method of another name keeps its recipe, whatever it is.
+"""
+_NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
 # An image is given up where its loss is so many times the largest of those that were fitted on.
 _FUTILITY_MARGIN = 2.0
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
@@ -60,7 +66,7 @@ def calibrate(
     conditions: Sequence[str] | None = None,
     reference: GeneratorLike | None = None,
     encoder: StartEncoder | None = None,
-    futility: bool = False,
+    futility: bool | None = None,
     key: jax.Array,
     seed: int | None = None,
     run: Run | None = None,
@@ -70,7 +76,8 @@ def calibrate(
     Args:
       generator: The generator to inspect.
       method: A name in `jax_origin.METHODS`, or a `Method`; "origin" is the one that suits the
-        generator (`default_method`).
+        generator: its `default_method`, or else the shorter of two recipes that finds 99 of 100 of
+        its own images again (`Calibrator.choose_recipe`).
       num_belonging: How many images the generator makes, the method's `num_images` without it. Each
         is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
         1/alpha - 1. Of images that are given: all, or half where something is fitted beforehand.
@@ -90,7 +97,9 @@ def calibrate(
         minutes on a small machine; `run.cache` keeps it.
       futility: Whether to stop early on images whose distance falls more slowly than the
         generator's own do. How those fall is fitted on as many others of its own, under each edit.
-        What it costs in own images given up is in the scores that are calibrated, and so in p.
+        What it costs in own images given up is in the scores that are calibrated, and so in p. None
+        means: where "origin" needs the longer recipe, under which foreign images cost the most, and
+        there are at least 100 to fit it on.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -110,19 +119,22 @@ def calibrate(
     groups = {
         name: fitted_group(of, calibrator.generator, name, windows=windows) for name, of in given
     }
-    num = calibrator.from_where(belonging, num_belonging, futility=futility)
-    calibrator.check_sizes(num, groups, futility=futility)
+    num = calibrator.from_where(belonging, num_belonging, futility=bool(futility))
+    calibrator.check_sizes(num, groups, futility=bool(futility))
     calibrator.train(encoder)
-    if futility:
+    longer = calibrator.choose_recipe()
+    many = num >= _NUM_TRIED  # Of a few, the slowest says little of the slowest to come.
+    if (longer and many) if futility is None else futility:
         calibrator.fit_futility(num)
     calibrator.fit_score(num)
     return calibrator.calibration(num, groups, seed=seed)
 
 
 class Calibrator:
-    """What `calibrate` does, step by step: `train`, `fit_futility`, `fit_score`, `calibration`.
+    """What `calibrate` does, step by step.
 
-    Its arguments are those of `calibrate`.
+    The steps are `train`, `choose_recipe`, `fit_futility`, `fit_score` and `calibration`. Its
+    arguments are those of `calibrate`.
     """
 
     def __init__(
@@ -149,6 +161,7 @@ class Calibrator:
         self.belonging = Belonging(self.generator)
         self.encoders: dict[str, StartEncoder] = {}
         self.futility: tuple[float, ...] = ()
+        self.found_again: dict[str, tuple[int, int]] = {}
 
     def from_where(self, given: Any, num: int | None, *, futility: bool) -> int:
         """Takes own images that are given, or none; returns how many are to be scored."""
@@ -206,6 +219,35 @@ class Calibrator:
             if model is not None:
                 given = encoder if role == INSPECTED else None
                 self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
+
+    def choose_recipe(self) -> bool:
+        """Takes the longer recipe of "origin" where the shorter one misses too many own images.
+
+        The shorter one is tried on a hundred draws of the prior that serve nothing else. An image
+        is found again where the inversion comes to the floor. Those that are missed are tried with
+        the longer one. Of a generator whose images are given nothing is drawn, and nothing chosen.
+
+        Returns:
+          Whether it is the longer one.
+        """
+        ours = self.method
+        if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe) or self.belonging.num:
+            return False
+        key = jax.random.fold_in(self.key, _TRIED)
+        image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
+        images = self.belonging.others(_NUM_TRIED, key=image_key)
+        longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
+        for method in (ours, longer):
+            advance = self.run.counter(f"trying {method.name}", len(images))
+            found = self._scorer(method, start_key, advance).found(images)
+            images = images[[str(each.inversion.ended) != "floor" for each in found]]
+            self.found_again[method.name] = (_NUM_TRIED - len(images), _NUM_TRIED)
+            if len(images) <= _MAY_MISS:
+                break
+        missed = [of - num for num, of in self.found_again.values()]
+        if len(missed) == 2 and missed[1] < missed[0]:
+            self.method = longer
+        return self.method is longer
 
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
@@ -287,6 +329,7 @@ class Calibrator:
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
+                found_again=self.found_again,
                 belonging=self.belonging.source,
                 plain={name: count for name, count in left_out.items() if count},
             ),

@@ -152,12 +152,17 @@ class Scorer:
         accept = item.accept
         if accept is not None:
             accept = self._score.distance_at(accept, item.reference)
+        # Scores are clamped at the method's floor: a distance that comes to it need not go lower.
+        floor = self._score.distance_at(self._method.floor, item.reference) or 0.0
         if not item.windows:
-            return [Item((item, 0), item.image, accept)]
+            return [Item((item, 0), item.image, accept, floor=floor)]
         # Several are inverted in full: that one is near enough does not say that all are.
         several = len(item.windows) > 1
         share, accept = 1 / len(item.windows), None if several else accept
-        return [Item((item, i), w.stored, accept, share) for i, w in enumerate(item.windows)]
+        return [
+            Item((item, i), window.stored, accept, share, floor)
+            for i, window in enumerate(item.windows)
+        ]
 
     def _scored(self, item: Asked, found: Mapping[tuple[int, int], Inversion]) -> Scored:
         parts = range(max(1, len(item.windows)))

@@ -14,8 +14,10 @@ from jax_origin import (
     CalibrationError,
     ForeignImages,
     FunctionGenerator,
+    Method,
     Rates,
     Run,
+    Stage,
     Statistics,
     attribute,
     calibrate,
@@ -158,8 +160,9 @@ def test_a_reference_model_makes_the_score_a_ratio(generator, make_generator, me
     found = attribute(images, generator, calibration, key=KEY, reference=reference)
     assert words(found)[:2] == ["belongs"] * 2
     assert "belongs" not in words(found)[2:]
-    loss = Scorer(generator, method, key=KEY).scores(images)
-    other = Scorer(reference, method, key=KEY).scores(images)
+    in_full = dataclasses.replace(method, floor=0.0)
+    loss = Scorer(generator, in_full, key=KEY).scores(images)
+    other = Scorer(reference, in_full, key=KEY).scores(images)
     np.testing.assert_allclose([verdict.score for verdict in found], loss / other, rtol=1e-6)
     np.testing.assert_allclose([verdict.loss for verdict in found], loss, rtol=1e-6)
 
@@ -460,3 +463,29 @@ def test_own_images_that_say_too_little_are_left_out(generator, few, tmp_path):
 def test_conditions_that_leave_another_size_are_refused(generator, few):
     with pytest.raises(CalibrationError, match=r"'cut-0.5': its images are \(4, 4, 3\)"):
         calibrate(generator, method=few, num_belonging=3, conditions=("cut-0.5",), key=KEY)
+
+
+def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
+    generator, few, tmp_path, monkeypatch
+):
+    hasty = dataclasses.replace(few.recipe, stages=(Stage(steps=2),))
+    short = dataclasses.replace(few, name="origin", recipe=hasty)
+    monkeypatch.setattr(CALIBRATE, "SHORT", short)
+    monkeypatch.setattr(CALIBRATE, "THOROUGH", dataclasses.replace(few, name="origin-thorough"))
+    options = {"num_belonging": 5, "key": KEY}
+    made = calibrate(generator, method=short, num_belonging=100, key=KEY)
+    found = made.measured.found_again
+    assert list(found) == ["origin", "origin-thorough"]
+    assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
+    assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
+    assert made.measured.futility and np.count_nonzero(made.belonging > made.floor) <= 2
+    made.save(tmp_path / "made.json")
+    assert Calibration.load(tmp_path / "made.json").measured == made.measured
+    assert calibrate(generator, method=short, **options).measured.futility == ()  # Too few.
+    # One that finds enough stays, and so does a method of another name.
+    monkeypatch.setattr(CALIBRATE, "SHORT", dataclasses.replace(few, name="origin"))
+    enough = calibrate(generator, method=CALIBRATE.SHORT, **options)
+    assert enough.measured.found_again == {"origin": (100, 100)}
+    assert enough.method["name"] == "origin" and enough.measured.futility == ()
+    other = calibrate(generator, method=dataclasses.replace(short, name="hasty"), **options)
+    assert other.measured.found_again == {} and Method.of(other).recipe == hasty
