@@ -62,6 +62,11 @@ def family_overheads(*, pairs: int) -> Iterator[Row]:
         yield engine_overhead(case, generator, pairs=pairs, lanes=_LANES)
 
 
+def stable_diffusion_autoencoder(image_size: int = 512) -> Generator:
+    """The autoencoder of Stable Diffusion at its true widths, with random weights."""
+    return _with_random_weights(KINDS["autoencoder_kl"], {"image_size": image_size})
+
+
 def _with_random_weights(kind: Any, config: Mapping[str, Any]) -> Generator:
     """A generator whose weights NumPy draws: JAX would compile a program for each shape."""
     outline = nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0)))

@@ -13,7 +13,7 @@ from benchmarks.engine import (
     peak_memory_per_lane,
     share_of_matmul_peak,
 )
-from benchmarks.families import FAMILIES, family_overheads
+from benchmarks.families import FAMILIES, family_overheads, stable_diffusion_autoencoder
 from benchmarks.peers import PUBLISHED_STEPS, Peer, peer_rows
 from benchmarks.recovery import limited, recovery_rows, start_of
 from benchmarks.subjects import (
@@ -40,6 +40,7 @@ _IN_FULL = Sizes(
     batched_steps=PUBLISHED_STEPS,
 )
 _LANES = (64, 256, 1024, 4096, 16384)
+_LARGE_LANES = (1, 2, 4, 8, 16)  # Of images of 512 px.
 _MATRIX = 8192
 
 
@@ -60,7 +61,8 @@ def timing_suite(
       calibrations: A path in which {name} stands for the generator's name; the zoo's own without.
       photographs: See `images_of_known_origin`.
       limit: No number of images, steps or repeats is larger; None for no limit.
-      accelerator: Whether the share of the matmul peak is measured, too.
+      accelerator: Whether the share of the matmul peak is measured, too; without a limit also on
+        the autoencoder of Stable Diffusion.
 
     Yields:
       Rows, as they are measured.
@@ -87,6 +89,14 @@ def timing_suite(
             pairs=min(5, sizes.pairs),
             lanes=_LANES if limit is None else _LANES[:1],
             size=min(_MATRIX, limit or _MATRIX),
+        )
+    if limit is None:
+        yield from share_of_matmul_peak(
+            "autoencoder_kl as in Stable Diffusion, 512 px, random weights",
+            stable_diffusion_autoencoder(),
+            pairs=min(5, sizes.pairs),
+            lanes=_LARGE_LANES,
+            size=_MATRIX,
         )
 
 

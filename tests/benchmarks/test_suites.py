@@ -3,8 +3,10 @@ import importlib.util
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from benchmarks.engine import (
     cost_against_work,
@@ -13,6 +15,7 @@ from benchmarks.engine import (
     peak_memory_per_lane,
     share_of_matmul_peak,
 )
+from benchmarks.families import stable_diffusion_autoencoder
 from benchmarks.peers import (
     PUBLISHED_STEPS,
     PeerRun,
@@ -339,3 +342,11 @@ def test_recipes_that_are_shipped_are_sound():
     assert list(chosen_recipes(recipes, ("origin",))) == ["origin"]
     with pytest.raises(BenchmarkError, match="no recipe 'orgin'"):
         chosen_recipes(recipes, ("orgin",))
+
+
+@pytest.mark.outer
+def test_the_large_case_of_accelerators_is_stable_diffusions_autoencoder():
+    generator = stable_diffusion_autoencoder(64)
+    assert generator.latent_shape == (8, 8, 4)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(generator, nnx.Param)))
+    assert parameters == 83_653_863  # As diffusers counts those of stabilityai/sd-vae-ft-mse.
