@@ -1,9 +1,7 @@
 """From scores to verdicts: calibrations, rules and the decision. NumPy and SciPy only, no JAX."""
 
 from jax_origin.calibration.calibration import AS_MADE as AS_MADE
-from jax_origin.calibration.calibration import FROM_PRIOR as FROM_PRIOR
 from jax_origin.calibration.calibration import Calibration as Calibration
-from jax_origin.calibration.calibration import Measured as Measured
 from jax_origin.calibration.calibration import start_path as start_path
 from jax_origin.calibration.checks import CalibrationError as CalibrationError
 from jax_origin.calibration.checks import as_scores as as_scores
@@ -32,6 +30,8 @@ from jax_origin.calibration.false_attribution import limits_of_q as limits_of_q
 from jax_origin.calibration.foreign import ForeignGroup as ForeignGroup
 from jax_origin.calibration.foreign import NearestGroup as NearestGroup
 from jax_origin.calibration.foreign import shared_images as shared_images
+from jax_origin.calibration.measured import FROM_PRIOR as FROM_PRIOR
+from jax_origin.calibration.measured import Measured as Measured
 from jax_origin.calibration.rules import Conformal as Conformal
 from jax_origin.calibration.rules import Grubbs as Grubbs
 from jax_origin.calibration.rules import KernelDensity as KernelDensity

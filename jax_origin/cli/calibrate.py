@@ -114,14 +114,14 @@ def _belonging(
 
 
 def _report(calibration: Calibration, named: list[str]) -> None:
-    for name, (num, of) in calibration.measured.found_again.items():
-        print(f"{name} finds {num} of {of} own images again")
+    for method, (num, of) in calibration.measured.found_again.items():
+        print(f"{method} finds {num} of {of} own images again")
     for name, scores in calibration.belonging_by_condition.items():
         print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
     for name, group in calibration.foreign.items():
         num, sources = len(group.scores), group.independent
-        of = "" if sources == num else f", of {sources} independent sources"
-        print(f"{name}: {num} scores, {_range(group.scores)}{of}")
+        few = "" if sources == num else f", of {sources} independent sources"
+        print(f"{name}: {num} scores, {_range(group.scores)}{few}")
     for name, plain in calibration.measured.plain.items():
         kept = name in calibration.belonging_by_condition
         follows = "are left out" if kept else "are too many: such files are not calibrated"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from scipy import special
 
-from jax_origin.calibration.calibration import AS_MADE, FROM_PRIOR, Calibration
+from jax_origin.calibration.calibration import AS_MADE, Calibration
 from jax_origin.calibration.conditions import (
     compared_with,
     origin_and_condition,
@@ -21,6 +21,7 @@ from jax_origin.calibration.decision_rules import (
 )
 from jax_origin.calibration.false_attribution import limits_of_q, upper_limit
 from jax_origin.calibration.foreign import ForeignGroup, NearestGroup
+from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.calibration.rules import Conformal, Rule, percent
 from jax_origin.evidence.ratios import cautious_log10_lr, scores_under
 

@@ -249,8 +249,9 @@ class Engine:
             begun = self._begin(*weights, self._key, words[rows], seen[rows])
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
-        parts = zip(batch, tags, pixels, targets, points, hops, strict=False)  # And padding.
-        return [ImageUnderWay(*part, case.item.accept, case.item.floor) for case, *part in parts]
+        goals = [(case.item.accept, case.item.floor) for case in batch]
+        parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
+        return [ImageUnderWay(*part, *goal) for *part, goal in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics

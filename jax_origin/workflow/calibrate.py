@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ from jax_origin.calibration import (
     parse_condition,
 )
 from jax_origin.calibration.rules import scores_needed
-from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import (
     GeneratorLike,
     decoder_family,
@@ -28,16 +26,16 @@ from jax_origin.generators import (
     fingerprint,
     generator_name,
     inspected,
-    with_settings,
 )
-from jax_origin.images import Stored, find_resizings, stored_images
+from jax_origin.images import Stored, find_resizings
 from jax_origin.images.edits import parse_edit
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import Belonging
+from jax_origin.workflow.conditions import edited, makers_of
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
-from jax_origin.workflow.judged_windows import check_shape, listed, may_be_cut
+from jax_origin.workflow.judged_windows import listed
 from jax_origin.workflow.likeness import conditions_alike, kept_of
 from jax_origin.workflow.methods import METHODS, Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
@@ -156,7 +154,7 @@ class Calibrator:
         if conditions is None:  # Edits are of files, which are in colour or grey.
             conditions = self.method.conditions if generator.image_shape[2] in (1, 3) else ()
         # A wrong name is refused now, not when the images have been scored.
-        self.makers = _makers(self.generator, conditions, self.method)
+        self.makers = makers_of(self.generator, conditions, self.method)
         self.edits = [name for name in self.makers if not parse_condition(name).settings]
         self.belonging = Belonging(self.generator)
         self.encoders: dict[str, StartEncoder] = {}
@@ -297,15 +295,15 @@ class Calibrator:
             made = belonging
             if not same:
                 made = self.belonging.images(num, key=image_key, maker=maker)
-            edited = _edited(made, parse_condition(name).edit)
-            kept, says = self._own(scored, edited, f"belonging, {name}")
+            after = edited(made, parse_condition(name).edit)
+            kept, says = self._own(scored, after, f"belonging, {name}")
             left_out[name] = int(np.count_nonzero(~says))
             if kept is None:
                 continue
             by_condition[name] = kept
             unseen[name] = sum(
                 name not in self._alike(image, looks_resized)
-                for image, counts in zip(edited, says, strict=True)
+                for image, counts in zip(after, says, strict=True)
                 if counts and isinstance(image, Stored)
             )
         edits = [edit for edit in self.edits if edit in by_condition]
@@ -381,7 +379,7 @@ class Calibrator:
         method = dataclasses.replace(self.method, score=Loss(), draws=1)
         total = len(images) * len(edits)
         scorer = self._scorer(method, start_key, self.run.counter(what, total))
-        return [each for edit in edits for each in scorer.found(_edited(images, edit))]
+        return [each for edit in edits for each in scorer.found(edited(images, edit))]
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
         """The conditions that would have left such a file."""
@@ -415,9 +413,9 @@ class Calibrator:
         scores = self._checked(scorer.scores(group.images), name)
         found = {name: group.scored(scores, pixels)}
         for edit in edits:
-            edited, title = _edited(pixels, edit), edited_group(name, edit)
-            scores = self._checked(scorer.scores(edited), title)
-            found[title] = group.scored(scores, (image.pixels for image in edited))
+            after, title = edited(pixels, edit), edited_group(name, edit)
+            scores = self._checked(scorer.scores(after), title)
+            found[title] = group.scored(scores, (image.pixels for image in after))
         return found
 
     def _checked(self, scores: ArrayLike, group: str) -> NDArray[np.float64]:
@@ -449,47 +447,3 @@ def _decoder(generator: GeneratorLike) -> dict[str, Any]:
     family = decoder_family(decoder)
     shared = {} if family is None else {"family": family.name, "models": list(family.models)}
     return {"decoder": {"fingerprint": decoder, **shared}}
-
-
-def _makers(
-    generator: GeneratorLike, conditions: Iterable[str], method: Method
-) -> dict[str, GeneratorLike]:
-    """What makes the images of each condition: the generator, or it as it is set there.
-
-    An edit that settings come before is a condition without them, too.
-    """
-    parsed = [(name, parse_condition(name)) for name in conditions]
-    parts = [(each.edit, name if each.settings else "") for name, each in parsed]
-    makers: dict[str, GeneratorLike] = {}
-    for name in filter(None, dict.fromkeys(itertools.chain(*parts))):
-        settings, edit = parse_condition(name)
-        whole = np.zeros((1, *generator.image_shape), np.uint8)
-        (left, *_) = _edited(whole, edit)
-        if isinstance(left, Stored) and left.pixels.shape != whole.shape[1:]:
-            try:
-                windows, cut = method.windows, may_be_cut(left)
-                check_shape(left.pixels.shape, generator, windows, "images", cut=cut)
-            except ValueError as error:
-                raise CalibrationError(f"condition {name!r}: its {error}") from None
-        makers[name] = generator
-        if settings:
-            try:
-                makers[name] = with_settings(generator, settings)
-            except CheckpointError as error:
-                raise CalibrationError(f"condition {name!r}: {error}") from None
-            made, wanted = (tuple(g.image_shape) for g in (makers[name], generator))
-            if made != wanted:
-                raise CalibrationError(
-                    f"condition {name!r}: images are {made} (H, W, C) then, not {wanted}"
-                )
-    return makers
-
-
-def _edited(images: Iterable[NDArray[np.uint8]], edit: str) -> Any:
-    """Images as files hold them after an edit; pixels as they are without one."""
-    if not edit:
-        return images
-    try:
-        return [stored for image in images for stored in stored_images(image[None], edit)]
-    except ValueError as error:
-        raise CalibrationError(f"condition: {error}") from None

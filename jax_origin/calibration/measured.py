@@ -1,0 +1,110 @@
+"""What a calibration measures of the generator and of its run, besides the scores."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from jax_origin.calibration.checks import (
+    CalibrationError,
+    Fields,
+    check_fields,
+    is_number,
+    is_whole,
+    plain_json,
+)
+
+FROM_PRIOR = "draws of its prior"
+"""Where a generator's own images come from, unless they are given."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a calibration measures of the generator and of its run, besides the scores.
+
+    Attributes:
+      score: The fitted score as JSON (`Score.to_json`); None for a score that measures nothing.
+      futility: For each check of an inversion, the distance above which an image is given up;
+        positive; empty for never.
+      looks_resized: Whether the generator's own images look as if they had been resized.
+      scored_block: How many lanes were computed together, 1 or more; None where it is not known.
+      unseen: How many of the generator's own images under a condition do not look as if they had
+        met it, by condition, where some do not. Such a one is judged by other conditions, which
+        adds its share to the rate of false exclusion at the most.
+      belonging: Where the generator's own images come from, in a few words. p refers to images such
+        as these.
+      plain: How many of the generator's own images under a condition say too little to be judged,
+        by condition, where some do: the least score that they can have is over the method's
+        `enough`. Their scores are left out, and images like them are undecided. A condition that
+        too few are left of is none of the calibration's.
+      found_again: Where a recipe was chosen: how many own images each that was tried brought to the
+        floor, and of how many, by the method's name. The second is tried on what the first missed.
+
+    Raises:
+      CalibrationError: A value is unsound.
+    """
+
+    score: dict[str, Any] | None = field(default=None, hash=False)
+    futility: tuple[float, ...] = ()
+    looks_resized: bool = False
+    scored_block: int | None = None
+    unseen: dict[str, int] = field(default_factory=dict, hash=False)
+    belonging: str = FROM_PRIOR
+    plain: dict[str, int] = field(default_factory=dict, hash=False)
+    found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if self.score is not None:
+            object.__setattr__(self, "score", plain_json(self.score, "measured.score"))
+        check_fields(vars(self), _MEASURED_FIELDS, "measured")
+        object.__setattr__(self, "futility", tuple(float(level) for level in self.futility))
+        found = {name: (num, of) for name, (num, of) in self.found_again.items()}
+        object.__setattr__(self, "found_again", found)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; `from_json` reads it."""
+        values = {**vars(self), "futility": list(self.futility)}
+        values["found_again"] = {name: list(share) for name, share in self.found_again.items()}
+        # What files without these entries have always meant: they keep their digests.
+        if self.belonging == FROM_PRIOR:
+            del values["belonging"]
+        for name in ("plain", "found_again"):
+            if not values[name]:
+                del values[name]
+        return values
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Measured":
+        """Reads what `to_json` gave; raises CalibrationError where it is something else."""
+        if isinstance(values, cls):
+            return values
+        names = [field.name for field in fields(cls)]
+        if not isinstance(values, dict) or not set(values) <= set(names):
+            raise CalibrationError(f"measured must hold {', '.join(names)}, and nothing else")
+        return cls(**values)
+
+
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(share, list | tuple)
+        and len(share) == 2
+        and all(map(is_whole, share))
+        and 0 <= share[0] <= share[1]
+        for share in value.values()
+    )
+
+
+_COUNTS = (
+    lambda v: isinstance(v, dict) and all(is_whole(count) and count > 0 for count in v.values()),
+    "a count of images for each condition",
+)
+_MEASURED_FIELDS: Fields = {
+    "belonging": (lambda v: isinstance(v, str), "text"),
+    "futility": (
+        lambda v: isinstance(v, list | tuple) and all(is_number(x) and x > 0 for x in v),
+        "positive distances",
+    ),
+    "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
+    "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
+    "plain": _COUNTS,
+    "unseen": _COUNTS,
+    "found_again": (_are_shares, "how many of how many, by method"),
+}
