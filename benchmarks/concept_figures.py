@@ -45,7 +45,7 @@ OWN, FOREIGN, OTHER, UNSURE = "#0072B2", "#D55E00", "#E69F00", "#777777"
 _MODEL = "dcgan-cifar10"
 _CANDIDATES = (_MODEL, "dcgan-cifar10-b", "vae-cifar10")
 _FLOOR = 1 / 12 / 255**2
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     **{"font.size": 9, "axes.spines.top": False, "axes.spines.right": False},
     **{"figure.constrained_layout.use": True, "axes.titlesize": 9, "legend.frameon": False},
 }
@@ -232,7 +232,7 @@ def windows() -> Figure:
 
 
 def candidates() -> Figure:
-    """p of images of known origin under each of several candidates."""
+    """How images of known origin fit each of several candidates: p."""
     num = 4
     groups: dict[str, Pixels] = {name: _own(name, num) for name in _CANDIDATES}
     groups["photographs"] = _photographs(num)

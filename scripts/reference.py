@@ -20,9 +20,9 @@ _PAGE = flags.DEFINE_string(
 )
 _HEAD = """# Command line
 
-Each command is `jax-origin COMMAND`, or `python -m jax_origin COMMAND`. `jax-origin COMMAND --help` prints its flags.
-Values are given with an equals sign, `--images=DIR`. A flag marked "several" may be given more than once.
-Made by `python scripts/reference.py` from the flags themselves.
+Each command is `jax-origin COMMAND`, or `python -m jax_origin COMMAND`. Add `--help` to see its
+flags. Values are given with an equals sign, `--images=DIR`. A flag marked "several" may be given
+more than once. Made by `python scripts/reference.py` from the flags themselves.
 """
 
 
@@ -37,7 +37,9 @@ def _section(name: str) -> str:
     given = flags.FlagValues()
     define(given)
     rows = [_row(given[flag]) for flag in sorted(given)]
-    config = "| `--config` | a file | | Config file with settings; `--config.NAME=VALUE` sets one. |"
+    config = (
+        "| `--config` | a file | | Config file with settings; `--config.NAME=VALUE` sets one. |"
+    )
     if name != "convert":
         rows.insert(0, config)
     table = ["| flag | value | default | what it does |", "| --- | --- | --- | --- |", *rows]

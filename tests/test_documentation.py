@@ -26,7 +26,9 @@ def text_of(page: str) -> str:
 
 def anchors_of(page: str) -> set[str]:
     """The anchors of a page's headings, as sites make them."""
-    headings = re.findall(r"^#+ (.*)$", CODE.sub(lambda m: m.group().strip("`"), text_of(page)), re.M)
+    headings = re.findall(
+        r"^#+ (.*)$", CODE.sub(lambda m: m.group().strip("`"), text_of(page)), re.M
+    )
     plain = [re.sub(r"[^\w\s-]", "", heading.lower()).strip() for heading in headings]
     return {re.sub(r"[\s-]+", "-", heading) for heading in plain}
 
@@ -38,7 +40,9 @@ def faults_of(page: str) -> list[str]:
         where, _, anchor = target.partition("#")
         if re.match(r"[a-z]+:", where):
             continue
-        meant = posixpath.normpath(posixpath.join(posixpath.dirname(page), where)) if where else page
+        meant = (
+            posixpath.normpath(posixpath.join(posixpath.dirname(page), where)) if where else page
+        )
         if not (ROOT / meant).exists():
             faults.append(f"{page}: {target}: no such file")
         elif anchor and anchor not in anchors_of(meant):
