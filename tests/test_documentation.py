@@ -118,3 +118,12 @@ def test_python_blocks_run(page):
     expected |= {"docs/extending/source.md": 3, "docs/extending/reading.md": 4}
     if page in expected:
         assert done.stdout.count("belongs") == expected[page]
+
+
+def test_edits_are_those_that_there_are():
+    from jax_origin.images import EDITS
+
+    page = text_of("docs/reference/images.md")
+    for said in EDITS.values():
+        form, _, what = said.partition(": ")
+        assert f"| `{form}` | {what} |" in page
