@@ -25,10 +25,11 @@ from jax_origin.zoo import calibration_path, load_generator
 
 _HEAD = """# What is said of an image
 
-`jax-origin attribute --explain` says it in plain words: the finding and its reason first, then
-the numbers, and once for the whole run what all of it rests on. Here are thirty images of known
-origin under `dcgan-cifar10`, and what was said of each (`python -m benchmarks.explained
---photographs=FILE.npz --out=docs/explanations.md`).
+`jax-origin attribute --explain` explains each verdict in plain words. The finding and its reason
+come first, then the numbers, and once for the whole run what all of it rests on. Look here for the
+paragraph that you got, and read in which cases it comes: thirty images of known origin under
+`dcgan-cifar10`. They were made by `python -m benchmarks.explained --photographs=FILE.npz
+--out=docs/explanations.md`.
 """
 
 

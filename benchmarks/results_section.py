@@ -1,4 +1,4 @@
-"""README's results, made from the files of measurements that lie in benchmarks/results/."""
+"""The results in docs/results.md and in README, made from the files in benchmarks/results/."""
 
 import functools
 import itertools
@@ -23,11 +23,11 @@ class ResultsError(ValueError):
     """Results that cannot be shown; one line says why."""
 
 
-def with_results(readme: str, section: str) -> str:
-    """README's text with its results replaced.
+def with_results(text: str, section: str) -> str:
+    """A text with its results replaced.
 
     Args:
-      readme: The text; it holds `BEGIN` and `END`, each once, as lines.
+      text: The text; it holds `BEGIN` and `END`, each once, as lines.
       section: What is to stand between the two.
 
     Returns:
@@ -36,14 +36,23 @@ def with_results(readme: str, section: str) -> str:
     Raises:
       ResultsError: If the two lines are not there.
     """
-    before, begin, rest = readme.partition(f"{BEGIN}\n")
+    before, begin, rest = text.partition(f"{BEGIN}\n")
     _, end, after = rest.partition(f"{END}\n")
     if not begin or not end:
         raise ResultsError(f"the text must hold the lines {BEGIN!r} and {END!r}")
     return f"{before}{begin}\n{section}\n\n{end}{after}"
 
 
-def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/results") -> str:
+def results_table(folder: str | os.PathLike[str]) -> str:
+    """README's table, in Markdown: what the files cifar10*.json in a folder say, in short.
+
+    Raises:
+      ResultsError: As `results_section` does.
+    """
+    return _shown(_evaluations(pathlib.Path(folder)), _in_short)
+
+
+def results_section(folder: str | os.PathLike[str], *, root: str = "..") -> str:
     """What the files say, in Markdown.
 
     Args:
@@ -51,7 +60,7 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json,
         edits-clean-only.json and peers.json, and evaluations under paper/ are shown where there
         are any.
-      link: The folder as the text links to it.
+      root: The checkout's folder as the text links to it.
 
     Returns:
       The section.
@@ -59,16 +68,12 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
     Raises:
       ResultsError: If a file is missing, holds something else, or two hold the same.
     """
-    folder = pathlib.Path(folder)
+    folder, link = pathlib.Path(folder), f"{root}/benchmarks/results"
     parts = [
-        _shown(
-            sorted(folder.glob("cifar10*.json"), key=lambda path: path.stem)
-            or [folder / "cifar10.json"],
-            _attribution,
-        ),
+        _shown(_evaluations(folder), _attribution),
         _shown([folder / "storage.json", *_there(folder, "storage-pixels")], _storage),
         _shown([folder / "recovery.json"], functools.partial(_recovery, link=link)),
-        _shown([folder / "cpu.json"], _speed),
+        _shown([folder / "cpu.json"], functools.partial(_speed, root=root)),
     ]
     if peers := _there(folder, "peers"):
         parts.append(_shown(peers, _peers))
@@ -79,8 +84,25 @@ def results_section(folder: str | os.PathLike[str], *, link: str = "benchmarks/r
         for path in sorted(folder.glob("paper/*.json"))
     ]
     if papers:
-        parts.append("\n".join([_wrapped(_PAPERS), "", *papers]))
+        parts.append("\n".join([_PAPERS_HEAD, "", _wrapped(_PAPERS), "", *papers]))
     return "\n\n".join(parts)
+
+
+def _evaluations(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of the zoo's evaluations."""
+    found = sorted(folder.glob("cifar10*.json"), key=lambda path: path.stem)
+    return found or [folder / "cifar10.json"]
+
+
+def _in_short(files: Sequence[Row]) -> str:
+    cells = [["model", "method", "own recognised", "foreign attributed", "gradients"]]
+    pairs = [(row, file["rows"]) for file in files for row in file["summary"]]
+    order = list(dict.fromkeys(row["inspected"] for row, _ in pairs))
+    for row, rows in sorted(pairs, key=lambda pair: order.index(pair[0]["inspected"])):
+        against = [each for each in rows if _key(each) == _key(row)]
+        own, foreign = lowest_rate([row], "tpr"), highest_rate(against, "fpr")
+        cells.append([*_key(row), own, foreign, f"{row['mean_steps']:,.0f}"])
+    return _names_once(cells, 2)
 
 
 def _attribution(files: Sequence[Row]) -> str:
@@ -112,7 +134,7 @@ def _attribution(files: Sequence[Row]) -> str:
     sets = [name for name in files[0]["images"] if name not in order]
     num = min(row["n"] for row in summary)
     what = (
-        "**Attribution.** `python scripts/evaluate.py --config=configs/evaluate/cifar10.py "
+        "`python scripts/evaluate.py --config=configs/evaluate/cifar10.py "
         f"--data=DIR --out=FILE.json`: {num} belonging images (fresh, 8-bit) against as many of "
         f"each foreign group: the other generators, {', '.join(sets)}. No calibration used any of "
         "these images. TPR and FPR are those of the default decision; of groups that differ the "
@@ -132,9 +154,8 @@ def _attribution(files: Sequence[Row]) -> str:
             names = ", ".join(dict.fromkeys(row["inspected"] for row in file["summary"]))
             what += f" Of each group {fewest} images stand against {names}."
     what += _earlier(files)
-    return "\n\n".join(
-        [_wrapped(what), _names_once(cells, 2), _wrapped(_LIMITS), _wrapped(_CHOSEN)]
-    )
+    parts = [_wrapped(what), _names_once(cells, 2), _wrapped(_LIMITS), _wrapped(_CHOSEN)]
+    return "\n\n".join(["## Attribution", *parts])
 
 
 _LIMITS = (
@@ -170,7 +191,7 @@ def _storage(files: Sequence[Row]) -> str:
     lines.sort(key=lambda line: order.index(line[0]))
     cells = [["inspected", "method", "", *stored], *lines]
     what = (
-        "**Stored images.** `--config=configs/evaluate/storage.py`: "
+        "`--config=configs/evaluate/storage.py`: "
         f"{min(row['n'] for row in summary)} belonging images, and as many of each foreign group, "
         "all stored alike, chroma at half and at full resolution; the worst of both, and of the "
         "groups."
@@ -182,7 +203,7 @@ def _storage(files: Sequence[Row]) -> str:
             "images of each)."
         )
     what += _earlier(files)
-    parts = [_wrapped(what), _names_once(cells, 3)]
+    parts = ["## Stored images", _wrapped(what), _names_once(cells, 3)]
     unsure = dict.fromkeys(
         f"{row['inspected']} as {_stored_as(row['edit'])}"
         for row in summary
@@ -244,7 +265,7 @@ def _edits(files: Sequence[Row]) -> str:
             ]
         )
     what = (
-        "**Edits.** `--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
+        "`--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
         "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
         "foreign images edited alike, the worst of the groups; those of the table above are not "
         "repeated. An own image that is neither attributed nor undecided is not recognised. "
@@ -252,7 +273,7 @@ def _edits(files: Sequence[Row]) -> str:
         "each group): `origin`'s without its conditions, and RONAN's."
     )
     what += _earlier(files)
-    return f"{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
+    return f"## Edits\n\n{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
 
 
 def _recovery(files: Sequence[Row], link: str) -> str:
@@ -273,15 +294,15 @@ def _recovery(files: Sequence[Row], link: str) -> str:
             )
     recipes = len({row["recipe"] for row in rows})
     what = (
-        "**Recovery.** `python scripts/benchmark.py --suite=recovery --out=FILE.json` finds the "
+        "`python scripts/benchmark.py --suite=recovery --out=FILE.json` finds the "
         f"generators' own images again by {recipes} recipes ([picture]({link}/recovery.png)): "
         "the default, and the cheapest of the best. The threshold of TPR at 1% FPR was chosen on "
         "the foreign images that it is judged on, all groups together."
     )
-    return f"{_wrapped(what)}\n\n{_names_once(cells, 2)}"
+    return f"## Recovery\n\n{_wrapped(what)}\n\n{_names_once(cells, 2)}"
 
 
-def _speed(files: Sequence[Row]) -> str:
+def _speed(files: Sequence[Row], root: str) -> str:
     (file,) = files
     cells = [["figure", "case", "ratio", "ours", "reference", "unit"]]
     for name, words in _FIGURES.items():
@@ -298,11 +319,11 @@ def _speed(files: Sequence[Row]) -> str:
     machine, versions = file["machine"], file["versions"]
     torch = f", PyTorch {versions['torch']}" if versions.get("torch") else ""
     what = (
-        "**Speed.** `python scripts/benchmark.py --suite=cpu --out=FILE.json` on "
+        "`python scripts/benchmark.py --suite=cpu --out=FILE.json` on "
         f"{machine['usable_cpus']} cores, JAX {versions['jax']}{torch}; how to read it: "
-        "[benchmarks/README.md](benchmarks/README.md)."
+        f"[benchmarks/README.md]({root}/benchmarks/README.md)."
     )
-    return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1, 5))}"
+    return f"## Speed\n\n{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1, 5))}"
 
 
 def _peers(files: Sequence[Row]) -> str:
@@ -330,12 +351,13 @@ def _peers(files: Sequence[Row]) -> str:
                         told.append(shown([each], field) if field in found else "")
                 cells.append([_PEERS[name], row["case"], f"{row['ratio']:.3g}", *told])
     what = (
-        "**In full.** `python scripts/benchmark.py --suite=peers --out=FILE.json`: all 1,500 steps "
+        "`python scripts/benchmark.py --suite=peers --out=FILE.json`: all 1,500 steps "
         f"of the published recipe in PyTorch, on {rows[0]['images']} images, half of them "
         "belonging; its verdicts by Grubbs' test. The threshold of TPR at 1% FPR was chosen on the "
         "foreign ones. Limits take images for independent, which crops of one photograph are not."
     )
-    return f"{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1))}"
+    head = "## Against the published recipe, in full"
+    return f"{head}\n\n{_wrapped(what)}\n\n{_names_once(cells, 1, text=(0, 1))}"
 
 
 _AT_1 = "tpr_at_1_fpr"
@@ -348,8 +370,9 @@ _FIGURES = {
     "learned_start_pays_after": "images after which a learned start has paid",
     "engine_overhead": "a step of the engine over the bare gradient",
 }
+_PAPERS_HEAD = "## The paper's experiments"
 _PAPERS = (
-    "The paper's experiments, each with its tables. The worst of the counts is told: of TPR over "
+    "Each has its tables. The worst of the counts is told: of TPR over "
     "generators and edits, of FPR over foreign groups besides. Limits take images for independent, "
     "which crops of one photograph are not."
 )

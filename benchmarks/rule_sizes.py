@@ -177,6 +177,12 @@ image is excluded under 299 of them.
 _INTRODUCTION = """\
 # How often each rule turns a belonging image away
 
+The conformal rule keeps the rate that was asked for, on average, whatever the distribution of the
+scores. Grubbs' test, RONAN's rule, turns away far fewer normal scores than asked for. A prediction
+interval can turn away several times as many where scores are skewed or contaminated. So leave the
+rule at conformal. Give `calibrate --confidence=0.95` where one saved calibration must keep the
+rate.
+
 Asked for: {alpha:g}%. A cell gives the mean rate of false exclusion over simulated calibrations of
 N belonging scores, in brackets the range that nine calibrations in ten lie in, and last the share
 of calibrations whose own rate is over {alpha:g}%. Each calibration's rate is 1 - F(threshold),

@@ -158,7 +158,7 @@ def indistinguishable_groups(
     (13 of a hundred excluded, or none of 14, still join at the defaults). A chain of such pairs
     makes one group; its ends may differ.
 
-    The fingerprints are by candidate. scores[a][b] are scores under a of images of b, [N],
+    The fingerprints are by candidate. `scores[a][b]` are scores under a of images of b, [N],
     independent and fresh. Pairs that are missing are kept apart. `rate`, the rate of false
     exclusion, and `confidence` are in (0, 1), and `most` is in (rate, 1).
 

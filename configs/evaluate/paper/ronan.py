@@ -2,7 +2,7 @@
 
 python scripts/evaluate.py --config=configs/evaluate/paper/ronan.py --data=DIR --out=FILE.json
 
-README's results have both on the DCGANs and the VAE. On two cores an image of these takes up to ten
+docs/results.md has both on the DCGANs and the VAE. On two cores an image of these takes up to ten
 seconds, and one of a diffusion model a quarter of an hour: docs/diffusion.md has a hundred steps.
 """
 
