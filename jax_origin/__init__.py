@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from jax_origin.workflow import attribute as attribute
     from jax_origin.workflow import attribute_stream as attribute_stream
     from jax_origin.workflow import calibrate as calibrate
+    from jax_origin.workflow import load_calibration as load_calibration
     from jax_origin.workflow import reencoded_images as reencoded_images
     from jax_origin.zoo import load_generator as load_generator
     from jax_origin.zoo import zoo_names as zoo_names
@@ -59,7 +60,8 @@ _NAMES = {
     "parts": ("register",),
     "workflow": (
         "METHODS", "Attributor", "BelongingImages", "ForeignImages", "Method", "Verdict",
-        "aeroblade", "attribute", "attribute_stream", "calibrate", "reencoded_images",
+        "aeroblade", "attribute", "attribute_stream", "calibrate", "load_calibration",
+        "reencoded_images",
     ),
     "zoo": ("load_generator", "zoo_names"),
 }

@@ -15,8 +15,8 @@ from jax_origin.generators import generator_name
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError, Workdir
 from jax_origin.runtime import wait_for_all
-from jax_origin.workflow import Attributor, check_calibration, get_method
-from jax_origin.zoo import calibration_path, load_generator
+from jax_origin.workflow import Attributor, check_calibration, load_calibration
+from jax_origin.zoo import load_generator
 
 
 class Group(NamedTuple):
@@ -124,8 +124,8 @@ def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Can
         if not source or (given and not path):
             raise RunError(f"--candidate={entry}: write NAME, or DIR=CALIBRATION")
         generator = load_generator(source)
-        name, method = generator_name(generator), get_method("origin", generator).name
-        calibration = Calibration.load(path or calibration_path(name, method))
+        name = generator_name(generator)
+        calibration = Calibration.load(path) if path else load_calibration(generator)
         check_calibration(calibration, generator)
         candidate = Candidate(name, source, calibration)
         other = found.setdefault(candidate.folder, candidate)

@@ -25,8 +25,8 @@ from jax_origin.runs import (
     write_contact_sheet,
 )
 from jax_origin.runtime import wait_for_all
-from jax_origin.workflow import Attributor, encoders_of, get_method
-from jax_origin.zoo import calibration_path, demonstration_images, load_generator, zoo_names
+from jax_origin.workflow import Attributor, encoders_of, get_method, load_calibration
+from jax_origin.zoo import demonstration_images, load_generator, zoo_names
 
 _WORKDIR = "runs/attribute"
 _CHECKED, _CHECK_COSTS = 8, 0.02  # Images scored again, at the most this share of a run.
@@ -76,8 +76,10 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
     reference = load_generator(config.reference) if config.reference else None
     with blamed_on("--method"):
         wanted = get_method(config.method or "origin", generator).name
-    calibration = Calibration.load(
-        config.calibration or calibration_path(generator_name(generator), wanted)
+    calibration = (
+        Calibration.load(config.calibration)
+        if config.calibration
+        else load_calibration(generator, method=wanted)
     )
     # What "origin" may be was chosen when it was calibrated.
     if config.method and not (wanted == "origin" and calibration.measured.found_again):

@@ -21,4 +21,5 @@ from jax_origin.workflow.methods import aeroblade as aeroblade
 from jax_origin.workflow.methods import get_method as get_method
 from jax_origin.workflow.scorer import Scorer as Scorer
 from jax_origin.workflow.scorer import encoders_of as encoders_of
+from jax_origin.workflow.shipped import load_calibration as load_calibration
 from jax_origin.workflow.verdict import Verdict as Verdict
