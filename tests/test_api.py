@@ -24,6 +24,7 @@ DATA = {
     "calibrate": ["generator"],
     "invert": ["generator", "images", "recipe"],
     "learn_start": ["generator", "training"],
+    "load_calibration": ["generator"],
     "load_generator": ["source"],
     "reencoded_images": ["generator", "photographs"],
     "progress_bar": [],

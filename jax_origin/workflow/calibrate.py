@@ -32,11 +32,11 @@ from jax_origin.images.edits import parse_edit
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
 from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import Belonging
-from jax_origin.workflow.conditions import edited, makers_of
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
 from jax_origin.workflow.judged_windows import listed
 from jax_origin.workflow.likeness import conditions_alike, kept_of
+from jax_origin.workflow.makers import edited, makers_of
 from jax_origin.workflow.methods import METHODS, Method, get_method
 from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
 
