@@ -136,6 +136,14 @@ def read_part(path: pathlib.Path, columns: Iterable[str] | None = None) -> Any:
         raise damaged(path, str(error)) from None
 
 
+def no_records(columns: Sequence[str]) -> Any:
+    """A table of these columns without rows, as `read_part` gives it."""
+    arrow = need_pyarrow()
+    word, schema = arrow.dictionary(arrow.int32(), arrow.string()), _schema(arrow)
+    types = [word if name in WORDS else schema.field(name).type for name in columns]
+    return arrow.schema(list(zip(columns, types, strict=True))).empty_table()
+
+
 def note_of(path: pathlib.Path) -> dict[str, Any]:
     """What a part's metadata says; a RecordError where the file is damaged."""
     arrow = need_pyarrow()

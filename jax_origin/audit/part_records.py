@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.audit.part_files import COLUMNS, parts_in, read_part
+from jax_origin.audit.part_files import COLUMNS, no_records, parts_in, read_part
 from jax_origin.audit.sorted_index import digest, last_by_key
 from jax_origin.audit.weighing import Record, Words
 
@@ -89,7 +89,7 @@ class PartRecords(Sequence[Record]):
             for part, where, rows in self._parts()
         ]
         if not tables:
-            return None
+            return no_records(wanted)
         whole = pyarrow.concat_tables([table for table, _ in tables]).unify_dictionaries()
         order = np.argsort(np.concatenate([where for _, where in tables]), kind="stable")
         return whole.take(order)

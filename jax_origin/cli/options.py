@@ -162,7 +162,7 @@ def verify(given: flags.FlagValues) -> None:
     """Checks an audit: that its records are as they were written, and come out the same again.
 
     jax-origin verify DIR                 the hashes of all records, and 8 images examined again
-    jax-origin verify DIR --images=0      the hashes alone
+    jax-origin verify DIR --sample=0      the hashes alone
 
     It compares every part of the records with the hash that the next part has of it, and the last
     ones with manifest.json. Then it examines a random sample of images again, under each candidate.
@@ -171,7 +171,7 @@ def verify(given: flags.FlagValues) -> None:
     Exit code: 0 if all fits; 1 if the command was refused or failed; 2 if something does not fit.
     """
     _flag(given, str, "audit", "The audit's folder; it may stand without its flag.", required=True)
-    _flag(given, int, "images", "How many images are examined again; 0 for none.", 8)
+    _flag(given, int, "sample", "How many images are examined again; 0 for none.", 8)
     _flag(given, int, "sample_seed", "For the choice of these images.", 0)
     _flag(given, str, "cache", "Folder of compiled programs; empty: none.", "~/.cache/jax_origin")
 

@@ -10,8 +10,8 @@ from jax_origin.runtime import keep_compiled_programs
 
 def main(given: flags.FlagValues) -> int:
     """Prints what fits and what does not; returns the exit code, 2 where something does not."""
-    if given.images < 0:
-        raise CommandError(f"--images={given.images}: must be at least 0")
+    if given.sample < 0:
+        raise CommandError(f"--sample={given.sample}: must be at least 0")
     audit = open_audit(given.audit)
     faults = check_manifest(audit.path)
     for fault in faults:
@@ -21,7 +21,7 @@ def main(given: flags.FlagValues) -> int:
         print(f"records: as they were written{f', hash {chain}' if chain else ''}")
     if not audit.finished:
         print("the audit is unfinished: nothing vouches for the last part of each process")
-    if given.images and not faults:
+    if given.sample and not faults:
         faults += _examined_again(given)
     return 2 if faults else 0
 
@@ -32,7 +32,7 @@ def _examined_again(given: flags.FlagValues) -> list[str]:
         found = list(
             examine_again(
                 open_audit(given.audit),
-                num=given.images,
+                num=given.sample,
                 seed=given.sample_seed,
                 run=Run(progress=bar),
             )

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import zipfile
 from pathlib import Path
 
 import jax
@@ -149,3 +150,59 @@ def test_without_out_each_audit_finds_its_own_folder(folder):
     lines = [done.out.splitlines() for done in (first, second)]
     assert "report: runs/audit/findings.md" in lines[0]
     assert "report: runs/audit-2/findings.md" in lines[1]
+
+
+def test_an_audit_is_verified_by_its_hashes_and_by_a_sample(folder, audited):
+    done = run(folder, "verify", "found", "--sample=9", "--cache=")
+    assert done.code == 0, done.out + done.err
+    assert "records: as they were written, hash " in done.out
+    assert "examined again: " in done.out and " fit, " in done.out
+    # What is recorded of an image is no longer what comes out of it.
+    part = folder / "found/one/parts/part-00000-000000.parquet"
+    before = part.read_bytes()
+    part.write_bytes(before.replace(b"belongs", b"belonge"))
+    again = run(folder, "verify", "found", "--sample=0", "--cache=")
+    part.write_bytes(before)
+    assert again.code == 2 and "found/one/parts" in again.out
+    wrong = run(folder, "verify", "nowhere", "--cache=")
+    assert (wrong.code, wrong.line) == (
+        1,
+        "verify: nowhere/manifest.json: no audit can be opened here (No such file or directory)",
+    )
+
+
+def test_a_changed_image_is_found_by_the_sample(folder, audited):
+    path = folder / "images/noise/1.png"
+    before = path.read_bytes()
+    save_png(path, np.zeros((8, 8, 3), np.uint8))
+    done = run(folder, "verify", "--audit=found", "--sample=9", "--cache=")
+    path.write_bytes(before)
+    assert done.code == 2
+    assert "images/noise/1.png, one: its file has changed since it was examined" in done.out
+
+
+def test_sources_and_a_layout_say_who_made_each(folder):
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "images/one/0.png", "one/0.png")
+        archive.write(folder / "images/noise/0.png", "noise/0.png")
+    sources = ["--source=more.zip", "--source=images/two", "--layout=folder"]
+    done = audit(*AUDIT[:2], *sources, "--out=sources", folder=folder)
+    assert done.code == 0, done.err
+    found = {row["path"]: (row["named"], row["truth"]) for row in rows(folder / "sources")}
+    assert found == {
+        "more.zip/one/0.png": (["one"], "one"),
+        "more.zip/noise/0.png": ([], "noise"),
+        **{f"images/two/{i}.png": (["two"], "two") for i in range(3)},
+    }
+    report = (folder / "sources/findings.md").read_text()
+    assert "## Named images" in report and "| two" in report
+
+
+def test_a_source_without_images_is_one_line(folder):
+    (folder / "none").mkdir(exist_ok=True)
+    (folder / "none/notes.md").write_text("")
+    done = audit(*AUDIT[:2], "--source=none", "--out=empty", folder=folder)
+    assert done.code == 1
+    assert done.line == (
+        "audit: none: holds no images; none: left out: 1 .md (--all_files looks into every file)"
+    )
