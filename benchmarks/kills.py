@@ -9,6 +9,7 @@ how many records are lost, are there twice, or differ in anything but the second
 and whether the hashes fit. The exit code is 1 if something does not.
 """
 
+import os
 import pathlib
 import random
 import subprocess
@@ -45,11 +46,17 @@ def make(folder: pathlib.Path, num: int) -> None:
         model = DCGAN(image_size=8, latent_dim=6, width=4, rngs=nnx.Rngs(seed))
         model.output.kernel[...] *= 20
         save_generator(folder / name, model, card={"name": name})
-        options = {"num_belonging": 99, "foreign": {"noise": noise}, "conditions": ()}
-        model = jo.load_generator(folder / name)
-        own = jo.calibrate(model, method=_METHOD, key=jax.random.key(seed), **options)
+        loaded = jo.load_generator(folder / name)
+        own = jo.calibrate(
+            loaded,
+            method=_METHOD,
+            num_belonging=99,
+            foreign={"noise": noise},
+            conditions=(),
+            key=jax.random.key(seed),
+        )
         own.save(folder / f"{name}.json")
-        made = belonging_images(model, num // 4, key=jax.random.key(9))
+        made = belonging_images(loaded, num // 4, key=jax.random.key(9))
         for i, pixels in enumerate(made):
             save_png(folder / f"images/{name}/{i:05}.png", pixels)
     for i in range(num - 2 * (num // 4)):
@@ -65,8 +72,9 @@ def start(folder: pathlib.Path, out: str) -> subprocess.Popen[bytes]:
     candidates = [f"--candidate={name}={name}.json" for name in _NAMES]
     options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.5"]
     command = [sys.executable, "-m", "jax_origin", "audit", *candidates, *options]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, cwd=folder, stdout=quiet, stderr=quiet)
+    quiet, root = subprocess.DEVNULL, str(pathlib.Path(__file__).parents[1])
+    where = {**os.environ, "PYTHONPATH": root}
+    return subprocess.Popen(command, cwd=folder, env=where, stdout=quiet, stderr=quiet)
 
 
 def records(out: pathlib.Path) -> tuple[dict[tuple[str, str], dict[str, object]], int]:

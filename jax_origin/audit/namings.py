@@ -115,7 +115,9 @@ def name_all(
 def merged(values: Mapping[str, str | None]) -> str | None:
     """What all candidates say, once; or what each of them says, where they differ."""
     said = {name: value for name, value in values.items() if value is not None}
-    if len(set(said.values())) > 1 or (said and len(said) < len(values)):
+    if not said:
+        return None
+    if len(set(said.values())) > 1 or len(said) < len(values):
         return "; ".join(f"{name}: {value}" for name, value in said.items())
     return next(iter(said.values()), None)
 

@@ -123,13 +123,13 @@ def read_part(path: pathlib.Path, columns: Iterable[str] | None = None) -> Any:
     wanted = list(COLUMNS) if columns is None else list(columns)
     try:
         with open(path, "rb") as file:
-            return arrow.parquet.read_table(
+            # Half as slow as `read_table`, which is made for many files.
+            parquet = arrow.parquet.ParquetFile(
                 file,
-                columns=wanted,
                 read_dictionary=[name for name in wanted if name in WORDS],
                 page_checksum_verification=True,
-                use_threads=False,
             )
+            return parquet.read(wanted, use_threads=False)
     except OSError as error:
         raise damaged(path, str(error)) from None
     except arrow.ArrowException as error:

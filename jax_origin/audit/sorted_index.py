@@ -27,7 +27,12 @@ class SortedIndex:
     """
 
     def __init__(self, rows: NDArray[np.void]) -> None:
+        self._keep(rows)
+
+    def _keep(self, rows: NDArray[np.void]) -> None:
         self._rows = last_by_key(rows)
+        # A field of a row is no array in one piece: each search would copy it.
+        self._keys = np.ascontiguousarray(self._rows["key"])
         self._pending: dict[bytes, tuple[Any, ...]] = {}
 
     def get(self, key: bytes) -> tuple[Any, ...] | None:
@@ -35,9 +40,8 @@ class SortedIndex:
         found = self._pending.get(key)
         if found is not None:
             return found
-        keys = self._rows["key"]
-        at = int(np.searchsorted(keys, np.array(key, keys.dtype)))
-        if at == len(keys) or keys[at] != key:
+        at = int(np.searchsorted(self._keys, np.array(key, self._keys.dtype)))
+        if at == len(self._keys) or self._keys[at] != key:
             return None
         row: tuple[Any, ...] = self._rows[at].item()
         return row[1:]
@@ -47,8 +51,7 @@ class SortedIndex:
         self._pending[key] = fields
         if len(self._pending) >= _PENDING:
             new = np.array([(k, *f) for k, f in self._pending.items()], self._rows.dtype)
-            self._rows = last_by_key(np.concatenate([self._rows, new]))
-            self._pending = {}
+            self._keep(np.concatenate([self._rows, new]))
 
 
 def last_by_key(rows: NDArray[np.void]) -> NDArray[np.void]:

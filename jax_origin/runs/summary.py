@@ -4,6 +4,7 @@ Records are those that `Workdir.records` gives.
 """
 
 import pathlib
+import posixpath
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def count_by_folder(found: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]
     """Counts what was found, given as (path, word), for the name of each folder."""
     folders: dict[str, Counter[str]] = {}
     for path, word in found:
-        folders.setdefault(pathlib.PurePath(path).parent.name, Counter())[word] += 1
+        folders.setdefault(posixpath.basename(posixpath.dirname(path)), Counter())[word] += 1
     return folders
 
 
