@@ -11,7 +11,7 @@ from jax_origin.audit.journal import Journal
 from jax_origin.calibration import AS_MADE, Calibration, origin_and_condition
 from jax_origin.evidence import indistinguishable_groups, scores_under
 from jax_origin.generators import generator_name
-from jax_origin.runs import RunError
+from jax_origin.runs import RunError, RunFolder
 from jax_origin.workflow import check_calibration, get_method
 from jax_origin.zoo import calibration_path, load_generator
 
@@ -94,12 +94,21 @@ class Candidate:
         self, out: str | os.PathLike[str], settings: Mapping[str, Any], **options: Any
     ) -> Journal:
         """The folder of its records inside the audit's, not yet entered; for options see there."""
+        settings, folder = self._settings(settings), pathlib.Path(out) / self.folder
+        return Journal(folder, settings, calibration=self.calibration, **options)
+
+    def check_folder(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        """Makes sure that its folder holds no other run; raises a RunError where it does."""
+        folder = pathlib.Path(out) / self.folder
+        with RunFolder(folder, self._settings(settings), flag="--out"):
+            pass
+
+    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         own = {
             "candidate's fingerprint": self.calibration.generator["fingerprint"],
             "candidate's calibration": self.calibration.digest,
         }
-        folder = pathlib.Path(out) / self.folder
-        return Journal(folder, {**own, **settings}, calibration=self.calibration, **options)
+        return {**own, **settings}
 
 
 def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Candidate]:

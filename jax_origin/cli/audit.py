@@ -79,6 +79,8 @@ def main(config: ConfigDict) -> int:
         wait_for_all("images")
         source = open_sources(sources_of(config, out.path), **options)
         if jax.process_index() == 0:
+            for candidate in candidates:  # Before anything of an earlier run is overwritten.
+                candidate.check_folder(out.path, settings)
             begin_manifest(
                 out.path,
                 candidates,

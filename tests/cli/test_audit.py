@@ -1,5 +1,6 @@
 """jax-origin audit, as users run it."""
 
+import dataclasses
 import importlib.util
 import json
 import zipfile
@@ -206,3 +207,13 @@ def test_a_source_without_images_is_one_line(folder):
     assert done.line == (
         "audit: none: holds no images; none: left out: 1 .md (--all_files looks into every file)"
     )
+
+
+def test_another_calibration_does_not_touch_what_is_there(folder, audited):
+    before = {path: path.read_bytes() for path in (folder / "found").rglob("*") if path.is_file()}
+    own = jo.Calibration.load(folder / "two.json")
+    dataclasses.replace(own, belonging=own.belonging * 1.01).save(folder / "other.json")
+    swapped = [AUDIT[0], "--candidate=two=other.json", AUDIT[2]]
+    done = audit(*swapped, "--out=found", "--fdr=0.5", folder=folder)
+    assert done.code == 1 and "found/two holds another run (candidate's calibration" in done.line
+    assert {path: path.read_bytes() for path in before} == before
