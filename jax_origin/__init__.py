@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jax_origin import audit as audit
     from jax_origin import distances as distances
     from jax_origin import scores as scores
     from jax_origin.calibration import Calibration as Calibration
@@ -66,7 +67,7 @@ _NAMES = {
     "zoo": ("load_generator", "zoo_names"),
 }
 _MODULES = {
-    "decision_rules": "calibration.decision_rules", "distances": "distances",
+    "audit": "audit", "decision_rules": "calibration.decision_rules", "distances": "distances",
     "rules": "calibration.rules", "scores": "scores", "solvers": "inversion.solvers",
     "starts": "inversion.starts",
 }

@@ -7,15 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-
-from jax_origin.calibration import AS_MADE, Calibration, Rates, origin_and_condition
+from jax_origin.audit.journal import Journal
+from jax_origin.calibration import AS_MADE, Calibration, origin_and_condition
 from jax_origin.evidence import indistinguishable_groups, scores_under
 from jax_origin.generators import generator_name
-from jax_origin.inversion import Run
-from jax_origin.runs import RunError, Workdir
-from jax_origin.runtime import wait_for_all
-from jax_origin.workflow import Attributor, check_calibration, load_calibration
+from jax_origin.runs import RunError, RunFolder
+from jax_origin.workflow import check_calibration, load_calibration
 from jax_origin.zoo import load_generator
 
 
@@ -93,13 +90,25 @@ class Candidate:
         """A name for the folder of its records: no path, not hidden."""
         return re.sub(r"[^\w.-]+", "-", self.name).strip(".-") or "candidate"
 
-    def workdir(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> Workdir:
-        """The folder of its records inside the audit's, not yet entered."""
+    def journal(
+        self, out: str | os.PathLike[str], settings: Mapping[str, Any], **options: Any
+    ) -> Journal:
+        """The folder of its records inside the audit's, not yet entered; for options see there."""
+        settings, folder = self._settings(settings), pathlib.Path(out) / self.folder
+        return Journal(folder, settings, calibration=self.calibration, **options)
+
+    def check_folder(self, out: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+        """Makes sure that its folder holds no other run; raises a RunError where it does."""
+        folder = pathlib.Path(out) / self.folder
+        with RunFolder(folder, self._settings(settings), flag="--out"):
+            pass
+
+    def _settings(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         own = {
             "candidate's fingerprint": self.calibration.generator["fingerprint"],
             "candidate's calibration": self.calibration.digest,
         }
-        return Workdir(pathlib.Path(out) / self.folder, {**own, **settings}, flag="--out")
+        return {**own, **settings}
 
 
 def open_candidates(sources: Sequence[str], *, resize: bool = False) -> list[Candidate]:
@@ -213,51 +222,6 @@ def coverage(candidates: Sequence[Candidate]) -> tuple[list[Group], dict[str, li
         for name, groups in held.items()
     }
     return [g for key, g in known.items() if all(key in of for of in held.values())], lacking
-
-
-def examine(
-    paths: Sequence[str],
-    candidate: Candidate,
-    workdir: Workdir,
-    *,
-    key: jax.Array,
-    rates: Rates,
-    resize: bool = False,
-    readings: str = "usual",
-    run: Run | None = None,
-) -> None:
-    """Gives each image its record under a candidate; of several processes, all call it.
-
-    Images are inverted in full: ratios and many tests at once need full scores.
-
-    Args:
-      paths: The images' files.
-      candidate: The generator that is asked about; it is loaded here.
-      workdir: Its folder, entered; images that have a record there are left out.
-      key: A JAX key, for starting points.
-      rates: The rates of error.
-      resize: Whether images of another size are resized.
-      readings: What else images are read as; see `Attributor`.
-      run: Where and how.
-
-    Raises:
-      CalibrationError: If the calibration cannot keep the rates.
-      RunError: If records cannot be read or written.
-    """
-    if waiting := workdir.waiting(paths):
-        attributor = Attributor(
-            load_generator(candidate.source),
-            candidate.calibration,
-            key=key,
-            rates=rates,
-            full_scores=True,
-            resize=resize,
-            readings=readings,
-            run=run,
-        )
-        for verdict in attributor.stream(waiting):
-            workdir.write(verdict)
-    wait_for_all(f"records {candidate.name}")
 
 
 def _without(candidate: Candidate, others: Sequence[Candidate]) -> Candidate:

@@ -1,43 +1,49 @@
 """What the records of several candidates say together: which of them made each image, or none."""
 
+import dataclasses
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import DRIFT, Calibration, Rates, decide
-from jax_origin.calibration.decision_rules import TOO_LITTLE
+from jax_origin.audit.namings import Namings, merged, name_all
+from jax_origin.audit.part_records import PartRecords
+from jax_origin.audit.weighing import Record, weigh, words
+from jax_origin.audit.weighing import column as column
+from jax_origin.calibration import Calibration, Rates, decide
 from jax_origin.evidence import (
-    Naming,
     Procedure,
     attributions,
-    cautious_log10_lr,
     exclusions,
-    name_candidates,
     require_full_scores,
-    scores_under,
 )
 from jax_origin.evidence.ratios import CautiousRatio
 from jax_origin.files import atomic_write
-from jax_origin.images import share_of_chances
 from jax_origin.runs import RecordError
 
-Record = Mapping[str, Any]
+_AT_A_TIME = 4096
+_SHOWN = (
+    *("sha256", "truth", "stored", "note", "error", "reason"),
+    *("p", "q", "score", "condition", "reading", "tried"),
+)
 
 
-class Findings(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Findings:
     """What was found of N images under K candidates.
 
+    Records, files and names may be read from disk as they are asked for; go through them in order.
+
     Attributes:
-      paths: The files.
+      paths: The files, or the images' keys.
       candidates: The candidates' names.
       indistinguishable: Groups of candidates that cannot be told apart.
       records: The records of each candidate, by its name.
-      evidence: The log10 likelihood ratios of each candidate, by its name; NaN where there is
-        none, and with it `against` None where nothing was compared.
+      calibrations: Their calibrations, by name.
       naming: Who made each image; None where a candidate could not be asked.
       excluded: bool [N, K]: which exclusions survive control of their false discovery rate.
       attributed: bool [N, K]: which attributions do.
@@ -49,8 +55,8 @@ class Findings(NamedTuple):
     candidates: list[str]
     indistinguishable: list[tuple[str, ...]]
     records: dict[str, Sequence[Record]]
-    evidence: dict[str, CautiousRatio]
-    naming: list[Naming | None]
+    calibrations: dict[str, Calibration]
+    naming: Namings
     excluded: NDArray[np.bool_]
     attributed: NDArray[np.bool_]
     alpha: float
@@ -59,15 +65,23 @@ class Findings(NamedTuple):
     excluded_by: Procedure
     attributed_by: Procedure
 
+    @functools.cached_property
+    def evidence(self) -> dict[str, CautiousRatio]:
+        """The log10 likelihood ratios of each candidate, by its name, worked out when asked for.
+
+        NaN where there is none, and with it `against` None where nothing was compared.
+        """
+        return {name: weigh(self.records[name], self.calibrations[name]) for name in self.records}
+
     @property
     def examined(self) -> NDArray[np.bool_]:
         """Which images every candidate was asked about, [N]."""
-        return np.array([naming is not None for naming in self.naming], bool)
+        return self.naming.examined
 
     @property
     def tested(self) -> NDArray[np.bool_]:
         """Those of them that every candidate's calibration has images like, [N]."""
-        return _tested(self.records)
+        return self.naming.tested
 
 
 def combine(
@@ -99,44 +113,43 @@ def combine(
     """
     rates = rates.over(Rates(0.01, 0.01))
     assert rates.alpha is not None and rates.beta is not None
-    names, paths = list(records), [record["path"] for record in next(iter(records.values()))]
+    names, first = list(records), next(iter(records.values()))
+    bounds = sum(
+        int(words(of_one, "score_kind").where("upper_bound".__eq__).sum())
+        for of_one in records.values()
+    )
     try:
-        require_full_scores(r["score_kind"] for of_one in records.values() for r in of_one)
+        require_full_scores(["upper_bound"] * bounds)
     except ValueError as error:
         raise RecordError(str(error)) from None
-    tested = _tested(records)
-    p, q = (np.stack([column(records[n], x)[tested] for n in names], 1) for x in ("p", "q"))
+    # The least p and q that a calibration can give: those of a score above all others, and below.
+    extremes = [decide([np.inf, 0.0], calibrations[name], rates=rates) for name in names]
+    naming, p, q = name_all(
+        records,
+        rates=rates,
+        indistinguishable=indistinguishable,
+        least_p=[highest.p for highest, _ in extremes],
+        least_q=[lowest.q for _, lowest in extremes],
+    )
     num_conditions = max(len(calibrations[n].belonging_by_condition) for n in names)
     num_groups = max(len(calibrations[n].foreign) for n in names)
     several = len(names) > 1
     excluded_by = procedure or ("by" if several or num_conditions > 1 else "bh")
     attributed_by = procedure or ("by" if several or num_groups > 1 else "bh")
-    excluded, attributed = (np.zeros((len(paths), len(names)), bool) for _ in range(2))
-    excluded[tested] = exclusions(p, rate=fdr, method=excluded_by)
+    excluded, attributed = (np.zeros((len(first), len(names)), bool) for _ in range(2))
+    excluded[naming.tested] = exclusions(p, rate=fdr, method=excluded_by)
     # Where images were read again, a foreign one had two chances of a small q.
-    chances = 1 + any(record.get("tried") for of_one in records.values() for record in of_one)
-    several_q = np.minimum(1.0, chances * q)
-    attributed[tested] = attributions(
-        several_q, num_groups=num_groups, rate=fdr, method=attributed_by
-    )
-    # The least p and q that a calibration can give: those of a score above all others, and below.
-    extremes = [decide([np.inf, 0.0], calibrations[name], rates=rates) for name in names]
-    named = name_candidates(
-        p,
-        q,
-        names,
-        rates=rates,
-        indistinguishable=indistinguishable,
-        least_p=[highest.p for highest, _ in extremes],
-        least_q=np.array([lowest.q for _, lowest in extremes], np.float64),
+    chances = 1 + any(_read_again(of_one) for of_one in records.values())
+    attributed[naming.tested] = attributions(
+        np.minimum(1.0, chances * q), num_groups=num_groups, rate=fdr, method=attributed_by
     )
     return Findings(
-        paths=paths,
+        paths=_Keys(first) if isinstance(first, PartRecords) else [r["path"] for r in first],
         candidates=names,
         indistinguishable=list(indistinguishable),
         records=dict(records),
-        evidence={name: weigh(records[name], calibrations[name]) for name in names},
-        naming=list(_of_all(iter(named), records)),
+        calibrations={name: calibrations[name] for name in names},
+        naming=naming,
         excluded=excluded,
         attributed=attributed,
         alpha=rates.alpha,
@@ -147,82 +160,100 @@ def combine(
     )
 
 
-def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
-    """The likelihood ratios of N images under one candidate.
+class _Keys(Sequence[str]):
+    """The keys of records, as one array of pyarrow: a hundredth of the memory of Python's texts."""
 
-    An image is compared with the scores of the condition that it fits best, and with foreign groups
-    that were edited alike.
-    """
-    num, scores = len(records), np.maximum(column(records, "score"), calibration.floor)
-    log10_lr, low, high = np.full((3, num), np.nan)
-    against: list[Any] = [None] * num
-    by_group: dict[str, NDArray[np.float64]] = {}
-    conditions = np.array(["" if _unjudged(r) else r["condition"] or "" for r in records])
-    for condition in calibration.belonging_by_condition:
-        (here,) = np.nonzero(conditions == condition)
-        belonging, foreign = scores_under(calibration, condition)
-        if not here.size or not foreign:
-            continue
-        found = cautious_log10_lr(scores[here], belonging, foreign)
-        # A reading is one of several chances to score so low.
-        shares = [share_of_chances(records[int(i)].get("reading")) for i in here]
-        shift = np.log10(shares)
-        log10_lr[here] = found.log10_lr + shift
-        low[here], high[here] = found.low + shift, found.high + shift
-        for i, group in zip(here, found.against, strict=True):
-            against[i] = group
-        for group, ratios in found.by_group.items():
-            by_group.setdefault(group, np.full(num, np.nan))[here] = ratios + shift
-    return CautiousRatio(log10_lr, against, low, high, by_group)
+    def __init__(self, records: PartRecords) -> None:
+        self._keys = records.texts("key")
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            start, stop, step = i.indices(len(self))
+            return self._keys.slice(start, max(0, stop - start)).to_pylist()[::step]
+        return self._keys[range(len(self))[i]].as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_A_TIME):
+            yield from self._keys.slice(start, _AT_A_TIME).to_pylist()
 
 
-def column(records: Sequence[Record], name: str) -> NDArray[np.float64]:
-    """A number of each record, float64 [N]; NaN where it has none."""
-    return np.array([record[name] for record in records], np.float64)
+def _read_again(records: Sequence[Record]) -> bool:
+    if isinstance(records, PartRecords):
+        return records.any("tried")
+    return any(record.get("tried") for record in records)
 
 
 def rows(findings: Findings) -> Iterator[dict[str, Any]]:
     """One JSON object for each image, in order: the lines of findings.jsonl.
 
     Each has path, sha256, verdict ("named", "none", "undecided", or None where there is an error),
-    named, fitting, reason, stored, note, error and `candidates`. The latter has for each: p, q,
-    score, condition, reading and tried (see `Verdict`), log10_lr (the cautious one over the foreign
-    groups), against (the group that gives it), log10_lr_limits (what that group's counts support),
-    log10_lr_by_group (without groups of which there is no data), log10_lr_note (that there is no
-    data, or what a ratio under 1 does not weigh), excluded and attributed (whether these survive
-    control of the false discovery rate), and error.
+    named, fitting, reason, truth, stored, note, error and `candidates`. The latter has for each: p,
+    q, score, condition, reading and tried (see `Verdict`), log10_lr (the cautious one over the
+    foreign groups), against (the group that gives it), log10_lr_limits (what that group's counts
+    support), log10_lr_by_group (without groups of which there is no data), log10_lr_note (that
+    there is no data, or what a ratio under 1 does not weigh), exclusion_stands and
+    attribution_stands (whether these survive control of the false discovery rate over all images;
+    an image may be named and its attribution not stand), and error.
     """
-    tested = findings.tested.tolist()
-    for i, naming in enumerate(findings.naming):
-        of_image = {name: records[i] for name, records in findings.records.items()}
-        yield {
-            "path": findings.paths[i],
-            "sha256": next((r["sha256"] for r in of_image.values() if r["sha256"]), None),
-            "verdict": naming and naming.verdict,
-            "named": [] if naming is None else list(naming.named),
-            "fitting": [] if naming is None else list(naming.fitting),
-            "reason": naming and naming.reason,
-            "candidates": {
-                name: _of_candidate(findings, k, i, tested=tested[i])
-                for k, name in enumerate(findings.candidates)
-            },
-            **{
-                field: _merged({name: record[field] for name, record in of_image.items()})
-                for field in ("stored", "note", "error")
-            },
-        }
+    num, tested = len(findings.naming), findings.tested
+    for start in range(0, num, _AT_A_TIME):
+        here = slice(start, min(start + _AT_A_TIME, num))
+        records = {name: _some(of_one, here) for name, of_one in findings.records.items()}
+        evidence = {name: weigh(records[name], findings.calibrations[name]) for name in records}
+        paths = findings.paths[here]
+        for i, naming in enumerate(findings.naming[here]):
+            of_image = {name: of_one[i] for name, of_one in records.items()}
+            at = start + i
+            stand = (
+                [(None, None)] * len(records)
+                if not tested[at]
+                else zip(findings.excluded[at], findings.attributed[at], strict=True)
+            )
+            first = next(iter(of_image.values()))
+            yield {
+                "path": paths[i],
+                "sha256": next((r["sha256"] for r in of_image.values() if r["sha256"]), None),
+                "verdict": naming and naming.verdict,
+                "named": [] if naming is None else list(naming.named),
+                "fitting": [] if naming is None else list(naming.fitting),
+                "reason": naming and naming.reason,
+                "truth": first.get("truth"),
+                "candidates": {
+                    name: _of_candidate(name, of_image[name], evidence[name], i, *stands)
+                    for name, stands in zip(of_image, stand, strict=True)
+                },
+                **{
+                    field: merged({name: record[field] for name, record in of_image.items()})
+                    for field in ("stored", "note", "error")
+                },
+            }
+
+
+def _some(records: Sequence[Record], here: slice) -> Sequence[Record]:
+    if isinstance(records, PartRecords):
+        return records.some(here.start, here.stop, _SHOWN)
+    return records[here]
 
 
 def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
     """Writes `rows` as JSON, one a line; the file is whole, or as it was with an OSError."""
     with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
+        encode = json.JSONEncoder(allow_nan=False).encode
         for row in rows(findings):
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.write(encode(row) + "\n")
 
 
-def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[str, Any]:
-    name = findings.candidates[k]
-    record, evidence = findings.records[name][i], findings.evidence[name]
+def _of_candidate(
+    name: str,
+    record: Record,
+    evidence: CautiousRatio,
+    i: int,
+    exclusion: np.bool_ | None,
+    attribution: np.bool_ | None,
+) -> dict[str, Any]:
     weighed, ratio = evidence.against[i] is not None, float(evidence.log10_lr[i])
     return {
         **{field: record[field] for field in ("p", "q", "score", "condition")},
@@ -236,8 +267,8 @@ def _of_candidate(findings: Findings, k: int, i: int, *, tested: bool) -> dict[s
             for group, ratios in evidence.by_group.items()
             if not np.isnan(ratios[i])
         },
-        "excluded": bool(findings.excluded[i, k]) if tested else None,
-        "attributed": bool(findings.attributed[i, k]) if tested else None,
+        "exclusion_stands": None if exclusion is None else bool(exclusion),
+        "attribution_stands": None if attribution is None else bool(attribution),
         "error": record["error"],
     }
 
@@ -252,34 +283,3 @@ def _note(log10_lr: float, candidate: str, against: str) -> str | None:
             "not calibrated came after"
         )
     return None
-
-
-def _of_all(
-    tested: Iterator[Naming], records: Mapping[str, Sequence[Record]]
-) -> Iterator[Naming | None]:
-    """The namings of all images; `tested` has those of the images that were tested."""
-    for of_image in zip(*records.values(), strict=True):
-        why = _merged({name: _unjudged(r) for name, r in zip(records, of_image, strict=True)})
-        if any(record["error"] for record in of_image):
-            yield None
-        else:
-            yield Naming("undecided", (), (), why) if why else next(tested)
-
-
-def _tested(records: Mapping[str, Sequence[Record]]) -> NDArray[np.bool_]:
-    images = zip(*records.values(), strict=True)
-    return np.array([not any(r["error"] or _unjudged(r) for r in image) for image in images], bool)
-
-
-def _unjudged(record: Record) -> str | None:
-    """Why a candidate says nothing of an image, unlike all calibrated or too plain; or None."""
-    reason: str | None = record["reason"]
-    return reason if reason and reason.startswith((DRIFT, TOO_LITTLE)) else None
-
-
-def _merged(values: Mapping[str, str | None]) -> str | None:
-    """What all candidates say, once; or what each of them says, where they differ."""
-    said = {name: value for name, value in values.items() if value is not None}
-    if len(set(said.values())) > 1 or (said and len(said) < len(values)):
-        return "; ".join(f"{name}: {value}" for name, value in said.items())
-    return next(iter(said.values()), None)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
+from jax_origin.audit.named_table import changed, changed_line, named_section
 from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
@@ -24,7 +25,8 @@ def findings_table(findings: Findings, *, most: int = 100) -> str:
     rows = []
     for i, naming in enumerate(findings.naming[:most]):
         errors = (records[i]["error"] for records in findings.records.values())
-        remark = next(filter(None, errors)) if naming is None else naming.reason or ""
+        reason = next(filter(None, errors)) if naming is None else naming.reason
+        remark = "; ".join(filter(None, (reason, changed(findings, i))))
         rows.append([_outcome(naming), short_path(findings.paths[i]), remark])
     lines = table(["made by", "image", "reason"], rows)
     left = len(findings.paths) - len(rows)
@@ -78,6 +80,8 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
     if left_out:
         sections.append(_words(f"{left_out:,} images could not be examined; their lines say why."))
     sections += [
+        *changed_line(findings),
+        *named_section(findings),
         "## What the words and numbers mean",
         _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",

@@ -2,7 +2,8 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -10,23 +11,31 @@ from ml_collections import ConfigDict
 from jax_origin.audit import (
     Candidate,
     Findings,
-    combine,
+    begin_manifest,
     examine,
     findings_report,
     findings_table,
+    finish_manifest,
     folder_table,
+    made_with,
+    open_audit,
     open_candidates,
-    rows,
+    sources_of,
     tell_apart,
     truth_line,
     write_findings,
 )
-from jax_origin.cli.command import CommandError
-from jax_origin.cli.settings import begin, files_in, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.audit.part_files import need_pyarrow
+from jax_origin.audit.weighing import words
+from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.stopping import stop_when_told
 from jax_origin.files import atomic_write
+from jax_origin.images import ImageError
 from jax_origin.inversion import progress_bar
-from jax_origin.runs import Workdir, default_workdir, demonstration_files, format_warning
+from jax_origin.runs import RunFolder, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
+from jax_origin.sources import find_layout, open_sources
 from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
@@ -44,48 +53,66 @@ def main(config: ConfigDict) -> int:
         raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
     if config.plots and importlib.util.find_spec("matplotlib") is None:
         raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
+    if not config.part_seconds > 0:
+        raise CommandError(f"--config.part_seconds={config.part_seconds}: must be above 0")
+    need_pyarrow()
     begin(config)
     key = jax.random.key(config.seed)
-    sources = config.candidate or config.candidates or standard_names()
-    candidates, indistinguishable = tell_apart(open_candidates(sources, resize=config.resize))
-    if config.images is None and not {c.source for c in candidates} <= {*zoo_names()}:
+    names = config.candidate or config.candidates or standard_names()
+    candidates, indistinguishable = tell_apart(open_candidates(names, resize=config.resize))
+    demonstration = config.images is None and not config.source
+    if demonstration and not {c.source for c in candidates} <= {*zoo_names()}:
         raise CommandError("--images: say which images the candidates are to be tried on")
-    paths = files_in(config.images, config)
+    with blamed_on("--layout"):
+        layout = find_layout(config.layout) if config.layout else None
+    options: dict[str, Any] = {"layout": layout, "all_files": config.all_files}
+    open_sources(sources_of(config), **options)  # One that is not there says so now.
     _check_rates(candidates, config, key)
     settings = run_settings(config, _VERDICTS_DEPEND_ON)
+    if config.source:
+        settings["source"] = list(config.source)
     folder = config.out or default_workdir(_OUT, settings)
-    with Workdir(folder, settings, flag="--out") as out:
-        if config.images is None:
-            names = [candidate.source for candidate in candidates]
-            paths = demonstration_files(out.path / "images", names, others=12, key=key)
-        records = {}
+    with stop_when_told(), RunFolder(folder, settings, flag="--out") as out:
+        if demonstration:
+            made = [candidate.source for candidate in candidates]
+            demonstration_files(out.path / "images", made, others=12, key=key)
+        wait_for_all("images")
+        source = open_sources(sources_of(config, out.path), **options)
+        if jax.process_index() == 0:
+            for candidate in candidates:  # Before anything of an earlier run is overwritten.
+                candidate.check_folder(out.path, settings)
+            begin_manifest(
+                out.path,
+                candidates,
+                settings=settings,
+                rates={n: config[n] for n in ("alpha", "beta", "fdr", "fdr_procedure")},
+                indistinguishable=indistinguishable,
+            )
+        num = 0
         for candidate in candidates:
             warn_of_drift(candidate.calibration)
-            with candidate.workdir(out.path, settings) as workdir, progress_bar() as bar:
-                examine(
-                    paths,
+            written = {"made_with": made_with(), "part_seconds": config.part_seconds}
+            with candidate.journal(out.path, settings, **written) as journal, progress_bar() as bar:
+                num = examine(
+                    source,
                     candidate,
-                    workdir,
+                    journal,
                     key=key,
                     rates=rates_of(config),
                     resize=config.resize,
                     readings=config.readings,
                     run=run_of(config, progress=bar),
                 )
-                wait_for_all(f"records {candidate.name}")
-                if jax.process_index() == 0:
-                    records[candidate.name] = workdir.records(paths)
-    if jax.process_index() > 0:
-        return 0
-    findings = combine(
-        records,
-        {candidate.name: candidate.calibration for candidate in candidates},
-        rates=rates_of(config),
-        indistinguishable=indistinguishable,
-        fdr=config.fdr,
-        procedure=config.fdr_procedure,
-    )
-    _report(findings, candidates, out.path, demonstration=config.images is None)
+            if not num:
+                where = ", ".join(sources_of(config))
+                raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
+        if jax.process_index() > 0:
+            return 0
+        for line in source.left_out:
+            print(line)
+        chain = finish_manifest(out.path, images=num)
+    findings = open_audit(out.path).findings()
+    _report(findings, candidates, out.path, chain=chain, demonstration=demonstration)
     if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
@@ -99,18 +126,32 @@ def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.A
 
 
 def _report(
-    findings: Findings, candidates: Sequence[Candidate], out: pathlib.Path, *, demonstration: bool
+    findings: Findings,
+    candidates: Sequence[Candidate],
+    out: pathlib.Path,
+    *,
+    chain: str,
+    demonstration: bool,
 ) -> None:
     """Writes and prints the findings."""
     write_findings(out / "findings.jsonl", findings)
     with atomic_write(out / "findings.md") as temporary:
         pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
     print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
-    if warning := format_warning(list(rows(findings))):
+    if warning := format_warning(_stored(findings)):
         print(warning)
     if demonstration:
         print(truth_line(findings))
-    print(f"\nfindings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+    print(f"\nhash over all records: {chain}")
+    print(f"findings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+
+
+def _stored(findings: Findings) -> Iterator[dict[str, Any]]:
+    """Of each image its verdict, and what its file was taken for."""
+    stored = words(findings.records[findings.candidates[0]], "stored")
+    values = [*stored.values, None]
+    for naming, code in zip(findings.naming, stored.codes.tolist(), strict=True):
+        yield {"verdict": naming and naming.verdict, "stored": values[code]}
 
 
 def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:

@@ -14,10 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from jax_origin.cli.stopping import Stopped
+
 Define = Callable[[flags.FlagValues], None]
 """Defines a command's flags; its docstring is the help text."""
 Work = Callable[[ConfigDict | None, flags.FlagValues], int]
 """Does the work by the settings (None without --config) and flags, and returns the exit code."""
+
+STOPPED = 3
+"""The exit code of a command that was told to end, and can go on later."""
 
 _HELP = re.compile(r"-h|-\?|--?help(short|full)?")
 _NO_SETTING = re.compile(r"""'(\w+)'(?:\nDid you mean "(\w+)".*)?""")  # as a ConfigDict says it
@@ -81,13 +86,17 @@ def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
       *errors: What the user can cause, besides the package's own errors and the operating system's.
 
     Raises:
-      SystemExit: With status 1 for such an error, with 130 after an interrupt.
+      SystemExit: With status 1 for such an error, with 130 after an interrupt, with `STOPPED` where
+        the process was told to end.
     """
     try:
         yield
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except Stopped:
+        print(f"{name}: stopped by SIGTERM; the same command goes on", file=sys.stderr)
+        raise SystemExit(STOPPED) from None
     except Exception as error:
         if not isinstance(error, (CommandError, OSError, *errors)) and not _is_users(error):
             raise

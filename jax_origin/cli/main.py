@@ -13,8 +13,11 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "verify", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
+
+_FIRST = {"verify": "audit"}
+"""Flags that may stand first, without their name."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong = f"jax-origin: no command {name!r}{suggestion(name, COMMANDS)}" if name else ""
         print("\n".join(filter(None, (wrong, _commands()))), file=sys.stderr)
         return 1
+
+    if name in _FIRST and rest and not rest[0].startswith("-"):
+        rest[0] = f"--{_FIRST[name]}={rest[0]}"
 
     def work(config: ConfigDict | None, given: flags.FlagValues) -> int:
         main = importlib.import_module(f"jax_origin.cli.{name}").main

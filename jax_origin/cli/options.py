@@ -126,17 +126,27 @@ def audit(given: flags.FlagValues) -> None:
 
     jax-origin audit                                  a demonstration on the zoo
     jax-origin audit --images=DIR --out=DIR           your images, the zoo's generators
+    jax-origin audit --source='shards/*.tar' --source=TABLE.parquet --layout=openfake
     jax-origin audit --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION --images=DIR
 
     python scripts/audit.py takes the same flags. Each candidate's records lie in a folder of their
-    own under --out. After a kill, the same command goes on with the images that have none; with
-    another candidate it runs that one alone. With --distributed, several processes share the work.
+    own under --out, as Parquet files. After a kill, the same command goes on with the images that
+    have none; with another candidate it runs that one alone. With --distributed, several processes
+    share the work. jax-origin verify checks what was written.
 
-    Exit code: 0; 1 if the command was refused or failed; 2 if every file failed.
+    Exit code: 0; 1 if the command was refused or failed; 2 if every file failed; 3 if SIGTERM
+    stopped it: it has saved what it had, and the same command goes on.
     """
     _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
     _flag(given, tuple, "candidates", "The same, several at a time.", ())
     _flags_of_images(given)
+    source = (
+        "More images: a folder, a pattern, a zip or tar archive, a Parquet file, a data set on "
+        "disk, a list of paths; local, gs://, s3:// or https://. docs/audits.md lists them."
+    )
+    _flag(given, list, "source", source)
+    layout = "What says who made each image: a benchmark's name, or package.module:function."
+    _flag(given, str, "layout", layout)
     _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
     _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
     _flag(given, float, "fdr", "False discovery rate over all images and candidates.", 0.05)
@@ -147,7 +157,27 @@ def audit(given: flags.FlagValues) -> None:
     _flag(given, str, "fdr_procedure", procedure)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
     _flag(given, str, "out", _folder("runs/audit"))
+    seconds = "A kill loses the records of about the last so many seconds."
+    _flag(given, float, "part_seconds", seconds, 60.0)
     _flags_of_runs(given)
+
+
+def verify(given: flags.FlagValues) -> None:
+    """Checks an audit: that its records are as they were written, and come out the same again.
+
+    jax-origin verify DIR                 the hashes of all records, and 8 images examined again
+    jax-origin verify DIR --sample=0      the hashes alone
+
+    It compares every part of the records with the hash that the next part has of it, and the last
+    ones with manifest.json. Then it examines a random sample of images again, under each candidate.
+    Run it where the audit ran: sources and candidates are found by the names that it was given.
+
+    Exit code: 0 if all fits; 1 if the command was refused or failed; 2 if something does not fit.
+    """
+    _flag(given, str, "audit", "The audit's folder; it may stand without its flag.", required=True)
+    _flag(given, int, "sample", "How many images are examined again; 0 for none.", 8)
+    _flag(given, int, "sample_seed", "For the choice of these images.", 0)
+    _flag(given, str, "cache", "Folder of compiled programs; empty: none.", "~/.cache/jax_origin")
 
 
 def convert(given: flags.FlagValues) -> None:

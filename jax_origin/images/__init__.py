@@ -7,6 +7,7 @@ from jax_origin.images.arrays import as_uint8 as as_uint8
 from jax_origin.images.arrays import pixels_sha256 as pixels_sha256
 from jax_origin.images.arrays import save_png as save_png
 from jax_origin.images.arrays import short_digest as short_digest
+from jax_origin.images.declared import declared as declared
 from jax_origin.images.decode import DecodedImage as DecodedImage
 from jax_origin.images.decode import ImageError as ImageError
 from jax_origin.images.decode import decode_bytes as decode_bytes

@@ -29,7 +29,8 @@ _TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 _MOST_PIXELS = 1 << 26
-_MOST_BYTES = 8 * _MOST_PIXELS + (1 << 24)  # Twice the largest image's, and room for metadata.
+MOST_BYTES = 8 * _MOST_PIXELS + (1 << 24)
+"""The largest file that is read: twice the largest image's bytes, and room for metadata."""
 _WARNINGS_LOCK = threading.Lock()
 
 COLOUR_TO_GREY = "colour converted to grey"
@@ -172,8 +173,8 @@ def read_file(path: str, most: int = -1) -> bytes:
             raise ImageError(path, "is a folder, not an image file")
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(path, "is not a regular file")
-        if most < 0 and status.st_size > _MOST_BYTES:
-            raise ImageError(path, f"is enormous ({status.st_size} bytes, at most {_MOST_BYTES})")
+        if most < 0 and status.st_size > MOST_BYTES:
+            raise ImageError(path, f"is enormous ({status.st_size} bytes, at most {MOST_BYTES})")
         with open(path, "rb") as file:
             return file.read(most)
     except ImageError:
@@ -185,8 +186,14 @@ def read_file(path: str, most: int = -1) -> bytes:
         raise ImageError(path, f"cannot be read ({reason})") from error
 
 
+def built_in_formats() -> list[str]:
+    """The formats that Pillow reads without a plugin, as it calls them."""
+    return [each.pillow for each in FORMATS if each.plugin is None]
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Has Pillow not warn while the block runs."""
     # Pillow warns of large images, which are checked by size here, and of damaged metadata, which
     # does not matter. Python's filters belong to the whole process: threads take turns.
     with _WARNINGS_LOCK, warnings.catch_warnings():
@@ -197,11 +204,10 @@ def _quiet() -> Iterator[None]:
 def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
     """Reads the header, and refuses what must not or need not be decoded."""
     form = format_of(data)
-    with _quiet():
+    with quiet():
         if form is not None and (missing := plugin_missing(form)):
             raise ImageError(path, missing)
-        built_in = [each.pillow for each in FORMATS if each.plugin is None]
-        formats = [form.pillow] if form is not None and form.plugin else built_in
+        formats = [form.pillow] if form is not None and form.plugin else built_in_formats()
         if form is not None and form.pillow == "JXL":
             _check_size(*jpeg_xl_size(data), path, max_pixels)
         try:
@@ -216,7 +222,7 @@ def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
     _refuse_mode(image, path, data)
     if image.format == "PNG":
         # Decoding ignores the checksums, so a damaged PNG would give wrong pixels.
-        with _quiet():
+        with quiet():
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
     return image
 
@@ -260,13 +266,13 @@ def _bits_per_channel(image: ImageFile.ImageFile, data: bytes) -> int:
 
 def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Image.Image, list[str]]:
     """Decodes to RGB or grey, upright; also returns what was done."""
-    with _quiet():
+    with quiet():
         # A telephone's JPEG may carry a second picture (depth, gain map); Pillow calls it MPO.
         several = image.format == "MPO" or getattr(image, "is_animated", False)
     notes = ["first picture of several taken"] if several else []
     if image.format == "TIFF":
         orientation = exif_orientation(image)
-        with _quiet():
+        with quiet():
             image.load()  # Applies the orientation itself, and forgets it.
     else:
         image.load()
@@ -306,7 +312,7 @@ def exif_orientation(image: Image.Image) -> int:
     """
     if image.format == "JXL" and not getattr(image, "jpeg", False):
         return 1
-    with _quiet(), contextlib.suppress(Exception):  # Damaged metadata around a good image.
+    with quiet(), contextlib.suppress(Exception):  # Damaged metadata around a good image.
         orientation = image.getexif().get(_ORIENTATION_TAG)
         if isinstance(orientation, int):
             return orientation

@@ -68,7 +68,7 @@ def search_images(where: str | os.PathLike[str], *, all_files: bool = False) -> 
     elif glob.has_magic(where):
         missing = "no file matches this pattern"
         found = [path for path in glob.glob(where, recursive=True) if os.path.isfile(path)]
-    left_out = _in_words(others, all_files=all_files)
+    left_out = in_words(others, all_files=all_files)
     if not found:
         raise ImageError(where, "; ".join(filter(None, (missing, left_out))))
     return Found(sorted(found), left_out)
@@ -82,7 +82,8 @@ def _may_be_image(path: str) -> bool:
         return True
 
 
-def _in_words(others: collections.Counter[str], *, all_files: bool) -> str | None:
+def in_words(others: collections.Counter[str], *, all_files: bool) -> str | None:
+    """How many files were left out, by suffix; None for none."""
     if not others:
         return None
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
@@ -170,7 +171,7 @@ def lossy_share(path: str | os.PathLike[str], *, all_files: bool = False) -> flo
     """
     path = os.fspath(path)
     if _is_archive(path):
-        arrays = _read_archive(path)
+        arrays = read_archive(path)
         begins = list(_encoded_files(path, arrays)) if "offsets" in arrays else [b""]
     else:
         files = search_images(path, all_files=all_files).paths
@@ -187,7 +188,7 @@ def load_sources(path: str | os.PathLike[str]) -> list[str] | None:
       ImageError: the archive does not hold what it should, or has another number of sources.
     """
     path = os.fspath(path)
-    arrays = _read_archive(path)
+    arrays = read_archive(path)
     if "source" not in arrays:
         return None
     sources = arrays["source"]
@@ -204,7 +205,7 @@ def _is_archive(path: str) -> bool:
 
 def _of_archive(path: str, *, limit: int | None, channels: int) -> Iterator[tuple[str, np.ndarray]]:
     """Each image of an archive, and its name."""
-    arrays = _read_archive(path)
+    arrays = read_archive(path)
     key = "x" if "x" in arrays else "images"
     if key in arrays:
         stored = arrays[key]
@@ -220,7 +221,7 @@ def _of_archive(path: str, *, limit: int | None, channels: int) -> Iterator[tupl
         yield name, decode_bytes(data, path=name, channels=channels).pixels
 
 
-def _read_archive(path: str) -> dict[str, np.ndarray]:
+def read_archive(path: str) -> dict[str, np.ndarray]:
     """Reads the arrays of the first layout that the archive holds all of."""
     if not os.path.exists(path):
         raise ImageError(path, "no such file")
@@ -244,6 +245,16 @@ def _read_archive(path: str) -> dict[str, np.ndarray]:
 
 def _encoded_files(path: str, arrays: dict[str, np.ndarray]) -> Iterator[bytes]:
     """The files that an archive holds one after the other."""
+    encoded, offsets = encoded_file(path, arrays)
+    yield from (encoded[begin:end].tobytes() for begin, end in itertools.pairwise(offsets))
+
+
+def encoded_file(path: str, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of an archive's files, joined, and the offsets where they begin and end.
+
+    Raises:
+      ImageError: they are not what they should be.
+    """
     name = next(name for name in _ENCODED if name in arrays)
     encoded, offsets = arrays[name], arrays["offsets"]
     if encoded.dtype != np.uint8 or encoded.ndim != 1:
@@ -255,4 +266,4 @@ def _encoded_files(path: str, arrays: dict[str, np.ndarray]) -> Iterator[bytes]:
     signed = offsets.astype(np.int64)
     if signed[0] < 0 or signed[-1] > len(encoded) or np.any(np.diff(signed) < 0):
         raise ImageError(path, f"'offsets' must rise from 0 to at most {len(encoded)}")
-    yield from (encoded[begin:end].tobytes() for begin, end in itertools.pairwise(offsets))
+    return encoded, offsets

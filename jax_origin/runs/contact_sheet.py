@@ -50,15 +50,19 @@ def sheet_row(
     """What the sheet shows of a record: its file, if that is still what was examined.
 
     The file of the reconstruction may be missing. A file of another size than that is resized, or
-    without one of another than the generator's, `image_shape` (H, W, C).
+    without one of another than the generator's, `image_shape` (H, W, C). One that could not be
+    examined, for its size perhaps, is shown as it is, with the reason.
     """
     path = pathlib.Path(record["path"])
-    image = made = None
-    if record["verdict"] is not None:
+    made = None
+    if record["verdict"] is None:
+        image = _pixels(path, None, image_shape[2])
+    else:
         made = _pixels(reconstruction, None, image_shape[2])
         height, width = image_shape[:2] if made is None else made.shape[:2]
         image = _pixels(path, (height, width), image_shape[2], sha256=record["sha256"])
-    caption = "not read" if record["loss"] is None else f"{path.name}\nloss {record['loss']:.1e}"
+    found = record["error"] if record["loss"] is None else f"loss {record['loss']:.1e}"
+    caption = f"{path.name}\n{found}"
     return SheetRow(image, made, caption, record["verdict"], path.parent.name)
 
 

@@ -4,6 +4,7 @@ Records are those that `Workdir.records` gives.
 """
 
 import pathlib
+import posixpath
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def count_by_folder(found: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]
     """Counts what was found, given as (path, word), for the name of each folder."""
     folders: dict[str, Counter[str]] = {}
     for path, word in found:
-        folders.setdefault(pathlib.PurePath(path).parent.name, Counter())[word] += 1
+        folders.setdefault(posixpath.basename(posixpath.dirname(path)), Counter())[word] += 1
     return folders
 
 
@@ -153,16 +154,17 @@ def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks
     return "\n".join(lines)
 
 
-def format_warning(records: Sequence[Mapping[str, Any]]) -> str | None:
+def format_warning(records: Iterable[Mapping[str, Any]]) -> str | None:
     """A line to say where the files alone tell images that belong from foreign ones.
 
-    It takes records or the rows of findings. It is None where some files of both verdicts are
-    stored alike, or there are few of either.
+    It takes records or the rows of findings, of which it looks at `verdict` and `stored`. It is
+    None where some files of both verdicts are stored alike, or there are few of either.
     """
-    own, foreign = (
-        Counter(r["stored"].split()[0] for r in records if r["verdict"] in verdicts and r["stored"])
-        for verdicts in (("belongs", "named"), ("not_recognised", "none"))
-    )
+    own, foreign = Counter[str](), Counter[str]()
+    of_verdict = {"belongs": own, "named": own, "not_recognised": foreign, "none": foreign}
+    for record in records:
+        if record["verdict"] in of_verdict and record["stored"]:
+            of_verdict[record["verdict"]][record["stored"].split()[0]] += 1
     if min(own.total(), foreign.total()) < _FEW or own.keys() & foreign.keys():
         return None
     ours, theirs = (

@@ -7,12 +7,14 @@ from flax import nnx
 
 from jax_origin.audit import Candidate, examine, open_candidates, tell_apart
 from jax_origin.audit.candidates import coverage
+from jax_origin.audit.part_records import aligned_records
 from jax_origin.calibration import CalibrationError, ForeignGroup, Rates
 from jax_origin.checkpoints import CheckpointError
 from jax_origin.generators import DCGAN, save_generator
 from jax_origin.images import save_png
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError
+from jax_origin.sources import open_source
 from jax_origin.workflow import belonging_images, calibrate
 from jax_origin.zoo import load_generator
 
@@ -160,11 +162,12 @@ def test_each_image_gets_its_record_and_a_changed_one_another(tmp_path, generato
     told = []
 
     def records():
-        with mine.workdir(tmp_path / "out", {"seed": 1}) as workdir:
+        with mine.journal(tmp_path / "out", {"seed": 1}) as journal:
             options = {"key": jax.random.key(0), "rates": Rates(0.02, 0.02)}
             run = Run(progress=lambda *what: told.append(what))
-            examine(paths, mine, workdir, **options, run=run)
-            return workdir.records(paths)
+            source = open_source(str(tmp_path / "images"))
+            assert examine(source, mine, journal, **options, run=run) == 4
+        return list(aligned_records({"mine": tmp_path / "out/mine/parts"})["mine"])
 
     first = records()
     assert [r["verdict"] for r in first] == ["belongs", "belongs", "not_recognised", None]
@@ -176,7 +179,7 @@ def test_each_image_gets_its_record_and_a_changed_one_another(tmp_path, generato
     assert again[0]["verdict"] == "not_recognised" and "has changed" in again[0]["note"]
     with (
         pytest.raises(RunError, match=r"--seed was 1, is 2\): give another --out"),
-        mine.workdir(tmp_path / "out", {"seed": 2}),
+        mine.journal(tmp_path / "out", {"seed": 2}),
     ):
         pass
 

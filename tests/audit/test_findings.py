@@ -78,7 +78,9 @@ def test_an_image_that_one_candidate_could_not_be_asked_about_has_no_verdict(rec
     assert half["candidates"]["b"]["error"] == "no finite image"
     assert half["candidates"]["b"]["p"] is half["candidates"]["b"]["log10_lr"] is None
     # What the other said stays there to read; it is no part of any decision.
-    assert half["candidates"]["a"]["p"] == 0.5 and half["candidates"]["a"]["excluded"] is None
+    assert (
+        half["candidates"]["a"]["p"] == 0.5 and half["candidates"]["a"]["exclusion_stands"] is None
+    )
 
 
 def test_an_image_like_none_that_one_calibration_has_is_undecided(records, tmp_path):
@@ -88,7 +90,11 @@ def test_an_image_like_none_that_one_calibration_has_is_undecided(records, tmp_p
     odd = found["own/of_a.png"]
     assert (odd["verdict"], odd["named"], odd["reason"]) == ("undecided", [], f"b: {drift}")
     assert odd["candidates"]["b"]["log10_lr"] is None
-    assert odd["candidates"]["a"]["excluded"] is odd["candidates"]["b"]["attributed"] is None
+    assert (
+        odd["candidates"]["a"]["exclusion_stands"]
+        is odd["candidates"]["b"]["attribution_stands"]
+        is None
+    )
     # The others get what they got without it.
     assert (
         found["own/of_b.png"]["named"] == ["b"] and found["other/nobody.png"]["verdict"] == "none"

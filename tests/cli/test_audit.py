@@ -1,13 +1,16 @@
 """jax-origin audit, as users run it."""
 
+import dataclasses
 import importlib.util
 import json
+import zipfile
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+import jax_origin as jo
 from jax_origin.generators import save_generator
 from jax_origin.images import save_png
 from jax_origin.workflow import belonging_images, calibrate
@@ -79,17 +82,17 @@ def test_each_image_is_given_its_maker(folder, audited):
     # At a rate of a half all of them stand among 16 tests, one by one.
     for row in found.values():
         for said in row["candidates"].values() if row["verdict"] else ():
-            assert said["excluded"] == (said["p"] <= 0.01)
-            assert said["attributed"] == (said["q"] <= 0.01)
+            assert said["exclusion_stands"] == (said["p"] <= 0.01)
+            assert said["attribution_stands"] == (said["q"] <= 0.01)
 
 
 def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited):
     lines = audited.out.splitlines()
     assert lines[-2:] == ["findings: found/findings.jsonl", "report: found/findings.md"]
     assert (folder / "found/findings.md").read_text().startswith("# Findings\n\n9 images ")
+    table = jo.audit.open(folder / "found").table()
     for name in ("one", "two"):
-        text = (folder / f"found/{name}/verdicts.jsonl").read_text()
-        records = [json.loads(line) for line in text.splitlines()]
+        records = [r for r in table.to_pylist() if r["candidate"] == name]
         assert len(records) == 9 and {r["generator"] for r in records} == {name}
         assert {r["score_kind"] for r in records} == {"full", None}
     counts = [line.split() for line in lines if line.startswith("| noise ")]
@@ -99,15 +102,18 @@ def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited
 
 def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
     before = {path: path.read_bytes() for path in (folder / "found").rglob("*") if path.is_file()}
-    # A kill in the middle of the second candidate's records; its findings were never written.
-    records = folder / "found/two/verdicts.jsonl"
-    records.write_bytes(before[records][:-40])
+    # A kill in the middle of the second candidate's part; its findings were never written.
+    part = folder / "found/two/parts/part-00000-000000.parquet"
+    part.rename(part.with_name(".0123456789abcdef.part.parquet"))
     (folder / "found/findings.jsonl").unlink()
     drawn = importlib.util.find_spec("matplotlib") is not None
     plots = ["--plots"] if drawn else []
     again = audit(*AUDIT, "--out=found", "--fdr=0.5", *plots, folder=folder)
     assert again.code == 0, again.err
-    assert {path: path.read_bytes() for path in before} == before
+    # Times and the hash over the records differ; nothing else does.
+    kept = [path for path in before if path != part and path.name != "manifest.json"]
+    assert {path: path.read_bytes() for path in kept} == {path: before[path] for path in kept}
+    assert [path.name for path in part.parent.iterdir()] == [part.name]
     assert ("plots: found/one/evidence.png" in again.out) == drawn
     if drawn:
         assert (folder / "found/two/evidence.png").stat().st_size > 10_000
@@ -145,3 +151,69 @@ def test_without_out_each_audit_finds_its_own_folder(folder):
     lines = [done.out.splitlines() for done in (first, second)]
     assert "report: runs/audit/findings.md" in lines[0]
     assert "report: runs/audit-2/findings.md" in lines[1]
+
+
+def test_an_audit_is_verified_by_its_hashes_and_by_a_sample(folder, audited):
+    done = run(folder, "verify", "found", "--sample=9", "--cache=")
+    assert done.code == 0, done.out + done.err
+    assert "records: as they were written, hash " in done.out
+    assert "examined again: " in done.out and " fit, " in done.out
+    # What is recorded of an image is no longer what comes out of it.
+    part = folder / "found/one/parts/part-00000-000000.parquet"
+    before = part.read_bytes()
+    part.write_bytes(before.replace(b"belongs", b"belonge"))
+    again = run(folder, "verify", "found", "--sample=0", "--cache=")
+    part.write_bytes(before)
+    assert again.code == 2 and "found/one/parts" in again.out
+    wrong = run(folder, "verify", "nowhere", "--cache=")
+    assert (wrong.code, wrong.line) == (
+        1,
+        "verify: nowhere/manifest.json: no audit can be opened here (No such file or directory)",
+    )
+
+
+def test_a_changed_image_is_found_by_the_sample(folder, audited):
+    path = folder / "images/noise/1.png"
+    before = path.read_bytes()
+    save_png(path, np.zeros((8, 8, 3), np.uint8))
+    done = run(folder, "verify", "--audit=found", "--sample=9", "--cache=")
+    path.write_bytes(before)
+    assert done.code == 2
+    assert "images/noise/1.png, one: its file has changed since it was examined" in done.out
+
+
+def test_sources_and_a_layout_say_who_made_each(folder):
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "images/one/0.png", "one/0.png")
+        archive.write(folder / "images/noise/0.png", "noise/0.png")
+    sources = ["--source=more.zip", "--source=images/two", "--layout=folder"]
+    done = audit(*AUDIT[:2], *sources, "--out=sources", folder=folder)
+    assert done.code == 0, done.err
+    found = {row["path"]: (row["named"], row["truth"]) for row in rows(folder / "sources")}
+    assert found == {
+        "more.zip/one/0.png": (["one"], "one"),
+        "more.zip/noise/0.png": ([], "noise"),
+        **{f"images/two/{i}.png": (["two"], "two") for i in range(3)},
+    }
+    report = (folder / "sources/findings.md").read_text()
+    assert "## Named images" in report and "| two" in report
+
+
+def test_a_source_without_images_is_one_line(folder):
+    (folder / "none").mkdir(exist_ok=True)
+    (folder / "none/notes.md").write_text("")
+    done = audit(*AUDIT[:2], "--source=none", "--out=empty", folder=folder)
+    assert done.code == 1
+    assert done.line == (
+        "audit: none: holds no images; none: left out: 1 .md (--all_files looks into every file)"
+    )
+
+
+def test_another_calibration_does_not_touch_what_is_there(folder, audited):
+    before = {path: path.read_bytes() for path in (folder / "found").rglob("*") if path.is_file()}
+    own = jo.Calibration.load(folder / "two.json")
+    dataclasses.replace(own, belonging=own.belonging * 1.01).save(folder / "other.json")
+    swapped = [AUDIT[0], "--candidate=two=other.json", AUDIT[2]]
+    done = audit(*swapped, "--out=found", "--fdr=0.5", folder=folder)
+    assert done.code == 1 and "found/two holds another run (candidate's calibration" in done.line
+    assert {path: path.read_bytes() for path in before} == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jax_origin.runs import SheetRow, write_contact_sheet
+from jax_origin.runs import SheetRow, sheet_row, write_contact_sheet
 
 GREEN, RED, AMBER = (18, 120, 60), (190, 30, 45), (176, 104, 0)
 
@@ -119,3 +119,14 @@ def test_wrong_rows_are_named(tmp_path: Path, rows, options, message):
     with pytest.raises(ValueError, match=message):
         write_contact_sheet(tmp_path / "sheet.png", rows, **options)
     assert not os.listdir(tmp_path)
+
+
+def test_an_image_that_could_not_be_examined_is_shown_with_its_name_and_reason(tmp_path: Path):
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (40, 10), (7, 8, 9)).save(path)
+    reason = "is 10x40 (HxW), the generator makes 8x8"
+    record = {"path": str(path), "verdict": None, "loss": None, "sha256": None, "error": reason}
+    shown = sheet_row(record, tmp_path / "none.png", image_shape=(8, 8, 3))
+    assert shown.caption == f"wide.png\n{reason}" and shown.image.shape == (10, 40, 3)
+    path.write_text("no image")
+    assert sheet_row(record, tmp_path / "none.png", image_shape=(8, 8, 3)).image is None

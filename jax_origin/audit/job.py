@@ -1,0 +1,182 @@
+"""The work of an audit: every image of a source gets its record under a candidate."""
+
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from jax_origin.audit.candidates import Candidate
+from jax_origin.audit.journal import Journal
+from jax_origin.audit.sorted_index import digest
+from jax_origin.calibration import Rates
+from jax_origin.images import ImageError, declared, map_ahead
+from jax_origin.images.formats import format_of
+from jax_origin.inversion import Run
+from jax_origin.runtime import wait_for_all
+from jax_origin.sources import Entry, Source
+from jax_origin.workflow import Attributor, Verdict
+from jax_origin.zoo import load_generator
+
+_READERS, _AHEAD = 4, 64
+
+
+class _Read(NamedTuple):
+    """An image whose bytes were read, or why not."""
+
+    place: int
+    entry: Entry
+    data: bytes
+    about: dict[str, Any]
+    error: str | None
+    since: float
+
+
+def examine(
+    source: Source,
+    candidate: Candidate,
+    journal: Journal,
+    *,
+    key: jax.Array,
+    rates: Rates,
+    resize: bool = False,
+    readings: str = "usual",
+    run: Run | None = None,
+) -> int:
+    """Gives each image of a source its record under a candidate; of several processes, all call it.
+
+    Images are read as they are needed, ahead of their inversion. Those that have a record are left
+    out, unless they have changed. Of equal files one is inverted, in each process. Images are
+    inverted in full: ratios and many tests at once need full scores. Which process an image falls
+    to depends on its key alone.
+
+    Args:
+      source: The images; all processes name the same.
+      candidate: The generator that is asked about; it is loaded here, if an image waits for it.
+      journal: Its folder, entered.
+      key: A JAX key, for starting points.
+      rates: The rates of error.
+      resize: Whether images of another size are resized.
+      readings: What else images are read as; see `Attributor`.
+      run: Where and how.
+
+    Returns:
+      How many images the source has.
+
+    Raises:
+      CalibrationError: If the calibration cannot keep the rates.
+      RunError: If records cannot be read or written.
+      ImageError: If the source cannot be read at all.
+    """
+    wait_for_all(f"resume {candidate.name}")  # All have read the records before one writes.
+    work = _Work(candidate, journal)
+    images = work.images(source)
+    first = next(images, None)
+    if first is not None:
+        attributor = Attributor(
+            load_generator(candidate.source),
+            candidate.calibration,
+            key=key,
+            rates=rates,
+            full_scores=True,
+            resize=resize,
+            readings=readings,
+            run=run,
+        )
+        work.method = attributor.method.name
+        for verdict in attributor.stream(itertools.chain([first], images)):
+            work.decided(verdict)
+    journal.flush()
+    wait_for_all(f"records {candidate.name}")
+    return work.num
+
+
+class _Work:
+    """What is under way: images that are inverted, and equal ones that wait for the same answer."""
+
+    def __init__(self, candidate: Candidate, journal: Journal) -> None:
+        self.num, self.method = 0, str(candidate.calibration.method["name"])
+        self._candidate, self._journal = candidate, journal
+        self._keys = set[bytes]()  # Of images under way.
+        self._asked: dict[int, str] = {}  # By tag, the SHA-256 of a file.
+        self._alike: dict[str, list[_Read]] = {}  # The images of each such file.
+
+    def images(self, source: Source) -> Iterator[bytes]:
+        """The files that have to be inverted, each once; their place is the verdict's tag."""
+        tags = itertools.count()
+        for read in map_ahead(_read, self._waiting(source), workers=_READERS, ahead=_AHEAD):
+            if read.error is not None:
+                self._write(read, self._failed(read.error).record())
+                continue
+            sha256 = read.about["sha256"]
+            if self._journal.has(read.entry.key, sha256):
+                self._keys.discard(digest(read.entry.key))
+            elif sha256 in self._alike:
+                self._alike[sha256].append(read)
+            elif (record := self._journal.like(sha256)) is not None:
+                self._write(read, record)
+            else:
+                self._alike[sha256] = [read]
+                self._asked[next(tags)] = sha256
+                yield read.data
+
+    def decided(self, verdict: Verdict) -> None:
+        """Writes the records of an image, and of those that have the same bytes."""
+        first, *equal = self._alike.pop(self._asked.pop(verdict.tag))
+        record = verdict.record()
+        height, width = verdict.image.size if verdict.image else (None, None)
+        record |= {"height": height, "width": width}
+        self._write(first, record | {"seconds": time.monotonic() - first.since})
+        for each in equal:
+            self._write(each, record | {"seconds": 0.0})
+
+    def _waiting(self, source: Source) -> Iterator[tuple[int, Entry]]:
+        """This process's share of the images that may still want a record."""
+        process, processes = jax.process_index(), jax.process_count()
+        for place, entry in enumerate(source):
+            self.num += 1
+            key = digest(entry.key)
+            if int.from_bytes(key[:8], "little") % processes != process or key in self._keys:
+                continue
+            if not self._journal.is_done(entry.key, entry.stamp):
+                self._keys.add(key)
+                yield place, entry
+
+    def _failed(self, error: str) -> Verdict:
+        name = self._candidate.calibration.generator["name"]
+        return Verdict(generator=name, method=self.method, error=error)
+
+    def _write(self, read: _Read, record: dict[str, Any]) -> None:
+        entry = read.entry
+        record = {"width": None, "height": None, "seconds": None, **record, **read.about}
+        record.pop("path", None)
+        self._journal.write(
+            {
+                **record,
+                "key": entry.key,
+                "candidate": self._candidate.name,
+                "stamp": entry.stamp,
+                "truth": entry.truth,
+                "place": read.place,
+            }
+        )
+        self._keys.discard(digest(entry.key))
+
+
+def _read(waiting: tuple[int, Entry]) -> _Read:
+    """Reads an image's bytes, and what can be said of them without a model; in a thread."""
+    place, entry = waiting
+    since = time.monotonic()
+    about: dict[str, Any] = dict.fromkeys(("sha256", "size", "format", "declared"))
+    try:
+        data = entry.read()
+    except ImageError as error:
+        return _Read(place, entry, b"", about, error.reason, since)
+    form, said = format_of(data), declared(data)
+    about["sha256"], about["size"] = hashlib.sha256(data).hexdigest(), len(data)
+    about["format"] = form and form.name
+    about["declared"] = json.dumps(said) if said else None
+    return _Read(place, entry, data, about, None, since)

@@ -1,0 +1,192 @@
+"""The records of an audit, read from its parts: by columns, or one by one, never all in memory."""
+
+import collections
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.audit.part_files import COLUMNS, no_records, parts_in, read_part
+from jax_origin.audit.sorted_index import digest, last_by_key
+from jax_origin.audit.weighing import Record, Words
+
+_KEPT = 64  # Parts held in memory, about a megabyte each.
+_ROWS = np.dtype(
+    [("key", "S16"), ("examined", "i4"), ("place", "i8"), ("part", "i4"), ("row", "i4")]
+)
+
+
+class PartRecords(Sequence[Record]):
+    """Records of images, in the order of their places in the source; see `aligned_records`.
+
+    A record has the fields of `jax_origin.audit.part_files.COLUMNS`, and `path`, which is its key.
+
+    Args:
+      paths: The parts.
+      part: Of each record, which part it is in, [N].
+      row: And which row of it, [N].
+    """
+
+    def __init__(
+        self, paths: Sequence[pathlib.Path], part: NDArray[np.int32], row: NDArray[np.int32]
+    ) -> None:
+        self._paths, self._part, self._row = paths, part, row
+        self._tables: collections.OrderedDict[int, Any] = collections.OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    @overload
+    def __getitem__(self, i: int) -> Record: ...
+    @overload
+    def __getitem__(self, i: slice) -> "list[Record]": ...
+    def __getitem__(self, i: int | slice) -> "Record | list[Record]":
+        if isinstance(i, slice):
+            return [self._record(each) for each in range(*i.indices(len(self)))]
+        return self._record(range(len(self))[i])
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._record, range(len(self)))
+
+    def _record(self, i: int) -> Record:
+        columns, row = self._columns(int(self._part[i])), int(self._row[i])
+        record = {name: column[row].as_py() for name, column in columns.items()}
+        return {"path": record["key"], **record}
+
+    def some(self, start: int, stop: int, columns: Sequence[str]) -> list[Record]:
+        """Some fields of the records from `start` up to `stop`; many at once are read faster."""
+        part, row = self._part[start:stop], self._row[start:stop]
+        order = np.argsort(part, kind="stable")
+        found: list[list[Any]] = [[] for _ in columns]
+        for where in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
+            if where.size:
+                held = self._columns(int(part[where[0]]))
+                for values, name in zip(found, columns, strict=True):
+                    values += held[name].take(row[where]).to_pylist()
+        rows: list[Any] = [None] * len(part)
+        for at, fields in zip(order.tolist(), zip(*found, strict=True), strict=True):
+            rows[at] = dict(zip(columns, fields, strict=True))
+        return rows
+
+    def value(self, i: int, name: str) -> Any:
+        """One field of a record."""
+        return self._columns(int(self._part[i]))[name][int(self._row[i])].as_py()
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A number of each record, float64 [N]; NaN where it has none."""
+        found = np.empty(len(self), np.float64)
+        for column, where, rows in self._by_part(name):
+            found[where] = column.to_numpy(zero_copy_only=False)[rows]
+        return found
+
+    def words(self, name: str) -> Words:
+        """A text of each record, one of `jax_origin.audit.part_files.WORDS`."""
+        codes, places = np.empty(len(self), np.int32), dict[str, int]()
+        for column, where, rows in self._by_part(name):
+            own = [places.setdefault(text, len(places)) for text in column.dictionary.to_pylist()]
+            here = column.indices.fill_null(len(own)).to_numpy(zero_copy_only=False)
+            codes[where] = np.array([*own, -1], np.int32)[here[rows]]
+        return Words(codes, list(places))
+
+    def texts(self, name: str) -> Any:
+        """A text of each record, as one array of pyarrow."""
+        import pyarrow
+
+        found, order = [], []
+        for column, where, rows in self._by_part(name):
+            found.append(column.cast(pyarrow.large_string()).take(rows))
+            order.append(where)
+        if not found:
+            return pyarrow.array([], pyarrow.large_string())
+        return pyarrow.concat_arrays(found).take(np.argsort(np.concatenate(order)))
+
+    def any(self, name: str) -> bool:
+        """Whether a column holds anything but nulls."""
+        return any(len(column) > column.null_count for column, _, _ in self._by_part(name))
+
+    def table(self, columns: Sequence[str] | None = None) -> Any:
+        """The records as a pyarrow Table, or some of their columns."""
+        import pyarrow
+
+        wanted = list(COLUMNS) if columns is None else list(columns)
+        tables = [
+            (read_part(self._paths[part], wanted).take(rows), where)
+            for part, where, rows in self._parts()
+        ]
+        if not tables:
+            return no_records(wanted)
+        whole = pyarrow.concat_tables([table for table, _ in tables]).unify_dictionaries()
+        order = np.argsort(np.concatenate([where for _, where in tables]), kind="stable")
+        return whole.take(order)
+
+    def _parts(self) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int32]]]:
+        """Each part that holds records: which records, and their rows."""
+        order = np.argsort(self._part, kind="stable")
+        bounds = np.flatnonzero(np.diff(self._part[order])) + 1
+        for where in np.split(order, bounds):
+            if where.size:
+                yield int(self._part[where[0]]), where, self._row[where]
+
+    def _by_part(self, name: str) -> Iterator[tuple[Any, NDArray[np.int64], NDArray[np.int32]]]:
+        for part, where, rows in self._parts():
+            yield _one_chunk(read_part(self._paths[part], (name,)).column(0)), where, rows
+
+    def _columns(self, part: int) -> dict[str, Any]:
+        if part not in self._tables:
+            table = read_part(self._paths[part])
+            self._tables[part] = {
+                name: _one_chunk(table.column(name)) for name in table.column_names
+            }
+            while len(self._tables) > _KEPT:
+                self._tables.popitem(last=False)
+        self._tables.move_to_end(part)
+        return self._tables[part]
+
+
+def aligned_records(folders: Mapping[str, pathlib.Path]) -> dict[str, PartRecords]:
+    """The last record of each image under each candidate, in the order of the images' places.
+
+    Args:
+      folders: The folder of each candidate's parts, by its name.
+
+    Returns:
+      By candidate, the records of the same images: those that each candidate has a record of.
+
+    Raises:
+      RecordError: If a part is damaged.
+    """
+    paths = {name: [part.path for part in parts_in(folder)] for name, folder in folders.items()}
+    rows = {name: _last_rows(of_one) for name, of_one in paths.items()}
+    first, *others = rows.values()
+    common = first["key"]
+    for other in others:
+        common = common[np.isin(common, other["key"], assume_unique=True)]
+    # The rows are sorted by key; the first candidate's places give the order.
+    found = {name: of[np.searchsorted(of["key"], common)] for name, of in rows.items()}
+    leading = next(iter(found.values()))
+    order = np.lexsort((leading["key"], leading["place"]))
+    return {
+        name: PartRecords(paths[name], of["part"][order], of["row"][order])
+        for name, of in found.items()
+    }
+
+
+def _last_rows(paths: Sequence[pathlib.Path]) -> NDArray[np.void]:
+    """Of each key the record examined last, sorted by key."""
+    found = [np.empty(0, _ROWS)]
+    for at, path in enumerate(paths):
+        table = read_part(path, ("key", "examined", "place"))
+        rows = np.empty(table.num_rows, _ROWS)
+        rows["key"] = [digest(key) for key in table["key"].to_pylist()]
+        rows["examined"], rows["place"] = table["examined"].to_numpy(), table["place"].to_numpy()
+        rows["part"], rows["row"] = at, np.arange(table.num_rows)
+        found.append(rows)
+    rows = np.concatenate(found)
+    return last_by_key(rows[np.argsort(rows["examined"], kind="stable")])
+
+
+def _one_chunk(column: Any) -> Any:
+    joined = column.combine_chunks()
+    return joined.chunk(0) if hasattr(joined, "num_chunks") else joined
