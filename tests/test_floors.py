@@ -27,6 +27,7 @@ FLOORS = (
     {"workflow"},
     {"runs"},
     {"audit"},
+    {"pages"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -45,6 +46,7 @@ WITHOUT_JAX: dict[str, set[str]] = {
 # Stems that modules of several rooms have, and what both are.
 SHARED_STEMS = {
     "arrays": "what a room knows of arrays",
+    "ask": "a command, and its configuration",
     "attribute": "a command, and its configuration",
     "audit": "a command, and its configuration",
     "base": "what the classes of a room derive from",
@@ -62,7 +64,7 @@ SHARED_STEMS = {
 # `convert --verify` compares with PyTorch where there is one; without it, it says what to install.
 WITHOUT_A_PROMISE = {"jax_origin/cli/convert.py": {"torch", "safetensors"}}
 # What the package keeps under, so that it stays easy to see.
-MOST_LINES = 28_000
+MOST_LINES = 31_000
 MOST_LINES_OF_A_FUNCTION = 80
 MOST_SIGNATURES = {"alpha": 6, "progress": 4}
 # Folders beside the package; the package imports none of them.

@@ -8,6 +8,8 @@ from jax_origin.audit.findings import Findings as Findings
 from jax_origin.audit.findings import combine as combine
 from jax_origin.audit.findings import rows as rows
 from jax_origin.audit.findings import write_findings as write_findings
+from jax_origin.audit.panel import Answer as Answer
+from jax_origin.audit.panel import Panel as Panel
 from jax_origin.audit.report import findings_report as findings_report
 from jax_origin.audit.report import findings_table as findings_table
 from jax_origin.audit.report import folder_table as folder_table

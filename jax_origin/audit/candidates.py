@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -224,6 +225,7 @@ def examine(
     rates: Rates,
     resize: bool = False,
     readings: str = "usual",
+    reconstructions: int = 0,
     run: Run | None = None,
 ) -> None:
     """Gives each image its record under a candidate; of several processes, all call it.
@@ -238,6 +240,8 @@ def examine(
       rates: The rates of error.
       resize: Whether images of another size are resized.
       readings: What else images are read as; see `Attributor`.
+      reconstructions: How many are kept of each verdict, for a page to show; see
+        `Workdir.reconstruction`.
       run: Where and how.
 
     Raises:
@@ -255,8 +259,11 @@ def examine(
             readings=readings,
             run=run,
         )
+        kept = Counter[str | None]()
         for verdict in attributor.stream(waiting):
-            workdir.write(verdict)
+            kept[verdict.verdict] += 1
+            shown = kept[verdict.verdict] <= reconstructions
+            workdir.write(verdict, keep_reconstruction=shown)
     wait_for_all(f"records {candidate.name}")
 
 

@@ -2,7 +2,8 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -25,6 +26,7 @@ from jax_origin.cli.command import CommandError
 from jax_origin.cli.settings import begin, files_in, rates_of, run_of, run_settings, warn_of_drift
 from jax_origin.files import atomic_write
 from jax_origin.inversion import progress_bar
+from jax_origin.pages import audit_page, write_page
 from jax_origin.runs import Workdir, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
 from jax_origin.workflow import Attributor
@@ -70,6 +72,7 @@ def main(config: ConfigDict) -> int:
                     rates=rates_of(config),
                     resize=config.resize,
                     readings=config.readings,
+                    reconstructions=config.reconstructions,
                     run=run_of(config, progress=bar),
                 )
                 wait_for_all(f"records {candidate.name}")
@@ -85,7 +88,7 @@ def main(config: ConfigDict) -> int:
         fdr=config.fdr,
         procedure=config.fdr_procedure,
     )
-    _report(findings, candidates, out.path, demonstration=config.images is None)
+    _report(findings, candidates, out.path, settings, demonstration=config.images is None)
     if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
@@ -99,18 +102,25 @@ def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.A
 
 
 def _report(
-    findings: Findings, candidates: Sequence[Candidate], out: pathlib.Path, *, demonstration: bool
+    findings: Findings,
+    candidates: Sequence[Candidate],
+    out: pathlib.Path,
+    settings: Mapping[str, Any],
+    *,
+    demonstration: bool,
 ) -> None:
     """Writes and prints the findings."""
     write_findings(out / "findings.jsonl", findings)
     with atomic_write(out / "findings.md") as temporary:
         pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
+    write_page(out / "report.html", audit_page(findings, candidates, out, settings=settings))
     print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
     if warning := format_warning(list(rows(findings))):
         print(warning)
     if demonstration:
         print(truth_line(findings))
     print(f"\nfindings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+    print(f"page: {out / 'report.html'}")
 
 
 def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:

@@ -13,8 +13,10 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "ask", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
+
+_NAMELESS = {"ask": "image"}  # Flags that an argument without a name stands for.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     path = pathlib.Path(__file__).parent / "configs" / f"{name}.py"
     return run(
-        name, getattr(options, name), work, rest, config=str(path) if path.exists() else None
+        name,
+        getattr(options, name),
+        work,
+        rest,
+        config=str(path) if path.exists() else None,
+        nameless=_NAMELESS.get(name),
     )
 
 

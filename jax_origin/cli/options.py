@@ -130,20 +130,42 @@ def audit(given: flags.FlagValues) -> None:
 
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed.
     """
-    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
-    _flag(given, tuple, "candidates", "The same, several at a time.", ())
+    _flags_of_candidates(given)
     _flags_of_images(given)
-    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
-    _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
     _flag(given, float, "fdr", "False discovery rate over all images and candidates.", 0.05)
     procedure = (
         "bh, Benjamini and Hochberg's, or by, Benjamini and Yekutieli's, which allows any "
         "dependence between tests. Without it bh where it is proven, and by elsewhere."
     )
     _flag(given, str, "fdr_procedure", procedure)
+    kept = "How many reconstructions of each verdict are kept, for the report to show."
+    _flag(given, int, "reconstructions", kept, 100)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
     _flag(given, str, "out", _folder("runs/audit"))
     _flags_of_runs(given)
+
+
+def ask(given: flags.FlagValues) -> None:
+    """Which of these models made this image, or none? Three lines and a page.
+
+    jax-origin ask IMAGE                              the zoo's generators
+    jax-origin ask IMAGE --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION
+
+    python scripts/ask.py takes the same flags. The lines are the answer, the numbers that carry it,
+    and what it does not cover. A candidate that makes images of another size is not asked about,
+    which is said; with --resize it is.
+
+    Exit code: 0 for any answer, "undecided" among them; 1 if the command was refused or failed, the
+    image cannot be read, or no candidate makes images of its size.
+    """
+    _flag(given, str, "image", "The image's file; IMAGE says the same.")
+    _flags_of_candidates(given)
+    _flag(given, bool, "resize", "Resize an image of another size.")
+    _flag_of_readings(given)
+    _flag(given, bool, "json", "Print the answer as a JSON object instead.")
+    _flag(given, str, "out", "The page; without it runs/ask/HASH.html, named by the image.")
+    _flag(given, int, "seed", "For starting points.", 1)
+    _flags_of_devices(given)
 
 
 def convert(given: flags.FlagValues) -> None:
@@ -189,14 +211,25 @@ def _flags_of_generators(given: flags.FlagValues) -> None:
     _flag(given, str, "kind", "Which architecture a checkpoint holds.")
 
 
+def _flags_of_candidates(given: flags.FlagValues) -> None:
+    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
+    _flag(given, tuple, "candidates", "The same, several at a time.", ())
+    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
+    _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
+
+
 def _flags_of_images(given: flags.FlagValues) -> None:
     _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)
+    _flag_of_readings(given)
+    _flag_of_files(given)
+
+
+def _flag_of_readings(given: flags.FlagValues) -> None:
     reads = "What else images are read as that do not fit as they are: usual is turned, mirrored."
     _flag(given, ("usual", "none"), "readings", reads, "usual")
-    _flag_of_files(given)
 
 
 def _flag_of_files(given: flags.FlagValues) -> None:

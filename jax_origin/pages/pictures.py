@@ -1,0 +1,97 @@
+"""Pictures inside a page: an image, its reconstruction and what is left, as data URIs."""
+
+import base64
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from jax_origin.images import ImageError, decode_image
+from jax_origin.images.arrays import to_pillow
+from jax_origin.pages.survey import Seen
+from jax_origin.runs import sheet_row
+
+GAIN = 8
+"""What is left, |image - reconstruction|, is shown so many times as bright."""
+
+_EXACT, _LARGEST = 128, 192  # Sides up to which pixels are kept, and to which others are reduced.
+
+
+class Picture(NamedTuple):
+    """What is shown of an image; each picture is a data URI, None where there is none.
+
+    Attributes:
+      image: The image as it was examined.
+      reconstruction: The nearest image that a candidate was found to make.
+      residual: What is left between the two, `GAIN` times as bright.
+      made_by: The candidate whose reconstruction it is.
+      size: Bytes of the three.
+    """
+
+    image: str | None
+    reconstruction: str | None = None
+    residual: str | None = None
+    made_by: str | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes they need."""
+        return sum(len(each or "") for each in (self.image, self.reconstruction, self.residual))
+
+
+def pictures_of(
+    image: Seen,
+    reconstructions: Mapping[str, Callable[[Mapping[str, Any]], os.PathLike[str]]],
+    image_shapes: Mapping[str, Sequence[int]],
+) -> Picture:
+    """Draws an image beside the reconstruction of the candidate that it is said to be made by.
+
+    Of one that is nobody's it is the one with the lowest loss of those that lie there.
+
+    Args:
+      image: What was found of it. Its file is shown if it still has the content examined.
+      reconstructions: By candidate, where the reconstruction for a record would lie.
+      image_shapes: By candidate, (H, W, C) of its images.
+    """
+    named = image.naming.named if image.naming else ()
+    there = [
+        (name not in named, record["loss"], name)
+        for name, record in image.records.items()
+        if record.get("loss") is not None and os.path.exists(reconstructions[name](record))
+    ]
+    for *_, name in sorted(there):
+        record = image.records[name]
+        row = sheet_row(record, reconstructions[name](record), image_shape=image_shapes[name])
+        if row.image is not None and row.reconstruction is not None:
+            return drawn(row.image, row.reconstruction, made_by=name)
+    try:
+        found = decode_image(image.path)
+    except (ImageError, ValueError):
+        return Picture(None)
+    return Picture(data_uri(found.pixels) if image.sha256 in (None, found.sha256) else None)
+
+
+def drawn(
+    image: np.ndarray, reconstruction: np.ndarray | None = None, *, made_by: str | None = None
+) -> Picture:
+    """Draws an image, uint8 [H, W, C], and a reconstruction of the same shape."""
+    if reconstruction is None:
+        return Picture(data_uri(image))
+    left = np.abs(np.subtract(image, reconstruction, dtype=np.int16)) * GAIN
+    residual = np.minimum(left, 255).astype(np.uint8)
+    return Picture(data_uri(image), data_uri(reconstruction), data_uri(residual), made_by)
+
+
+def data_uri(pixels: np.ndarray) -> str:
+    """An image, uint8 [H, W, C]: small ones exactly, larger ones reduced, as PNG or JPEG."""
+    picture = to_pillow(pixels)
+    kind, options = "PNG", dict[str, Any](optimize=True)
+    if max(picture.size) > _EXACT:
+        picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
+        kind, options = "JPEG", dict[str, Any](quality=88)
+    file = io.BytesIO()
+    picture.save(file, format=kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
