@@ -28,6 +28,7 @@ FLOORS = (
     {"runs"},
     {"audit"},
     {"pages"},
+    {"server"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -59,6 +60,7 @@ SHARED_STEMS = {
     "foreign": "groups of foreign images, and how a command reads them",
     "load": "images and generators from where they lie",
     "recipe": "how to invert, and how to train",
+    "serve": "a command, and its configuration",
     "vae": "a family of generators, and how it is trained",
 }
 # `convert --verify` compares with PyTorch where there is one; without it, it says what to install.

@@ -13,7 +13,7 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "ask", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "ask", "serve", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
 _NAMELESS = {"ask": "image"}  # Flags that an argument without a name stands for.

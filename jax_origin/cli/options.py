@@ -168,6 +168,32 @@ def ask(given: flags.FlagValues) -> None:
     _flags_of_devices(given)
 
 
+def serve(given: flags.FlagValues) -> None:
+    """A page on this machine on which images are dropped; and the same as a REST door.
+
+    jax-origin serve                                  the zoo's generators
+    jax-origin serve --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION --port=8080
+
+    curl --data-binary @image.png 'http://127.0.0.1:8000/v1/ask?name=image.png'
+
+    python scripts/serve.py takes the same flags. Needs starlette and uvicorn. Only this machine
+    reaches it, unless --host says otherwise. Uploads stay in memory. /openapi.json describes it.
+
+    Exit code: 0 after an interrupt; 1 if the command was refused or failed.
+    """
+    _flags_of_candidates(given)
+    _flag(given, bool, "resize", "Resize images of another size, if a request does not say.")
+    _flag_of_readings(given)
+    host = "Address to listen on. Any but this machine's own lets others in: there is no password."
+    _flag(given, str, "host", host, "127.0.0.1")
+    _flag(given, int, "port", "Port to listen on; 0 for any that is free.", 8000)
+    _flag(given, int, "max_mib", "The largest file that is taken.", 20)
+    _flag(given, int, "max_megapixels", "The largest image that is opened.", 32)
+    _flag(given, int, "most_waiting", "How many images wait at the most.", 32)
+    _flag(given, int, "seed", "For starting points.", 1)
+    _flags_of_devices(given)
+
+
 def convert(given: flags.FlagValues) -> None:
     """Converts a published checkpoint into a directory that opens quickly.
 

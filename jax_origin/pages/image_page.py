@@ -20,6 +20,7 @@ from jax_origin.pages.words import (
     spoken_of,
 )
 
+_LARGEST = 512
 _KINDS = {"named": "named", "none": "none", "undecided": "undecided"}
 
 
@@ -99,5 +100,5 @@ def _rates(answer: Answer) -> Rates:
 def _picture(answer: Answer, name: str) -> Picture:
     made = answer.reconstructions.get(name)
     if made is None or made.shape != answer.pixels.shape:
-        return drawn(answer.pixels)
-    return drawn(answer.pixels, made, made_by=name)
+        return drawn(answer.pixels, largest=_LARGEST)
+    return drawn(answer.pixels, made, made_by=name, largest=_LARGEST)

@@ -17,7 +17,7 @@ from jax_origin.runs import sheet_row
 GAIN = 8
 """What is left, |image - reconstruction|, is shown so many times as bright."""
 
-_EXACT, _LARGEST = 128, 192  # Sides up to which pixels are kept, and to which others are reduced.
+_LARGEST = 128  # A gallery of 240 images then stays under ten megabytes.
 
 
 class Picture(NamedTuple):
@@ -75,22 +75,36 @@ def pictures_of(
 
 
 def drawn(
-    image: np.ndarray, reconstruction: np.ndarray | None = None, *, made_by: str | None = None
+    image: np.ndarray,
+    reconstruction: np.ndarray | None = None,
+    *,
+    made_by: str | None = None,
+    largest: int = _LARGEST,
 ) -> Picture:
-    """Draws an image, uint8 [H, W, C], and a reconstruction of the same shape."""
+    """Draws an image, uint8 [H, W, C], and a reconstruction of the same shape.
+
+    Sides are `largest` at the most; see `data_uri`.
+    """
     if reconstruction is None:
-        return Picture(data_uri(image))
+        return Picture(data_uri(image, largest=largest))
     left = np.abs(np.subtract(image, reconstruction, dtype=np.int16)) * GAIN
     residual = np.minimum(left, 255).astype(np.uint8)
-    return Picture(data_uri(image), data_uri(reconstruction), data_uri(residual), made_by)
+    first, second, third = (
+        data_uri(each, largest=largest) for each in (image, reconstruction, residual)
+    )
+    return Picture(first, second, third, made_by)
 
 
-def data_uri(pixels: np.ndarray) -> str:
-    """An image, uint8 [H, W, C]: small ones exactly, larger ones reduced, as PNG or JPEG."""
+def data_uri(pixels: np.ndarray, *, largest: int = _LARGEST) -> str:
+    """An image, uint8 [H, W, C], as a data URI.
+
+    One whose sides are at most half of `largest` is a PNG with its very pixels. Others are JPEGs,
+    reduced until they fit.
+    """
     picture = to_pillow(pixels)
     kind, options = "PNG", dict[str, Any](optimize=True)
-    if max(picture.size) > _EXACT:
-        picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
+    if 2 * max(picture.size) > largest:
+        picture.thumbnail((largest, largest), Image.Resampling.BOX)
         kind, options = "JPEG", dict[str, Any](quality=88)
     file = io.BytesIO()
     picture.save(file, format=kind, **options)

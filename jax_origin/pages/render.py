@@ -6,7 +6,7 @@ import hashlib
 import importlib.resources
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -16,7 +16,9 @@ from jax_origin.files import atomic_write
 _TEMPLATES = importlib.resources.files("jax_origin.pages") / "templates"
 
 
-def render(template: str, values: Mapping[str, Any], *, script: str = "") -> str:
+def render(
+    template: str, values: Mapping[str, Any], *, script: str = "", allowed: Sequence[str] = ()
+) -> str:
     """Fills a template of this room.
 
     All values are escaped. Characters that do not print, such as those which turn the direction of
@@ -27,12 +29,14 @@ def render(template: str, values: Mapping[str, Any], *, script: str = "") -> str
       template: The template's file name.
       values: What it is filled with.
       script: The file name of a script of its own, beside that for printing.
+      allowed: What else the policy allows.
     """
     style = _text("style.css")
     code = "\n".join(map(_text, ["print.js", *([script] if script else [])]))
     policy = [
         *("default-src 'none'", "img-src data:", "base-uri 'none'", "form-action 'none'"),
         *(f"style-src '{_sha256(style)}'", f"script-src '{_sha256(code)}'"),
+        *allowed,
     ]
     page = _environment().get_template(template)
     return page.render(**values, policy="; ".join(policy), style=style, script=code)

@@ -97,8 +97,10 @@ def numbers_of_one(naming: Naming | None, records: Mapping[str, Record], rates: 
         p, q = records[name]["p"], records[name]["q"]
         if p is None:
             continue
-        foreign = "" if q is None else f"; of the nearest group of other origin {percent(q)} (q)"
-        says.append(f"{name}: of its own images {percent(p)} fit no better (p){foreign}")
+        says.append(f"{percent(p)} of {name}'s own images fit no better than this one (p)")
+        if q is not None:
+            foreign = f"of the nearest group of other origin {percent(q)} fit as well (q)"
+            says[-1] += f", and {foreign}"
     limits = (
         f"a candidate is ruled out at p of {percent(rates.alpha)} or less, and an image is "
         f"attributed only at q of {percent(rates.beta)} or less"

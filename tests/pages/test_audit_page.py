@@ -11,6 +11,7 @@ import pytest
 from jax_origin.images import save_png
 from jax_origin.pages import audit_page
 from jax_origin.pages.charts import chart, thresholds
+from jax_origin.pages.pictures import drawn
 from jax_origin.pages.render import shown
 
 from .pages_data import CANDIDATES, FOREIGN, HOSTILE, OWN, RATES, Page, audited, mixed
@@ -123,6 +124,14 @@ def test_of_many_images_some_are_shown_and_all_are_counted(folder):
     assert "12 of 500 images." in page.text
     assert len([each for each in page.all("li") if "data-place" in each]) == 12
     assert len(text) < 300_000
+
+
+def test_large_pictures_are_reduced_until_many_fit_on_a_page():
+    noise = np.random.default_rng(0).integers(0, 256, (600, 400, 3), dtype=np.uint8)
+    picture = drawn(noise, noise[::-1], made_by="a")
+    assert picture.size * 240 < 10_000_000 and picture.image.startswith("data:image/jpeg")
+    small = drawn(noise[:64, :64], noise[64:128, :64])
+    assert small.image.startswith("data:image/png")  # With its very pixels.
 
 
 def test_no_images_and_one_image_are_said(folder):
