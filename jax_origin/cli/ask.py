@@ -16,7 +16,7 @@ from jax_origin.pages import answer_in_json, image_page, three_lines, write_page
 from jax_origin.zoo import standard_names, zoo_names
 
 _OUT = "runs/ask"
-_NO_CALIBRATION = "not asked without --candidate: the zoo holds it out, or has no calibration of it"
+_NO_CALIBRATION = "the zoo holds it out, or has no calibration for it; see --candidate"
 _ANSWERS_DEPEND_ON = ("alpha", "beta", "resize", "readings", "seed")
 
 
@@ -41,7 +41,9 @@ def main(config: ConfigDict) -> int:
     print("\n".join(three_lines(answer)))
     if answer.left_out:
         print("\nnot asked about:")
-        print("\n".join(f"  {name}: {reason}" for name, reason in answer.left_out.items()))
+        for reason in dict.fromkeys(answer.left_out.values()):
+            names = [name for name, why in answer.left_out.items() if why == reason]
+            print(f"  {', '.join(names)}: {reason}")
     print(f"\npage: {out}")
     return 0
 

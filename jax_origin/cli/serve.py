@@ -1,5 +1,6 @@
 """Opens a page on this machine on which images are dropped, and a REST door."""
 
+import contextlib
 import importlib.util
 import ipaddress
 import socket
@@ -52,7 +53,8 @@ def _serve(config: ConfigDict, listening: socket.socket) -> None:
     port = listening.getsockname()[1]
     print(f"open http://{address}:{port}/ in a browser; Ctrl-C ends it", flush=True)
     options = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(options).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(options).run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jax_origin.audit import Candidate, Findings
 from jax_origin.calibration import Rates
+from jax_origin.images.decode import read_file
 from jax_origin.pages.card import card
 from jax_origin.pages.charts import chart
 from jax_origin.pages.pictures import GAIN, Picture, pictures_of
@@ -70,6 +71,7 @@ def audit_page(
     *,
     settings: Mapping[str, Any] | None = None,
     samples: int = _SAMPLES,
+    read: Callable[[str], bytes] = read_file,
 ) -> str:
     """The findings of an audit as one file of HTML.
 
@@ -80,6 +82,8 @@ def audit_page(
         findings and records, whose hashes the page gives.
       settings: What the audit was run with, as plain values.
       samples: How many images the gallery shows at the most.
+      read: Reads the bytes of an image, by its path in the findings; an ImageError or OSError where
+        it cannot.
     """
     rates, folder = Rates(findings.alpha, findings.beta), pathlib.Path(folder)
     reconstructions = {c.name: c.workdir(folder, {}).reconstruction for c in candidates}
@@ -96,7 +100,7 @@ def audit_page(
     for image in found.samples:
         picture = Picture(None)
         if room > 0:
-            picture = pictures_of(image, reconstructions, shapes)
+            picture = pictures_of(image, reconstructions, shapes, read=read)
             room -= picture.size
         texts = [
             explained(image.records[name], calibrations[name], rates)

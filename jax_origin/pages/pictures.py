@@ -1,6 +1,8 @@
 """Pictures inside a page: an image, its reconstruction and what is left, as data URIs."""
 
 import base64
+import contextlib
+import hashlib
 import io
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from jax_origin.images import ImageError, decode_image
+from jax_origin.images import ImageError, decode_bytes, decode_image
 from jax_origin.images.arrays import to_pillow
+from jax_origin.images.decode import read_file
 from jax_origin.pages.survey import Seen
-from jax_origin.runs import sheet_row
 
 GAIN = 8
 """What is left, |image - reconstruction|, is shown so many times as bright."""
@@ -46,6 +48,8 @@ def pictures_of(
     image: Seen,
     reconstructions: Mapping[str, Callable[[Mapping[str, Any]], os.PathLike[str]]],
     image_shapes: Mapping[str, Sequence[int]],
+    *,
+    read: Callable[[str], bytes] = read_file,
 ) -> Picture:
     """Draws an image beside the reconstruction of the candidate that it is said to be made by.
 
@@ -55,7 +59,14 @@ def pictures_of(
       image: What was found of it. Its file is shown if it still has the content examined.
       reconstructions: By candidate, where the reconstruction for a record would lie.
       image_shapes: By candidate, (H, W, C) of its images.
+      read: Reads the bytes of an image's file; an ImageError or OSError where it cannot.
     """
+    try:
+        data = read(image.path)
+    except (ImageError, OSError):
+        return Picture(None)
+    if image.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        return Picture(None)
     named = image.naming.named if image.naming else ()
     there = [
         (name not in named, record["loss"], name)
@@ -63,15 +74,14 @@ def pictures_of(
         if record.get("loss") is not None and os.path.exists(reconstructions[name](record))
     ]
     for *_, name in sorted(there):
-        record = image.records[name]
-        row = sheet_row(record, reconstructions[name](record), image_shape=image_shapes[name])
-        if row.image is not None and row.reconstruction is not None:
-            return drawn(row.image, row.reconstruction, made_by=name)
-    try:
-        found = decode_image(image.path)
-    except (ImageError, ValueError):
-        return Picture(None)
-    return Picture(data_uri(found.pixels) if image.sha256 in (None, found.sha256) else None)
+        options: dict[str, Any] = {"channels": image_shapes[name][2], "resize": True}
+        with contextlib.suppress(ImageError):
+            made = decode_image(reconstructions[name](image.records[name]), **options).pixels
+            found = decode_bytes(data, path=image.path, size=made.shape[:2], **options)
+            return drawn(found.pixels, made, made_by=name)
+    with contextlib.suppress(ImageError):
+        return Picture(data_uri(decode_bytes(data, path=image.path).pixels))
+    return Picture(None)
 
 
 def drawn(

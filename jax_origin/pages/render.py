@@ -45,7 +45,7 @@ def render(
 def write_page(path: str | os.PathLike[str], page: str) -> None:
     """Writes a page; the file is whole, or as it was with an OSError."""
     with atomic_write(path) as temporary:
-        pathlib.Path(temporary).write_text(page, encoding="utf-8")
+        pathlib.Path(temporary).write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def shown(text: object) -> str:

@@ -99,8 +99,8 @@ def numbers_of_one(naming: Naming | None, records: Mapping[str, Record], rates: 
             continue
         says.append(f"{percent(p)} of {name}'s own images fit no better than this one (p)")
         if q is not None:
-            foreign = f"of the nearest group of other origin {percent(q)} fit as well (q)"
-            says[-1] += f", and {foreign}"
+            others = f"{percent(q)} of the nearest group of other origin fit as well (q)"
+            says[-1] += f", and {others}, this one counted in"
     limits = (
         f"a candidate is ruled out at p of {percent(rates.alpha)} or less, and an image is "
         f"attributed only at q of {percent(rates.beta)} or less"

@@ -67,7 +67,8 @@
       ask(file, new URLSearchParams(asked), item, bar, text).catch((error) => {
         bar.remove();
         text.className = "error";
-        text.textContent = error.message;
+        const named = file.name + ": ";
+        text.textContent = error.message.startsWith(named) ? error.message.slice(named.length) : error.message;
       });
     }
   };
