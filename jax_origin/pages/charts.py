@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jax_origin.audit import Candidate
-from jax_origin.calibration import AS_MADE, Calibration, Decider, Rates
+from jax_origin.calibration import AS_MADE, Calibration, Decider, Rates, compared_with
 from jax_origin.pages.survey import BINS, bin_of, counted
 
 WIDTH, LEFT = 480.0, 8.0
@@ -77,19 +77,22 @@ class Chart(NamedTuple):
     marker: float | None
 
 
-def thresholds(calibration: Calibration, rates: Rates) -> tuple[float, float]:
+def thresholds(
+    calibration: Calibration, rates: Rates, condition: str | None = None
+) -> tuple[float, float]:
     """The score over which images are excluded, and that up to which they may be attributed.
 
-    Both are of all conditions together: a file that tells what it cannot have met is judged by
-    fewer, and its own limits lie elsewhere.
+    Without a condition both are of all conditions together: a file that tells what it cannot have
+    met is judged by fewer, and its own limits lie elsewhere.
     """
+    conditions = None if condition is None else [condition]
     rates = rates.over(calibration.rates)
     assert rates.alpha is not None  # A calibration has one.
-    own = calibration.belonging_by_condition.values()
+    own = compared_with(calibration, conditions).belonging.values()
     fitted = [calibration.rule.fit(np.maximum(scores, calibration.floor)) for scores in own]
     return (
         max(float(rule.threshold(rates.alpha)) for rule in fitted),
-        Decider(calibration, rates=rates).attributable,
+        Decider(calibration, rates=rates, conditions=conditions).attributable,
     )
 
 
@@ -99,6 +102,7 @@ def chart(
     *,
     asked: Mapping[int, int] | None = None,
     score: float | None = None,
+    condition: str | None = None,
 ) -> Chart:
     """Draws the calibration's scores of a candidate, and those of the images asked about.
 
@@ -107,13 +111,14 @@ def chart(
       rates: The rates that its limits keep.
       asked: How many scores of the images asked about fall into each bin.
       score: That of a single image, which is marked.
+      condition: Draw the scores and limits of this condition alone; None for all of them.
     """
     calibration = candidate.calibration
-    groups = _groups(candidate, asked)
+    groups = _groups(candidate, asked, condition)
     limits = [
         (value, text)
         for value, text in zip(
-            thresholds(calibration, rates),
+            thresholds(calibration, rates, condition),
             ("own images reach about this far (p)", "attributed only up to here (q)"),
             strict=True,
         )
@@ -156,7 +161,7 @@ def chart(
 
 
 def _groups(
-    candidate: Candidate, asked: Mapping[int, int] | None
+    candidate: Candidate, asked: Mapping[int, int] | None, condition: str | None
 ) -> list[tuple[str, str, Mapping[int, int]]]:
     own, name = candidate.calibration, candidate.name
     groups: list[tuple[str, str, Mapping[int, int]]] = []
@@ -165,17 +170,18 @@ def _groups(
         for place, count in asked.items():  # As all scores that they are compared with.
             clamped[max(place, least)] += count
         groups.append(("The images asked about", "asked", clamped))
-    groups.append(
-        (f"Known to be {name}'s, as made", "own", counted(own.belonging, floor=own.floor))
-    )
-    edited = Counter[int]()
-    for condition, scores in own.belonging_by_condition.items():
-        if condition != AS_MADE:
-            edited += counted(scores, floor=own.floor)
-    if edited:
-        groups.append((f"Known to be {name}'s, edited afterwards", "own", edited))
+    compared = compared_with(own, None if condition is None else [condition])
+    labels = {AS_MADE: f"Known to be {name}'s, as made"}
+    edited = f"after {condition}" if condition else "edited afterwards"
+    joined: dict[str, Counter[int]] = {}
+    for met, scores in compared.belonging.items():
+        label = labels.get(met, f"Known to be {name}'s, {edited}")
+        joined.setdefault(label, Counter()).update(counted(scores, floor=own.floor))
+    groups += [(label, "own", counts) for label, counts in joined.items()]
     foreign: dict[str, Counter[int]] = {}
     for group in candidate.groups:
+        if group.name not in compared.foreign:
+            continue
         origin = group.origin
         if origin not in foreign and len(foreign) >= _MOST_GROUPS:
             origin = "other groups"

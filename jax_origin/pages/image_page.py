@@ -67,7 +67,7 @@ def image_page(answer: Answer, data: bytes, *, settings: Mapping[str, Any] | Non
             each,
             rates,
             read_again=bool(record.get("tried")),
-            chart=chart(each, rates, score=record["score"]),
+            chart=chart(each, rates, score=record["score"], condition=record["condition"]),
         )
         text = explained(record, calibrations[each.name], rates)
         sections.append((about, text, _picture(answer, each.name)))

@@ -154,6 +154,17 @@ def test_a_chart_shows_own_and_foreign_scores_and_the_limits_that_decide():
         assert all(0 <= bar.x and bar.x + bar.width <= 480 for bar in strip.bars)
 
 
+def test_a_chart_of_one_condition_has_its_scores_and_limits_alone():
+    drawn = chart(CANDIDATES[0], RATES, score=0.05, condition="jpeg-75")
+    own, *others = drawn.strips
+    assert own.label == "Known to be a's, after jpeg-75" and own.num == 100
+    assert [strip.num for strip in others] == [100, 100]
+    as_made = thresholds(CANDIDATES[0].calibration, RATES, "as made")
+    after = thresholds(CANDIDATES[0].calibration, RATES, "jpeg-75")
+    assert as_made[0] == pytest.approx(0.01) and after[0] == pytest.approx(0.1)
+    assert as_made[1] < after[1]
+
+
 def test_a_calibration_without_foreign_images_is_said():
     alone = dataclasses.replace(CANDIDATES[0].calibration, foreign={})
     drawn = chart(dataclasses.replace(CANDIDATES[0], calibration=alone), RATES)
