@@ -27,6 +27,8 @@ FLOORS = (
     {"workflow"},
     {"runs"},
     {"audit"},
+    {"pages"},
+    {"server"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -46,6 +48,7 @@ WITHOUT_JAX: dict[str, set[str]] = {
 # Stems that modules of several rooms have, and what both are.
 SHARED_STEMS = {
     "arrays": "what a room knows of arrays",
+    "ask": "a command, and its configuration",
     "attribute": "a command, and its configuration",
     "audit": "a command, and its configuration",
     "base": "what the classes of a room derive from",
@@ -58,6 +61,7 @@ SHARED_STEMS = {
     "foreign": "groups of foreign images, and how a command reads them",
     "load": "images and generators from where they lie",
     "recipe": "how to invert, and how to train",
+    "serve": "a command, and its configuration",
     "vae": "a family of generators, and how it is trained",
 }
 # `convert --verify` compares with PyTorch where there is one; without it, it says what to install.

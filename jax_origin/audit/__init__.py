@@ -16,6 +16,8 @@ from jax_origin.audit.manifest import made_with as made_with
 from jax_origin.audit.opened_audit import Audit as Audit
 from jax_origin.audit.opened_audit import open_audit as open_audit
 from jax_origin.audit.opened_audit import sources_of as sources_of
+from jax_origin.audit.panel import Answer as Answer
+from jax_origin.audit.panel import Panel as Panel
 from jax_origin.audit.recheck import examine_again as examine_again
 from jax_origin.audit.report import findings_report as findings_report
 from jax_origin.audit.report import findings_table as findings_table

@@ -76,6 +76,12 @@ class Candidate:
         """The foreign groups of its calibration, each once whatever its edits."""
         return list(dict.fromkeys(group.origin for group in self.groups))
 
+    def reconstruction(
+        self, out: str | os.PathLike[str], record: Mapping[str, Any]
+    ) -> pathlib.Path:
+        """Where in an audit's folder the reconstruction of a record's image lies, if it is kept."""
+        return pathlib.Path(out) / self.folder / "reconstructions" / f"{record['sha256']}.png"
+
     def made(self, group: Group) -> bool:
         """Whether the images of a foreign group are this candidate's own.
 

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ from jax_origin.audit.candidates import Candidate
 from jax_origin.audit.journal import Journal
 from jax_origin.audit.sorted_index import digest
 from jax_origin.calibration import Rates
-from jax_origin.images import ImageError, declared, map_ahead
+from jax_origin.images import ImageError, as_uint8, declared, map_ahead, save_png
 from jax_origin.images.formats import format_of
 from jax_origin.inversion import Run
+from jax_origin.runs import RunError
 from jax_origin.runtime import wait_for_all
 from jax_origin.sources import Entry, Source
 from jax_origin.workflow import Attributor, Verdict
@@ -44,6 +46,7 @@ def examine(
     rates: Rates,
     resize: bool = False,
     readings: str = "usual",
+    reconstructions: int = 0,
     run: Run | None = None,
 ) -> int:
     """Gives each image of a source its record under a candidate; of several processes, all call it.
@@ -61,6 +64,8 @@ def examine(
       rates: The rates of error.
       resize: Whether images of another size are resized.
       readings: What else images are read as; see `Attributor`.
+      reconstructions: How many are kept of each verdict, in each process, for a page to show; see
+        `Candidate.reconstruction`.
       run: Where and how.
 
     Returns:
@@ -72,7 +77,7 @@ def examine(
       ImageError: If the source cannot be read at all.
     """
     wait_for_all(f"resume {candidate.name}")  # All have read the records before one writes.
-    work = _Work(candidate, journal)
+    work = _Work(candidate, journal, reconstructions)
     images = work.images(source)
     first = next(images, None)
     if first is not None:
@@ -97,9 +102,10 @@ def examine(
 class _Work:
     """What is under way: images that are inverted, and equal ones that wait for the same answer."""
 
-    def __init__(self, candidate: Candidate, journal: Journal) -> None:
+    def __init__(self, candidate: Candidate, journal: Journal, reconstructions: int) -> None:
         self.num, self.method = 0, str(candidate.calibration.method["name"])
         self._candidate, self._journal = candidate, journal
+        self._most_kept, self._kept = reconstructions, Counter[str | None]()
         self._keys = set[bytes]()  # Of images under way.
         self._asked: dict[int, str] = {}  # By tag, the SHA-256 of a file.
         self._alike: dict[str, list[_Read]] = {}  # The images of each such file.
@@ -129,9 +135,22 @@ class _Work:
         record = verdict.record()
         height, width = verdict.image.size if verdict.image else (None, None)
         record |= {"height": height, "width": width}
+        self._keep(verdict, first.about)
         self._write(first, record | {"seconds": time.monotonic() - first.since})
         for each in equal:
             self._write(each, record | {"seconds": 0.0})
+
+    def _keep(self, verdict: Verdict, about: dict[str, Any]) -> None:
+        """Writes the reconstruction, if few of this verdict have been kept."""
+        self._kept[verdict.verdict] += 1
+        if verdict.reconstruction is None or self._kept[verdict.verdict] > self._most_kept:
+            return
+        path = self._candidate.reconstruction(self._journal.path.parent, about)
+        try:
+            save_png(path, as_uint8(verdict.reconstruction[None])[0])
+        except OSError as error:
+            reason = f"a reconstruction cannot be written ({error.strerror or error})"
+            raise RunError(f"{path}: {reason}") from error
 
     def _waiting(self, source: Source) -> Iterator[tuple[int, Entry]]:
         """This process's share of the images that may still want a record."""

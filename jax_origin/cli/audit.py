@@ -2,7 +2,7 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,9 +33,10 @@ from jax_origin.cli.stopping import stop_when_told
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
 from jax_origin.inversion import progress_bar
+from jax_origin.pages import audit_page, write_page
 from jax_origin.runs import RunFolder, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
-from jax_origin.sources import find_layout, open_sources
+from jax_origin.sources import Source, find_layout, open_sources, reader
 from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
@@ -101,6 +102,7 @@ def main(config: ConfigDict) -> int:
                     rates=rates_of(config),
                     resize=config.resize,
                     readings=config.readings,
+                    reconstructions=config.reconstructions,
                     run=run_of(config, progress=bar),
                 )
             if not num:
@@ -112,7 +114,7 @@ def main(config: ConfigDict) -> int:
             print(line)
         chain = finish_manifest(out.path, images=num)
     findings = open_audit(out.path).findings()
-    _report(findings, candidates, out.path, chain=chain, demonstration=demonstration)
+    _report(findings, candidates, out.path, settings, source, chain, demonstration=demonstration)
     if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
@@ -129,14 +131,18 @@ def _report(
     findings: Findings,
     candidates: Sequence[Candidate],
     out: pathlib.Path,
-    *,
+    settings: Mapping[str, Any],
+    source: Source,
     chain: str,
+    *,
     demonstration: bool,
 ) -> None:
     """Writes and prints the findings."""
     write_findings(out / "findings.jsonl", findings)
     with atomic_write(out / "findings.md") as temporary:
         pathlib.Path(temporary).write_text(findings_report(findings, candidates), encoding="utf-8")
+    page = audit_page(findings, candidates, out, settings=settings, read=reader(source))
+    write_page(out / "report.html", page)
     print(f"\n{findings_table(findings)}\n\n{folder_table(findings)}")
     if warning := format_warning(_stored(findings)):
         print(warning)
@@ -144,6 +150,7 @@ def _report(
         print(truth_line(findings))
     print(f"\nhash over all records: {chain}")
     print(f"findings: {out / 'findings.jsonl'}\nreport: {out / 'findings.md'}")
+    print(f"page: {out / 'report.html'}")
 
 
 def _stored(findings: Findings) -> Iterator[dict[str, Any]]:

@@ -48,6 +48,7 @@ def run(
     argv: Sequence[str] | None = None,
     *,
     config: str | None = None,
+    nameless: str | None = None,
 ) -> int:
     """Reads a command's flags and does its work.
 
@@ -61,6 +62,7 @@ def run(
       argv: The flags; those of this process without it.
       config: The config file, unless --config names another; "" if none is meant for all. None:
         the command has no settings.
+      nameless: The flag that one argument without a name stands for; None: there is none.
 
     Returns:
       What `work` returns; 0 where help was asked for.
@@ -74,7 +76,7 @@ def run(
         print(f"{inspect.getdoc(define)}\n\nflags:\n{flags_text}")
         return 0
     with one_line_errors(name):
-        return work(*_parsed(define, config, arguments))
+        return work(*_parsed(define, config, arguments, nameless))
 
 
 @contextlib.contextmanager
@@ -151,12 +153,15 @@ def check_writable(path: str | os.PathLike[str], flag: str) -> None:
 
 
 def _parsed(
-    define: Define, config: str | None, arguments: list[str]
+    define: Define, config: str | None, arguments: list[str], nameless: str | None
 ) -> tuple[ConfigDict | None, flags.FlagValues]:
     """The settings, in which each flag that was given stands, and the flags."""
     try:
         given = _defined(define, config, arguments)
+        given.set_gnu_getopt(nameless is not None)
         _, *others = given(["", *arguments])
+        if others and nameless is not None and not given[nameless].present:
+            given(["", f"--{nameless}={others.pop(0)}"])
         settings = None if config is None else given["config"].value
         if settings is not None:
             settings.lock()  # One that could not be loaded says so now.

@@ -13,11 +13,11 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "verify", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "verify", "ask", "serve", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
-_FIRST = {"verify": "audit"}
-"""Flags that may stand first, without their name."""
+# Flags that an argument without a name stands for.
+_NAMELESS = {"ask": "image", "verify": "audit"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,9 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(filter(None, (wrong, _commands()))), file=sys.stderr)
         return 1
 
-    if name in _FIRST and rest and not rest[0].startswith("-"):
-        rest[0] = f"--{_FIRST[name]}={rest[0]}"
-
     def work(config: ConfigDict | None, given: flags.FlagValues) -> int:
         main = importlib.import_module(f"jax_origin.cli.{name}").main
         code: int = main(given if config is None else config)
@@ -51,7 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     path = pathlib.Path(__file__).parent / "configs" / f"{name}.py"
     return run(
-        name, getattr(options, name), work, rest, config=str(path) if path.exists() else None
+        name,
+        getattr(options, name),
+        work,
+        rest,
+        config=str(path) if path.exists() else None,
+        nameless=_NAMELESS.get(name),
     )
 
 

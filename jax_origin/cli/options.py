@@ -137,8 +137,7 @@ def audit(given: flags.FlagValues) -> None:
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed; 3 if SIGTERM
     stopped it: it has saved what it had, and the same command goes on.
     """
-    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
-    _flag(given, tuple, "candidates", "The same, several at a time.", ())
+    _flags_of_candidates(given)
     _flags_of_images(given)
     source = (
         "More images: a folder, a pattern, a zip or tar archive, a Parquet file, a data set on "
@@ -147,14 +146,14 @@ def audit(given: flags.FlagValues) -> None:
     _flag(given, list, "source", source)
     layout = "What says who made each image: a benchmark's name, or package.module:function."
     _flag(given, str, "layout", layout)
-    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
-    _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
     _flag(given, float, "fdr", "False discovery rate over all images and candidates.", 0.05)
     procedure = (
         "bh, Benjamini and Hochberg's, or by, Benjamini and Yekutieli's, which allows any "
         "dependence between tests. Without it bh where it is proven, and by elsewhere."
     )
     _flag(given, str, "fdr_procedure", procedure)
+    kept = "How many reconstructions of each verdict are kept, for the report to show."
+    _flag(given, int, "reconstructions", kept, 100)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
     _flag(given, str, "out", _folder("runs/audit"))
     seconds = "A kill loses the records of about the last so many seconds."
@@ -178,6 +177,55 @@ def verify(given: flags.FlagValues) -> None:
     _flag(given, int, "sample", "How many images are examined again; 0 for none.", 8)
     _flag(given, int, "sample_seed", "For the choice of these images.", 0)
     _flag(given, str, "cache", "Folder of compiled programs; empty: none.", "~/.cache/jax_origin")
+
+
+def ask(given: flags.FlagValues) -> None:
+    """Which of these models made this image, or none? Three lines and a page.
+
+    jax-origin ask IMAGE                              the zoo's generators
+    jax-origin ask IMAGE --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION
+
+    python scripts/ask.py takes the same flags. The lines are the answer, the numbers that carry it,
+    and what it does not cover. A candidate that makes images of another size is not asked about,
+    which is said; with --resize it is.
+
+    Exit code: 0 for any answer, "undecided" among them; 1 if the command was refused or failed, the
+    image cannot be read, or no candidate makes images of its size.
+    """
+    _flag(given, str, "image", "The image's file; IMAGE says the same.")
+    _flags_of_candidates(given)
+    _flag(given, bool, "resize", "Resize an image of another size.")
+    _flag_of_readings(given)
+    _flag(given, bool, "json", "Print the answer as a JSON object instead.")
+    _flag(given, str, "out", "The page; without it runs/ask/HASH.html, named by the image.")
+    _flag(given, int, "seed", "For starting points.", 1)
+    _flags_of_devices(given)
+
+
+def serve(given: flags.FlagValues) -> None:
+    """A page on this machine on which images are dropped; and the same as a REST door.
+
+    jax-origin serve                                  the zoo's generators
+    jax-origin serve --candidate=dcgan-cifar10 --candidate=DIR=CALIBRATION --port=8080
+
+    curl --data-binary @image.png 'http://127.0.0.1:8000/v1/ask?name=image.png'
+
+    python scripts/serve.py takes the same flags. Needs starlette and uvicorn. Only this machine
+    reaches it, unless --host says otherwise. Uploads stay in memory. /openapi.json describes it.
+
+    Exit code: 0 after an interrupt; 1 if the command was refused or failed.
+    """
+    _flags_of_candidates(given)
+    _flag(given, bool, "resize", "Resize images of another size, if a request does not say.")
+    _flag_of_readings(given)
+    host = "Address to listen on. Any but this machine's own lets others in: there is no password."
+    _flag(given, str, "host", host, "127.0.0.1")
+    _flag(given, int, "port", "Port to listen on; 0 for any that is free.", 8000)
+    _flag(given, int, "max_mib", "The largest file that is taken.", 20)
+    _flag(given, int, "max_megapixels", "The largest image that is opened.", 32)
+    _flag(given, int, "most_waiting", "How many images wait at the most.", 32)
+    _flag(given, int, "seed", "For starting points.", 1)
+    _flags_of_devices(given)
 
 
 def convert(given: flags.FlagValues) -> None:
@@ -223,14 +271,25 @@ def _flags_of_generators(given: flags.FlagValues) -> None:
     _flag(given, str, "kind", "Which architecture a checkpoint holds.")
 
 
+def _flags_of_candidates(given: flags.FlagValues) -> None:
+    _flag(given, list, "candidate", "Zoo name, or DIR=CALIBRATION. Without it all the zoo.")
+    _flag(given, tuple, "candidates", "The same, several at a time.", ())
+    _flag(given, float, "alpha", "Rate of false exclusion, for each candidate.", 0.01)
+    _flag(given, float, "beta", "Rate of false attribution, for each candidate.", 0.01)
+
+
 def _flags_of_images(given: flags.FlagValues) -> None:
     _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)
+    _flag_of_readings(given)
+    _flag_of_files(given)
+
+
+def _flag_of_readings(given: flags.FlagValues) -> None:
     reads = "What else images are read as that do not fit as they are: usual is turned, mirrored."
     _flag(given, ("usual", "none"), "readings", reads, "usual")
-    _flag_of_files(given)
 
 
 def _flag_of_files(given: flags.FlagValues) -> None:

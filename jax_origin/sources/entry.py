@@ -45,6 +45,26 @@ class Source(Protocol):
         ...
 
 
+def reader(source: Source) -> Callable[[str], bytes]:
+    """Gives what reads entries of a source by their keys.
+
+    Keys that are asked for in the source's order take one pass over it. A key that is not there, or
+    that cannot be read, raises ImageError.
+    """
+    entries = iter(source)
+
+    def read(key: str) -> bytes:
+        nonlocal entries
+        for _ in range(2):
+            for entry in entries:
+                if entry.key == key:
+                    return entry.read()
+            entries = iter(source)
+        raise ImageError(key, "is no longer in the source")
+
+    return read
+
+
 class Broken(Entry):
     """An entry that stands for what cannot be read: a damaged archive, a folder; see `broken`."""
 

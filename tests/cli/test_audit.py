@@ -88,7 +88,13 @@ def test_each_image_is_given_its_maker(folder, audited):
 
 def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited):
     lines = audited.out.splitlines()
-    assert lines[-2:] == ["findings: found/findings.jsonl", "report: found/findings.md"]
+    assert lines[-3:] == [
+        "findings: found/findings.jsonl",
+        "report: found/findings.md",
+        "page: found/report.html",
+    ]
+    page = (folder / "found/report.html").read_text()
+    assert page.count("data:image/png;base64,") == 8 * 3 and "torn.png" in page
     assert (folder / "found/findings.md").read_text().startswith("# Findings\n\n9 images ")
     table = jo.audit.open(folder / "found").table()
     for name in ("one", "two"):

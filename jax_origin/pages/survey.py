@@ -1,0 +1,206 @@
+"""What a page says of many images: counts, scores and a choice of samples, found in one pass.
+
+Nothing here grows with the number of images but the counters of different folders and reasons, and
+those are cut off: a page of a million images needs the memory of a page of a thousand.
+"""
+
+import heapq
+import itertools
+import math
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jax_origin.audit import Findings
+from jax_origin.evidence import Naming
+
+Record = Mapping[str, Any]
+
+NOT_RECOGNISED, UNDECIDED, NOT_EXAMINED = "not recognised", "undecided", "not examined"
+
+BINS = 20
+"""Bins of a decade of scores."""
+
+_MOST_FOLDERS, _MOST_REASONS = 10_000, 1_000
+_OTHERS, _CHUNK, _LEAST = "(others)", 1 << 16, 1e-12
+
+
+class Seen(NamedTuple):
+    """One image, and what was found of it.
+
+    Attributes:
+      path: Its file.
+      naming: Who made it; None where a candidate could not be asked.
+      records: Its record under each candidate, by name.
+    """
+
+    path: str
+    naming: Naming | None
+    records: Mapping[str, Record]
+
+    @property
+    def outcome(self) -> str:
+        """Whom it is said to be made by, or a word of the three that there are beside."""
+        if self.naming is None:
+            return NOT_EXAMINED
+        if self.naming.verdict == "named":
+            return " or ".join(self.naming.named)
+        return NOT_RECOGNISED if self.naming.verdict == "none" else UNDECIDED
+
+    @property
+    def folder(self) -> str:
+        """The name of the folder that its file lies in."""
+        return self.path.rpartition("/")[0].rpartition("/")[2]
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of its file, where it could be read."""
+        return next((r["sha256"] for r in self.records.values() if r["sha256"]), None)
+
+
+@dataclass
+class Survey:
+    """What was seen of all images.
+
+    Attributes:
+      makers: What an image of each candidate is said to be made by: it, or its whole group.
+      num: How many images there are.
+      outcomes: How many have each outcome.
+      folders: The same for each folder's name.
+      reasons: Why images are undecided.
+      scores: How many scores of each candidate fall into each bin, `floor(BINS * log10(score))`.
+      samples: The images to show: as many of each outcome as there is room for, in order.
+    """
+
+    makers: dict[str, str]
+    num: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    folders: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    scores: dict[str, Counter[int]] = field(default_factory=dict)
+    samples: list[Seen] = field(default_factory=list)
+
+    @property
+    def truth_known(self) -> bool:
+        """Whether a folder is called like a candidate, and so says who made its images."""
+        return any(name in self.makers for name in self.folders)
+
+    def truth(self, folder: str) -> str:
+        """What a folder's images should come out as: its candidate's, or nobody's."""
+        return self.makers.get(folder, NOT_RECOGNISED)
+
+    def is_right(self, folder: str, outcome: str) -> bool | None:
+        """Whether an outcome agrees with a folder's name; None where it says neither."""
+        if not self.truth_known or outcome in (UNDECIDED, NOT_EXAMINED):
+            return None
+        return outcome == self.truth(folder)
+
+
+def seen(findings: Findings) -> Iterator[Seen]:
+    """The images of findings, in order."""
+    names = list(findings.records)
+    columns = zip(*findings.records.values(), strict=True)
+    for path, naming, records in zip(findings.paths, findings.naming, columns, strict=True):
+        yield Seen(path, naming, dict(zip(names, records, strict=True)))
+
+
+def survey(
+    images: Iterable[Seen],
+    makers: Mapping[str, str],
+    *,
+    samples: int,
+    preferred: Callable[[Seen], bool] = lambda image: False,
+) -> Survey:
+    """Looks at each image once.
+
+    Args:
+      images: All of them, in any order; they are not kept.
+      makers: By candidate, what an image of it is said to be made by.
+      samples: How many images to choose. Each outcome, right or wrong, has the same share, and what
+        one does not need the others get. Within one the choice is by a checksum of the path.
+      preferred: Which images are chosen before others, such as those that can be drawn.
+    """
+    found = Survey(dict(makers), scores={name: Counter() for name in makers})
+    waiting: dict[str, list[float]] = {name: [] for name in makers}
+    choice = _Choice(samples, preferred)
+    for place, image in enumerate(images):
+        outcome, folder = image.outcome, image.folder
+        _of(found.folders, folder)[outcome] += 1
+        if outcome == UNDECIDED and image.naming is not None:
+            reason = image.naming.reason or ""
+            known = reason in found.reasons or len(found.reasons) < _MOST_REASONS
+            found.reasons[reason if known else _OTHERS] += 1
+        for name, record in image.records.items():
+            if (score := record["score"]) is not None:
+                waiting[name].append(score)
+        # Of what agrees with its folder's name, and what does not, some is shown.
+        choice.offer(image, place, (outcome, makers.get(folder, NOT_RECOGNISED) == outcome))
+        if place % _CHUNK == _CHUNK - 1:
+            _count_scores(found, waiting)
+    _count_scores(found, waiting)
+    for counts in found.folders.values():
+        found.outcomes.update(counts)
+    found.num = found.outcomes.total()
+    found.samples = choice.made()
+    return found
+
+
+def counted(scores: ArrayLike, *, floor: float = 0.0) -> Counter[int]:
+    """How many scores, [N], fall into each bin; those under the floor fall into its bin."""
+    clamped = np.maximum(np.asarray(scores, np.float64), max(floor, _LEAST))
+    places, counts = np.unique(np.floor(BINS * np.log10(clamped)), return_counts=True)
+    return Counter(dict(zip(places.astype(int).tolist(), counts.tolist(), strict=True)))
+
+
+def bin_of(score: float) -> int:
+    """The bin that a score falls into; those of nought and below fall into that of 1e-12."""
+    return math.floor(BINS * math.log10(max(score, _LEAST)))
+
+
+class _Choice:
+    """Images to show: of each kind those that are preferred, then those of the least checksum."""
+
+    def __init__(self, room: int, preferred: Callable[[Seen], bool]) -> None:
+        self._room, self._preferred = room, preferred
+        self._heaps: dict[tuple[str, bool], list[tuple[bool, int, int, Seen]]] = {}
+
+    def offer(self, image: Seen, place: int, kind: tuple[str, bool]) -> None:
+        heap = self._heaps.setdefault(kind, [])
+        checksum = -zlib.crc32(image.path.encode("utf-8", "replace"))
+        if len(heap) >= self._room:
+            if (True, checksum, -place) <= heap[0][:3]:
+                return  # It would not be taken even if it were preferred.
+            entry = (self._preferred(image), checksum, -place, image)
+            if entry[:3] > heap[0][:3]:
+                heapq.heapreplace(heap, entry)
+        elif self._room:
+            heapq.heappush(heap, (self._preferred(image), checksum, -place, image))
+
+    def made(self) -> list[Seen]:
+        """The images, in the order in which they came: kinds take turns until there is no room."""
+        kinds = [sorted(heap, reverse=True) for heap in self._heaps.values()]
+        turns = (entry for each in itertools.zip_longest(*kinds) for entry in each if entry)
+        chosen = itertools.islice(turns, self._room)
+        return [image for *_, image in sorted(chosen, key=lambda entry: -entry[2])]
+
+
+def _count_scores(found: Survey, waiting: dict[str, list[float]]) -> None:
+    for name, scores in waiting.items():
+        found.scores[name].update(counted(scores))
+        scores.clear()
+
+
+def _of(folders: dict[str, Counter[str]], name: str) -> Counter[str]:
+    if name not in folders and len(folders) >= _MOST_FOLDERS:
+        name = _OTHERS
+    return folders.setdefault(name, Counter())

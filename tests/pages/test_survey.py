@@ -1,0 +1,67 @@
+"""One pass over many images: counts, scores and a fair choice of samples."""
+
+from jax_origin.evidence import Naming
+from jax_origin.pages.survey import BINS, NOT_RECOGNISED, Seen, bin_of, survey
+
+MAKERS = {"a": "a", "b": "b"}
+NAMED, NONE = Naming("named", ("a",), ("a",), None), Naming("none", (), (), None)
+
+
+def image(path: str, naming: Naming | None, score: float | None = 1.0) -> Seen:
+    record = {"score": score, "sha256": path}
+    return Seen(path, naming, {"a": record, "b": record})
+
+
+def test_images_are_counted_by_outcome_folder_and_score():
+    both = Naming("undecided", (), ("a", "b"), "several candidates fit: a, b")
+    found = survey(
+        [
+            image("x/a/1", NAMED, 1e-3),
+            image("x/a/2", NONE, 2.0),
+            image("x/photos/3", NONE, 0.0),
+            image("4", both, 1.0),
+            image("x/photos/5", None, None),
+        ],
+        MAKERS,
+        samples=10,
+    )
+    counts = {"a": 1, "not recognised": 2, "undecided": 1, "not examined": 1}
+    assert found.num == 5 and found.outcomes == counts
+    assert found.folders["a"] == {"a": 1, "not recognised": 1} and found.folders[""].total() == 1
+    assert found.reasons == {"several candidates fit: a, b": 1}
+    assert found.scores["a"] == {-3 * BINS: 1, bin_of(2.0): 1, bin_of(0.0): 1, 0: 1}
+    assert [each.path for each in found.samples] == [
+        "x/a/1",
+        "x/a/2",
+        "x/photos/3",
+        "4",
+        "x/photos/5",
+    ]
+
+
+def test_the_truth_is_known_where_a_folder_is_called_like_a_candidate():
+    found = survey([image("a/1", NAMED)], {"a": "a or b", "b": "a or b"}, samples=1)
+    assert found.truth_known
+    assert found.is_right("a", "a or b") and found.is_right("photos", NOT_RECOGNISED)
+    assert found.is_right("a", NOT_RECOGNISED) is False and found.is_right("a", "undecided") is None
+    assert survey([image("x/1", NAMED)], MAKERS, samples=1).is_right("x", "a") is None
+
+
+def test_each_outcome_right_or_wrong_has_its_share_of_samples():
+    many = [image(f"a/{i}", NAMED) for i in range(1000)]
+    many[500] = image("a/500", NONE)
+    many[501:504] = [image(f"photos/{i}", NAMED) for i in range(3)]
+    found = survey(iter(many), MAKERS, samples=20)
+    assert len(found.samples) == 20
+    assert sum(each.outcome == NOT_RECOGNISED for each in found.samples) == 1
+    assert sum(each.folder == "photos" for each in found.samples) == 3
+    places = [many.index(each) for each in found.samples]
+    assert places == sorted(places) and places[-1] > 700  # From the whole run, in its order.
+    again = survey(iter(many[::-1]), MAKERS, samples=20)
+    assert {each.path for each in again.samples} == {each.path for each in found.samples}
+
+
+def test_those_that_can_be_drawn_come_first():
+    many = [image(f"a/{i}", NAMED) for i in range(100)]
+    found = survey(many, MAKERS, samples=5, preferred=lambda each: int(each.name) % 20 == 0)
+    assert [each.name for each in found.samples] == ["0", "20", "40", "60", "80"]
