@@ -173,7 +173,7 @@ def verify(given: flags.FlagValues) -> None:
 
     Exit code: 0 if all fits; 1 if the command was refused or failed; 2 if something does not fit.
     """
-    _flag(given, str, "audit", "The audit's folder; it may stand without its flag.", required=True)
+    _flag(given, str, "audit", "The audit's folder; DIR says the same.")
     _flag(given, int, "sample", "How many images are examined again; 0 for none.", 8)
     _flag(given, int, "sample_seed", "For the choice of these images.", 0)
     _flag(given, str, "cache", "Folder of compiled programs; empty: none.", "~/.cache/jax_origin")

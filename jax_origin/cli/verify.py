@@ -10,6 +10,8 @@ from jax_origin.runtime import keep_compiled_programs
 
 def main(given: flags.FlagValues) -> int:
     """Prints what fits and what does not; returns the exit code, 2 where something does not."""
+    if given.audit is None:
+        raise CommandError("name the audit's folder: jax-origin verify DIR")
     if given.sample < 0:
         raise CommandError(f"--sample={given.sample}: must be at least 0")
     audit = open_audit(given.audit)
