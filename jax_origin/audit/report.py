@@ -153,9 +153,10 @@ def _meaning(findings: Findings, rules: set[str]) -> str:
         f"to at most {percent(beta)} of the images of each group, on average over calibrations. q "
         "speaks of these groups and of no others.",
         "A candidate is **named** if it is the only one that is not excluded, and the image is "
-        "attributed to it. **Not recognised**: all are excluded. There is no evidence that any of "
-        "them made the image, as made or after the calibrated edits; it may still be their own "
-        "after another edit. **Undecided** is everything else.",
+        "attributed to it. **Not recognised**: all are excluded, and it comes nearer to none than "
+        "foreign images do. There is no evidence that any of them made the image, as made or after "
+        "the calibrated edits; it may still be their own after another edit. **Undecided** is "
+        "everything else.",
         "An image that a candidate made, and that met no other edit, is not recognised, or given "
         f"another's name, with a probability of at most {percent(alpha)}, however many candidates "
         "there are. An image of a foreign group that all candidates' calibrations contain is given "

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.calibration.checks import as_scores, check_rate
-from jax_origin.calibration.decision_rules import FITS_BOTH, TOO_FEW, Rates
+from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER, TOO_FEW, Rates
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import Conformal
 from jax_origin.evidence.discoveries import shares
@@ -44,8 +44,10 @@ def name_candidates(
 ) -> list[Naming]:
     """Names the candidate that made each image, in order, "none", or neither.
 
-    S is the set of candidates with p > alpha. If it is empty, the verdict is "none". A
-    candidate is named only if S holds it alone, or only members of one indistinguishable group (the
+    S is the set of candidates with p > alpha. If it is empty, the verdict is "none". It is
+    "undecided" where q <= beta for a candidate: the image then comes nearer to that one than
+    foreign images do, as its own may after an edit that was not calibrated. A candidate is named
+    only if S holds it alone, or only members of one indistinguishable group (the
     whole group is then named), and q <= beta for all of S.
 
     These guarantees hold for any number of candidates. An image made by candidate k under the
@@ -102,7 +104,10 @@ def _named(
 ) -> Naming:
     fitting = _chosen(names, fits)
     if not fitting:
-        return Naming("none", (), (), None)
+        if not attributable.any():
+            return Naming("none", (), (), None)
+        nearer = ", ".join(_chosen(names, attributable))
+        return Naming("undecided", (), (), f"{FITS_NEITHER}: {nearer}")
     if not excludable[fits].all():
         unable = ", ".join(_chosen(names, ~excludable))
         return Naming("undecided", (), fitting, f"{TOO_FEW}: {unable} can exclude nothing")

@@ -26,7 +26,6 @@ from jax_origin.pages.survey import (
 )
 from jax_origin.pages.words import (
     answer_of_many,
-    as_edited,
     explained,
     in_plain_words,
     limits,
@@ -167,7 +166,7 @@ def _item(image: Seen, picture: Picture, texts: list[str], found: Survey) -> Ite
     elif image.naming.verdict == "named":
         kind, says = "named", f"The findings support that {image.outcome} made it."
     elif image.naming.verdict == "none":
-        kind, says = "none", f"No evidence that a candidate made it{as_edited(image.records)}."
+        kind, says = "none", "No evidence that a candidate made it."
     else:
         kind, says = "undecided", f"Undecided: {in_plain_words(image.naming.reason)}."
     right = found.is_right(image.folder, image.outcome)

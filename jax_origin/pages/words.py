@@ -52,22 +52,8 @@ def answer_of_one(
         whom = candidates[0]
         if len(candidates) > 1:
             whom = f"any of the {len(candidates)} candidates ({listed(candidates)})"
-        return f"There is no evidence that {whom} made this image{as_edited(records)}."
+        return f"There is no evidence that {whom} made this image."
     return f"Undecided: {in_plain_words(naming.reason)}."
-
-
-def as_edited(records: Mapping[str, Record]) -> str:
-    """What has to be said with "not recognised" where a candidate is nearer than foreign images.
-
-    It is empty where none is.
-    """
-    near = [name for name, record in records.items() if record["reason"] == FITS_NEITHER]
-    if not near:
-        return ""
-    return (
-        f"; but it comes nearer to {listed(near, 'or')} than images of other origin do, as an "
-        "image of its own would that met an edit which was not calibrated"
-    )
 
 
 def in_plain_words(reason: str | None) -> str:
@@ -78,8 +64,13 @@ def in_plain_words(reason: str | None) -> str:
         return f"the image fits the own images of {reason.partition(': ')[2]}"
     if reason == FITS_BOTH:
         return "the image fits a candidate's own images, and images of other origin as well"
-    if reason == FITS_NEITHER:
-        return "the image fits neither a candidate's own images nor those of other origin"
+    if reason.startswith(FITS_NEITHER):
+        near = reason.partition(": ")[2].split(", ")
+        return (
+            f"the image fits no candidate's own images, but is nearer to {listed(near, 'or')} than "
+            "images of other origin are, as an image of its own would be that met an edit which "
+            "was not calibrated"
+        )
     if reason == TOO_LITTLE:
         return "there is too little in the picture to tell"
     if reason.startswith(DRIFT):

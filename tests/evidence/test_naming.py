@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jax_origin.calibration import Conformal, ForeignGroup, NearestGroup, Rates
-from jax_origin.calibration.decision_rules import FITS_BOTH, TOO_FEW
+from jax_origin.calibration.decision_rules import FITS_BOTH, FITS_NEITHER, TOO_FEW
 from jax_origin.evidence import Naming, indistinguishable_groups, name_candidates
 from jax_origin.evidence.naming import SEVERAL_FIT
 
@@ -15,7 +15,10 @@ def named(p, q, **options):
 
 
 def test_an_image_is_named_only_where_one_candidate_fits_and_no_foreign_group_does():
-    assert named([0.01, 0.02, 0.05], [0.01] * 3) == Naming("none", (), (), None)
+    assert named([0.01, 0.02, 0.05], [0.06] * 3) == Naming("none", (), (), None)
+    # Nearer to two of them than foreign images: perhaps their own, after another edit.
+    neither = Naming("undecided", (), (), f"{FITS_NEITHER}: a, c")
+    assert named([0.01, 0.02, 0.05], [0.01, 0.06, 0.05]) == neither
     assert named([0.01, 0.5, 0.01], [1, 0.05, 1]) == Naming("named", ("b",), ("b",), None)
     assert named([0.01, 0.5, 0.01], [0, 0.06, 0]) == Naming("undecided", (), ("b",), FITS_BOTH)
     assert named([0.9, 0.5, 0.01], [0.01] * 3) == Naming(

@@ -38,12 +38,12 @@ def test_it_begins_with_the_answer_and_says_what_it_does_not_mean(text):
     said = Page(text).text
     for words in (
         "Which of 2 models made each of 7 images, or none?",
-        "Of 7 images, the findings support that a made 1 and that b made 1; for 3 there is no "
-        "evidence that any candidate made them; 1 is undecided; 1 could not be examined.",
+        "Of 7 images, the findings support that a made 1 and that b made 1; for 2 there is no "
+        "evidence that any candidate made them; 2 are undecided; 1 could not be examined.",
         "“Not recognised” clears nobody.",
         "No number on this page is the probability that an answer is right.",
         "the image fits the own images of a, b : 1",
-        "as an image of its own would that met an edit which was not calibrated",
+        "as an image of its own would be that met an edit which was not calibrated",
         "It could not be examined: is empty.",
         "given a name with a probability of at most 2% (2 candidates × 1%)",
         "Calibrated are: jpeg-75.",

@@ -36,12 +36,15 @@ CALIBRATED = zoo_names(calibrated="origin")
 
 def test_members_and_sizes():
     sizes = [path.stat().st_size for path in ZOO.glob("*/*.safetensors")]
-    assert len(sizes) == len(NAMES) + len(CALIBRATED) + 1  # weights, and learned starts
+    learned = {path.parent.name for path in ZOO.glob("*/*.start.safetensors")}
+    assert learned == {*CALIBRATED, "stylegan2-cifar10"}
     assert {"dcgan-cifar10", "dcgan-cifar10-b", "vae-cifar10"} == set(CALIBRATED)
     assert zoo_names(calibrated="origin-thorough") == ["stylegan2-cifar10"]
     others = {"stylegan2-cifar10", "ddim-cifar10", "consistency-cifar10"}
-    autoencoders = {"autoencoder-kl-cifar10", "autoencoder-tiny-cifar10", "vq-cifar10"}
+    twins = {"autoencoder-kl-cifar10", "autoencoder-kl-cifar10-b"}
+    autoencoders = {*twins, "autoencoder-tiny-cifar10", "vq-cifar10"}
     assert {*others, *autoencoders, *CALIBRATED} == set(NAMES)
+    assert set(zoo_names(calibrated="origin-latent")) <= autoencoders
     assert zoo_names(calibrated="ronan") == CALIBRATED
     assert max(sizes) <= 3_000_000
     assert sum(sizes) <= 30_000_000
@@ -76,7 +79,8 @@ def test_autoencoders_give_photographs_back(name):
 def test_autoencoders_are_demonstrated_on_what_they_remake():
     name = "autoencoder-tiny-cifar10"
     groups = demonstration_images([name], own=4, others=3, key=jax.random.key(0))
-    assert list(groups) == [name, "photographs"] and groups[name].shape == (4, 32, 32, 3)
+    assert [*groups][0] == name and groups[name].shape == (4, 32, 32, 3)
+    assert [*groups][-1] == "photographs" and "dcgan-cifar10" not in groups
     photographs = MadeImages(groups["photographs"], ["a", "b", "b"])
     models = {n: load_generator(n) for n in (name, "autoencoder-kl-cifar10", "dcgan-cifar10")}
     options = {"key": jax.random.key(1), "generators": models}
@@ -91,6 +95,7 @@ SHIPPED = [
     ("stylegan2-cifar10", "origin-thorough"),
     ("consistency-cifar10", "origin-consistency"),
     ("ddim-cifar10", "origin-diffusion"),
+    *((name, "origin-latent") for name in zoo_names(calibrated="origin-latent")),
 ]
 DESCENDED = ("origin", "origin-thorough")  # to the set that a file stands for, from a learned start
 
