@@ -79,7 +79,7 @@ def test_autoencoders_give_photographs_back(name):
 def test_autoencoders_are_demonstrated_on_what_they_remake():
     name = "autoencoder-tiny-cifar10"
     groups = demonstration_images([name], own=4, others=3, key=jax.random.key(0))
-    assert [*groups][0] == name and groups[name].shape == (4, 32, 32, 3)
+    assert next(iter(groups)) == name and groups[name].shape == (4, 32, 32, 3)
     assert [*groups][-1] == "photographs" and "dcgan-cifar10" not in groups
     photographs = MadeImages(groups["photographs"], ["a", "b", "b"])
     models = {n: load_generator(n) for n in (name, "autoencoder-kl-cifar10", "dcgan-cifar10")}
