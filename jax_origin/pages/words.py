@@ -157,9 +157,10 @@ def meaning(rates: Rates, candidates: Sequence[Candidate]) -> list[tuple[str, st
         ),
         (
             "Not recognised",
-            "All candidates are ruled out. There is no evidence that one of them made the image, "
-            "as made or after the calibrated edits. It may still be theirs after another edit, and "
-            "it does not say who made it.",
+            "All candidates are ruled out, and none repaints the image more nearly than images of "
+            "other origin. There is no evidence that one of them made it, as made or after the "
+            "calibrated edits. It may still be theirs after another edit, and it does not say who "
+            "made it.",
         ),
         ("Undecided", "Everything else; the reason stands beside it."),
         (
