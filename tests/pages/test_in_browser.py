@@ -55,7 +55,7 @@ def test_the_report_sorts_and_filters(tmp_path, opened):
     opened.select_option("#sort", "place")
     assert shown(opened) == everything
     opened.get_by_label("not recognised").uncheck()
-    assert shown(opened) == ["1.png", "3.png", "4.png", "torn.png"]
+    assert shown(opened) == ["1.png", "3.png", "4.png", "6.png", "torn.png"]
     opened.get_by_label("not recognised").check()
     opened.get_by_label("only those that disagree").check()
     assert shown(opened) == ["2.png"]
