@@ -1,6 +1,7 @@
 """Settings that every test runs under; a variable that is already set in the environment wins."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Of several workers each gets a core: threads of programs that share one wait for each other.
@@ -122,3 +123,16 @@ def under_storage(generator, make_generator, noise, stored_method):
     return jo.calibrate(
         generator, method=stored_method, num_belonging=60, foreign=foreign, key=jax.random.key(7)
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    sync = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium on the path")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

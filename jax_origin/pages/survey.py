@@ -1,7 +1,7 @@
 """What a page says of many images: counts, scores and a choice of samples, found in one pass.
 
-Nothing here grows with the number of images but the counters of different folders and reasons, and
-those are cut off: a page of a million images needs the memory of a page of a thousand.
+A page of a million images needs the memory of a page of a thousand: only the counters of different
+folders and reasons grow with the images, and these are cut off.
 """
 
 import heapq

@@ -1,7 +1,5 @@
 """The pages in a real browser: no error, sorting and filtering, by keyboard as well."""
 
-import shutil
-
 import pytest
 
 from jax_origin.pages import audit_page, write_page
@@ -9,18 +7,6 @@ from jax_origin.pages import audit_page, write_page
 from .pages_data import CANDIDATES, FOREIGN, OWN, audited, mixed
 
 pytestmark = pytest.mark.outer
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("no chromium on the path")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import concurrent.futures
 import io
-import shutil
 import socket
 import threading
 
@@ -51,18 +50,6 @@ def panel(make_generator, method, noise, calibration):
 @pytest.fixture(scope="module")
 def own(make_generator) -> list[bytes]:
     return [png(each) for each in belonging_images(make_generator(0), 10, key=jax.random.key(5))]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync = pytest.importorskip("playwright.sync_api")
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        pytest.skip("no chromium on the path")
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
