@@ -1,7 +1,7 @@
 """Some of an audit's images, examined once more, to compare with their records."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ from jax_origin.audit.opened_audit import Audit, sources_of
 from jax_origin.calibration import Rates
 from jax_origin.images import ImageError
 from jax_origin.inversion import Run
-from jax_origin.sources import open_sources
+from jax_origin.sources import Source, open_sources, reader
 from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator
 
@@ -57,7 +57,7 @@ def examine_again(
     of_first = records[audit.candidates[0]]
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(of_first), size=min(num, len(of_first)), replace=False)
-    wanted = {of_first.value(int(i), "key") for i in np.sort(chosen)}
+    wanted = [of_first.value(int(i), "key") for i in np.sort(chosen)]
     files = dict(_files(wanted, open_sources(sources_of(settings, audit.path), all_files=True)))
     calibrations = audit.calibrations()
     for each in audit.manifest["candidates"]:
@@ -66,7 +66,7 @@ def examine_again(
         found = {key: files.get(key) for key in own}
         read = {key: data for key, data in found.items() if isinstance(data, bytes)}
         keys = list(read)
-        for key in sorted(wanted - {*keys}):
+        for key in sorted({*wanted} - {*keys}):
             reason = str(files.get(key, "is no longer in the source"))
             if key in own and own[key]["error"] != reason:
                 yield Rechecked(key, name, reason, False)
@@ -86,18 +86,14 @@ def examine_again(
             yield Rechecked(key, name, fault, same)
 
 
-def _files(wanted: set[str], source: Any) -> Iterator[tuple[str, bytes | str]]:
-    """The bytes of the images wanted, or why they cannot be read."""
-    left = set(wanted)
-    for entry in source:
-        if entry.key in left:
-            left.discard(entry.key)
-            try:
-                yield entry.key, entry.read()
-            except ImageError as error:
-                yield entry.key, error.reason
-        if not left:
-            return
+def _files(wanted: Iterable[str], source: Source) -> Iterator[tuple[str, bytes | str]]:
+    """The bytes of each file, or why they cannot be read."""
+    read = reader(source)
+    for key in wanted:
+        try:
+            yield key, read(key)
+        except ImageError as error:
+            yield key, error.reason
 
 
 def _compared(record: Any, again: dict[str, Any], data: bytes) -> tuple[str | None, bool]:

@@ -135,7 +135,7 @@ def audit(given: flags.FlagValues) -> None:
     share the work. jax-origin verify checks what was written.
 
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed; 3 if SIGTERM
-    stopped it: it has saved what it had, and the same command goes on.
+    stopped it. Then it has saved what it had, and the same command goes on.
     """
     _flags_of_candidates(given)
     _flags_of_images(given)
@@ -189,7 +189,7 @@ def ask(given: flags.FlagValues) -> None:
     and what it does not cover. A candidate that makes images of another size is not asked about,
     which is said; with --resize it is.
 
-    Exit code: 0 for any answer, "undecided" among them; 1 if the command was refused or failed, the
+    Exit code: 0 for any answer, "undecided" among them. 1 if the command was refused or failed, the
     image cannot be read, or no candidate makes images of its size.
     """
     _flag(given, str, "image", "The image's file; IMAGE says the same.")
