@@ -137,15 +137,21 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n\n".join([rows, *(f"Left out: {line}." for line in result["left_out"])])
 
 
-def attributor_of(name: str, config: ConfigDict, run: Run | None = None) -> Attributor:
-    """The attributor of a zoo generator, with full scores; ProtocolError without a calibration."""
+def attributor_of(
+    name: str, config: ConfigDict, run: Run | None = None, *, resize: bool = False
+) -> Attributor:
+    """The attributor of a zoo generator, with full scores; ProtocolError without a calibration.
+
+    `resize` is as `Attributor` has it.
+    """
     generator = load_generator(name)
     method = get_method("origin", generator)
     calibration = find_calibration(name, method, pattern=config.calibrations)
     if calibration is None:
         raise ProtocolError(f"{name} has no calibration: config.calibrations says where one is")
     key = starting_key(config.seed)
-    return Attributor(generator, calibration, key=key, full_scores=True, run=run)
+    options = {"full_scores": True, "resize": resize, "run": run}
+    return Attributor(generator, calibration, key=key, **options)
 
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
     """
     rows, digests, num = [], {}, min(config.num_images, limit or config.num_images)
     for name in config.inspected:
-        attributor = attributor_of(name, config, run)
+        attributor = attributor_of(name, config, run, resize=True)
         digests[name] = attributor.calibration.digest
         models = {other: load_generator(other) for other in {name, *standard_names()}}
         if not has_prior(models[name]):

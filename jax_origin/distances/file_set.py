@@ -91,18 +91,22 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
 
 
 def _resized(images: jax.Array, targets: StoredArrays) -> jax.Array:
-    """Images after their files' way to another size and back, if they went one."""
+    """Images after their files' way to another size, or there and back, if they went one."""
+    rows, columns = targets.resize_rows, targets.resize_columns
 
-    def made(images: jax.Array) -> jax.Array:
-        rows, columns = targets.resize_rows, targets.resize_columns
+    def resized(images: jax.Array) -> jax.Array:
         made = jnp.einsum("nij,njwc->niwc", rows, images, precision="highest")
         made = jnp.einsum("nkw,niwc->nikc", columns, made, precision="highest")
         # What goes past black or white is cut off; its slope stays.
-        made += jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
-        return jnp.where(targets.resized[:, None, None, None], made, images)
+        return made + jax.lax.stop_gradient(jnp.clip(made, 0, 1) - made)
 
+    def some_resized(images: jax.Array) -> jax.Array:
+        return jnp.where(targets.resized[:, None, None, None], resized(images), images)
+
+    if (rows.shape[1], columns.shape[1]) != images.shape[1:3]:  # Files of another size.
+        return resized(images)
     # Few went any: a block without one of them is spared the products.
-    return jax.lax.cond(jnp.any(targets.resized), made, lambda images: images, images)
+    return jax.lax.cond(jnp.any(targets.resized), some_resized, lambda images: images, images)
 
 
 def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:

@@ -63,7 +63,9 @@ def explain(
     """
     asked = (rates or Rates()).over(calibration.rates)
     sentences = [_finding(decision, calibration, image, tried)]
-    if reading is not None:
+    if reading is not None and share == 1:
+        sentences.append(f"It was judged as an image that had been {reading}.")
+    elif reading is not None:
         sentences.append(
             f"It was judged as an image that had been {reading}: as it is it does not fit. That "
             f"reading had {percent(share)} of the chances of all that were tried, and q is larger "
@@ -223,7 +225,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         )
     if decision.verdict == "not_recognised":
         ways = ["as it is", *(["after the calibrated edits"] if calibration.conditions else [])]
-        if tried:
+        if resized := [each for each in tried if each.startswith(("enlarged", "reduced"))]:
+            ways = resized  # It has another size, and was not looked at as it is.
+        elif tried:
             ways.append("turned or mirrored")
         *others, last = ways
         looked = f"{', '.join(others)} or {last}" if others else last

@@ -36,6 +36,10 @@ from jax_origin.images.opened import open_image as open_image
 from jax_origin.images.photographs import photograph_crops as photograph_crops
 from jax_origin.images.plain import faded_images as faded_images
 from jax_origin.images.plain import plain_images as plain_images
+from jax_origin.images.rescaled import rescaled as rescaled
+from jax_origin.images.rescaled import rescaled_words as rescaled_words
+from jax_origin.images.rescaled import shows_detail as shows_detail
+from jax_origin.images.resizing import Rescaling as Rescaling
 from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings
 from jax_origin.images.turning import TURNS as TURNS

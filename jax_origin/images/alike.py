@@ -92,6 +92,9 @@ def _of_lossless(
         for way in stored.resizings
         for between, side in zip(way.size, sides, strict=True)
     ]
+    if stored.unscaled is not None:  # It was reduced, or enlarged, and not brought back.
+        now = stored.unscaled.shape[:2]
+        shares = [between / side for between, side in zip(now, sides, strict=True)]
     share = min(shares, default=1.0)
     kept = {name: _share_kept(step, min(sides)) for name, step in edits.items()}
     whole = [name for name, left in kept.items() if left is None]
@@ -101,6 +104,8 @@ def _of_lossless(
     chosen = [name for name, left in kept.items() if known and left == max(known)]
     if not resized:
         chosen += whole
+    if stored.unscaled is not None:
+        return chosen, None if chosen else f"reduced to {now[0]}x{now[1]}"
     height, width = stored.resizings[0].size
     return chosen, None if chosen else f"resized to {height}x{width} and back"
 

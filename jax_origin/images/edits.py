@@ -143,6 +143,12 @@ def _resize(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return from_pillow(to_pillow(pixels).resize(small, filtered).resize((width, height), filtered))
 
 
+def _scale(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    size = max(1, round(width * step.amount)), max(1, round(height * step.amount))
+    return from_pillow(to_pillow(pixels).resize(size, _FILTERS[step.option]))
+
+
 def _crop(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     height, width = pixels.shape[:2]
     margin = int(step.amount)
@@ -189,6 +195,7 @@ class _Family(NamedTuple):
 _FILTERS = {None: Image.Resampling.LANCZOS, "bicubic": Image.Resampling.BICUBIC}
 _JPEG = "stored as JPEG, chroma at half resolution (4:2:0), or with -444 at full"
 _RESIZE = "both sides resized by the factor and back, Lanczos or bicubic"
+_SCALE = "both sides resized by the factor, and left so, Lanczos or bicubic"
 _CROP = "cut by so many pixels on each side, and resized back (Lanczos)"
 _CUT = "cut out, so much of either side, at a place that the pixels give, and not resized"
 _TURN = "turned clockwise by 0, 90, 180 or 270 degrees, or with -mirrored left to right before that"
@@ -198,6 +205,7 @@ _FAMILIES = {
     "jpeg": _Family(_through_file, "jpeg-QUALITY[-444]", 1, 100, _JPEG, whole=True, option="444"),
     "webp": _Family(_through_file, "webp-QUALITY", 1, 100, "stored as lossy WebP", whole=True),
     "resize": _Family(_resize, "resize-FACTOR[-bicubic]", 0.05, 8, _RESIZE, option="bicubic"),
+    "scale": _Family(_scale, "scale-FACTOR[-bicubic]", 0.05, 8, _SCALE, option="bicubic"),
     "crop": _Family(_crop, "crop-PIXELS", 1, 4096, _CROP, whole=True),
     "cut": _Family(_cut, "cut-SHARE", 0.1, 0.99, _CUT),
     "turn": _Family(_turn, "turn-DEGREES[-mirrored]", 0, 270, _TURN, whole=True, option="mirrored"),

@@ -6,6 +6,7 @@ have arrays of the same shapes.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
-from jax_origin.images.resizing import Resizing, find_resizings, read_resizings
+from jax_origin.images.resizing import Rescaling, Resizing, find_resizings, read_resizings
 from jax_origin.images.webp import chunks, webp_quantiser
 
 _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
@@ -39,6 +40,7 @@ UNKNOWN_FILE = "the file is unknown"
 _COLOURS = {"rgb": np.eye(3, dtype=np.float32), "ycbcr": YCBCR, "grey": YCBCR}
 # Grey levels that rounding before the last resize may add, in units of an encoder's own rounding.
 _RESIZED_ROUNDING = 0.5
+_ROOMS = (1, 1.5, 2, 3, 4)  # times the side of an image that was made
 # What a squared error in each component means for the mean over red, green and blue: a third each,
 # or the mean square of the inverse matrix's columns, 1, 1.09 and 0.82, which is taken for 1.
 _WEIGHTS = {"rgb": 1 / 3, "ycbcr": 1.0, "grey": 1.0}
@@ -72,8 +74,9 @@ class StoredArrays(NamedTuple):
       rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms; less if
         the image was resized after it was rounded; else 0.
       resized: bool [].
-      resize_rows: float32 [H, H].
-      resize_columns: float32 [W, W].
+      resize_rows: float32 [H, H]; or [R, H], where a file has another size than the images that it
+        may hold. R and C are then those of `Stored.room`.
+      resize_columns: float32 [W, W], or [C, W].
     """
 
     levels: Any
@@ -108,6 +111,9 @@ class Stored:
       quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
       resizing: the way that this set assumes; None for the image as it is.
+      unscaled: of a file of another size than the images that it may hold, its own pixels, uint8
+        [h, w, C]. `resizing` is then a `Rescaling`, and `pixels`, at the size of these images, tell
+        a search where to begin, and no more.
       surroundings: of a window, the pixels that are seen with a margin around it, uint8 [H', W',
         C], the window in their middle; they tell a search where to begin, and nothing else.
       seen: the rows and columns of `pixels` that the file says something of, (first, one past the
@@ -127,7 +133,8 @@ class Stored:
     note: str | None = None
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
-    resizing: Resizing | None = None
+    resizing: Resizing | Rescaling | None = None
+    unscaled: np.ndarray | None = None
     surroundings: np.ndarray | None = None
     seen: tuple[tuple[int, int], tuple[int, int]] | None = None
     alternatives: tuple["Stored", ...] = ()
@@ -138,13 +145,36 @@ class Stored:
             return list(self.alternatives)
         return [self, *(replace(self, resizing=way) for way in self.resizings)]
 
+    @property
+    def room(self) -> tuple[int, int] | None:
+        """(R, C) of the arrays of a file of another size than its images; None for any other file.
+
+        Files of nearly one size share them, and so a program.
+        """
+        if self.unscaled is None:
+            return None
+        sides = zip(self.unscaled.shape[:2], self.pixels.shape[:2], strict=True)
+        rows, columns = (_room(side, made) for side, made in sides)
+        return rows, columns
+
     def to_arrays(self) -> StoredArrays:
         """The set as arrays, for one image; `stack_stored` makes them for several."""
-        size, jpeg = self.pixels.shape[:2], self.kind == "jpeg"
-        height, width = (-(-side // 16) * 16 for side in size)
+        whole = self.pixels if self.unscaled is None else self.unscaled
+        size, jpeg = whole.shape[:2], self.kind == "jpeg"
+        height, width = self.room or (_whole_tiles(side) for side in size)
         resize_rows, resize_columns = (np.eye(side, dtype=np.float32) for side in size)
+        rounded = float(jpeg)
         if self.resizing:
             resize_rows, resize_columns = self.resizing.matrices(size)
+            rounded = max(rounded, _RESIZED_ROUNDING)
+        if self.unscaled is not None:
+            # Enlarged, the rounding of the image before is as large in a block, of fewer numbers.
+            if jpeg:
+                rounded = max(1.0, math.sqrt(whole.size / self.pixels.size))
+            resize_rows, resize_columns = (
+                np.pad(part, ((0, side - len(part)), (0, 0)), mode="edge")
+                for part, side in ((resize_rows, height), (resize_columns, width))
+            )
         arrays = StoredArrays(
             levels=np.zeros((3, height, width), np.int16),
             steps=np.ones((3, 8, 8), np.float32),
@@ -155,12 +185,12 @@ class Stored:
             row_weights=np.zeros((3, height), np.float32),
             column_weights=np.zeros((3, width), np.float32),
             averaged=np.zeros(3, bool),
-            rounded=np.float32(jpeg or _RESIZED_ROUNDING * bool(self.resizing)),
+            rounded=np.float32(rounded),
             resized=np.bool_(self.resizing is not None),
             resize_rows=resize_rows,
             resize_columns=resize_columns,
         )
-        pixels = self.pixels.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
+        pixels = whole.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
         for i, plane in enumerate(self.coefficients or pixels):
             high, wide = self.averaged[i] if jpeg else (1, 1)
             at_rows = _places(plane.shape[0], high)
@@ -169,6 +199,10 @@ class Stored:
                 rows, columns = (slice(*part) for part in self.seen)
                 at_rows, at_columns = at_rows[rows], at_columns[columns]
                 plane = plane[rows, columns]
+            if self.unscaled is not None and high == 2 and size[0] % 2 == 0:
+                # How an encoder fills the last of these blocks up is not in the padding above.
+                at_rows = at_rows[: size[0] // 16 * 8]
+                plane = plane[: len(at_rows)]
             arrays.levels[i, at_rows[:, None], at_columns] = plane
             arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
             arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)
@@ -301,6 +335,19 @@ def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
     if widest := max((pair for pair in averaged if max(pair) > 2), default=None):
         return replace(taken, note=f"JPEG with chroma averaged over {widest} pixels")
     return Stored("jpeg", taken.pixels, colour, coefficients, tables, averaged)
+
+
+def _whole_tiles(side: int) -> int:
+    """A side of so many pixels, up to whole tiles."""
+    return -(-side // 16) * 16
+
+
+def _room(side: int, made: int) -> int:
+    """The least of a few sides that one of so many pixels goes into, in whole tiles."""
+    return next(
+        (room for share in _ROOMS if (room := _whole_tiles(math.ceil(share * made))) >= side),
+        _whole_tiles(side),
+    )
 
 
 def _places(count: int, averaged: int) -> np.ndarray:

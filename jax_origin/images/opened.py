@@ -10,6 +10,7 @@ from PIL import Image
 from jax_origin.images.borders import without_borders
 from jax_origin.images.decode import DecodedImage, ImageError, decode_bytes, read_file
 from jax_origin.images.file_set import UNKNOWN_FILE, Stored, stored_image, stored_pixels
+from jax_origin.images.rescaled import may_be_rescaled, rescaled
 
 _MOST = 3  # Files that are larger than an image by more than this have more than a border.
 
@@ -53,7 +54,9 @@ def open_image(
       size: the (H, W) wanted, None for any. A larger file that is an image of this size with
         borders of one colour around it is taken for that image.
       channels: 3 or 1, the generator's. Files are converted (see `decode_image`), arrays are not.
-      resize: whether a file of another size is resized, or refused.
+      resize: whether a file of another size is taken for an image of the size wanted that was
+        resized before it was stored (`jax_origin.images.rescaled`), or refused. Where it cannot be
+        taken for that, it is resized itself.
       lossless: whether arrays are what a lossless file held. If not, their `Stored` says that the
         file is unknown: a JPEG's pixels are not judged as those of a PNG.
 
@@ -67,7 +70,7 @@ def open_image(
         else:
             path, data = os.fspath(source), read_file(os.fspath(source))
         name = path or "image in memory"
-        opened = _framed(data, path, size, channels) if size else None
+        opened = _of_another_size(data, path, size, channels, resize=resize) if size else None
         if opened is None:
             decoded = decode_bytes(data, path=name, size=size, resize=resize, channels=channels)
             stored = stored_image(data, decoded)
@@ -86,6 +89,8 @@ def open_image(
             note = None if lossless else UNKNOWN_FILE
             (stored,) = stored_pixels(array[None], note=note)
         opened = OpenedImage(stored, None, None, stored.pixels.shape[:2], None)
+        if resize and size and isinstance(source, Stored):
+            opened = _resized(opened, size) or opened
     if opened.pixels.shape[2] != channels:
         raise ValueError(
             f"images are {opened.pixels.shape} (H, W, C): the wrong number of channels, the "
@@ -100,24 +105,44 @@ def open_image(
     return opened
 
 
-def _framed(
-    data: bytes, path: str | None, size: tuple[int, int], channels: int
+def _of_another_size(
+    data: bytes, path: str | None, size: tuple[int, int], channels: int, *, resize: bool
 ) -> OpenedImage | None:
-    """A file as the image of a given size that it has borders around; None for any other file."""
+    """A file as the image of a given size that it has borders around, or that was resized.
+
+    None for any other file.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
     except Exception:  # Whoever decodes it says what is wrong.
         return None
-    larger = height >= size[0] and width >= size[1] and (height, width) != size
-    if not larger or height > _MOST * size[0] or width > _MOST * size[1]:
+    if (height, width) == size:
+        return None
+    larger = height >= size[0] and width >= size[1]
+    framed = larger and height <= _MOST * size[0] and width <= _MOST * size[1]
+    if not (framed or (resize and may_be_rescaled((height, width), size))):
         return None
     try:
         decoded = decode_bytes(data, path=path or "image in memory", channels=channels)
     except ImageError:
         return None
-    found = without_borders(stored_image(data, decoded), size)
+    stored = stored_image(data, decoded)
+    opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
+    if framed and (found := without_borders(stored, size)):
+        return opened._replace(stored=found[0], note=_notes(decoded.note, found[1]))
+    return _resized(opened, size) if resize else None
+
+
+def _resized(opened: OpenedImage, size: tuple[int, int]) -> OpenedImage | None:
+    """An image of another size as one that was resized; None where it cannot be that."""
+    found = rescaled(opened.stored, size)
     if found is None:
         return None
-    notes = [note for note in (decoded.note, found[1]) if note]
-    return OpenedImage(found[0], path, decoded.sha256, decoded.size, "; ".join(notes))
+    here, there = (f"{height}x{width}" for height, width in (opened.size, size))
+    note = f"of {here}, taken for an image of {there} that was resized"
+    return opened._replace(stored=found, note=_notes(opened.note, note))
+
+
+def _notes(*notes: str | None) -> str:
+    return "; ".join(filter(None, notes))

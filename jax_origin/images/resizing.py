@@ -3,6 +3,9 @@
 An image that a filter enlarged lies in a subspace, but for the rounding of grey levels: what the
 filter can make of fewer pixels. The right size and filter leave only that rounding outside of it.
 Most others leave much more.
+
+An image may have been brought to another size and back (`Resizing`), or have another size than it
+was made with (`Rescaling`).
 """
 
 import functools
@@ -17,6 +20,10 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+ENLARGING = ("bicubic", "lanczos", "bilinear", "nearest", "sharp bicubic")
+"""Filters of `Rescaling`: Pillow's, and OpenCV's and PyTorch's bicubic, with -0.75 for -0.5."""
+
+_NEAR, _NEAR_LOSSY = 1.02, 1.2  # times the least that a filter leaves: others that may be it
 _READING = "bicubic"  # what `decode_image` brings files of another size to the one wanted with
 _FACTORS = (0.4, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 _MARGINS = (1, 2, 3, 4)  # pixels that are often cut off on each side
@@ -25,6 +32,7 @@ _ROUNDING = 0.45  # grey levels: rounding, resizing and rounding again leaves 0.
 _TIE = 0.03  # grey levels: filters as near to the best one cannot be told apart
 _LINES = 64  # rows, or columns, that are looked at
 _LENGTH = 192  # pixels of each
+_SHARP, _REACH = -0.75, 2  # the free number of a bicubic filter, and how far it reaches
 _SMALLEST = 16  # pixels: shorter sides have too few numbers outside of any subspace
 
 
@@ -93,6 +101,68 @@ def find_resizings(pixels: NDArray[np.uint8]) -> tuple[Resizing, ...]:
     )
 
 
+class Rescaling(NamedTuple):
+    """How an image came to the size that its file has.
+
+    Attributes:
+      made: (H, W), the size before.
+      by: The filter, a name in `ENLARGING`.
+    """
+
+    made: tuple[int, int]
+    by: str
+
+    def matrices(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What it does to images of the size before: rows [h, H] and columns [w, W]."""
+        rows, columns = (
+            _rescaled(full, wanted, self.by) for full, wanted in zip(self.made, size, strict=True)
+        )
+        return rows, columns
+
+    def words(self, size: tuple[int, int]) -> str:
+        """What was done to an image that has this size now."""
+        more = size[0] * size[1] > self.made[0] * self.made[1]
+        return f"{'enlarged' if more else 'reduced'} from {self.made[0]}x{self.made[1]} ({self.by})"
+
+
+def find_rescalings(
+    pixels: NDArray[np.uint8], made: tuple[int, int], *, lossy: bool = False
+) -> tuple[Rescaling, ...]:
+    """The ways by which an image of another size may have come to its own.
+
+    Where it was enlarged, it tells the filter: that which leaves least outside of what it can make.
+    Those that leave nearly as little are kept beside it. Where it was reduced, all may be.
+
+    Args:
+      pixels: uint8 [h, w, C].
+      made: (H, W), the size before.
+      lossy: Whether its file lost something, which hides what filters differ in.
+
+    Returns:
+      The ways, the likeliest first.
+    """
+    left = {name: beyond_enlargement(pixels, Rescaling(made, name)) for name in ENLARGING}
+    least = min(left.values())
+    most = max((_NEAR_LOSSY if lossy else _NEAR) * least, least + _TIE)
+    near = [name for name in ENLARGING if left[name] <= most]
+    return tuple(Rescaling(made, name) for name in sorted(near, key=lambda name: left[name]))
+
+
+def beyond_enlargement(pixels: NDArray[np.uint8], way: Rescaling) -> float:
+    """What of an image no image of the size before can become, root mean square, grey levels.
+
+    It is 0 for images that are no larger than that.
+    """
+    image = pixels.astype(np.float64).mean(axis=2)
+    inside = image
+    for axis, (now, full) in enumerate(zip(image.shape, way.made, strict=True)):
+        if now > full:
+            basis, _ = np.linalg.qr(_rescaled(full, now, way.by).astype(np.float64))
+            inside = np.moveaxis(inside, axis, 0)
+            inside = np.moveaxis(basis @ (basis.T @ inside), 0, axis)
+    return float(np.sqrt(np.mean((image - inside) ** 2)))
+
+
 def read_resizings(size: tuple[int, int]) -> tuple[Resizing, ...]:
     """The ways of an image resized to a file's size, by any filter, and back when it was read."""
     return tuple(Resizing(size, there, _READING) for there in _FILTERS)
@@ -154,4 +224,23 @@ def _way(full: int, between: int, there: str | None, back: str) -> NDArray[np.fl
 def _resample(size: int, wanted: int, name: str) -> NDArray[np.float64]:
     """A filter as Pillow applies it to a line of `size` pixels, [wanted, size]."""
     lines = Image.fromarray(np.eye(size, dtype=np.float32))
-    return np.asarray(lines.resize((wanted, size), _FILTERS[name])).T.astype(np.float64)
+    by = _FILTERS.get(name, Image.Resampling.NEAREST)
+    return np.asarray(lines.resize((wanted, size), by)).T.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=64)
+def _rescaled(full: int, wanted: int, name: str) -> NDArray[np.float32]:
+    """A filter as libraries apply it to a line of `full` pixels, [wanted, full]."""
+    if name != "sharp bicubic":
+        return _resample(full, wanted, name).astype(np.float32)
+    places = (np.arange(wanted) + 0.5) * full / wanted - 0.5
+    apart = np.abs(places[:, None] - np.arange(-_REACH, full + _REACH))
+    weights = np.where(
+        apart <= 1,
+        ((_SHARP + 2) * apart - (_SHARP + 3)) * apart**2 + 1,
+        np.where(apart < 2, _SHARP * (((apart - 5) * apart + 8) * apart - 4), 0.0),
+    )
+    lines = np.zeros((wanted, full))
+    for column, weight in zip(range(-_REACH, full + _REACH), weights.T, strict=True):
+        lines[:, min(max(column, 0), full - 1)] += weight  # Beyond the border the last pixel stays.
+    return lines.astype(np.float32)

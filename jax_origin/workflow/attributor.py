@@ -30,6 +30,7 @@ from jax_origin.images import (
 )
 from jax_origin.inversion import Run, require_key
 from jax_origin.parts import one_of
+from jax_origin.workflow.another_size import read_so
 from jax_origin.workflow.drift import ScoredAgain, score_again
 from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
@@ -80,8 +81,9 @@ class Attributor:
       reference: The reference generator, where the calibration was made with one.
       full_scores: Whether the inversion of an image goes on when it is sure to belong; likelihood
         ratios, multiple testing and rankings need that.
-      resize: Whether files of another size are resized, which their records then say. Where windows
-        are judged, only those too small for one are: they are enlarged until it fits.
+      resize: Whether files of another size are taken for images that were resized, which their
+        records then say; see `jax_origin.images.rescaled`. Where windows are judged, only those too
+        small for one are: they are enlarged until it fits.
       source: What arrays are: "lossless", the pixels of a lossless file; or "unknown", so that they
         are undecided wherever that matters. A decoded JPEG is no lossless file: hand over its path
         or bytes instead.
@@ -295,7 +297,8 @@ class Attributor:
             decision = decision._replace(verdict="undecided", reason=reason)
         if found.ended == "accepted":  # Which condition it would have come to fit is not known.
             decision = decision._replace(condition=None)
-        return self._verdict(looked, inversion=found, score=score, decision=decision)
+        read = read_so(decision, looked.opened.stored, found)
+        return self._verdict(looked, inversion=found, score=score, **read._asdict())
 
     def _verdict(self, looked: _Looked, **found: Any) -> Verdict:
         return Verdict(

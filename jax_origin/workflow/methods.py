@@ -229,7 +229,7 @@ METHODS = {
             Stage(GaussNewton(), steps=10, tolerance=0.1),
             start=Encoded(),
             score=CodeRatio(floor=1e-9, room=1e-9),
-            floor=1e-3,
+            floor=1e-5,
             enough=1e-3,
             windows=4,
             lane_block=8,

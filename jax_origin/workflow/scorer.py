@@ -19,6 +19,7 @@ from jax_origin.workflow.methods import Method
 INSPECTED, REFERENCE = "generator", "reference"
 """Models that an image is inverted under, by what they are for: their roles."""
 
+_TOGETHER = 4  # Blocks of files of one size, other than that of their images, are run together.
 _AGAIN = 2**31  # A tag that a key is folded with; draws have the numbers from 1.
 
 
@@ -118,7 +119,35 @@ class Scorer:
         return Asked(tag, image, reference, windows=windows)
 
     def stream(self, items: Iterable[Asked]) -> Iterator[Scored]:
-        """Scores images as they come, each as soon as it can be; see `Engine.run`."""
+        """Scores images as they come, each as soon as it can be; see `Engine.run`.
+
+        Files of another size than their images (`Stored.room`) wait for others of theirs.
+        """
+        source, waiting = iter(items), dict[tuple[int, int], list[Asked]]()
+        full: list[Asked] = []
+
+        def of_one_size() -> Iterator[Asked]:
+            for item in source:
+                room = item.image.room if isinstance(item.image, Stored) else None
+                if room is None:
+                    yield item
+                    continue
+                some = waiting.setdefault(room, [])
+                some.append(item)
+                if len(some) == _TOGETHER * self._method.recipe.block:
+                    full.extend(waiting.pop(room))
+                    return
+
+        yield from self._stream(of_one_size())
+        while full or waiting:
+            some = full or waiting.pop(next(iter(waiting)))
+            yield from self._stream(iter(some))
+            if full:
+                full.clear()
+                yield from self._stream(of_one_size())
+
+    def _stream(self, items: Iterator[Asked]) -> Iterator[Scored]:
+        """Scores images whose targets have one shape."""
         # The engines take turns, so that few images wait for what is still to be found of them.
         whole = itertools.chain.from_iterable(map(self._items, items))
         engines = self.engines[:-1] if self._twice else self.engines

@@ -51,8 +51,10 @@ class SecondLook:
         self._decided = functools.cache(self._find_decided)
 
     def is_for(self, verdict: Verdict, unlike: str | None) -> bool:
-        """Whether an image fits no own images, and is a file as calibrated: nothing is `unlike`."""
-        if verdict.decision is None or unlike is not None:
+        """Whether an image fits no own images, and is a file as calibrated, of their size."""
+        if verdict.decision is None or unlike is not None or verdict.image is None:
+            return False
+        if verdict.image.stored.unscaled is not None:  # It was read in another way.
             return False
         return verdict.verdict == "not_recognised" or verdict.reason == FITS_NEITHER
 

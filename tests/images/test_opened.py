@@ -70,11 +70,16 @@ def test_another_size(jpeg):
     with pytest.raises(ImageError, match="is 24x20"):
         open_image(jpeg, size=(8, 8))
     resized = open_image(jpeg, size=(8, 8), resize=True)
-    assert (resized.size, resized.note) == ((24, 20), "resized from 24x20 to 8x8")
+    assert (resized.size, resized.note) == (
+        (24, 20),
+        "of 24x20, taken for an image of 8x8 that was resized",
+    )
+    assert resized.stored.pixels.shape == (8, 8, 3)
     (stored,) = stored_pixels(PIXELS[None])
-    for source in (PIXELS, stored):
+    assert open_image(stored, size=(8, 8), resize=True).stored.unscaled is stored.pixels
+    for source, resize in ((PIXELS, True), (stored, False)):
         with pytest.raises(ValueError, match=r"the generator makes \(8, 8, 3\)"):
-            open_image(source, size=(8, 8), resize=True)
+            open_image(source, size=(8, 8), resize=resize)
     with pytest.raises(ValueError, match="the wrong number of channels, the generator makes 3"):
         open_image(PIXELS[..., :1], size=(8, 8), resize=True)
 

@@ -132,10 +132,10 @@ def test_files_and_arrays_carry_their_readings(pictures, tmp_path):
     assert all(way.to_arrays().resized for way in ways)
     assert not stored_images(edited[None], "jpeg-95")[0].resizings
 
-    Image.fromarray(pictures[0]).resize((24, 16), Image.Resampling.LANCZOS).save(tmp_path / "x.png")
+    Image.fromarray(pictures[0]).resize((10, 6), Image.Resampling.LANCZOS).save(tmp_path / "x.png")
     read = open_image(tmp_path / "x.png", size=(32, 48), resize=True).stored
     assert read.note is None
     assert [way.resizing for way in read.readings()] == [
         None,
-        *(Resizing((16, 24), name, "bicubic") for name in FILTERS),
+        *(Resizing((6, 10), name, "bicubic") for name in FILTERS),
     ]

@@ -1,0 +1,84 @@
+"""Files of another size than the images that they are taken for."""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from jax_origin.images.arrays import from_pillow, to_pillow
+from jax_origin.images.file_set import Stored
+from jax_origin.images.resizing import Rescaling, beyond_enlargement, find_rescalings
+
+MOST, LEAST = 4.0, 0.5
+"""Times the side of an image that was made, the sides that a file of it may have."""
+
+_ROUNDING = 1.0  # grey levels: what an enlarged image's own rounding may add, and more
+
+
+def may_be_rescaled(size: tuple[int, int], made: tuple[int, int]) -> bool:
+    """Whether a file of this size (h, w) may hold an image that was made with another, (H, W)."""
+    shares = [side / full for side, full in zip(size, made, strict=True)]
+    return size != made and LEAST <= min(shares) and max(shares) <= MOST
+
+
+def rescaled(stored: Stored, made: tuple[int, int]) -> Stored | None:
+    """A file as that of an image of another size, which was resized before it was stored.
+
+    The set is that of the file as it is: nothing is resized but what the generator makes. The
+    filter is found in the pixels; where several may be, they are `alternatives`.
+
+    Args:
+      stored: The file, of another size.
+      made: (H, W) that the image had.
+
+    Returns:
+      The set; None where the file stores something that its pixels do not tell, where
+      `may_be_rescaled` says no, and for a JPEG of a smaller size: it says less than any file that
+      was calibrated.
+    """
+    size = stored.pixels.shape[:2]
+    if stored.note is not None or not may_be_rescaled(size, made):
+        return None
+    if stored.kind == "jpeg" and min(np.divide(size, made)) < 1:
+        return None
+    small = to_pillow(stored.pixels).resize(made[::-1], Image.Resampling.BICUBIC)
+    ways = find_rescalings(stored.pixels, made, lossy=stored.kind == "jpeg")
+    sets = [
+        dataclasses.replace(
+            stored,
+            pixels=from_pillow(small),
+            unscaled=stored.pixels,
+            resizing=way,
+            resizings=(),
+        )
+        for way in ways
+    ]
+    return dataclasses.replace(sets[0], alternatives=tuple(sets))
+
+
+def rescaled_words(stored: Stored) -> tuple[str, ...]:
+    """What was done to an image of another size, by each of its readings; none for other files."""
+    if stored.unscaled is None:
+        return ()
+    size = stored.unscaled.shape[:2]
+    ways = [one.resizing for one in stored.readings()]
+    return tuple(way.words(size) for way in ways if isinstance(way, Rescaling))
+
+
+def shows_detail(stored: Stored) -> bool:
+    """Whether a file of another size holds finer detail than an image that was enlarged.
+
+    Then it is no enlarged part of a generator's image either. What a JPEG's rounding may leave is
+    no detail.
+    """
+    way = stored.resizing
+    if stored.unscaled is None or not isinstance(way, Rescaling):
+        return False
+    left = _ROUNDING
+    if stored.kind == "jpeg":
+        bright, table = stored.coefficients[0], stored.tables[0].astype(np.float64)
+        rows, columns = (side // len(table) for side in bright.shape)
+        # A number that is not 0 was rounded by up to half a step, and so were some that are.
+        rounded = 2 * np.tile(table, (rows, columns)) ** 2 / 12 * (bright != 0)
+        left += float(np.sqrt(rounded.mean()))
+    return beyond_enlargement(stored.unscaled, way) > left

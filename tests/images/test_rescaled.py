@@ -1,0 +1,163 @@
+"""Files of another size than the images that they are taken for."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jax_origin.distances import FileSet
+from jax_origin.images import (
+    Rescaling,
+    as_float,
+    edits_alike,
+    open_image,
+    photograph_crops,
+    rescaled,
+    rescaled_words,
+    shows_detail,
+    stack_stored,
+)
+from jax_origin.images.resizing import ENLARGING, find_rescalings
+
+PILLOW = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
+MADE = (32, 48)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Pictures of photographs, uint8 [6, 32, 48, 3], with little black and white."""
+    crops, _ = photograph_crops(6, MADE, seed=0, part="demonstration")
+    return (0.7 * crops + 40).round().astype(np.uint8)
+
+
+def written(pixels, size, by, form="PNG", **options):
+    """A file of a picture, resized to (h, w)."""
+    file, grey = io.BytesIO(), pixels.shape[2] == 1
+    image = Image.fromarray(pixels[..., 0] if grey else pixels)
+    image.resize(size[::-1], PILLOW[by]).save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("by", PILLOW)
+@pytest.mark.parametrize("size", [(41, 60), (128, 192), (24, 36), (64, 48)])
+def test_the_map_is_what_pillow_does(pictures, by, size):
+    rows, columns = Rescaling(MADE, by).matrices(size)
+    assert rows.shape == (size[0], 32) and columns.shape == (size[1], 48)
+    made = np.einsum("ij,jwc,vw->ivc", rows, pictures[0], columns).clip(0, 255)
+    image = Image.fromarray(pictures[0]).resize(size[::-1], PILLOW[by])
+    assert np.abs(made - np.asarray(image)).max() < 2.5
+
+
+@pytest.mark.outer
+@pytest.mark.parametrize("size", [(41, 60), (128, 192)])
+def test_the_sharp_filter_is_pytorchs(pictures, size):
+    torch = pytest.importorskip("torch")
+    seen = torch.from_numpy(pictures[:1].transpose(0, 3, 1, 2).astype(np.float32))
+    wanted = torch.nn.functional.interpolate(seen, size, mode="bicubic", align_corners=False)
+    rows, columns = Rescaling(MADE, "sharp bicubic").matrices(size)
+    made = np.einsum("ij,njwc,vw->nciv", rows, pictures[:1], columns)
+    np.testing.assert_allclose(made, wanted.numpy(), atol=2e-3)
+
+
+@pytest.mark.parametrize("by", PILLOW)
+@pytest.mark.parametrize("size", [(41, 61), (64, 96), (128, 192)])
+def test_the_filter_is_found(pictures, by, size):
+    found = 0
+    for pixels in pictures:
+        opened = open_image(written(pixels, size, by))
+        assert find_rescalings(opened.pixels, MADE)[0] == (MADE, by)
+        lossy = open_image(written(pixels, size, by, "JPEG", quality=85))
+        found += (MADE, by) in find_rescalings(lossy.pixels, MADE, lossy=True)
+    assert found == len(pictures)
+
+
+@pytest.mark.parametrize("by", ["bicubic", "lanczos"])
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((41, 61), {"quality": 85}),
+        ((50, 75), {"quality": 60}),
+        ((64, 96), {"quality": 90, "subsampling": "4:4:4"}),
+        ((128, 192), {"quality": 75}),
+        ((100, 150), {"quality": 95, "subsampling": "4:2:2"}),
+        ((24, 36), None),
+        ((90, 134), None),
+    ],
+)
+@pytest.mark.parametrize("channels", [3, 1])
+def test_the_image_is_in_the_set_and_another_is_not(pictures, size, options, by, channels):
+    form = {"form": "PNG"} if options is None else {"form": "JPEG", **options}
+    distance, inside, outside = FileSet(), [], []
+    for pixels, other in zip(pictures, pictures[::-1], strict=True):
+        data = written(pixels[..., :channels], size, by, **form)
+        stored = open_image(data, size=MADE, channels=channels, resize=True).stored
+        assert stored.pixels.shape == (*MADE, channels) and stored.unscaled.shape[:2] == size
+        (reading,) = (one for one in stored.readings() if one.resizing.by == by)
+        targets = stack_stored([distance.target(reading)] * 2)
+        both = as_float(np.stack([pixels[..., :channels], other[..., :channels]]))
+        near, far = distance.l2(both, targets)
+        inside.append(float(near))
+        outside.append(float(far))
+    assert max(inside) < 2e-6 and min(outside) > 1e-3
+
+
+def test_files_of_nearly_one_size_share_their_arrays(pictures):
+    shapes = {
+        tuple(part.shape for part in reading.to_arrays())
+        for side in (50, 57, 64)
+        for reading in open_image(
+            written(pictures[0], (side, 96 - side % 2), "bicubic"), size=MADE, resize=True
+        ).stored.readings()
+    }
+    assert len(shapes) == 1
+
+
+def test_what_is_read_is_said(pictures):
+    opened = open_image(written(pictures[0], (64, 96), "lanczos"), size=MADE, resize=True)
+    assert opened.note == "of 64x96, taken for an image of 32x48 that was resized"
+    assert rescaled_words(opened.stored)[0] == "enlarged from 32x48 (lanczos)"
+    smaller = open_image(written(pictures[0], (24, 36), "lanczos"), size=MADE, resize=True)
+    assert len(rescaled_words(smaller.stored)) == len(ENLARGING)
+    assert all(words.startswith("reduced from 32x48") for words in rescaled_words(smaller.stored))
+    assert rescaled_words(open_image(pictures[0]).stored) == ()
+
+
+@pytest.mark.parametrize("size", [(129, 192), (15, 24), (32, 200)])
+def test_far_other_sizes_are_resized_themselves(pictures, size):
+    opened = open_image(written(pictures[0], size, "bicubic"), size=MADE, resize=True)
+    assert opened.stored.unscaled is None and opened.note.startswith("resized from")
+    assert rescaled(open_image(written(pictures[0], size, "bicubic")).stored, MADE) is None
+
+
+def test_a_smaller_jpeg_is_not_taken_for_one_of_them(pictures):
+    data = written(pictures[0], (24, 36), "lanczos", "JPEG", quality=90)
+    assert open_image(data, size=MADE, resize=True).stored.unscaled is None
+
+
+@pytest.mark.parametrize(("size", "edits"), [((24, 36), ["resize-0.75"]), ((64, 96), ["clean"])])
+def test_a_reduced_image_is_compared_with_what_keeps_as_little(pictures, size, edits):
+    data = written(pictures[0], size, "lanczos")
+    stored = open_image(data, size=MADE, resize=True).stored
+    known = ("clean", "resize-0.75", "resize-0.5", "jpeg-75")
+    assert edits_alike(stored, known) == (tuple(edits), None)
+    found = edits_alike(stored, ("clean",))
+    assert found.unlike == (None if "clean" in edits else "reduced to 24x36")
+
+
+def test_only_what_was_not_enlarged_shows_detail(pictures):
+    crops, _ = photograph_crops(6, (128, 192), seed=1, part="demonstration")
+    found = []
+    for quality in (95, 75, 50):
+        for pixels, crop in zip(pictures, crops, strict=True):
+            enlarged = written(pixels, (128, 192), "bicubic", "JPEG", quality=quality)
+            assert not shows_detail(open_image(enlarged, size=MADE, resize=True).stored)
+            detailed = written(crop, (128, 192), "bicubic", "JPEG", quality=quality)
+            found.append(shows_detail(open_image(detailed, size=MADE, resize=True).stored))
+    assert np.mean(found) > 0.8  # Some photographs are as smooth as what was enlarged.
+    assert not shows_detail(open_image(pictures[0]).stored)
