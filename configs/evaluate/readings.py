@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.edits = (
         *("clean", "turn-0-mirrored", "turn-180", "turn-90", "turn-90-mirrored"),
         *("turn-0-mirrored+jpeg-75", "turn-180-mirrored+jpeg-90"),
-        *("jpeg-90 as PNG", "jpeg-60 as PNG"),
+        *("jpeg-90 as PNG", "jpeg-60 as PNG", "jpeg-60+jpeg-90", "jpeg-75+jpeg-85"),
         *("scale-2.5", "scale-1.3-bicubic+jpeg-85", "scale-2+jpeg-60", "scale-4-bicubic+jpeg-85"),
     )
     config.seed = 4  # not used before

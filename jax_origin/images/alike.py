@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jax_origin.images.edits import LOSSY_FILES, EditStep, parse_edit, stored_images
 from jax_origin.images.file_set import LOSSY_WEBP, Stored
@@ -48,6 +49,8 @@ def edits_alike(
     - A JPEG: likewise by its quantisation tables. One finer than all is judged with the finest: its
       set is smaller, so foreign images are no nearer to it. One coarser than all is unlike any.
 
+    An image in grey, of a generator of colours, is unlike any: somebody may have made it grey.
+
     Args:
       stored: the image.
       edits: names as in `jax_origin.images.EDITS`, with "clean" for images as made. A name that is
@@ -76,10 +79,16 @@ def edits_alike(
         chosen, unlike = _of_lossless(stored, lossless, resized=resized)
     else:
         chosen, unlike = [], stored.note
-    if stored.colour == "grey" and stored.pixels.shape[2] == 3:
-        unlike = "stored in grey"
+    if stored.pixels.shape[2] == 3 and (stored.colour == "grey" or _is_grey(stored.pixels)):
+        unlike = "in grey"
     alike = {*chosen, *others}
     return Alike(tuple(name for name in (*steps, *others) if name in alike), unlike)
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether no pixel has a colour, and there is more than one grey."""
+    equal = np.array_equal(pixels[..., :2], pixels[..., 1:])
+    return equal and bool(np.ptp(pixels[..., 0]))
 
 
 def _of_lossless(

@@ -21,6 +21,7 @@ from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
+from jax_origin.images.jpeg_twice import jpeg_before
 from jax_origin.images.resizing import Rescaling, Resizing, find_resizings, read_resizings
 from jax_origin.images.webp import chunks, webp_quantiser
 
@@ -106,7 +107,8 @@ class Stored:
         none for "pixels".
       tables: uint16 [8, 8], their quantisation steps.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
-      from_pixels: whether the file is lossless, and its pixels gave the JPEG's coefficients.
+      found_in: where the coefficients were found, if they are not those of the file: of a lossless
+        file in "its pixels", of a JPEG that was another one before in "its coefficients"; else None.
       note: why the file is judged by its pixels although it stores something else; else None.
       quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
@@ -129,7 +131,7 @@ class Stored:
     coefficients: tuple[np.ndarray, ...] = ()
     tables: tuple[np.ndarray, ...] = ()
     averaged: tuple[tuple[int, int], ...] = ()
-    from_pixels: bool = False
+    found_in: str | None = None
     note: str | None = None
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
@@ -263,8 +265,9 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     Lossless files of 8 bits, grey ones included, are boxes around their pixels, with the ways by
     which the image may have come to its size. Where the pixels are those of a decoded JPEG, the
     set is the JPEG's (`recovered_jpeg`). JPEG files of one or three components, averaged over
-    no more than two rows and columns, are boxes around their coefficients. For one channel these
-    are the luma of a colour file whose colours are all equal. Any other file is taken for its
+    no more than two rows and columns, are boxes around their coefficients; or around those of an
+    earlier JPEG that they show (`jpeg_before`). For one channel these are the luma of a colour file
+    whose colours are all equal. Any other file is taken for its
     decoded pixels, and `note` says why.
 
     JPEG 2000 is lossless where `jpeg2000_is_lossless` proves it. AVIF, HEIC, JPEG XL and other
@@ -296,9 +299,12 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
         if resized:
             return replace(taken, note=resized_note)
         try:
-            return _from_jpeg(read_jpeg(data, path=decoded.path), taken)
+            file = read_jpeg(data, path=decoded.path)
         except ImageError as error:
             return replace(taken, note=error.reason)
+        if earlier := jpeg_before(file):
+            return replace(_from_jpeg(earlier, taken), found_in="its coefficients")
+        return _from_jpeg(file, taken)
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
@@ -322,7 +328,7 @@ def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
     file = recovered_jpeg(taken.pixels[..., :1] if grey else taken.pixels, quality)
     if file is None:
         return replace(taken, note=f"{DECODED_JPEG} {quality}")
-    return replace(_from_jpeg(file, taken), from_pixels=True)
+    return replace(_from_jpeg(file, taken), found_in="its pixels")
 
 
 def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:

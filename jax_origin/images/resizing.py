@@ -23,7 +23,7 @@ _FILTERS = {
 ENLARGING = ("bicubic", "lanczos", "bilinear", "nearest", "sharp bicubic")
 """Filters of `Rescaling`: Pillow's, and OpenCV's and PyTorch's bicubic, with -0.75 for -0.5."""
 
-_NEAR, _NEAR_LOSSY = 1.02, 1.2  # times the least that a filter leaves: others that may be it
+_NEAR, _NEAR_LOSSY = 1.02, 1.3  # times the least that a filter leaves: others that may be it
 _READING = "bicubic"  # what `decode_image` brings files of another size to the one wanted with
 _FACTORS = (0.4, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 _MARGINS = (1, 2, 3, 4)  # pixels that are often cut off on each side
@@ -149,9 +149,10 @@ def find_rescalings(
 
 
 def beyond_enlargement(pixels: NDArray[np.uint8], way: Rescaling) -> float:
-    """What of an image no image of the size before can become, root mean square, grey levels.
+    """What of an image no image of the size before can become, grey levels.
 
-    It is 0 for images that are no larger than that.
+    It is the root of a row's mean square, the median of the rows: white or black, where an enlarged
+    image was cut off, spoils its row. For images that are no larger it is 0.
     """
     image = pixels.astype(np.float64).mean(axis=2)
     inside = image
@@ -160,7 +161,8 @@ def beyond_enlargement(pixels: NDArray[np.uint8], way: Rescaling) -> float:
             basis, _ = np.linalg.qr(_rescaled(full, now, way.by).astype(np.float64))
             inside = np.moveaxis(inside, axis, 0)
             inside = np.moveaxis(basis @ (basis.T @ inside), 0, axis)
-    return float(np.sqrt(np.mean((image - inside) ** 2)))
+    rows = np.mean((image - inside) ** 2, axis=1)
+    return float(np.sqrt(np.median(rows)))
 
 
 def read_resizings(size: tuple[int, int]) -> tuple[Resizing, ...]:

@@ -116,7 +116,8 @@ class Verdict:
         """
         image, stored = self.image, None
         if image is not None:
-            note = "found in its pixels" if image.stored.from_pixels else image.stored.note
+            found_in = image.stored.found_in
+            note = image.stored.note if found_in is None else f"found in {found_in}"
             stored = image.stored.kind if note is None else f"{image.stored.kind} ({note})"
         return {
             "path": self.path,

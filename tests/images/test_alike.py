@@ -72,7 +72,7 @@ def test_a_smaller_size_in_between_than_any_is_unlike(pixels):
         ({"quality": 50, "subsampling": "4:4:4"}, ("jpeg-50",), None),
         ({"quality": 75, "subsampling": "4:4:4", "progressive": True}, ("jpeg-75-444",), None),
         ({"quality": 75, "optimize": True}, ("jpeg-75",), None),
-        ({"quality": 75, "mode": "L"}, ("jpeg-75",), "stored in grey"),
+        ({"quality": 75, "mode": "L"}, ("jpeg-75",), "in grey"),
     ],
 )
 def test_jpeg_files_of_other_tables(pixels, made, alike, unlike):
@@ -93,7 +93,7 @@ def test_a_coarser_chroma_than_any_is_unlike(pixels):
     ("form", "made", "known", "alike", "unlike"),
     [
         ("PNG", {}, ["jpeg-75"], (), "lossless"),
-        ("PNG", {"mode": "L"}, ["clean"], ("clean",), "stored in grey"),
+        ("PNG", {"mode": "L"}, ["clean"], ("clean",), "in grey"),
         ("PNG", {"mode": "P"}, ["clean"], (), "palette: a colour may be rounded by more than"),
         ("JPEG", {}, ["clean", "webp-80"], (), "JPEG"),
         ("WEBP", {"quality": 40}, ["clean", "jpeg-75"], (), "lossy WebP"),

@@ -121,8 +121,8 @@ def test_a_png_of_a_decoded_jpeg_has_the_set_of_the_jpeg(photographs, mode, opti
     png = encoded(decoded(jpeg), "PNG")
     for channels in (3, 1) if mode == "L" else (3,):
         wanted, found = (opened(data, channels=channels) for data in (jpeg, png))
-        assert (found.kind, found.note, found.from_pixels) == ("jpeg", None, True)
-        assert (wanted.colour, wanted.from_pixels) == (found.colour, False)
+        assert (found.kind, found.note, found.found_in) == ("jpeg", None, "its pixels")
+        assert (wanted.colour, wanted.found_in) == (found.colour, None)
         for ours, theirs in zip(found.to_arrays(), wanted.to_arrays(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
         edits = ["clean", "jpeg-90", "jpeg-75", "jpeg-50"]
@@ -131,6 +131,6 @@ def test_a_png_of_a_decoded_jpeg_has_the_set_of_the_jpeg(photographs, mode, opti
 
 def test_pixels_in_memory_likewise(photographs):
     (found,) = stored_pixels(edit_images(photographs[0][None], "jpeg-75"))
-    assert (found.kind, found.from_pixels) == ("jpeg", True)
+    assert (found.kind, found.found_in) == ("jpeg", "its pixels")
     (found,) = stored_pixels(photographs[0][None])
-    assert (found.kind, found.from_pixels) == ("pixels", False)
+    assert (found.kind, found.found_in) == ("pixels", None)

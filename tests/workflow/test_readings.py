@@ -90,3 +90,37 @@ def test_nothing_else_is_read_under_a_limit(generator, under_storage, turned_own
     attributor = jo.Attributor(generator, under_storage, key=KEY, rates=rates)
     (mirrored,) = attributor(turned_own[:1])
     assert mirrored.verdict == "not_recognised" and mirrored.tried == ()
+
+
+@pytest.mark.outer
+def test_enlarged_images_are_read_as_enlarged(generator, under_storage, own, noise, tmp_path):
+    from PIL import Image
+
+    images = {f"own-{i}": pixels for i, pixels in enumerate(own)} | {"noise": noise[60]}
+    for name, pixels in images.items():
+        large = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC)
+        large.save(tmp_path / f"{name}.jpg", quality=90)
+        large.save(tmp_path / f"{name}.png")
+    refused = jo.attribute(str(tmp_path), generator, under_storage, key=KEY)
+    assert all("pass --resize" in verdict.error for verdict in refused)
+    attributor = jo.Attributor(generator, under_storage, key=KEY, resize=True)
+    verdicts = attributor(str(tmp_path))
+    assert {v.image.note for v in verdicts} == {
+        "of 32x32, taken for an image of 8x8 that was resized"
+    }
+    words, form = "enlarged from 8x8 (bicubic)", {".png": "as made", ".jpg": "jpeg-90"}
+    mine = [v for v in verdicts if "own" in v.path and v.verdict == "belongs"]
+    assert len(mine) >= len(own)  # Of twice as many: the tiny method leaves some stuck.
+    assert {v.condition for v in mine if v.inversion.ended != "accepted"} <= set(form.values())
+    assert {v.reading for v in mine if v.path.endswith("png")} == {words}
+    assert all(v.reading.startswith("enlarged from 8x8") for v in mine)
+    others = [v for v in verdicts if v not in mine]
+    assert {v.verdict for v in others if "own" in v.path} <= {"undecided"}
+    (noisy,) = (v for v in others if v.path.endswith("noise.png"))
+    assert noisy.verdict == "undecided" and noisy.tried[0] == words
+    assert noisy.reason.startswith(f"drift: it is not {words} as a whole, but may have been cut")
+    # Finer detail than enlarging leaves: no part of its images either.
+    rng = np.random.default_rng(0)
+    save_png(tmp_path / "fine.png", rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    (fine,) = attributor(str(tmp_path / "fine.png"))
+    assert fine.verdict == "not_recognised" and fine.tried
