@@ -95,14 +95,19 @@ def _evaluations(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _in_short(files: Sequence[Row]) -> str:
-    cells = [["model", "method", "own recognised", "foreign attributed", "gradients"]]
+    cells = [["model", "method", "own recognised", "foreign attributed", "undecided", "gradients"]]
     pairs = [(row, file["rows"]) for file in files for row in file["summary"]]
     order = list(dict.fromkeys(row["inspected"] for row, _ in pairs))
     for row, rows in sorted(pairs, key=lambda pair: order.index(pair[0]["inspected"])):
         against = [each for each in rows if _key(each) == _key(row)]
         own, foreign = lowest_rate([row], "tpr"), highest_rate(against, "fpr")
-        cells.append([*_key(row), own, foreign, f"{row['mean_steps']:,.0f}"])
+        undecided = f"{row['undecided_belonging']:.0%}, {_most(against, 'undecided_foreign'):.0%}"
+        cells.append([*_key(row), own, foreign, undecided, f"{row['mean_steps']:,.0f}"])
     return _names_once(cells, 2)
+
+
+def _most(rows: Sequence[Row], field: str) -> float:
+    return max(float(row[field]) for row in rows)
 
 
 def _attribution(files: Sequence[Row]) -> str:
@@ -114,7 +119,7 @@ def _attribution(files: Sequence[Row]) -> str:
     cells = [
         [
             *("inspected", "method", "TPR", "FPR", "TPR at 1% FPR", "AUC"),
-            *("foreign undecided", "own under 1e-5", "evaluations"),
+            *("own undecided", "foreign undecided", "own under 1e-5", "evaluations"),
         ]
     ]
     for each in sorted(summary, key=lambda row: order.index(row["inspected"])):
@@ -126,6 +131,7 @@ def _attribution(files: Sequence[Row]) -> str:
                 highest_rate(against, "fpr"),
                 lowest_rate([each], "smallest_tpr_at_1_fpr"),
                 f"{each['smallest_auc']:.4f}",
+                highest_rate([each], "undecided_belonging"),
                 highest_rate(against, "undecided_foreign"),
                 lowest_rate([each], "loss_under_1e-5"),
                 f"{each['mean_steps']:,.0f}",
@@ -138,7 +144,7 @@ def _attribution(files: Sequence[Row]) -> str:
         f"--data=DIR --out=FILE.json`: {num} belonging images (fresh, 8-bit) against as many of "
         f"each foreign group: the other generators, {', '.join(sets)}. No calibration used any of "
         "these images. TPR and FPR are those of the default decision; of groups that differ the "
-        'worst is shown. "Foreign undecided" are foreign images without a verdict, "evaluations" '
+        'worst is shown. "Undecided" are images without a verdict, "evaluations" '
         "gradient evaluations an image, all groups together."
     )
     for file in files[1:]:

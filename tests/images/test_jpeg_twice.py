@@ -37,7 +37,10 @@ def test_the_first_of_two_is_found(pictures, qualities, subsampling):
         pixels = pixels[..., :1] if subsampling == "grey" else pixels
         first = written(pixels, qualities[0], subsampling)
         second = written(decoded(first), qualities[1], subsampling)
-        wanted, found = read_jpeg(first, path="first"), jpeg_before(read_jpeg(second, path="second"))
+        wanted, found = (
+            read_jpeg(first, path="first"),
+            jpeg_before(read_jpeg(second, path="second")),
+        )
         if found is None:
             shares.append(0.0)
             continue
