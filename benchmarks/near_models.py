@@ -150,8 +150,7 @@ def attributor_of(
     if calibration is None:
         raise ProtocolError(f"{name} has no calibration: config.calibrations says where one is")
     key = starting_key(config.seed)
-    options = {"full_scores": True, "resize": resize, "run": run}
-    return Attributor(generator, calibration, key=key, **options)
+    return Attributor(generator, calibration, key=key, full_scores=True, resize=resize, run=run)
 
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:
