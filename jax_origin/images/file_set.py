@@ -107,8 +107,8 @@ class Stored:
         none for "pixels".
       tables: uint16 [8, 8], their quantisation steps.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
-      found_in: where the coefficients were found, if they are not the file's own: of a lossless file
-        in "its pixels", of a JPEG that was another one before in "its coefficients"; else None.
+      found_in: where the coefficients were found, if they are not the file's own: "its pixels" of
+        a lossless file, or "its coefficients" of a JPEG that was another one before; else None.
       note: why the file is judged by its pixels although it stores something else; else None.
       quantiser: of a lossy WebP, the coarsest index of its quantisers, 0 to 127; else None.
       resizings: the ways by which the image may have come to its size, for `readings`.
