@@ -1,5 +1,6 @@
 """The work of an audit: every image of a source gets its record under a candidate."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -14,7 +15,7 @@ from jax_origin.audit.candidates import Candidate
 from jax_origin.audit.journal import Journal
 from jax_origin.audit.sorted_index import digest
 from jax_origin.calibration import Rates
-from jax_origin.images import ImageError, as_uint8, declared, map_ahead, save_png
+from jax_origin.images import Decoders, ImageError, as_uint8, declared, map_ahead, save_png
 from jax_origin.images.formats import format_of
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError
@@ -23,7 +24,7 @@ from jax_origin.sources import Entry, Source
 from jax_origin.workflow import Attributor, Verdict
 from jax_origin.zoo import load_generator
 
-_READERS, _AHEAD = 4, 64
+_AHEAD = 64
 
 
 class _Read(NamedTuple):
@@ -77,7 +78,8 @@ def examine(
       ImageError: If the source cannot be read at all.
     """
     wait_for_all(f"resume {candidate.name}")  # All have read the records before one writes.
-    work = _Work(candidate, journal, reconstructions)
+    run = run or Run()
+    work = _Work(candidate, journal, reconstructions, run)
     images = work.images(source)
     first = next(images, None)
     if first is not None:
@@ -102,9 +104,11 @@ def examine(
 class _Work:
     """What is under way: images that are inverted, and equal ones that wait for the same answer."""
 
-    def __init__(self, candidate: Candidate, journal: Journal, reconstructions: int) -> None:
+    def __init__(
+        self, candidate: Candidate, journal: Journal, reconstructions: int, run: Run
+    ) -> None:
         self.num, self.method = 0, str(candidate.calibration.method["name"])
-        self._candidate, self._journal = candidate, journal
+        self._candidate, self._journal, self._run = candidate, journal, run
         self._most_kept, self._kept = reconstructions, Counter[str | None]()
         self._keys = set[bytes]()  # Of images under way.
         self._asked: dict[int, str] = {}  # By tag, the SHA-256 of a file.
@@ -113,7 +117,9 @@ class _Work:
     def images(self, source: Source) -> Iterator[bytes]:
         """The files that have to be inverted, each once; their place is the verdict's tag."""
         tags = itertools.count()
-        for read in map_ahead(_read, self._waiting(source), workers=_READERS, ahead=_AHEAD):
+        reading = functools.partial(_read, decoders=self._run.decoders)
+        options = {"workers": self._run.readers, "ahead": _AHEAD}
+        for read in map_ahead(reading, self._waiting(source), **options):
             if read.error is not None:
                 self._write(read, self._failed(read.error).record())
                 continue
@@ -185,7 +191,7 @@ class _Work:
         self._keys.discard(digest(entry.key))
 
 
-def _read(waiting: tuple[int, Entry]) -> _Read:
+def _read(waiting: tuple[int, Entry], *, decoders: Decoders | None) -> _Read:
     """Reads an image's bytes, and what can be said of them without a model; in a thread."""
     place, entry = waiting
     since = time.monotonic()
@@ -194,8 +200,12 @@ def _read(waiting: tuple[int, Entry]) -> _Read:
         data = entry.read()
     except ImageError as error:
         return _Read(place, entry, b"", about, error.reason, since)
-    form, said = format_of(data), declared(data)
+    form = format_of(data)
     about["sha256"], about["size"] = hashlib.sha256(data).hexdigest(), len(data)
     about["format"] = form and form.name
+    try:
+        said = decoders(declared, data) if decoders else declared(data)
+    except ImageError as error:
+        return _Read(place, entry, b"", about, error.reason, since)
     about["declared"] = json.dumps(said) if said else None
     return _Read(place, entry, data, about, None, since)

@@ -28,7 +28,14 @@ from jax_origin.audit import (
 from jax_origin.audit.part_files import need_pyarrow
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import (
+    begin,
+    decoders_of,
+    rates_of,
+    run_of,
+    run_settings,
+    warn_of_drift,
+)
 from jax_origin.cli.stopping import stop_when_told
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
@@ -89,25 +96,10 @@ def main(config: ConfigDict) -> int:
                 rates={n: config[n] for n in ("alpha", "beta", "fdr", "fdr_procedure")},
                 indistinguishable=indistinguishable,
             )
-        num = 0
-        for candidate in candidates:
-            warn_of_drift(candidate.calibration)
-            written = {"made_with": made_with(), "part_seconds": config.part_seconds}
-            with candidate.journal(out.path, settings, **written) as journal, progress_bar() as bar:
-                num = examine(
-                    source,
-                    candidate,
-                    journal,
-                    key=key,
-                    rates=rates_of(config),
-                    resize=config.resize,
-                    readings=config.readings,
-                    reconstructions=config.reconstructions,
-                    run=run_of(config, progress=bar),
-                )
-            if not num:
-                where = ", ".join(sources_of(config))
-                raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
+        num = _examine(source, candidates, out.path, settings, config)
+        if not num:
+            where = ", ".join(sources_of(config))
+            raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
         if jax.process_index() > 0:
             return 0
         for line in source.left_out:
@@ -118,6 +110,36 @@ def main(config: ConfigDict) -> int:
     if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
+
+
+def _examine(
+    source: Source,
+    candidates: Sequence[Candidate],
+    out: pathlib.Path,
+    settings: Mapping[str, Any],
+    config: ConfigDict,
+) -> int:
+    """Examines a source's images under each candidate; returns how many there are."""
+    num = 0
+    with decoders_of(config, source) as decoders:
+        for candidate in candidates:
+            warn_of_drift(candidate.calibration)
+            written = {"made_with": made_with(), "part_seconds": config.part_seconds}
+            with candidate.journal(out, settings, **written) as journal, progress_bar() as bar:
+                num = examine(
+                    source,
+                    candidate,
+                    journal,
+                    key=jax.random.key(config.seed),
+                    rates=rates_of(config),
+                    resize=config.resize,
+                    readings=config.readings,
+                    reconstructions=config.reconstructions,
+                    run=run_of(config, progress=bar, decoders=decoders),
+                )
+            if not num:
+                break
+    return num
 
 
 def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:

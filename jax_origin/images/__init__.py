@@ -12,6 +12,7 @@ from jax_origin.images.decode import DecodedImage as DecodedImage
 from jax_origin.images.decode import ImageError as ImageError
 from jax_origin.images.decode import decode_bytes as decode_bytes
 from jax_origin.images.decode import decode_image as decode_image
+from jax_origin.images.decoders import Decoders as Decoders
 from jax_origin.images.edits import EDITS as EDITS
 from jax_origin.images.edits import EditStep as EditStep
 from jax_origin.images.edits import edit_images as edit_images

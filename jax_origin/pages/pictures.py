@@ -14,6 +14,7 @@ from PIL import Image
 from jax_origin.images import ImageError, decode_bytes, decode_image
 from jax_origin.images.arrays import to_pillow
 from jax_origin.images.decode import read_file
+from jax_origin.images.decoders import GIVEN_UP
 from jax_origin.pages.survey import Seen
 
 GAIN = 8
@@ -65,7 +66,9 @@ def pictures_of(
         data = read(image.path)
     except (ImageError, OSError):
         return Picture(None)
-    if image.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+    errors = [record.get("error") or "" for record in image.records.values()]
+    changed = image.sha256 not in (None, hashlib.sha256(data).hexdigest())
+    if changed or any(error.startswith(GIVEN_UP) for error in errors):
         return Picture(None)
     named = image.naming.named if image.naming else ()
     there = [

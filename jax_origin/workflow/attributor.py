@@ -156,8 +156,8 @@ class Attributor:
     def stream(self, source: Any) -> Iterator[Verdict]:
         """Decides for any number of images, each as soon as it can be.
 
-        Files are read ahead of the inversion, in threads. One that cannot be read has its reason
-        for an error, and the rest goes on.
+        Files are read ahead of the inversion, in threads or in the run's `decoders`. One that
+        cannot be read has its reason for an error, and the rest goes on.
 
         Args:
           source: An array [N, H, W, C], uint8 or float in [0, 1]; a file, a folder or a pattern
@@ -184,7 +184,10 @@ class Attributor:
         failed: list[Verdict] = []
 
         def items() -> Iterator[Asked]:
-            for asked in map_ahead(lambda each: self._look(*each), enumerate(source)):
+            looking = map_ahead(
+                lambda each: self._look(*each), enumerate(source), workers=self.run.readers
+            )
+            for asked in self.run.waiting_for(looking):
                 looked = asked.tag
                 if looked.error is not None:
                     self._advance(1.0)
@@ -250,11 +253,14 @@ class Attributor:
         windows = self.method.windows
         read: dict[str, Any] = {"channels": channels, "resize": self._resize}
         read["lossless"] = self._lossless
-        opened = open_image(image, size=None if windows else (height, width), **read)
-        if windows and self._resize and isinstance(image, _FILES):
+        is_file = isinstance(image, _FILES)
+        decoders = self.run.decoders if is_file else None
+        opening = functools.partial(decoders, open_image) if decoders else open_image
+        opened = opening(image, size=None if windows else (height, width), **read)
+        if windows and self._resize and is_file:
             found = opened.pixels.shape[:2]
             if (size := enlarged(found, self.generator)) != found:
-                return open_image(image, size=size, **read)
+                return opening(image, size=size, **read)
         try:
             cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -104,6 +105,29 @@ def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited
     counts = [line.split() for line in lines if line.startswith("| noise ")]
     assert counts == ["| noise | 0 | 0 | 2 | 0 | 1 |".split()]
     assert "Traceback" not in audited.err
+
+
+@pytest.mark.outer
+def test_files_that_hang_or_crash_their_decoder_are_errors_among_the_records(folder, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "images/failing")
+    hostile = folder / "hostile"
+    for name, word in (("1", b"hangs"), ("2", b"exits"), ("3", b"crashes")):
+        hostile.mkdir(exist_ok=True)
+        (hostile / f"{name}.jxl").write_bytes(b"\xff\x0a\x41" + word)
+    save_png(hostile / "4.png", np.full((8, 8, 3), 9, np.uint8))
+    options = ["--images=hostile", "--decoders=2", "--decode_seconds=1", "--out=survived"]
+    done = audit(*AUDIT[:1], *options, folder=folder)
+    assert done.code == 0, done.err
+    errors = [(row["error"] or "").partition(";")[0] for row in rows(folder / "survived")]
+    assert errors == [
+        "its decoder takes more than 1 s (--decode_seconds)",
+        "its decoder crashes (exit code 7)",
+        "its decoder crashes (Segmentation fault)",
+        "",
+    ]
+    # Nobody opened them again, to show them: this process is still there.
+    assert "its decoder crashes" in (folder / "survived/report.html").read_text()
+    assert "failing" not in str(sys.modules.get("pillow_jxl"))
 
 
 def test_run_again_it_goes_on_where_it_was_killed(folder, audited):

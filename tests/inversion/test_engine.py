@@ -906,7 +906,7 @@ def test_statistics_add_up(images):
     assert statistics.lane_steps == 2 * 8 * 12
     assert statistics.useful_lane_steps == 14 * 12
     assert statistics.occupancy == 14 / 16
-    assert set(statistics.seconds) == {"compile", "refill", "device", "host"}
+    assert set(statistics.seconds) == {"compile", "images", "refill", "device", "host"}
     assert min(statistics.seconds.values()) >= 0
     assert statistics.seconds["compile"] > 0 and statistics.seconds["device"] > 0
     assert sum(statistics.seconds.values()) <= wall
