@@ -86,7 +86,7 @@ class Decoders:
             try:
                 process.stdin.write(asked)
                 process.stdin.flush()
-                done, result = pickle.load(process.stdout)
+                done, result = pickle.load(process.stdout)  # noqa: S301  Our own process.
             except _DIED:
                 process, code = None, self._end(process)
                 path = source if isinstance(source, str | os.PathLike) else "image in memory"
@@ -152,7 +152,7 @@ def serve(seconds: float) -> None:
         answers.write(b"\n")
         answers.flush()
         while True:
-            fn, source, options = pickle.load(asked)
+            fn, source, options = pickle.load(asked)  # noqa: S301  Of the one that asks.
             signal.setitimer(signal.ITIMER_REAL, seconds)
             try:
                 answer = True, fn(source, **options)
