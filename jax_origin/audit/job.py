@@ -1,12 +1,13 @@
 """The work of an audit: every image of a source gets its record under a candidate."""
 
+import dataclasses
 import functools
 import hashlib
 import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -49,6 +50,8 @@ def examine(
     readings: str = "usual",
     reconstructions: int = 0,
     run: Run | None = None,
+    total: Callable[[], int | None] = lambda: None,
+    watch: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> int:
     """Gives each image of a source its record under a candidate; of several processes, all call it.
 
@@ -67,7 +70,10 @@ def examine(
       readings: What else images are read as; see `Attributor`.
       reconstructions: How many are kept of each verdict, in each process, for a page to show; see
         `Candidate.reconstruction`.
-      run: Where and how.
+      run: Where and how. Its `progress` is told of images that have a record, by the candidate's
+        name.
+      total: How many images the source has, as far as that is known by now.
+      watch: Told of each record as it is written.
 
     Returns:
       How many images the source has.
@@ -79,7 +85,7 @@ def examine(
     """
     wait_for_all(f"resume {candidate.name}")  # All have read the records before one writes.
     run = run or Run()
-    work = _Work(candidate, journal, reconstructions, run)
+    work = _Work(candidate, journal, reconstructions, run, total, watch)
     images = work.images(source)
     first = next(images, None)
     if first is not None:
@@ -91,7 +97,7 @@ def examine(
             full_scores=True,
             resize=resize,
             readings=readings,
-            run=run,
+            run=work.run,
         )
         work.method = attributor.method.name
         for verdict in attributor.stream(itertools.chain([first], images)):
@@ -105,10 +111,19 @@ class _Work:
     """What is under way: images that are inverted, and equal ones that wait for the same answer."""
 
     def __init__(
-        self, candidate: Candidate, journal: Journal, reconstructions: int, run: Run
+        self,
+        candidate: Candidate,
+        journal: Journal,
+        reconstructions: int,
+        run: Run,
+        total: Callable[[], int | None],
+        watch: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self.num, self.method = 0, str(candidate.calibration.method["name"])
-        self._candidate, self._journal, self._run = candidate, journal, run
+        self._candidate, self._journal, self._watch = candidate, journal, watch
+        self._total, self._progress = total, run.progress
+        self._done, self._aside = 0.0, 0  # Images told of by the attributor, and others.
+        self.run = run if run.progress is None else dataclasses.replace(run, progress=self._told)
         self._most_kept, self._kept = reconstructions, Counter[str | None]()
         self._keys = set[bytes]()  # Of images under way.
         self._asked: dict[int, str] = {}  # By tag, the SHA-256 of a file.
@@ -117,18 +132,21 @@ class _Work:
     def images(self, source: Source) -> Iterator[bytes]:
         """The files that have to be inverted, each once; their place is the verdict's tag."""
         tags = itertools.count()
-        reading = functools.partial(_read, decoders=self._run.decoders)
-        options = {"workers": self._run.readers, "ahead": _AHEAD}
+        reading = functools.partial(_read, decoders=self.run.decoders)
+        options = {"workers": self.run.readers, "ahead": _AHEAD}
         for read in map_ahead(reading, self._waiting(source), **options):
             if read.error is not None:
+                self._put_aside()
                 self._write(read, self._failed(read.error).record())
                 continue
             sha256 = read.about["sha256"]
             if self._journal.has(read.entry.key, sha256):
+                self._put_aside()
                 self._keys.discard(digest(read.entry.key))
             elif sha256 in self._alike:
                 self._alike[sha256].append(read)
             elif (record := self._journal.like(sha256)) is not None:
+                self._put_aside()
                 self._write(read, record)
             else:
                 self._alike[sha256] = [read]
@@ -144,6 +162,7 @@ class _Work:
         self._keep(verdict, first.about)
         self._write(first, record | {"seconds": time.monotonic() - first.since})
         for each in equal:
+            self._put_aside()
             self._write(each, record | {"seconds": 0.0})
 
     def _keep(self, verdict: Verdict, about: dict[str, Any]) -> None:
@@ -158,17 +177,32 @@ class _Work:
             reason = f"a reconstruction cannot be written ({error.strerror or error})"
             raise RunError(f"{path}: {reason}") from error
 
+    def _told(self, what: str, done: float, total: float | None) -> None:
+        """Tells how many images have a record, of all that fall to this process."""
+        self._done, everything = done, self._total()
+        if everything is not None:
+            everything /= jax.process_count()
+        if self._progress is not None:
+            self._progress(self._candidate.name, self._aside + done, everything)
+
+    def _put_aside(self) -> None:
+        """Counts an image that is not inverted."""
+        self._aside += 1
+        self._told("", self._done, None)
+
     def _waiting(self, source: Source) -> Iterator[tuple[int, Entry]]:
         """This process's share of the images that may still want a record."""
         process, processes = jax.process_index(), jax.process_count()
         for place, entry in enumerate(source):
             self.num += 1
             key = digest(entry.key)
-            if int.from_bytes(key[:8], "little") % processes != process or key in self._keys:
+            if int.from_bytes(key[:8], "little") % processes != process:
                 continue
-            if not self._journal.is_done(entry.key, entry.stamp):
-                self._keys.add(key)
-                yield place, entry
+            if key in self._keys or self._journal.is_done(entry.key, entry.stamp):
+                self._put_aside()
+                continue
+            self._keys.add(key)
+            yield place, entry
 
     def _failed(self, error: str) -> Verdict:
         name = self._candidate.calibration.generator["name"]
@@ -178,16 +212,16 @@ class _Work:
         entry = read.entry
         record = {"width": None, "height": None, "seconds": None, **record, **read.about}
         record.pop("path", None)
-        self._journal.write(
-            {
-                **record,
-                "key": entry.key,
-                "candidate": self._candidate.name,
-                "stamp": entry.stamp,
-                "truth": entry.truth,
-                "place": read.place,
-            }
-        )
+        record = {
+            **record,
+            "key": entry.key,
+            "candidate": self._candidate.name,
+            "stamp": entry.stamp,
+            "truth": entry.truth,
+            "place": read.place,
+        }
+        self._journal.write(record)
+        self._watch(record)
         self._keys.discard(digest(entry.key))
 
 

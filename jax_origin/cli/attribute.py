@@ -17,8 +17,9 @@ from jax_origin.cli.settings import (
     run_settings,
     warn_of_drift,
 )
+from jax_origin.cli.showing import showing
 from jax_origin.generators import generator_name
-from jax_origin.inversion import Engine, Run, Statistics, progress_bar
+from jax_origin.inversion import Engine, Run, Statistics
 from jax_origin.runs import (
     Workdir,
     count_table,
@@ -51,7 +52,7 @@ def main(config: ConfigDict) -> int:
     begin(config)
     statistics, key = Statistics(), jax.random.key(config.seed)
     paths = files_in(config.images, config)
-    with progress_bar() as bar, decoders_of(config, paths) as decoders:
+    with showing(metrics=config.metrics) as bar, decoders_of(config, paths) as decoders:
         run = run_of(config, statistics=statistics, progress=bar, decoders=decoders)
         attributor = _attributor(config, run, key)
         if config.dry_run:
@@ -66,7 +67,8 @@ def main(config: ConfigDict) -> int:
             profile = config.profile
             with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
                 for verdict in attributor.stream(workdir.waiting(paths)):
-                    workdir.write(verdict, keep_reconstruction=verdict.path in shown)
+                    kept = verdict.path in shown
+                    bar.count(workdir.write(verdict, keep_reconstruction=kept))
     wait_for_all("verdicts")
     failed = False
     if jax.process_index() == 0:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,14 +36,22 @@ from jax_origin.cli.settings import (
     run_settings,
     warn_of_drift,
 )
+from jax_origin.cli.showing import Counting, showing
 from jax_origin.cli.stopping import stop_when_told
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
-from jax_origin.inversion import progress_bar
+from jax_origin.inversion import Statistics
 from jax_origin.pages import audit_page, write_page
-from jax_origin.runs import RunFolder, default_workdir, demonstration_files, format_warning
+from jax_origin.runs import (
+    RunFolder,
+    default_workdir,
+    demonstration_files,
+    format_warning,
+    statistics_line,
+)
 from jax_origin.runtime import wait_for_all
 from jax_origin.sources import Source, find_layout, open_sources, reader
+from jax_origin.sources.places import is_address
 from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
@@ -96,7 +104,10 @@ def main(config: ConfigDict) -> int:
                 rates={n: config[n] for n in ("alpha", "beta", "fdr", "fdr_procedure")},
                 indistinguishable=indistinguishable,
             )
-        num = _examine(source, candidates, out.path, settings, config)
+        total: Callable[[], int | None] = lambda: None
+        if not any(map(is_address, sources_of(config, out.path))):  # These would be read twice.
+            total = Counting(open_sources(sources_of(config, out.path), **options))
+        num = _examine(source, candidates, out.path, settings, config, total)
         if not num:
             where = ", ".join(sources_of(config))
             raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
@@ -118,14 +129,16 @@ def _examine(
     out: pathlib.Path,
     settings: Mapping[str, Any],
     config: ConfigDict,
+    total: Callable[[], int | None],
 ) -> int:
     """Examines a source's images under each candidate; returns how many there are."""
-    num = 0
-    with decoders_of(config, source) as decoders:
+    num, statistics = 0, Statistics()
+    with decoders_of(config, source) as decoders, showing(metrics=config.metrics) as bar:
+        run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
         for candidate in candidates:
             warn_of_drift(candidate.calibration)
             written = {"made_with": made_with(), "part_seconds": config.part_seconds}
-            with candidate.journal(out, settings, **written) as journal, progress_bar() as bar:
+            with candidate.journal(out, settings, **written) as journal:
                 num = examine(
                     source,
                     candidate,
@@ -135,10 +148,14 @@ def _examine(
                     resize=config.resize,
                     readings=config.readings,
                     reconstructions=config.reconstructions,
-                    run=run_of(config, progress=bar, decoders=decoders),
+                    run=run,
+                    total=total,
+                    watch=bar.count,
                 )
             if not num:
                 break
+    if statistics.images:
+        print(statistics_line(statistics))
     return num
 
 

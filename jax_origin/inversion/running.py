@@ -133,30 +133,6 @@ def require_key(key: Any) -> None:
         raise ValueError(f"key must be a JAX key, such as jax.random.key(0); got {key!r:.60}")
 
 
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar in the terminal for each thing that is done, by tqdm: goes into `Run(progress=...)`."""
-    import tqdm
-
-    bars: dict[str, tqdm.tqdm] = {}
-    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
-
-    def told(what: str, done: float, total: float | None) -> None:
-        if what not in bars:
-            for bar in bars.values():
-                bar.close()
-            bars.clear()
-            form = None if total is None else shape
-            bars[what] = tqdm.tqdm(total=total, desc=what, bar_format=form)
-        bars[what].update((done if total is None else min(done, total)) - bars[what].n)
-
-    try:
-        yield told
-    finally:
-        for bar in bars.values():
-            bar.close()
-
-
 _compile_time: list[float] = []
 
 

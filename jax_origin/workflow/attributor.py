@@ -140,12 +140,18 @@ class Attributor:
             futility=calibration.measured.futility,
             run=self.run,
         )
-        self._scorer = make_scorer(advance=lambda share: self._advance(share))
         self._second_look: SecondLook | None = None
+        looks = 1
         if readings != "none" and may_look_again(self.method, calibration, self.rates):
+            looks = 2  # Half of an image is done when it was looked at once.
             self._second_look = SecondLook(
-                calibration, rates=self.rates, make_scorer=make_scorer, run=self.run
+                calibration,
+                rates=self.rates,
+                make_scorer=make_scorer,
+                run=self.run,
+                advance=lambda share: self._advance(share / looks),
             )
+        self._scorer = make_scorer(advance=lambda share: self._advance(share / looks))
         self._highest = functools.cache(self._find_highest)
         self._accepting = functools.cache(self._find_accepting)
 
@@ -201,7 +207,11 @@ class Attributor:
             while failed:
                 yield failed.pop(0)
             verdict, like = self._judged(scored), scored.tag.like
-            if look is None or not look.is_for(verdict, like.unlike):
+            if look is None:
+                yield verdict
+                continue
+            if not look.is_for(verdict, like.unlike):
+                look.advance(1.0)
                 yield verdict
                 continue
             again.append(verdict)
