@@ -104,9 +104,9 @@ def main(config: ConfigDict) -> int:
                 rates={n: config[n] for n in ("alpha", "beta", "fdr", "fdr_procedure")},
                 indistinguishable=indistinguishable,
             )
-        total: Callable[[], int | None] = lambda: None
-        if not any(map(is_address, sources_of(config, out.path))):  # These would be read twice.
-            total = Counting(open_sources(sources_of(config, out.path), **options))
+        near = [text for text in sources_of(config, out.path) if not is_address(text)]
+        counted = near == sources_of(config, out.path)  # From far away, it would be read twice.
+        total = Counting(open_sources(near, **options) if counted else None)
         num = _examine(source, candidates, out.path, settings, config, total)
         if not num:
             where = ", ".join(sources_of(config))

@@ -65,14 +65,15 @@ def _compiling_said(bar: ProgressBar) -> Iterator[None]:
 
 
 class Counting:
-    """Counts things in a thread: None until all are counted."""
+    """Counts things in a thread; without any, what there is stays unknown."""
 
-    def __init__(self, things: Iterable[Any]) -> None:
+    def __init__(self, things: Iterable[Any] | None) -> None:
         self._num: int | None = None
-        threading.Thread(target=self._count, args=(things,), daemon=True).start()
+        if things is not None:
+            threading.Thread(target=self._count, args=(things,), daemon=True).start()
 
     def __call__(self) -> int | None:
-        """How many there are."""
+        """How many there are; None until all are counted."""
         return self._num
 
     def _count(self, things: Iterable[Any]) -> None:

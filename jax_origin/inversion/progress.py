@@ -36,7 +36,7 @@ class ProgressBar:
         """Shows how much is done of what is being done."""
         now = time.monotonic()
         if what != self._what:
-            self._begin(what, now)
+            self._begin(what, done, now)
         self._done, self._total = done if total is None else min(done, total), total
         if now - self._marks[-1][0] >= 1.0:
             self._marks.append((now, self._done))
@@ -91,7 +91,7 @@ class ProgressBar:
     def _counts(self) -> str:
         return ", ".join(f"{word} {count}" for word, count in sorted(self._words.items()))
 
-    def _begin(self, what: str, now: float) -> None:
+    def _begin(self, what: str, done: float, now: float) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -99,7 +99,7 @@ class ProgressBar:
         self._words.clear()
         self._early = 0
         self._marks.clear()
-        self._marks.append((now, 0.0))
+        self._marks.append((now, done))
 
     def _draw(self) -> None:
         if self._bar is None:

@@ -160,6 +160,9 @@ def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
         (["--fdr=0"], "--fdr=0.0: must lie strictly between 0 and 1"),
         (["--config.fdr_procedure=bhy"], '--config.fdr_procedure=bhy: must be "bh" or "by"'),
         (["--images=none"], "none: no such file or folder"),
+        (["--decoders=-1"], "--decoders=-1: must be 0 or more"),
+        (["--decode_seconds=0"], "--decode_seconds=0: must be above 0"),
+        (["--metrics=images", "--out=other"], "--metrics=images: is a folder; name a file"),
     ],
 )
 def test_a_mistake_is_one_line(folder, audited, arguments, message):

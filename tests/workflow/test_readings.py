@@ -64,10 +64,16 @@ def test_files_of_turned_images_are_read_as_turned(generator, under_storage, tur
 
 
 def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, own):
-    run = jo.Run(statistics=jo.Statistics())
+    told = []
+    run = jo.Run(statistics=jo.Statistics(), progress=lambda *news: told.append(news))
     again = jo.Attributor(attributor.generator, attributor.calibration, key=KEY, run=run)
     images = np.concatenate([noise[60:80], own])
-    verdicts = again(images)
+    found = [(verdict, told[-1][1]) for verdict in again.stream(images)]
+    done = [part for _, part, _ in told]
+    assert done == sorted(done) and done[-1] == pytest.approx(27)
+    # When the first of those that are looked at twice are done, others are not.
+    assert min(part for verdict, part in found if verdict.tried) < 26
+    verdicts = sorted((verdict for verdict, _ in found), key=lambda verdict: verdict.tag)
     assert [verdict.tag for verdict in verdicts] == list(range(27))
     foreign = verdicts[:20]
     assert {(verdict.verdict, verdict.reading) for verdict in foreign} == {("not_recognised", None)}
