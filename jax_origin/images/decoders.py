@@ -61,9 +61,9 @@ class Decoders:
             self._closed = True
             for process in self._all:
                 process.kill()  # Whoever waits for its answer waits no longer.
-        for process in [self._idle.get() for _ in range(self.num)]:
-            if process:
-                _end(process)
+        for idle in [self._idle.get() for _ in range(self.num)]:
+            if idle:
+                _end(idle)
             self._idle.put(None)
 
     def __call__(self, fn: Callable[..., Result], source: Any, /, **options: Any) -> Result:
@@ -88,7 +88,8 @@ class Decoders:
                 process.stdin.flush()
                 done, result = pickle.load(process.stdout)  # noqa: S301  Our own process.
             except _DIED:
-                process, code = None, self._end(process)
+                code = self._end(process)
+                process = None
                 path = source if isinstance(source, str | os.PathLike) else "image in memory"
                 raise ImageError(path, f"{GIVEN_UP}{self._reason(code)}") from None
         finally:

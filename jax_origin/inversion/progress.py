@@ -25,7 +25,8 @@ class ProgressBar:
 
     def __init__(self, *, metrics: str | os.PathLike[str] | None = None) -> None:
         self._metrics, self._in_terminal = metrics, sys.stderr.isatty()
-        self._what, self._done, self._total = "", 0.0, None
+        self._what, self._done = "", 0.0
+        self._total: float | None = None
         self._marks: collections.deque[tuple[float, float]] = collections.deque()
         self._words = collections.Counter[str]()
         self._early = 0

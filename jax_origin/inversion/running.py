@@ -79,7 +79,7 @@ class Run:
       statistics: Counters, updated in place.
       progress: Called as ``progress(what, done, total)``; see `progress_bar`.
       cache: A folder where trained encoders are kept, so that none is trained twice.
-      decoders: Processes that open files; without it threads of this one do.
+      decoders: Processes that open files, `jax_origin.images.Decoders`; without it threads do.
     """
 
     devices: Sequence[jax.Device] | None = None
