@@ -179,11 +179,10 @@ class _Work:
 
     def _told(self, what: str, done: float, total: float | None) -> None:
         """Tells how many images have a record, of all that fall to this process."""
-        self._done, everything = done, self._total()
-        if everything is not None:
-            everything /= jax.process_count()
+        self._done, num = done, self._total()
         if self._progress is not None:
-            self._progress(self._candidate.name, self._aside + done, everything)
+            share = None if num is None else num / jax.process_count()
+            self._progress(self._candidate.name, self._aside + done, share)
 
     def _put_aside(self) -> None:
         """Counts an image that is not inverted."""

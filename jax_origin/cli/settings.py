@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration, Rates
-from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.cli.command import CommandError, blamed_on, check_writable
 from jax_origin.images import Decoders, search_images
 from jax_origin.inversion import Run
 from jax_origin.runtime import join_processes, keep_compiled_programs, usable_cores
@@ -36,6 +36,8 @@ def begin(config: ConfigDict) -> None:
         raise CommandError(f"--decoders={config.decoders}: must be 0 or more")
     if not config.get("decode_seconds", 1.0) > 0:
         raise CommandError(f"--decode_seconds={config.decode_seconds:g}: must be above 0")
+    if config.get("metrics"):
+        check_writable(config.metrics, "--metrics")
     keep_compiled_programs(config.cache)
     if config.get("distributed"):
         names = ("coordinator", "num_processes", "process_id")

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 
-from jax_origin.cli.command import check_writable
 from jax_origin.inversion import ProgressBar, progress_bar
 
 _COMPILING = "/jax/core/compile/backend_compile_duration"
@@ -16,12 +15,7 @@ _LONG = 2.0  # Seconds of compiling that are not worth a line.
 
 @contextlib.contextmanager
 def showing(*, metrics: str | None = None) -> Iterator[ProgressBar]:
-    """Shows the progress of a command, and says so where compiling takes long.
-
-    With `metrics` see `progress_bar`; a CommandError says so if that cannot be written.
-    """
-    if metrics:
-        check_writable(metrics, "--metrics")
+    """Shows a command's progress, as `progress_bar`, and says so where compiling takes long."""
     with progress_bar(metrics=metrics) as bar, _compiling_said(bar):
         yield bar
 

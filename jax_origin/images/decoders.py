@@ -15,14 +15,17 @@ from jax_origin.images.decode import ImageError
 
 Result = TypeVar("Result")
 
-GIVEN_UP = "its decoder "
-"""How the reason begins of a file that ended a process: nobody should open it again."""
-
+_GIVEN_UP = "its decoder "  # How the reason begins of a file that ended a process.
 _START = (
     "import sys; sys.path[:] = {path!r}; "
     "from jax_origin.images.decoders import serve; serve({seconds!r})"
 )
 _DIED = EOFError, OSError, pickle.UnpicklingError  # What is read of a process that ended.
+
+
+def is_given_up(error: str | None) -> bool:
+    """Whether the error of a record says that its file ended a process: do not open it again."""
+    return error is not None and error.startswith(_GIVEN_UP)
 
 
 class Decoders:
@@ -81,6 +84,9 @@ class Decoders:
         asked = pickle.dumps((fn, source, options), protocol=5)
         process = self._idle.get()
         try:
+            if process and process.poll() is not None:  # That it ended is no fault of this file.
+                self._end(process)
+                process = None
             process = process or self._start()
             assert process.stdin is not None and process.stdout is not None
             try:
@@ -91,7 +97,7 @@ class Decoders:
                 code = self._end(process)
                 process = None
                 path = source if isinstance(source, str | os.PathLike) else "image in memory"
-                raise ImageError(path, f"{GIVEN_UP}{self._reason(code)}") from None
+                raise ImageError(path, f"{_GIVEN_UP}{self._reason(code)}") from None
         finally:
             self._idle.put(process)
         if not done:

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax_origin.files import atomic_write
 
+_DRAWN_EVERY = 0.1  # Seconds between drawings of a bar.
 _EVERY = 30.0  # Seconds between lines, where there is no terminal.
 _FILE_EVERY = 5.0  # Seconds between files for monitors.
 _RECENT = 300.0  # Seconds that tell how quickly it goes on: what was done before goes in no time.
@@ -44,7 +45,9 @@ class ProgressBar:
         while now - self._marks[0][0] > _RECENT and len(self._marks) > 2:
             self._marks.popleft()
         if self._in_terminal:
-            self._draw()
+            if now - self._shown >= _DRAWN_EVERY or self._bar is None:
+                self._shown = now
+                self._draw()
         elif now - self._shown >= _EVERY:
             self._shown = now
             _write_line(self.line)
@@ -65,9 +68,7 @@ class ProgressBar:
 
     def close(self) -> None:
         """Leaves the bar as it is, and the files with the last numbers."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._end_bar()
         if self._what:
             self._write(time.monotonic())
 
@@ -92,10 +93,14 @@ class ProgressBar:
     def _counts(self) -> str:
         return ", ".join(f"{word} {count}" for word, count in sorted(self._words.items()))
 
-    def _begin(self, what: str, done: float, now: float) -> None:
+    def _end_bar(self) -> None:
         if self._bar is not None:
+            self._draw()
             self._bar.close()
             self._bar = None
+
+    def _begin(self, what: str, done: float, now: float) -> None:
+        self._end_bar()
         self._what, self._shown = what, now
         self._words.clear()
         self._early = 0

@@ -14,7 +14,7 @@ from PIL import Image
 from jax_origin.images import ImageError, decode_bytes, decode_image
 from jax_origin.images.arrays import to_pillow
 from jax_origin.images.decode import read_file
-from jax_origin.images.decoders import GIVEN_UP
+from jax_origin.images.decoders import is_given_up
 from jax_origin.pages.survey import Seen
 
 GAIN = 8
@@ -66,9 +66,8 @@ def pictures_of(
         data = read(image.path)
     except (ImageError, OSError):
         return Picture(None)
-    errors = [record.get("error") or "" for record in image.records.values()]
-    changed = image.sha256 not in (None, hashlib.sha256(data).hexdigest())
-    if changed or any(error.startswith(GIVEN_UP) for error in errors):
+    given_up = any(is_given_up(record.get("error")) for record in image.records.values())
+    if given_up or image.sha256 not in (None, hashlib.sha256(data).hexdigest()):
         return Picture(None)
     named = image.naming.named if image.naming else ()
     there = [

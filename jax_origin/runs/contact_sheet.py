@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError, decode_image
 from jax_origin.images.arrays import to_pillow
-from jax_origin.images.decoders import GIVEN_UP
+from jax_origin.images.decoders import is_given_up
 
 _SHEET_WIDTH = 1400
 _MARGIN, _CELL_GAP, _TILE_GAP = 16, 20, 4
@@ -56,7 +56,7 @@ def sheet_row(
     """
     path = pathlib.Path(record["path"])
     made = None
-    if (record["error"] or "").startswith(GIVEN_UP):
+    if is_given_up(record["error"]):
         image = None
     elif record["verdict"] is None:
         image = _pixels(path, None, image_shape[2])
