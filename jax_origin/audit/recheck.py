@@ -10,7 +10,7 @@ import numpy as np
 from jax_origin.audit.opened_audit import Audit, sources_of
 from jax_origin.calibration import Rates
 from jax_origin.images import ImageError
-from jax_origin.images.decoders import is_given_up
+from jax_origin.images.apart import is_given_up
 from jax_origin.inversion import Run
 from jax_origin.sources import Source, open_sources, reader
 from jax_origin.workflow import Attributor

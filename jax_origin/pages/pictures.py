@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from jax_origin.images import ImageError, decode_bytes, decode_image
+from jax_origin.images.apart import is_given_up
 from jax_origin.images.arrays import to_pillow
 from jax_origin.images.decode import read_file
-from jax_origin.images.decoders import is_given_up
 from jax_origin.pages.survey import Seen
 
 GAIN = 8

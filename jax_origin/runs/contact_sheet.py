@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError, decode_image
+from jax_origin.images.apart import is_given_up
 from jax_origin.images.arrays import to_pillow
-from jax_origin.images.decoders import is_given_up
 
 _SHEET_WIDTH = 1400
 _MARGIN, _CELL_GAP, _TILE_GAP = 16, 20, 4

@@ -58,7 +58,7 @@ AUDIT = ["--candidate=one=one.json", "--candidate=two=two.json", "--images=image
 
 @pytest.fixture(scope="module")
 def audited(folder: Path) -> Done:
-    done = audit(*AUDIT, "--out=found", "--fdr=0.5", folder=folder)
+    done = audit(*AUDIT, "--out=found", "--fdr=0.5", "--metrics=found.prom", folder=folder)
     assert done.code == 0, done.err
     return done
 
@@ -105,6 +105,15 @@ def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited
     counts = [line.split() for line in lines if line.startswith("| noise ")]
     assert counts == ["| noise | 0 | 0 | 2 | 0 | 1 |".split()]
     assert "Traceback" not in audited.err
+    assert "of the time spent on waiting for images" in audited.out
+    for line in (
+        'images{task="two"} 9',
+        'images_done{task="two"} 9',
+        'verdicts{task="two",verdict="belongs"} 3',
+        'verdicts{task="two",verdict="not_recognised"} 5',
+        'errors{task="two"} 1',
+    ):
+        assert f"jax_origin_{line}" in (folder / "found.prom").read_text().splitlines()
 
 
 @pytest.mark.outer

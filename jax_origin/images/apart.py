@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 _GIVEN_UP = "its decoder "  # How the reason begins of a file that ended a process.
 _START = (
     "import sys; sys.path[:] = {path!r}; "
-    "from jax_origin.images.decoders import serve; serve({seconds!r})"
+    "from jax_origin.images.apart import serve; serve({seconds!r})"
 )
 _DIED = EOFError, OSError, pickle.UnpicklingError  # What is read of a process that ended.
 
