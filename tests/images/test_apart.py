@@ -25,7 +25,7 @@ def plugin(monkeypatch):
 
 @pytest.fixture
 def decoders(plugin):
-    with Decoders(2, seconds=1.0) as decoders:
+    with Decoders(2, seconds=2.0) as decoders:
         yield decoders
 
 
@@ -47,13 +47,12 @@ def test_a_file_is_opened_as_in_this_process(decoders, tmp_path):
 
 def test_files_whose_decoder_hangs_or_crashes_are_named_and_the_rest_goes_on(decoders, tmp_path):
     reasons = {
-        b"hangs": "its decoder takes more than 1 s (--decode_seconds); convert it to PNG",
-        b"exits": "its decoder crashes (exit code 7); convert it to PNG with another program",
+        b"hangs": "its decoder takes more than 2 s (--decode_seconds); convert it to PNG",
         b"crashes": (
             "its decoder crashes (Segmentation fault); convert it to PNG with another program"
         ),
     }
-    words = [b"fine", b"exits", b"hangs", b"fine", b"crashes", b"fine"]
+    words = [b"fine", b"hangs", b"fine", b"crashes", b"fine"]
     paths = [tmp_path / f"{i}.jxl" for i in range(len(words))]
     for path, word in zip(paths, words, strict=True):
         path.write_bytes(HEADER + word)
