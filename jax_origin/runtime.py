@@ -62,6 +62,13 @@ def join_processes(
         ) from None
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def own_share(items: Sequence[Item]) -> list[Item]:
     """This process's share of the items; each item falls to one process."""
     return list(items[jax.process_index() :: jax.process_count()])

@@ -1,11 +1,13 @@
 """The work of an audit: every image of a source gets its record under a candidate."""
 
+import dataclasses
+import functools
 import hashlib
 import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,7 @@ from jax_origin.audit.candidates import Candidate
 from jax_origin.audit.journal import Journal
 from jax_origin.audit.sorted_index import digest
 from jax_origin.calibration import Rates
-from jax_origin.images import ImageError, as_uint8, declared, map_ahead, save_png
+from jax_origin.images import Decoders, ImageError, as_uint8, declared, map_ahead, save_png
 from jax_origin.images.formats import format_of
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError
@@ -23,7 +25,7 @@ from jax_origin.sources import Entry, Source
 from jax_origin.workflow import Attributor, Verdict
 from jax_origin.zoo import load_generator
 
-_READERS, _AHEAD = 4, 64
+_AHEAD = 64
 
 
 class _Read(NamedTuple):
@@ -48,6 +50,8 @@ def examine(
     readings: str = "usual",
     reconstructions: int = 0,
     run: Run | None = None,
+    total: Callable[[], int | None] = lambda: None,
+    watch: Callable[[Mapping[str, Any]], None] = lambda record: None,
 ) -> int:
     """Gives each image of a source its record under a candidate; of several processes, all call it.
 
@@ -66,7 +70,10 @@ def examine(
       readings: What else images are read as; see `Attributor`.
       reconstructions: How many are kept of each verdict, in each process, for a page to show; see
         `Candidate.reconstruction`.
-      run: Where and how.
+      run: Where and how. Its `progress` is told of images that have a record, by the candidate's
+        name.
+      total: How many images the source has, as far as that is known by now.
+      watch: Told of each record as it is written.
 
     Returns:
       How many images the source has.
@@ -77,7 +84,8 @@ def examine(
       ImageError: If the source cannot be read at all.
     """
     wait_for_all(f"resume {candidate.name}")  # All have read the records before one writes.
-    work = _Work(candidate, journal, reconstructions)
+    run = run or Run()
+    work = _Work(candidate, journal, reconstructions, run, total, watch)
     images = work.images(source)
     first = next(images, None)
     if first is not None:
@@ -89,7 +97,7 @@ def examine(
             full_scores=True,
             resize=resize,
             readings=readings,
-            run=run,
+            run=work.run,
         )
         work.method = attributor.method.name
         for verdict in attributor.stream(itertools.chain([first], images)):
@@ -102,9 +110,20 @@ def examine(
 class _Work:
     """What is under way: images that are inverted, and equal ones that wait for the same answer."""
 
-    def __init__(self, candidate: Candidate, journal: Journal, reconstructions: int) -> None:
+    def __init__(
+        self,
+        candidate: Candidate,
+        journal: Journal,
+        reconstructions: int,
+        run: Run,
+        total: Callable[[], int | None],
+        watch: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self.num, self.method = 0, str(candidate.calibration.method["name"])
-        self._candidate, self._journal = candidate, journal
+        self._candidate, self._journal, self._watch = candidate, journal, watch
+        self._total, self._progress = total, run.progress
+        self._done, self._aside = 0.0, 0  # Images told of by the attributor, and others.
+        self.run = run if run.progress is None else dataclasses.replace(run, progress=self._told)
         self._most_kept, self._kept = reconstructions, Counter[str | None]()
         self._keys = set[bytes]()  # Of images under way.
         self._asked: dict[int, str] = {}  # By tag, the SHA-256 of a file.
@@ -113,16 +132,21 @@ class _Work:
     def images(self, source: Source) -> Iterator[bytes]:
         """The files that have to be inverted, each once; their place is the verdict's tag."""
         tags = itertools.count()
-        for read in map_ahead(_read, self._waiting(source), workers=_READERS, ahead=_AHEAD):
+        reading = functools.partial(_read, decoders=self.run.decoders)
+        options = {"workers": self.run.readers, "ahead": _AHEAD}
+        for read in map_ahead(reading, self._waiting(source), **options):
             if read.error is not None:
+                self._put_aside()
                 self._write(read, self._failed(read.error).record())
                 continue
             sha256 = read.about["sha256"]
             if self._journal.has(read.entry.key, sha256):
+                self._put_aside()
                 self._keys.discard(digest(read.entry.key))
             elif sha256 in self._alike:
                 self._alike[sha256].append(read)
             elif (record := self._journal.like(sha256)) is not None:
+                self._put_aside()
                 self._write(read, record)
             else:
                 self._alike[sha256] = [read]
@@ -138,6 +162,7 @@ class _Work:
         self._keep(verdict, first.about)
         self._write(first, record | {"seconds": time.monotonic() - first.since})
         for each in equal:
+            self._put_aside()
             self._write(each, record | {"seconds": 0.0})
 
     def _keep(self, verdict: Verdict, about: dict[str, Any]) -> None:
@@ -152,17 +177,31 @@ class _Work:
             reason = f"a reconstruction cannot be written ({error.strerror or error})"
             raise RunError(f"{path}: {reason}") from error
 
+    def _told(self, what: str, done: float, total: float | None) -> None:
+        """Tells how many images have a record, of all that fall to this process."""
+        self._done, num = done, self._total()
+        if self._progress is not None:
+            share = None if num is None else num / jax.process_count()
+            self._progress(self._candidate.name, self._aside + done, share)
+
+    def _put_aside(self) -> None:
+        """Counts an image that is not inverted."""
+        self._aside += 1
+        self._told("", self._done, None)
+
     def _waiting(self, source: Source) -> Iterator[tuple[int, Entry]]:
         """This process's share of the images that may still want a record."""
         process, processes = jax.process_index(), jax.process_count()
         for place, entry in enumerate(source):
             self.num += 1
             key = digest(entry.key)
-            if int.from_bytes(key[:8], "little") % processes != process or key in self._keys:
+            if int.from_bytes(key[:8], "little") % processes != process:
                 continue
-            if not self._journal.is_done(entry.key, entry.stamp):
-                self._keys.add(key)
-                yield place, entry
+            if key in self._keys or self._journal.is_done(entry.key, entry.stamp):
+                self._put_aside()
+                continue
+            self._keys.add(key)
+            yield place, entry
 
     def _failed(self, error: str) -> Verdict:
         name = self._candidate.calibration.generator["name"]
@@ -172,20 +211,20 @@ class _Work:
         entry = read.entry
         record = {"width": None, "height": None, "seconds": None, **record, **read.about}
         record.pop("path", None)
-        self._journal.write(
-            {
-                **record,
-                "key": entry.key,
-                "candidate": self._candidate.name,
-                "stamp": entry.stamp,
-                "truth": entry.truth,
-                "place": read.place,
-            }
-        )
+        record = {
+            **record,
+            "key": entry.key,
+            "candidate": self._candidate.name,
+            "stamp": entry.stamp,
+            "truth": entry.truth,
+            "place": read.place,
+        }
+        self._journal.write(record)
+        self._watch(record)
         self._keys.discard(digest(entry.key))
 
 
-def _read(waiting: tuple[int, Entry]) -> _Read:
+def _read(waiting: tuple[int, Entry], *, decoders: Decoders | None) -> _Read:
     """Reads an image's bytes, and what can be said of them without a model; in a thread."""
     place, entry = waiting
     since = time.monotonic()
@@ -194,8 +233,12 @@ def _read(waiting: tuple[int, Entry]) -> _Read:
         data = entry.read()
     except ImageError as error:
         return _Read(place, entry, b"", about, error.reason, since)
-    form, said = format_of(data), declared(data)
+    form = format_of(data)
     about["sha256"], about["size"] = hashlib.sha256(data).hexdigest(), len(data)
     about["format"] = form and form.name
+    try:
+        said = decoders(declared, data) if decoders else declared(data)
+    except ImageError as error:
+        return _Read(place, entry, b"", about, error.reason, since)
     about["declared"] = json.dumps(said) if said else None
     return _Read(place, entry, data, about, None, since)

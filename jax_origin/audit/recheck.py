@@ -10,6 +10,7 @@ import numpy as np
 from jax_origin.audit.opened_audit import Audit, sources_of
 from jax_origin.calibration import Rates
 from jax_origin.images import ImageError
+from jax_origin.images.apart import is_given_up
 from jax_origin.inversion import Run
 from jax_origin.sources import Source, open_sources, reader
 from jax_origin.workflow import Attributor
@@ -47,7 +48,8 @@ def examine_again(
 
     Yields:
       What came of each image and candidate. Those whose verdict is the same, and whose score is
-      within a factor of 1.1, fit: another device sums in another order.
+    within a factor of 1.1, fit: another device sums in another order. Files that ended their
+      decoder are not opened again.
 
     Raises:
       CheckpointError, CalibrationError, ImageError: If a candidate or a source cannot be opened.
@@ -63,12 +65,13 @@ def examine_again(
     for each in audit.manifest["candidates"]:
         name = each["name"]
         own = {r["key"]: r for r in records[name] if r["key"] in wanted}
+        own = {key: record for key, record in own.items() if not is_given_up(record["error"])}
         found = {key: files.get(key) for key in own}
         read = {key: data for key, data in found.items() if isinstance(data, bytes)}
         keys = list(read)
-        for key in sorted({*wanted} - {*keys}):
+        for key in sorted({*own} - {*keys}):
             reason = str(files.get(key, "is no longer in the source"))
-            if key in own and own[key]["error"] != reason:
+            if own[key]["error"] != reason:
                 yield Rechecked(key, name, reason, False)
         attributor = Attributor(
             load_generator(each["source"]),

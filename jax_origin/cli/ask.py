@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 from jax_origin.audit import Panel, open_candidates
 from jax_origin.cli.command import CommandError, check_writable
 from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.showing import showing
 from jax_origin.images.decode import read_file
-from jax_origin.inversion import progress_bar
 from jax_origin.pages import answer_in_json, image_page, three_lines, write_page
 from jax_origin.zoo import standard_names, zoo_names
 
@@ -30,7 +30,7 @@ def main(config: ConfigDict) -> int:
     check_writable(out, "--out")
     begin(config)
     panel, held_out = panel_of(config)
-    with progress_bar() as told:
+    with showing() as told:
         answer = panel.ask(data, config.image, watch=lambda share: told("asking", share, 1.0))
     answer.left_out.update(held_out)
     settings = run_settings(config, _ANSWERS_DEPEND_ON)

@@ -8,9 +8,18 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.settings import begin, files_in, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import (
+    begin,
+    decoders_of,
+    files_in,
+    rates_of,
+    run_of,
+    run_settings,
+    warn_of_drift,
+)
+from jax_origin.cli.showing import showing
 from jax_origin.generators import generator_name
-from jax_origin.inversion import Engine, Run, Statistics, progress_bar
+from jax_origin.inversion import Engine, Run, Statistics
 from jax_origin.runs import (
     Workdir,
     count_table,
@@ -42,10 +51,10 @@ def main(config: ConfigDict) -> int:
         raise CommandError(f"--config.sheet_images={config.sheet_images}: must be at least 1")
     begin(config)
     statistics, key = Statistics(), jax.random.key(config.seed)
-    with progress_bar() as bar:
-        run = run_of(config, statistics=statistics, progress=bar)
+    paths = files_in(config.images, config)
+    with showing(metrics=config.metrics) as bar, decoders_of(config, paths) as decoders:
+        run = run_of(config, statistics=statistics, progress=bar, decoders=decoders)
         attributor = _attributor(config, run, key)
-        paths = files_in(config.images, config)
         if config.dry_run:
             print(_plan(attributor, paths, run, key))
             return 0
@@ -58,7 +67,8 @@ def main(config: ConfigDict) -> int:
             profile = config.profile
             with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
                 for verdict in attributor.stream(workdir.waiting(paths)):
-                    workdir.write(verdict, keep_reconstruction=verdict.path in shown)
+                    kept = verdict.path in shown
+                    bar.count(workdir.write(verdict, keep_reconstruction=kept))
     wait_for_all("verdicts")
     failed = False
     if jax.process_index() == 0:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -28,15 +28,30 @@ from jax_origin.audit import (
 from jax_origin.audit.part_files import need_pyarrow
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import (
+    begin,
+    decoders_of,
+    rates_of,
+    run_of,
+    run_settings,
+    warn_of_drift,
+)
+from jax_origin.cli.showing import Counting, showing
 from jax_origin.cli.stopping import stop_when_told
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
-from jax_origin.inversion import progress_bar
+from jax_origin.inversion import Statistics
 from jax_origin.pages import audit_page, write_page
-from jax_origin.runs import RunFolder, default_workdir, demonstration_files, format_warning
+from jax_origin.runs import (
+    RunFolder,
+    default_workdir,
+    demonstration_files,
+    format_warning,
+    statistics_line,
+)
 from jax_origin.runtime import wait_for_all
 from jax_origin.sources import Source, find_layout, open_sources, reader
+from jax_origin.sources.places import is_address
 from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
@@ -89,25 +104,13 @@ def main(config: ConfigDict) -> int:
                 rates={n: config[n] for n in ("alpha", "beta", "fdr", "fdr_procedure")},
                 indistinguishable=indistinguishable,
             )
-        num = 0
-        for candidate in candidates:
-            warn_of_drift(candidate.calibration)
-            written = {"made_with": made_with(), "part_seconds": config.part_seconds}
-            with candidate.journal(out.path, settings, **written) as journal, progress_bar() as bar:
-                num = examine(
-                    source,
-                    candidate,
-                    journal,
-                    key=key,
-                    rates=rates_of(config),
-                    resize=config.resize,
-                    readings=config.readings,
-                    reconstructions=config.reconstructions,
-                    run=run_of(config, progress=bar),
-                )
-            if not num:
-                where = ", ".join(sources_of(config))
-                raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
+        near = [text for text in sources_of(config, out.path) if not is_address(text)]
+        counted = near == sources_of(config, out.path)  # From far away, it would be read twice.
+        total = Counting(open_sources(near, **options) if counted else None)
+        num = _examine(source, candidates, out.path, settings, config, total)
+        if not num:
+            where = ", ".join(sources_of(config))
+            raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
         if jax.process_index() > 0:
             return 0
         for line in source.left_out:
@@ -118,6 +121,42 @@ def main(config: ConfigDict) -> int:
     if config.plots:
         _draw(candidates, out.path)
     return 0 if findings.examined.any() else 2
+
+
+def _examine(
+    source: Source,
+    candidates: Sequence[Candidate],
+    out: pathlib.Path,
+    settings: Mapping[str, Any],
+    config: ConfigDict,
+    total: Callable[[], int | None],
+) -> int:
+    """Examines a source's images under each candidate; returns how many there are."""
+    num, statistics = 0, Statistics()
+    with decoders_of(config, source) as decoders, showing(metrics=config.metrics) as bar:
+        run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
+        for candidate in candidates:
+            warn_of_drift(candidate.calibration)
+            written = {"made_with": made_with(), "part_seconds": config.part_seconds}
+            with candidate.journal(out, settings, **written) as journal:
+                num = examine(
+                    source,
+                    candidate,
+                    journal,
+                    key=jax.random.key(config.seed),
+                    rates=rates_of(config),
+                    resize=config.resize,
+                    readings=config.readings,
+                    reconstructions=config.reconstructions,
+                    run=run,
+                    total=total,
+                    watch=bar.count,
+                )
+            if not num:
+                break
+    if statistics.images:
+        print(statistics_line(statistics))
+    return num
 
 
 def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:

@@ -13,10 +13,10 @@ from jax_origin.calibration.rules import scores_needed
 from jax_origin.cli.command import CommandError, blamed_on, check_writable
 from jax_origin.cli.foreign import chosen_images, foreign_groups
 from jax_origin.cli.settings import begin, rates_of, run_of
+from jax_origin.cli.showing import showing
 from jax_origin.evidence.explain import settled_in_words
 from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.images import lossy_share
-from jax_origin.inversion import progress_bar
 from jax_origin.workflow import (
     BelongingImages,
     Method,
@@ -40,7 +40,7 @@ def main(config: ConfigDict) -> int:
     key = jax.random.key(config.seed)
     groups = foreign_groups(config, generator, method, key=jax.random.fold_in(key, 2))
     belonging = _belonging(config, generator, method, key=jax.random.fold_in(key, 3))
-    with progress_bar() as bar:
+    with showing() as bar:
         calibration = calibrate(
             generator,
             method=method,

@@ -304,6 +304,14 @@ def _flags_of_runs(given: flags.FlagValues) -> None:
     _flag(given, str, "coordinator", "HOST:PORT of process 0.")
     _flag(given, int, "num_processes", "How many processes there are.")
     _flag(given, int, "process_id", "Which of them this one is, from 0 on.")
+    metrics = "File that says how far the run is, for Prometheus; replaced every few seconds."
+    _flag(given, str, "metrics", metrics)
+    decoders = (
+        "Processes that open image files, each for itself: one that hangs or crashes takes no more "
+        "along. 0: threads. Without it threads for few images, else up to 4 processes."
+    )
+    _flag(given, int, "decoders", decoders)
+    _flag(given, float, "decode_seconds", "How long such a process may take over a file.", 60.0)
     _flags_of_devices(given)
 
 

@@ -1,5 +1,7 @@
 """What the commands make of their settings: rates, where it runs, other processes."""
 
+import contextlib
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -7,12 +9,13 @@ import jax
 from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration, Rates
-from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.images import search_images
+from jax_origin.cli.command import CommandError, blamed_on, check_writable
+from jax_origin.images import Decoders, search_images
 from jax_origin.inversion import Run
-from jax_origin.runtime import join_processes, keep_compiled_programs
+from jax_origin.runtime import join_processes, keep_compiled_programs, usable_cores
 from jax_origin.workflow import circumstances
 
+_MANY, _MOST_DECODERS = 256, 4  # To start processes takes as long as opening so many small files.
 _RATES = ("alpha", "beta", "max_false_attribution", "fdr")
 
 
@@ -20,7 +23,7 @@ def begin(config: ConfigDict) -> None:
     """Does what comes before any other use of JAX, and checks the numbers in the settings.
 
     Raises:
-      CommandError: If a rate is not in (0, 1), or the seed is too large.
+      CommandError: If a rate is not in (0, 1), or another number is out of its range.
       ClusterError: If this process is to be one of several, and cannot be.
     """
     for name in _RATES:
@@ -29,6 +32,12 @@ def begin(config: ConfigDict) -> None:
             raise CommandError(f"--{name}={rate}: must lie strictly between 0 and 1")
     if not -(2**31) <= config.seed < 2**32:
         raise CommandError(f"--seed={config.seed}: must have at most 32 bits")
+    if (config.get("decoders") or 0) < 0:
+        raise CommandError(f"--decoders={config.decoders}: must be 0 or more")
+    if not config.get("decode_seconds", 1.0) > 0:
+        raise CommandError(f"--decode_seconds={config.decode_seconds:g}: must be above 0")
+    if config.get("metrics"):
+        check_writable(config.metrics, "--metrics")
     keep_compiled_programs(config.cache)
     if config.get("distributed"):
         names = ("coordinator", "num_processes", "process_id")
@@ -61,6 +70,19 @@ def run_of(config: ConfigDict, **options: Any) -> Run:
     """Where and how inversions run; raises CommandError if the number of blocks is wrong."""
     with blamed_on("--config.blocks"):
         return Run(blocks=config.blocks, **options)
+
+
+def decoders_of(
+    config: ConfigDict, files: Iterable[Any]
+) -> contextlib.AbstractContextManager[Decoders | None]:
+    """The processes that open image files; none for few files, unless the settings name some."""
+    num = config.decoders
+    if num is None:
+        many = len(list(itertools.islice(files, _MANY))) == _MANY
+        num = many * max(1, min(_MOST_DECODERS, usable_cores() - 1))
+    if not num:
+        return contextlib.nullcontext()
+    return Decoders(num, seconds=config.decode_seconds)
 
 
 def run_settings(config: ConfigDict, names: Iterable[str]) -> dict[str, Any]:

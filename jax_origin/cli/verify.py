@@ -4,7 +4,8 @@ from absl import flags
 
 from jax_origin.audit import check_manifest, examine_again, open_audit
 from jax_origin.cli.command import CommandError
-from jax_origin.inversion import Run, progress_bar
+from jax_origin.cli.showing import showing
+from jax_origin.inversion import Run
 from jax_origin.runtime import keep_compiled_programs
 
 
@@ -30,7 +31,7 @@ def main(given: flags.FlagValues) -> int:
 
 def _examined_again(given: flags.FlagValues) -> list[str]:
     keep_compiled_programs(given.cache)
-    with progress_bar() as bar:
+    with showing() as bar:
         found = list(
             examine_again(
                 open_audit(given.audit),

@@ -2,6 +2,7 @@
 
 from jax_origin.images.ahead import map_ahead as map_ahead
 from jax_origin.images.alike import edits_alike as edits_alike
+from jax_origin.images.apart import Decoders as Decoders
 from jax_origin.images.arrays import as_float as as_float
 from jax_origin.images.arrays import as_uint8 as as_uint8
 from jax_origin.images.arrays import pixels_sha256 as pixels_sha256

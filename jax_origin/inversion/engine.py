@@ -22,6 +22,7 @@ another. Nothing is compiled again when lanes change places.
 import collections
 import dataclasses
 import itertools
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
@@ -48,6 +49,8 @@ from jax_origin.inversion.result import Inversion
 from jax_origin.inversion.running import Run, Statistics, require_key
 from jax_origin.inversion.start_encoder import StartEncoder
 
+_LOG = logging.getLogger(__name__)
+
 
 class Engine:
     """Inverts images one after the other, and holds those that are under way alone.
@@ -59,6 +62,9 @@ class Engine:
     one set after the other, until one comes to the floor or is accepted; the nearest counts. Those
     that are none more likely than the others (`Stored.alternatives`) race: all begin at once, and
     at each further stage the nearest eighth goes on.
+
+    Where a device runs out of memory, images that are under way begin again, half as many at a
+    time; a warning is logged.
     """
 
     def __init__(
@@ -84,7 +90,7 @@ class Engine:
         self._advance = advance or (lambda share: None)
         self._devices = devices = tuple(run.devices or jax.local_devices())
         self._blocks = run.blocks
-        self._width = recipe.block * len(devices)
+        self._block = recipe.block  # Fewer once memory was short.
         self.evaluations = recipe.evaluations(self._latent_shape)
 
         self._model, self._weights = split_module(generator, recipe.compute)
@@ -134,15 +140,59 @@ class Engine:
         self._running = True
         try:
             self._stages = self._pools()  # Of a run that was left off nothing stays.
-            yield from self._run(iter(items))
+            yield from self._run(items)
         finally:
             self._running = False
 
-    def _run(self, source: Iterator[Item]) -> Iterator[tuple[Any, Inversion]]:
-        more_to_come = True
-        again: collections.deque[Case] = collections.deque()  # with another reading
+    def _run(self, items: Iterable[Item]) -> Iterator[tuple[Any, Inversion]]:
         under_way: dict[Case, None] = {}  # in the order in which they came
-        block = self._recipe.block
+        elsewhere = False
+
+        def source() -> Iterator[Item]:
+            nonlocal elsewhere
+            try:
+                yield from items
+            except jax.errors.JaxRuntimeError:
+                elsewhere = True
+                raise
+
+        coming = source()
+        while True:
+            try:
+                yield from self._through(coming, under_way)
+                return
+            except jax.errors.JaxRuntimeError as error:
+                if elsewhere or "RESOURCE_EXHAUSTED" not in str(error) or not self._lessen():
+                    raise
+            self._stages = self._pools()  # What was on the devices is lost, and in nobody's way.
+
+    def _lessen(self) -> bool:
+        """Halves what is on the devices at a time, down to one image; whether that was possible."""
+        before, lanes = self._width * self.blocks, self._recipe.lanes
+        if self.blocks > 1:
+            self._blocks = self.blocks // 2
+        else:
+            block = math.ceil(self._block / 2 / lanes) * lanes
+            if block == self._block:
+                return False
+            self._block = block
+        now = self._width * self.blocks
+        _LOG.warning("out of memory on the device: %d lanes at a time, not %d", now, before)
+        return True
+
+    @property
+    def _width(self) -> int:
+        """Lanes of a block on each device."""
+        return self._block * len(self._devices)
+
+    def _through(
+        self, source: Iterator[Item], under_way: dict[Case, None]
+    ) -> Iterator[tuple[Any, Inversion]]:
+        more_to_come, block = True, self._block
+        again: collections.deque[Case] = collections.deque()  # with another reading
+        for case in under_way:  # They were when memory was short.
+            case.begin_again()
+            again.extend([case] * (len(case.readings) if case.raced else 1))
         for pools in self._stages:
             pools += [dataclasses.replace(pools[0]) for _ in range(self.blocks - len(pools))]
         in_flight: collections.deque[Pool] = collections.deque()
@@ -243,7 +293,7 @@ class Engine:
             pixels = np.stack([as_float(image[None])[0] for image in shown])
             digests = b"".join(pixels_sha256(image) for image in as_uint8(pixels))
             words = np.frombuffer(digests, ">u4").astype(np.uint32).reshape(-1, 8)
-            rows = _padded(len(batch), self._recipe.block)
+            rows = _padded(len(batch), self._block)
             weights = self._weights, self._encoder_weights
             seen = np.stack([_seen(reading) for reading in readings])
             begun = self._begin(*weights, self._key, words[rows], seen[rows])
@@ -280,8 +330,8 @@ class Engine:
             for image in done:
                 pool.release(image)
                 statistics.evaluations += image.cost
-        for first in range(0, len(done), self._recipe.block):
-            yield from self._leave(done[first : first + self._recipe.block])
+        for first in range(0, len(done), self._block):
+            yield from self._leave(done[first : first + self._block])
 
     def _tell(self, case: Case, spent: float) -> None:
         """Tells how far an image has come, as a share of all that one reading may take."""
@@ -333,7 +383,7 @@ class Engine:
 
     def _let_in(self, images: Sequence[ImageUnderWay], pool: Pool) -> list[ImageUnderWay]:
         """Those images that a pool's stage lets in by their evenness; the others end."""
-        block = self._recipe.block
+        block = self._block
         let_in = []
         for first in range(0, len(images), block):
             some = images[first : first + block]
@@ -366,7 +416,7 @@ class Engine:
         best = [int(np.argmin(image.distances)) for image in images]
         latents = np.stack([im.latents[b] for im, b in zip(images, best, strict=True)])
         pixels = np.stack([image.pixels for image in images])
-        rows = _padded(len(images), self._recipe.block)
+        rows = _padded(len(images), self._block)
         with self._statistics.timed("device"):
             both = reconstruct(self._model, self._weights, latents[rows], pixels[rows])
             made, losses = map(np.asarray, both)

@@ -56,6 +56,12 @@ class Case:
         """How many readings have not been started."""
         return len(self.readings) - self.started
 
+    def begin_again(self) -> None:
+        """Forgets what was done, but not what was told of it."""
+        self.started, self.spent = 0, 0.0
+        self.held.clear()
+        self.found.clear()
+
     def counting(self) -> list[Inversion] | None:
         """What was found up to the first reading that is near enough; None as long as one lacks.
 

@@ -5,11 +5,17 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+from jax_origin.images import Decoders
+
+Image = TypeVar("Image")
+
+_READERS = 4
 
 Progress = Callable[[str, float, float | None], None]
 """Told what is being done, how much of it is, and how much there is; None where not known."""
@@ -24,8 +30,9 @@ class Statistics:
       evaluations: Gradient evaluations spent on them.
       lane_steps: Steps of lanes, empty ones included.
       useful_lane_steps: Those of lanes that held an image which was not yet decided.
-      seconds: By phase: "compile"; "refill", finding starting points and filling lanes; "device",
-        waiting for steps and reconstructions; "host", looking at what came out.
+      seconds: By phase: "compile"; "images", waiting for images to be read and opened; "refill",
+        finding starting points and filling lanes; "device", waiting for steps and reconstructions;
+        "host", looking at what came out.
     """
 
     images: int = 0
@@ -33,13 +40,21 @@ class Statistics:
     lane_steps: int = 0
     useful_lane_steps: int = 0
     seconds: dict[str, float] = dataclasses.field(
-        default_factory=lambda: dict.fromkeys(("compile", "refill", "device", "host"), 0.0)
+        default_factory=lambda: dict.fromkeys(
+            ("compile", "images", "refill", "device", "host"), 0.0
+        )
     )
 
     @property
     def occupancy(self) -> float:
         """Share of lane steps that were spent on undecided images."""
         return self.useful_lane_steps / self.lane_steps if self.lane_steps else math.nan
+
+    @property
+    def starved(self) -> float:
+        """Share of the time that was spent on waiting for images to be read and opened."""
+        whole = sum(self.seconds.values())
+        return self.seconds["images"] / whole if whole else math.nan
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -64,6 +79,7 @@ class Run:
       statistics: Counters, updated in place.
       progress: Called as ``progress(what, done, total)``; see `progress_bar`.
       cache: A folder where trained encoders are kept, so that none is trained twice.
+      decoders: Processes that open files, `jax_origin.images.Decoders`; without it threads do.
     """
 
     devices: Sequence[jax.Device] | None = None
@@ -71,12 +87,31 @@ class Run:
     statistics: Statistics | None = None
     progress: Progress | None = None
     cache: str | os.PathLike[str] | None = None
+    decoders: Decoders | None = None
 
     def __post_init__(self) -> None:
         if self.devices is not None:
             object.__setattr__(self, "devices", tuple(self.devices))
         if self.blocks is not None and self.blocks < 1:
             raise ValueError(f"blocks must be at least 1, not {self.blocks}")
+
+    @property
+    def readers(self) -> int:
+        """Threads that look at images ahead of their inversion."""
+        return max(_READERS, self.decoders.num if self.decoders else 0)
+
+    def waiting_for(self, images: Iterable[Image]) -> Iterator[Image]:
+        """Images as they come; the time until each is there goes into the statistics."""
+        if self.statistics is None:
+            yield from images
+            return
+        images = iter(images)
+        while True:
+            with self.statistics.timed("images"):
+                image = next(images, None)
+            if image is None:
+                return
+            yield image
 
     def counter(self, what: str, total: float | None) -> Callable[[float], None]:
         """What tells `progress` of each part of `total` that is done."""
@@ -96,30 +131,6 @@ def require_key(key: Any) -> None:
     kind = key.dtype if isinstance(key, jax.Array | np.ndarray) else None
     if kind is None or not (jax.numpy.issubdtype(kind, jax.dtypes.prng_key) or kind == np.uint32):
         raise ValueError(f"key must be a JAX key, such as jax.random.key(0); got {key!r:.60}")
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A bar in the terminal for each thing that is done, by tqdm: goes into `Run(progress=...)`."""
-    import tqdm
-
-    bars: dict[str, tqdm.tqdm] = {}
-    shape = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{elapsed}<{remaining}]"
-
-    def told(what: str, done: float, total: float | None) -> None:
-        if what not in bars:
-            for bar in bars.values():
-                bar.close()
-            bars.clear()
-            form = None if total is None else shape
-            bars[what] = tqdm.tqdm(total=total, desc=what, bar_format=form)
-        bars[what].update((done if total is None else min(done, total)) - bars[what].n)
-
-    try:
-        yield told
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 _compile_time: list[float] = []

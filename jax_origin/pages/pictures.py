@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from jax_origin.images import ImageError, decode_bytes, decode_image
+from jax_origin.images.apart import is_given_up
 from jax_origin.images.arrays import to_pillow
 from jax_origin.images.decode import read_file
 from jax_origin.pages.survey import Seen
@@ -65,7 +66,8 @@ def pictures_of(
         data = read(image.path)
     except (ImageError, OSError):
         return Picture(None)
-    if image.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+    given_up = any(is_given_up(record.get("error")) for record in image.records.values())
+    if given_up or image.sha256 not in (None, hashlib.sha256(data).hexdigest()):
         return Picture(None)
     named = image.naming.named if image.naming else ()
     there = [

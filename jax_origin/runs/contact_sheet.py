@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError, decode_image
+from jax_origin.images.apart import is_given_up
 from jax_origin.images.arrays import to_pillow
 
 _SHEET_WIDTH = 1400
@@ -55,7 +56,9 @@ def sheet_row(
     """
     path = pathlib.Path(record["path"])
     made = None
-    if record["verdict"] is None:
+    if is_given_up(record["error"]):
+        image = None
+    elif record["verdict"] is None:
         image = _pixels(path, None, image_shape[2])
     else:
         made = _pixels(reconstruction, None, image_shape[2])

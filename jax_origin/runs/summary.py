@@ -183,7 +183,8 @@ def statistics_line(statistics: Statistics) -> str:
     mean = statistics.evaluations / statistics.images
     return (
         f"{statistics.images} images, {mean:.0f} gradient evaluations each, lanes "
-        f"{statistics.occupancy:.0%} occupied; {seconds}"
+        f"{statistics.occupancy:.0%} occupied, {statistics.starved:.0%} of the time spent on "
+        f"waiting for images; {seconds}"
     )
 
 

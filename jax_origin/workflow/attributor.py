@@ -142,12 +142,18 @@ class Attributor:
             futility=calibration.measured.futility,
             run=self.run,
         )
-        self._scorer = make_scorer(advance=lambda share: self._advance(share))
         self._second_look: SecondLook | None = None
+        looks = 1
         if readings != "none" and may_look_again(self.method, calibration, self.rates):
+            looks = 2  # Half of an image is done when it was looked at once.
             self._second_look = SecondLook(
-                calibration, rates=self.rates, make_scorer=make_scorer, run=self.run
+                calibration,
+                rates=self.rates,
+                make_scorer=make_scorer,
+                run=self.run,
+                advance=lambda share: self._advance(share / looks),
             )
+        self._scorer = make_scorer(advance=lambda share: self._advance(share / looks))
         self._highest = functools.cache(self._find_highest)
         self._accepting = functools.cache(self._find_accepting)
 
@@ -158,8 +164,8 @@ class Attributor:
     def stream(self, source: Any) -> Iterator[Verdict]:
         """Decides for any number of images, each as soon as it can be.
 
-        Files are read ahead of the inversion, in threads. One that cannot be read has its reason
-        for an error, and the rest goes on.
+        Files are read ahead of the inversion, in threads or in the run's `decoders`. One that
+        cannot be read has its reason for an error, and the rest goes on.
 
         Args:
           source: An array [N, H, W, C], uint8 or float in [0, 1]; a file, a folder or a pattern
@@ -186,7 +192,10 @@ class Attributor:
         failed: list[Verdict] = []
 
         def items() -> Iterator[Asked]:
-            for asked in map_ahead(lambda each: self._look(*each), enumerate(source)):
+            looking = map_ahead(
+                lambda each: self._look(*each), enumerate(source), workers=self.run.readers
+            )
+            for asked in self.run.waiting_for(looking):
                 looked = asked.tag
                 if looked.error is not None:
                     self._advance(1.0)
@@ -200,7 +209,11 @@ class Attributor:
             while failed:
                 yield failed.pop(0)
             verdict, like = self._judged(scored), scored.tag.like
-            if look is None or not look.is_for(verdict, like.unlike):
+            if look is None:
+                yield verdict
+                continue
+            if not look.is_for(verdict, like.unlike):
+                look.advance(1.0)
                 yield verdict
                 continue
             again.append(verdict)
@@ -252,11 +265,14 @@ class Attributor:
         windows = self.method.windows
         read: dict[str, Any] = {"channels": channels, "resize": self._resize}
         read["lossless"] = self._lossless
-        opened = open_image(image, size=None if windows else (height, width), **read)
-        if windows and self._resize and isinstance(image, _FILES):
+        is_file = isinstance(image, _FILES)
+        decoders = self.run.decoders if is_file else None
+        opening = functools.partial(decoders, open_image) if decoders else open_image
+        opened = opening(image, size=None if windows else (height, width), **read)
+        if windows and self._resize and is_file:
             found = opened.pixels.shape[:2]
             if (size := enlarged(found, self.generator)) != found:
-                return open_image(image, size=size, **read)
+                return opening(image, size=size, **read)
         try:
             cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)

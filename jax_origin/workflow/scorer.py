@@ -82,7 +82,8 @@ class Scorer:
     ) -> None:
         self._method, self._score, self._draws = method, method.score, method.draws
         self._generator, self._twice = generator, method.score.twice
-        self._statistics = None if run is None else run.statistics
+        self._run = run or Run()
+        self._statistics = self._run.statistics
         models = [
             (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, futility)
             for draw in range(method.draws)
@@ -219,7 +220,7 @@ class Scorer:
     def found(self, images: Any) -> list[Scored]:
         """What is found of each image, in order; `tag` is its place."""
         items = map_ahead(lambda each: self.asked(*each), enumerate(as_images(images)))
-        return sorted(self.stream(items), key=lambda each: each.tag)
+        return sorted(self.stream(self._run.waiting_for(items)), key=lambda each: each.tag)
 
 
 def judged_windows(image: Stored, generator: GeneratorLike, method: Method) -> tuple[Window, ...]:

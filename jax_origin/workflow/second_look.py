@@ -36,6 +36,7 @@ class SecondLook:
       rates: The rates that they are made with; `may_look_again` says of which.
       make_scorer: Makes what scores the readings, once.
       run: Where and how.
+      advance: Told of the share of an image's second look that is done, where it is looked at.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class SecondLook:
         calibration: Calibration,
         *,
         rates: Rates,
-        make_scorer: Callable[[], Scorer],
+        make_scorer: Callable[..., Scorer],
         run: Run,
+        advance: Callable[[float], None],
     ) -> None:
         self._calibration, self._rates, self._run = calibration, rates, run
-        self._scorer = functools.cache(make_scorer)
+        self._scorer = functools.cache(lambda: make_scorer(advance=advance))
+        self.advance = advance
         self._decided = functools.cache(self._find_decided)
 
     def is_for(self, verdict: Verdict, unlike: str | None) -> bool:
@@ -67,6 +70,7 @@ class SecondLook:
             if turns:
                 asked.append(Asked((verdict, turns), file, verdict.reference))
             else:
+                self.advance(1.0)
                 yield verdict
         for scored in self._scorer().stream(asked) if asked else ():
             if self._run.statistics is not None:  # It is the same image.

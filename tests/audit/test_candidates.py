@@ -159,20 +159,27 @@ def test_each_image_gets_its_record_and_a_changed_one_another(tmp_path, generato
         save_png(path, pixels)
     with open(paths[3], "w") as file:
         file.write("no image")
-    told = []
+    told, watched = [], []
 
     def records():
         with mine.journal(tmp_path / "out", {"seed": 1}) as journal:
             options = {"key": jax.random.key(0), "rates": Rates(0.02, 0.02)}
             run = Run(progress=lambda *what: told.append(what))
             source = open_source(str(tmp_path / "images"))
+            told.clear()
+            watched.clear()
+            options |= {"total": lambda: 4, "watch": watched.append}
             assert examine(source, mine, journal, **options, run=run) == 4
+            assert told[-1] == ("mine", pytest.approx(4), 4)
+            assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
         return list(aligned_records({"mine": tmp_path / "out/mine/parts"})["mine"])
 
     first = records()
     assert [r["verdict"] for r in first] == ["belongs", "belongs", "not_recognised", None]
+    assert sorted(str(r["verdict"]) for r in watched) == sorted(str(r["verdict"]) for r in first)
     assert {r["score_kind"] for r in first[:3]} == {"full"} and told
     assert records() == first
+    assert [r["verdict"] for r in watched] == [None]  # What failed is tried again.
     save_png(paths[0], noise[1])
     again = records()
     assert again[1:] == first[1:]

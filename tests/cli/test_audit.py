@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -57,7 +58,7 @@ AUDIT = ["--candidate=one=one.json", "--candidate=two=two.json", "--images=image
 
 @pytest.fixture(scope="module")
 def audited(folder: Path) -> Done:
-    done = audit(*AUDIT, "--out=found", "--fdr=0.5", folder=folder)
+    done = audit(*AUDIT, "--out=found", "--fdr=0.5", "--metrics=found.prom", folder=folder)
     assert done.code == 0, done.err
     return done
 
@@ -104,6 +105,38 @@ def test_records_report_and_tables_are_where_they_are_said_to_be(folder, audited
     counts = [line.split() for line in lines if line.startswith("| noise ")]
     assert counts == ["| noise | 0 | 0 | 2 | 0 | 1 |".split()]
     assert "Traceback" not in audited.err
+    assert "of the time spent on waiting for images" in audited.out
+    for line in (
+        'images{task="two"} 9',
+        'images_done{task="two"} 9',
+        'verdicts{task="two",verdict="belongs"} 3',
+        'verdicts{task="two",verdict="not_recognised"} 5',
+        'errors{task="two"} 1',
+    ):
+        assert f"jax_origin_{line}" in (folder / "found.prom").read_text().splitlines()
+
+
+@pytest.mark.outer
+def test_files_that_hang_or_crash_their_decoder_are_errors_among_the_records(folder, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "images/failing")
+    hostile = folder / "hostile"
+    for name, word in (("1", b"hangs"), ("2", b"exits"), ("3", b"crashes")):
+        hostile.mkdir(exist_ok=True)
+        (hostile / f"{name}.jxl").write_bytes(b"\xff\x0a\x41" + word)
+    save_png(hostile / "4.png", np.full((8, 8, 3), 9, np.uint8))
+    options = ["--images=hostile", "--decoders=2", "--decode_seconds=1", "--out=survived"]
+    done = audit(*AUDIT[:1], *options, folder=folder)
+    assert done.code == 0, done.err
+    errors = [(row["error"] or "").partition(";")[0] for row in rows(folder / "survived")]
+    assert errors == [
+        "its decoder takes more than 1 s (--decode_seconds)",
+        "its decoder crashes (exit code 7)",
+        "its decoder crashes (Segmentation fault)",
+        "",
+    ]
+    # Nobody opened them again, to show them: this process is still there.
+    assert "its decoder crashes" in (folder / "survived/report.html").read_text()
+    assert "failing" not in str(sys.modules.get("pillow_jxl"))
 
 
 def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
@@ -136,6 +169,9 @@ def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
         (["--fdr=0"], "--fdr=0.0: must lie strictly between 0 and 1"),
         (["--config.fdr_procedure=bhy"], '--config.fdr_procedure=bhy: must be "bh" or "by"'),
         (["--images=none"], "none: no such file or folder"),
+        (["--decoders=-1"], "--decoders=-1: must be 0 or more"),
+        (["--decode_seconds=0"], "--decode_seconds=0: must be above 0"),
+        (["--metrics=images", "--out=other"], "--metrics=images: is a folder; name a file"),
     ],
 )
 def test_a_mistake_is_one_line(folder, audited, arguments, message):

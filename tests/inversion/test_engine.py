@@ -23,7 +23,8 @@ from jax_origin import (
 )
 from jax_origin.generators import inspected, sample_latents
 from jax_origin.images import as_uint8
-from jax_origin.inversion import Engine, Item
+from jax_origin.inversion import Engine, Inversion, Item
+from jax_origin.inversion.program import stage_programs
 from jax_origin.inversion.starts import hop_directions
 
 FLOOR = 1 / (12 * 255**2)  # mean squared error of rounding to 8 bits
@@ -906,7 +907,7 @@ def test_statistics_add_up(images):
     assert statistics.lane_steps == 2 * 8 * 12
     assert statistics.useful_lane_steps == 14 * 12
     assert statistics.occupancy == 14 / 16
-    assert set(statistics.seconds) == {"compile", "refill", "device", "host"}
+    assert set(statistics.seconds) == {"compile", "images", "refill", "device", "host"}
     assert min(statistics.seconds.values()) >= 0
     assert statistics.seconds["compile"] > 0 and statistics.seconds["device"] > 0
     assert sum(statistics.seconds.values()) <= wall
@@ -1098,3 +1099,76 @@ def test_each_item_is_accepted_at_its_own_distance(generator, mixed, in_full):
             assert ours.ended == "accepted" and ours.distance <= 1e-2
         else:
             assert same(ours, [part[i] for part in in_full])
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch):
+    """Makes devices run out of memory: whenever `fails(lanes)` says so before lanes advance."""
+
+    def be(fails):
+        def programs(*arguments):
+            made = stage_programs(*arguments)
+
+            def advance(weights, carry):
+                if fails(len(carry.taken)):
+                    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory, 9 bytes")
+                return made.advance(weights, carry)
+
+            return made._replace(advance=advance)
+
+        monkeypatch.setattr("jax_origin.inversion.engine.stage_programs", programs)
+
+    return be
+
+
+def close(first, second):
+    """Sums of another number of lanes differ in their last bits."""
+    for name in ("restart", "steps", "ended", "reading"):
+        assert np.array_equal(getattr(first, name), getattr(second, name))
+    for name in ("loss", "distance", "latent", "reconstruction", "curve"):
+        np.testing.assert_allclose(
+            getattr(first, name), getattr(second, name), rtol=1e-3, atol=1e-5
+        )
+
+
+def test_out_of_memory_half_of_the_blocks_find_the_same_to_the_bit(
+    generator, images, short_of_memory, caplog
+):
+    recipe, calls = dataclasses.replace(QUICK, chunk=3), itertools.count()
+    undisturbed = invert(generator, images, recipe, key=KEY)
+    short_of_memory(lambda lanes: next(calls) == 5)  # In the middle of it.
+    told, statistics = [], Statistics()
+    run = Run(blocks=3, statistics=statistics)
+    engine = Engine(generator, recipe, key=KEY, run=run, advance=told.append)
+    found = dict(engine.run(items(images)))
+    assert same(Inversion.stacked([found[i] for i in range(7)]), undisturbed)
+    assert (engine.blocks, statistics.images) == (1, 7)
+    assert sum(told) == pytest.approx(7) and min(told) >= 0  # Progress goes back for nobody.
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "out of memory on the device: 8 lanes at a time, not 24"
+
+
+def test_out_of_memory_fewer_lanes_find_the_same(generator, images, quick, short_of_memory, caplog):
+    short_of_memory(lambda lanes: lanes > 3)
+    found = invert(generator, images, QUICK, key=KEY)
+    close(found, quick)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(": ")[2] for line in lines] == [
+        "4 lanes at a time, not 8",
+        "2 lanes at a time, not 4",
+    ]
+
+
+def test_out_of_memory_with_one_image_alone_is_an_error(generator, images, short_of_memory):
+    short_of_memory(lambda lanes: lanes > 1)  # Each image has two.
+    with pytest.raises(jax.errors.JaxRuntimeError, match="RESOURCE_EXHAUSTED"):
+        invert(generator, images, QUICK, key=KEY)
+
+
+def test_another_ones_memory_is_not_this_engines(generator, images):
+    def failing():
+        yield Item(0, images[0])
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: of whoever makes the images")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="whoever"):
+        list(Engine(generator, QUICK, key=KEY).run(failing()))

@@ -1,13 +1,16 @@
 """Images that were turned or mirrored are read again, and q pays for it."""
 
 import dataclasses
+import itertools
 
 import jax
 import numpy as np
 import pytest
 
 import jax_origin as jo
-from jax_origin.images import TURNS, save_png
+from jax_origin.images import TURNS, save_png, stored_pixels, turned_alternatives
+from jax_origin.inversion import Engine, Item
+from jax_origin.inversion.program import stage_programs
 from jax_origin.workflow import belonging_images
 
 KEY = jax.random.key(4)
@@ -64,10 +67,16 @@ def test_files_of_turned_images_are_read_as_turned(generator, under_storage, tur
 
 
 def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, own):
-    run = jo.Run(statistics=jo.Statistics())
+    told = []
+    run = jo.Run(statistics=jo.Statistics(), progress=lambda *news: told.append(news))
     again = jo.Attributor(attributor.generator, attributor.calibration, key=KEY, run=run)
     images = np.concatenate([noise[60:80], own])
-    verdicts = again(images)
+    found = [(verdict, told[-1][1]) for verdict in again.stream(images)]
+    done = [part for _, part, _ in told]
+    assert done == sorted(done) and done[-1] == pytest.approx(27)
+    # When the first of those that are looked at twice are done, others are not.
+    assert min(part for verdict, part in found if verdict.tried) < 26
+    verdicts = sorted((verdict for verdict, _ in found), key=lambda verdict: verdict.tag)
     assert [verdict.tag for verdict in verdicts] == list(range(27))
     foreign = verdicts[:20]
     assert {(verdict.verdict, verdict.reading) for verdict in foreign} == {("not_recognised", None)}
@@ -78,6 +87,33 @@ def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, ow
     assert (alone.score, alone.steps) == (foreign[3].score, foreign[3].steps)
     once = dataclasses.replace(foreign[3], tried=())
     assert once.record()["tried"] is None
+
+
+def test_turns_that_race_begin_again_where_memory_was_short(
+    generator, stored_method, turned_own, monkeypatch
+):
+    def found(run):
+        alternatives = [turned_alternatives(each)[0] for each in stored_pixels(turned_own[:3])]
+        engine = Engine(generator, stored_method.recipe, key=KEY, run=run)
+        return dict(engine.run(Item(i, each) for i, each in enumerate(alternatives)))
+
+    undisturbed, calls = found(jo.Run(blocks=2)), itertools.count()
+
+    def programs(*arguments):
+        made = stage_programs(*arguments)
+
+        def advance(weights, carry):
+            if next(calls) == 8:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+            return made.advance(weights, carry)
+
+        return made._replace(advance=advance)
+
+    monkeypatch.setattr("jax_origin.inversion.engine.stage_programs", programs)
+    again = found(jo.Run(blocks=2))
+    assert next(calls) > 16
+    for i, one in undisturbed.items():
+        assert all(np.array_equal(a, b) for a, b in zip(one, again[i], strict=True))
 
 
 def test_an_unknown_word_for_readings_is_refused(generator, under_storage):

@@ -1,0 +1,106 @@
+"""How far a run is: in a terminal, in a log, and for a monitor."""
+
+import io
+import sys
+import threading
+import time
+
+import pytest
+
+from jax_origin import progress_bar
+from jax_origin.inversion import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+OWN = {"verdict": "belongs", "score_kind": "upper_bound"}
+FOREIGN = {"verdict": "not_recognised", "score_kind": "full"}
+TORN = {"verdict": None, "score_kind": None}
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_in_a_log_a_line_comes_now_and_then(clock, capsys):
+    with progress_bar() as bar:
+        for i in range(1, 91):
+            clock[0] += 1.0
+            bar("attributing", i / 2, 200.0)
+            if i % 2 == 0:
+                bar.count({10: OWN, 20: TORN}.get(i, FOREIGN))
+    assert capsys.readouterr().err.splitlines() == [
+        "attributing: 16 of 200 images, 0.5 a second, 6:09 left; belongs 1, errors 1, "
+        "not recognised 13",
+        "attributing: 30 of 200 images, 0.5 a second, 5:39 left; belongs 1, errors 1, "
+        "not recognised 28",
+    ]
+
+
+def test_what_was_done_long_ago_does_not_tell_how_long_the_rest_takes(clock):
+    with progress_bar() as bar:
+        bar("one", 0, None)
+        bar("one", 5000, None)  # Done by an earlier run.
+        for i in range(1000):
+            clock[0] += 1.0
+            bar("one", 5000 + i, 7000)
+        assert bar.line == "one: 5999 of 7000 images, 1 a second, 16:41 left"
+        bar("another", 1, None)
+        assert bar.line.startswith("another: 1 images")
+
+
+def test_in_a_terminal_it_is_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar() as bar:
+        bar("attributing", 0.2, 4)
+        time.sleep(0.15)
+        bar.count(OWN)
+        bar("attributing", 2, 4)
+        bar.say("something to know")
+    shown = terminal.getvalue().replace("\r", "\n").splitlines()
+    assert any(line.startswith("attributing:  50%|") for line in shown)
+    assert "2/4 [00:00<" in shown[-1] and shown[-1].rstrip().endswith("], belongs 1")
+    assert "something to know" in shown
+
+
+def test_a_monitor_reads_a_whole_file_at_any_time(clock, tmp_path, capsys):
+    path, torn, stop = tmp_path / "origin.prom", [], threading.Event()
+
+    def read():
+        while not stop.is_set():
+            if path.exists() and not path.read_text().endswith('{task="a \\"b\\""} 1\n'):
+                torn.append(path.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with progress_bar(metrics=path) as bar:
+        bar('a "b"', 0, 50)
+        bar.count(OWN)
+        for i in range(1, 20):
+            clock[0] += 6.0
+            bar('a "b"', i, 50)
+        bar.count(TORN)
+        bar.count(FOREIGN)
+    stop.set()
+    reader.join()
+    assert not torn
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("#")]
+    task = 'task="a \\"b\\""'
+    assert lines == [
+        f"jax_origin_images{{{task}}} 50",
+        f"jax_origin_images_done{{{task}}} 19",
+        f"jax_origin_images_per_second{{{task}}} 0.1666666667",
+        f'jax_origin_verdicts{{{task},verdict="belongs"}} 1',
+        f'jax_origin_verdicts{{{task},verdict="not_recognised"}} 1',
+        f"jax_origin_errors{{{task}}} 1",
+        f"jax_origin_accepted_early{{{task}}} 1",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["origin.prom"]
