@@ -38,7 +38,10 @@ WITHOUT_JAX: dict[str, set[str]] = {
     "parts": set(),
     "files": {"numpy"},
     "images": {"files", "PIL", "numpy", "scipy"},
-    "sources": {"parts", "images", "fsspec", "numpy", "pyarrow"},
+    "sources": {
+        *("parts", "images"),
+        *("array_record", "fsspec", "google", "google_crc32c", "numpy", "pyarrow"),
+    },
     "checkpoints": {
         *("files", "diffusers", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"),
     },
