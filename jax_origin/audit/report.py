@@ -4,6 +4,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
@@ -35,7 +37,7 @@ def findings_table(findings: Findings, *, most: int = 100) -> str:
 
 def folder_table(findings: Findings) -> str:
     """How many images of each folder got which outcome."""
-    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
+    folders = _by_folder(findings)
     columns = dict.fromkeys([*_groups(findings).values(), _NONE, _UNDECIDED, _ERROR])
     rows = [[name, *(str(counts[c]) for c in columns)] for name, counts in folders.items()]
     return table(["folder", *columns], rows)
@@ -47,7 +49,7 @@ def truth_line(findings: Findings) -> str:
     Images of a folder that is called like a candidate are that candidate's, all others nobody's.
     """
     groups = _groups(findings)
-    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
+    folders = _by_folder(findings)
     return right_and_wrong(folders, {name: groups.get(name, _NONE) for name in folders})
 
 
@@ -64,7 +66,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
     shared, lacking = coverage(candidates)
     num, left_out = len(findings.paths), int((~findings.examined).sum())
-    reasons = Counter(n.reason for n in findings.naming if n and n.verdict == "undecided")
+    reasons = _reasons(findings)
     sections = [
         "# Findings",
         _words(
@@ -128,6 +130,24 @@ def _groups(findings: Findings) -> dict[str, str]:
     for group in findings.indistinguishable:
         labels |= dict.fromkeys(group, " or ".join(group))
     return labels
+
+
+def _by_folder(findings: Findings) -> dict[str, Counter[str]]:
+    outcomes = [_outcome(case) for case in findings.naming.cases]
+    found = map(outcomes.__getitem__, findings.naming.codes.tolist())
+    return count_by_folder(zip(findings.paths, found, strict=True))
+
+
+def _reasons(findings: Findings) -> Counter[str | None]:
+    """How many images are undecided for which reason, in the order in which they come."""
+    naming = findings.naming
+    found: Counter[str | None] = Counter()
+    codes, first, counts = np.unique(naming.codes, return_index=True, return_counts=True)
+    for place in np.argsort(first):
+        case = naming.cases[codes[place]]
+        if case is not None and case.verdict == "undecided":
+            found[case.reason] += int(counts[place])
+    return found
 
 
 def _outcome(naming: Naming | None) -> str:

@@ -4,10 +4,12 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax_origin.audit import Candidate, Findings
+from jax_origin.audit.weighing import column
 from jax_origin.calibration import Rates
 from jax_origin.images.decode import read_file
 from jax_origin.pages.card import card
@@ -21,6 +23,7 @@ from jax_origin.pages.survey import (
     Record,
     Seen,
     Survey,
+    counted,
     seen,
     survey,
 )
@@ -114,7 +117,7 @@ def audit_page(
             each,
             rates,
             read_again=read_again,
-            chart=chart(each, rates, asked=found.scores[each.name]) if i < _MOST_CHARTS else None,
+            chart=chart(each, rates, asked=_binned(findings, each)) if i < _MOST_CHARTS else None,
         )
         for i, each in enumerate(candidates)
     ]
@@ -141,6 +144,10 @@ def audit_page(
         "files": _hashes(folder),
     }
     return render("audit.html", values, script="gallery.js")
+
+
+def _binned(findings: Findings, candidate: Candidate) -> Counter[int]:
+    return counted(column(findings.records[candidate.name], "score"))
 
 
 def makers_of(findings: Findings) -> dict[str, str]:
