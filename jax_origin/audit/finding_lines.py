@@ -53,6 +53,15 @@ def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
         file.writelines(f"{line}\n" for line in lines(findings))
 
 
+def sha256_of_each(findings: Findings) -> Iterator[str | None]:
+    """The SHA-256 of each image's file, in order; None where no candidate could read it."""
+    for start in range(0, len(findings.naming), _AT_A_TIME):
+        here = slice(start, start + _AT_A_TIME)
+        yield from _sha256_of(
+            [_some(of_one, here, ("sha256",)) for of_one in findings.records.values()]
+        )
+
+
 def _lines(findings: Findings, here: slice) -> list[str]:
     records = {name: _some(of_one, here) for name, of_one in findings.records.items()}
     naming, tested = findings.naming, findings.tested[here]
@@ -67,7 +76,7 @@ def _lines(findings: Findings, here: slice) -> list[str]:
     return _objects(
         {
             "path": [_encode(path) for path in findings.paths[here]],
-            "sha256": _sha256_of(list(records.values())),
+            "sha256": [_encode(each) for each in _sha256_of(list(records.values()))],
             **{
                 field: _chosen([_encode(case[field]) for case in cases], naming.codes[here])
                 for field in cases[0]
@@ -158,11 +167,11 @@ def _merged(records: Mapping[str, Sequence[Record]], field: str) -> _Texts:
     return _chosen(texts, which)
 
 
-def _sha256_of(records: list[Sequence[Record]]) -> _Texts:
+def _sha256_of(records: list[Sequence[Record]]) -> list[str | None]:
     first, *others = (_values(of_one, "sha256") for of_one in records)
     while others and not all(first):  # A candidate may not have read the file.
         first = [one or other for one, other in zip(first, others.pop(0), strict=True)]
-    return [_encode(each or None) for each in first]
+    return [each or None for each in first]
 
 
 def _numbers(values: NDArray[np.float64]) -> _Texts:
@@ -191,9 +200,9 @@ def _values(records: Sequence[Record], field: str) -> list[Any]:
     return [record[field] for record in records]
 
 
-def _some(records: Sequence[Record], here: slice) -> Any:
+def _some(records: Sequence[Record], here: slice, columns: Sequence[str] = _SHOWN) -> Any:
     if isinstance(records, PartRecords):
-        return records.some(here.start, here.stop, _SHOWN)
+        return records.some(here.start, here.stop, columns)
     return records[here]
 
 

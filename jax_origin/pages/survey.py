@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jax_origin.audit import Findings
+from jax_origin.audit import Findings, sha256_of_each
 from jax_origin.evidence import Naming
 
 Record = Mapping[str, Any]
@@ -37,11 +37,13 @@ class Seen(NamedTuple):
       path: Its file.
       naming: Who made it; None where a candidate could not be asked.
       records: Its record under each candidate, by name.
+      sha256: SHA-256 of its file; None where it could not be read.
     """
 
     path: str
     naming: Naming | None
     records: Mapping[str, Record]
+    sha256: str | None
 
     @property
     def outcome(self) -> str:
@@ -61,11 +63,6 @@ class Seen(NamedTuple):
     def name(self) -> str:
         """The name of its file."""
         return self.path.rpartition("/")[2]
-
-    @property
-    def sha256(self) -> str | None:
-        """SHA-256 of its file, where it could be read."""
-        return next((r["sha256"] for r in self.records.values() if r["sha256"]), None)
 
 
 @dataclass
@@ -124,8 +121,9 @@ class _Records(Mapping[str, Record]):
 
 def seen(findings: Findings) -> Iterator[Seen]:
     """The images of findings, in order."""
-    for i, (path, naming) in enumerate(zip(findings.paths, findings.naming, strict=True)):
-        yield Seen(path, naming, _Records(findings, i))
+    images = zip(findings.paths, findings.naming, sha256_of_each(findings), strict=True)
+    for i, (path, naming, sha256) in enumerate(images):
+        yield Seen(path, naming, _Records(findings, i), sha256)
 
 
 def survey(
