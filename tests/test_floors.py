@@ -60,6 +60,7 @@ SHARED_STEMS = {
     "convert": "a command, and the work",
     "diffusion": "a family of generators, and how it is trained",
     "file_set": "the set of images behind a file, and the distance to it",
+    "export": "a command, and the work",
     "files": "writing a file whole, and the files of generators",
     "foreign": "groups of foreign images, and how a command reads them",
     "load": "images and generators from where they lie",

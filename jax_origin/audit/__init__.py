@@ -3,6 +3,7 @@
 from jax_origin.audit.candidates import Candidate as Candidate
 from jax_origin.audit.candidates import open_candidates as open_candidates
 from jax_origin.audit.candidates import tell_apart as tell_apart
+from jax_origin.audit.export import exported as exported
 from jax_origin.audit.finding_lines import rows as rows
 from jax_origin.audit.finding_lines import sha256_of_each as sha256_of_each
 from jax_origin.audit.finding_lines import write_findings as write_findings

@@ -150,8 +150,12 @@ class SomeRecords(Sequence[Record]):
         return int(self._table.num_rows)
 
     def __getitem__(self, i: Any) -> Any:
-        rows = self._table.slice(i, 1) if isinstance(i, int) else self._table[i]
-        return rows.to_pylist()[0] if isinstance(i, int) else rows.to_pylist()
+        if isinstance(i, slice):
+            return self._table.to_pylist()[i]
+        return self._table.slice(range(len(self))[i], 1).to_pylist()[0]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._table.to_pylist())
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number of each record, float64 [N]; NaN where it has none."""
