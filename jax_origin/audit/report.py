@@ -9,7 +9,7 @@ import numpy as np
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
-from jax_origin.audit.named_table import changed, changed_line, named_section
+from jax_origin.audit.named_table import changed, changed_line, named_section, unexamined_section
 from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
@@ -80,10 +80,11 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
         sections.append(_words(f"Undecided because: {listed}."))
     if left_out:
-        sections.append(_words(f"{left_out:,} images could not be examined; their lines say why."))
+        sections.append(f"{left_out:,} images could not be examined; a table below says why.")
     sections += [
         *changed_line(findings),
         *named_section(findings),
+        *unexamined_section(findings),
         "## What the words and numbers mean",
         _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",
