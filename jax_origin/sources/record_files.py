@@ -48,7 +48,8 @@ def tfrecord_entries(path: str, *, about: bool = False) -> Iterator[Entry]:
     """
     try:
         crc, file, stamp = _crc32c(path), open_file(path), stamp_of(path)
-        packed = file.read(2) == b"\x1f\x8b"
+        head = file.read(_HEAD.size)
+        packed = head.startswith(b"\x1f\x8b") and not _fits(head, crc)  # It may be a length.
         file.seek(0)
         if packed:
             file = cast(BinaryIO, gzip.GzipFile(fileobj=file))
@@ -60,7 +61,7 @@ def tfrecord_entries(path: str, *, about: bool = False) -> Iterator[Entry]:
             head = file.read(_HEAD.size)
             if not head and (size is None or at >= size):
                 return
-            if len(head) < _HEAD.size or _HEAD.unpack(head)[1] != _masked(crc(head[:8])):
+            if not _fits(head, crc):
                 yield broken(path, f"is damaged after {at} bytes: the rest is not read")
                 return
             start, length = at + _HEAD.size, _HEAD.unpack(head)[0]
@@ -139,6 +140,11 @@ def _entry(key: str, record: Callable[[], bytes], stamp: str | None, *, about: b
         except ImageError:  # Whoever reads the image learns the reason.
             pass
     return Entry(key, lambda: image_of(record(), key), stamp, said)
+
+
+def _fits(head: bytes, crc: Callable[[bytes], int]) -> bool:
+    """Whether this is a record's length, and its checksum."""
+    return len(head) == _HEAD.size and _HEAD.unpack(head)[1] == _masked(crc(head[:8]))
 
 
 def _checked(framed: Callable[[], bytes], crc: Callable[[bytes], int], key: str) -> bytes:

@@ -94,6 +94,13 @@ def test_a_record_may_be_the_image_itself(tmp_path, name):
     assert [entry.about for entry in open_source(path, layout=lambda _: None)] == [{}] * 5
 
 
+def test_a_length_that_looks_like_gzip_is_a_length(tmp_path):
+    first = png(1).ljust(0x8B1F, b"\0")
+    path = Path(tfrecord(tmp_path / "t.tfrecord", [first, png(2)]))
+    assert path.read_bytes().startswith(b"\x1f\x8b")
+    assert list(told(open_source(str(path))).values()) == [first, png(2)]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_other_features_go_to_a_layout(tmp_path, name):
     records = [
