@@ -16,7 +16,7 @@ from jax_origin.evidence import Naming
 from jax_origin.evidence.ratios import CautiousRatio
 from jax_origin.files import atomic_write
 
-_AT_A_TIME = 16_384
+_AT_A_TIME = 32_768
 _SHOWN = (
     *("sha256", "truth", "stored", "note", "error", "reason"),
     *("p", "q", "score", "condition", "reading", "tried"),

@@ -91,11 +91,10 @@ def audit_page(
     """
     rates, folder = Rates(findings.alpha, findings.beta), pathlib.Path(folder)
     reconstructions = {c.name: functools.partial(c.reconstruction, folder) for c in candidates}
-    kept = {name: _listed_in(find) for name, find in reconstructions.items()}
+    kept = frozenset[str]().union(*map(_listed_in, reconstructions.values()))
 
     def can_be_drawn(image: Seen) -> bool:
-        digest = f"{image.sha256}.png"
-        return any(digest in names for names in kept.values())
+        return f"{image.sha256}.png" in kept
 
     found = survey(seen(findings), makers_of(findings), samples=samples, preferred=can_be_drawn)
     shapes = {c.name: c.calibration.generator["image_shape"] for c in candidates}

@@ -204,6 +204,8 @@ class _Choice:
 
 
 def _of(folders: dict[str, Counter[str]], name: str) -> Counter[str]:
-    if name not in folders and len(folders) >= _MOST_FOLDERS:
-        name = _OTHERS
-    return folders.setdefault(name, Counter())
+    if name not in folders:
+        if len(folders) >= _MOST_FOLDERS:
+            name = _OTHERS
+        folders.setdefault(name, Counter())
+    return folders[name]
