@@ -15,6 +15,7 @@ from jax_origin.cli.main import COMMANDS
 from jax_origin.files import atomic_write
 
 _ROOT = pathlib.Path(__file__).parent.parent
+_CONFIGS = _ROOT / "jax_origin/cli/configs"
 _PAGE = flags.DEFINE_string(
     "page", str(_ROOT / "docs/reference/command_line.md"), "The page that is written."
 )
@@ -40,7 +41,7 @@ def _section(name: str) -> str:
     config = (
         "| `--config` | a file | | Config file with settings; `--config.NAME=VALUE` sets one. |"
     )
-    if name != "convert":
+    if (_CONFIGS / f"{name}.py").exists():
         rows.insert(0, config)
     table = ["| flag | value | default | what it does |", "| --- | --- | --- | --- |", *rows]
     return "\n".join([f"## {name}", "", first, "", _paragraphs(rest), "", *table, ""])

@@ -38,7 +38,10 @@ WITHOUT_JAX: dict[str, set[str]] = {
     "parts": set(),
     "files": {"numpy"},
     "images": {"files", "PIL", "numpy", "scipy"},
-    "sources": {"parts", "images", "fsspec", "numpy", "pyarrow"},
+    "sources": {
+        *("parts", "images"),
+        *("array_record", "fsspec", "google", "google_crc32c", "numpy", "pyarrow"),
+    },
     "checkpoints": {
         *("files", "diffusers", "huggingface_hub", "ml_dtypes", "numpy", "tensorstore"),
     },
@@ -57,6 +60,7 @@ SHARED_STEMS = {
     "convert": "a command, and the work",
     "diffusion": "a family of generators, and how it is trained",
     "file_set": "the set of images behind a file, and the distance to it",
+    "export": "a command, and the work",
     "files": "writing a file whole, and the files of generators",
     "foreign": "groups of foreign images, and how a command reads them",
     "load": "images and generators from where they lie",

@@ -3,10 +3,12 @@
 from jax_origin.audit.candidates import Candidate as Candidate
 from jax_origin.audit.candidates import open_candidates as open_candidates
 from jax_origin.audit.candidates import tell_apart as tell_apart
+from jax_origin.audit.export import exported as exported
+from jax_origin.audit.finding_lines import rows as rows
+from jax_origin.audit.finding_lines import sha256_of_each as sha256_of_each
+from jax_origin.audit.finding_lines import write_findings as write_findings
 from jax_origin.audit.findings import Findings as Findings
 from jax_origin.audit.findings import combine as combine
-from jax_origin.audit.findings import rows as rows
-from jax_origin.audit.findings import write_findings as write_findings
 from jax_origin.audit.job import examine as examine
 from jax_origin.audit.journal import Journal as Journal
 from jax_origin.audit.manifest import begin_manifest as begin_manifest

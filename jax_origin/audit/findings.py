@@ -2,15 +2,13 @@
 
 import dataclasses
 import functools
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.audit.namings import Namings, merged, name_all
+from jax_origin.audit.namings import Namings, name_all
 from jax_origin.audit.part_records import PartRecords
 from jax_origin.audit.weighing import Record, weigh, words
 from jax_origin.audit.weighing import column as column
@@ -22,14 +20,9 @@ from jax_origin.evidence import (
     require_full_scores,
 )
 from jax_origin.evidence.ratios import CautiousRatio
-from jax_origin.files import atomic_write
 from jax_origin.runs import RecordError
 
 _AT_A_TIME = 4096
-_SHOWN = (
-    *("sha256", "truth", "stored", "note", "error", "reason"),
-    *("p", "q", "score", "condition", "reading", "tried"),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,102 +177,3 @@ def _read_again(records: Sequence[Record]) -> bool:
     if isinstance(records, PartRecords):
         return records.any("tried")
     return any(record.get("tried") for record in records)
-
-
-def rows(findings: Findings) -> Iterator[dict[str, Any]]:
-    """One JSON object for each image, in order: the lines of findings.jsonl.
-
-    Each has path, sha256, verdict ("named", "none", "undecided", or None where there is an error),
-    named, fitting, reason, truth, stored, note, error and `candidates`. The latter has for each: p,
-    q, score, condition, reading and tried (see `Verdict`), log10_lr (the cautious one over the
-    foreign groups), against (the group that gives it), log10_lr_limits (what that group's counts
-    support), log10_lr_by_group (without groups of which there is no data), log10_lr_note (that
-    there is no data, or what a ratio under 1 does not weigh), exclusion_stands and
-    attribution_stands (whether these survive control of the false discovery rate over all images;
-    an image may be named and its attribution not stand), and error.
-    """
-    num, tested = len(findings.naming), findings.tested
-    for start in range(0, num, _AT_A_TIME):
-        here = slice(start, min(start + _AT_A_TIME, num))
-        records = {name: _some(of_one, here) for name, of_one in findings.records.items()}
-        evidence = {name: weigh(records[name], findings.calibrations[name]) for name in records}
-        paths = findings.paths[here]
-        for i, naming in enumerate(findings.naming[here]):
-            of_image = {name: of_one[i] for name, of_one in records.items()}
-            at = start + i
-            stand = (
-                [(None, None)] * len(records)
-                if not tested[at]
-                else zip(findings.excluded[at], findings.attributed[at], strict=True)
-            )
-            first = next(iter(of_image.values()))
-            yield {
-                "path": paths[i],
-                "sha256": next((r["sha256"] for r in of_image.values() if r["sha256"]), None),
-                "verdict": naming and naming.verdict,
-                "named": [] if naming is None else list(naming.named),
-                "fitting": [] if naming is None else list(naming.fitting),
-                "reason": naming and naming.reason,
-                "truth": first.get("truth"),
-                "candidates": {
-                    name: _of_candidate(name, of_image[name], evidence[name], i, *stands)
-                    for name, stands in zip(of_image, stand, strict=True)
-                },
-                **{
-                    field: merged({name: record[field] for name, record in of_image.items()})
-                    for field in ("stored", "note", "error")
-                },
-            }
-
-
-def _some(records: Sequence[Record], here: slice) -> Sequence[Record]:
-    if isinstance(records, PartRecords):
-        return records.some(here.start, here.stop, _SHOWN)
-    return records[here]
-
-
-def write_findings(path: str | os.PathLike[str], findings: Findings) -> None:
-    """Writes `rows` as JSON, one a line; the file is whole, or as it was with an OSError."""
-    with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
-        encode = json.JSONEncoder(allow_nan=False).encode
-        for row in rows(findings):
-            file.write(encode(row) + "\n")
-
-
-def _of_candidate(
-    name: str,
-    record: Record,
-    evidence: CautiousRatio,
-    i: int,
-    exclusion: np.bool_ | None,
-    attribution: np.bool_ | None,
-) -> dict[str, Any]:
-    weighed, ratio = evidence.against[i] is not None, float(evidence.log10_lr[i])
-    return {
-        **{field: record[field] for field in ("p", "q", "score", "condition")},
-        **{field: record.get(field) for field in ("reading", "tried")},
-        "log10_lr": None if np.isnan(ratio) else ratio,
-        "log10_lr_note": _note(ratio, name, evidence.against[i]) if weighed else None,
-        "against": evidence.against[i],
-        "log10_lr_limits": [float(evidence.low[i]), float(evidence.high[i])] if weighed else None,
-        "log10_lr_by_group": {
-            group: float(ratios[i])
-            for group, ratios in evidence.by_group.items()
-            if not np.isnan(ratios[i])
-        },
-        "exclusion_stands": None if exclusion is None else bool(exclusion),
-        "attribution_stands": None if attribution is None else bool(attribution),
-        "error": record["error"],
-    }
-
-
-def _note(log10_lr: float, candidate: str, against: str) -> str | None:
-    """What has to be said with a ratio; None where there is nothing."""
-    if np.isnan(log10_lr):
-        return f"no data: no image was calibrated between the scores of {candidate} and {against}"
-    if log10_lr < 0:
-        return (
-            f"against {candidate}; does not weigh that {candidate} made it and an edit that was "
-            "not calibrated came after"
-        )
-    return None

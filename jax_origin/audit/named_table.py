@@ -1,10 +1,11 @@
-"""Which images were named, and which have changed, as tables of a report."""
+"""Which images were named, were not examined, or have changed, as tables of a report."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from jax_origin.audit.findings import Findings
+from jax_origin.audit.namings import merged
 from jax_origin.audit.weighing import words
 from jax_origin.runs import CHANGED, table
 from jax_origin.runs.summary import short_path
@@ -27,6 +28,21 @@ def named_section(findings: Findings, *, most: int = 200) -> Iterator[str]:
     yield table(["made by", "image", "remark"], rows)
     if named.size > most:
         yield f"... and {named.size - most:,} more: `findings.jsonl` has them all."
+
+
+def unexamined_section(findings: Findings, *, most: int = 200) -> Iterator[str]:
+    """The images that could not be examined, `most` of them, and why; nothing where all were."""
+    (failed,) = np.nonzero(~findings.examined)
+    if not failed.size:
+        return
+    yield "## Images that could not be examined"
+    rows = []
+    for i in failed[:most].tolist():
+        errors = {name: records[i]["error"] for name, records in findings.records.items()}
+        rows.append([short_path(findings.paths[i]), merged(errors) or ""])
+    yield table(["image", "reason"], rows)
+    if failed.size > most:
+        yield f"... and {failed.size - most:,} more: `findings.jsonl` has them all."
 
 
 def changed_line(findings: Findings) -> Iterator[str]:

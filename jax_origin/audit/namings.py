@@ -87,7 +87,7 @@ def name_all(
     said = np.stack(
         [np.where(silent[k], reasons[name].codes, -1)[here] for k, name in enumerate(names)], 1
     )
-    kinds, first, which = _kinds(said)
+    kinds, first, which = kinds_of(said)
     for kind in kinds:
         why = {
             n: reasons[n].values[c] if c >= 0 else None for n, c in zip(names, kind, strict=True)
@@ -97,7 +97,7 @@ def name_all(
 
     # An answer depends on nothing but which p and q are under their rates.
     under = np.concatenate([p > rates.alpha, q <= rates.beta], axis=1)
-    _, first, which = _kinds(under)
+    _, first, which = kinds_of(under)
     codes[tested] = which + len(cases)
     if first.size:
         cases += name_candidates(
@@ -122,7 +122,7 @@ def merged(values: Mapping[str, str | None]) -> str | None:
     return next(iter(said.values()), None)
 
 
-def _kinds(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
+def kinds_of(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64]]:
     """The different rows of [N, M], where each comes first, and which of them each row is."""
     codes = np.zeros(len(rows), np.int64)
     for values in rows.T:  # One column at a time takes no more memory than a column.

@@ -33,7 +33,7 @@ class PartRecords(Sequence[Record]):
         self, paths: Sequence[pathlib.Path], part: NDArray[np.int32], row: NDArray[np.int32]
     ) -> None:
         self._paths, self._part, self._row = paths, part, row
-        self._tables: collections.OrderedDict[int, Any] = collections.OrderedDict()
+        self._tables: collections.OrderedDict[Any, Any] = collections.OrderedDict()
 
     def __len__(self) -> int:
         return len(self._part)
@@ -51,28 +51,25 @@ class PartRecords(Sequence[Record]):
         return map(self._record, range(len(self)))
 
     def _record(self, i: int) -> Record:
-        columns, row = self._columns(int(self._part[i])), int(self._row[i])
-        record = {name: column[row].as_py() for name, column in columns.items()}
+        (record,) = self._table(int(self._part[i])).slice(int(self._row[i]), 1).to_pylist()
         return {"path": record["key"], **record}
 
-    def some(self, start: int, stop: int, columns: Sequence[str]) -> list[Record]:
-        """Some fields of the records from `start` up to `stop`; many at once are read faster."""
+    def some(self, start: int, stop: int, columns: Sequence[str]) -> "SomeRecords":
+        """Some fields of the records from `start` up to `stop`, which are then held in memory."""
+        import pyarrow
+
         part, row = self._part[start:stop], self._row[start:stop]
         order = np.argsort(part, kind="stable")
-        found: list[list[Any]] = [[] for _ in columns]
-        for where in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
-            if where.size:
-                held = self._columns(int(part[where[0]]))
-                for values, name in zip(found, columns, strict=True):
-                    values += held[name].take(row[where]).to_pylist()
-        rows: list[Any] = [None] * len(part)
-        for at, fields in zip(order.tolist(), zip(*found, strict=True), strict=True):
-            rows[at] = dict(zip(columns, fields, strict=True))
-        return rows
+        tables = [
+            self._table(int(part[where[0]]), tuple(columns)).take(row[where])
+            for where in np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
+        ]
+        table = pyarrow.concat_tables(tables).unify_dictionaries()
+        return SomeRecords(table.take(np.argsort(order)).combine_chunks())
 
     def value(self, i: int, name: str) -> Any:
         """One field of a record."""
-        return self._columns(int(self._part[i]))[name][int(self._row[i])].as_py()
+        return self._table(int(self._part[i]))[name][int(self._row[i])].as_py()
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number of each record, float64 [N]; NaN where it has none."""
@@ -133,16 +130,57 @@ class PartRecords(Sequence[Record]):
         for part, where, rows in self._parts():
             yield _one_chunk(read_part(self._paths[part], (name,)).column(0)), where, rows
 
-    def _columns(self, part: int) -> dict[str, Any]:
-        if part not in self._tables:
-            table = read_part(self._paths[part])
-            self._tables[part] = {
-                name: _one_chunk(table.column(name)) for name in table.column_names
-            }
+    def _table(self, part: int, columns: tuple[str, ...] | None = None) -> Any:
+        place = part, columns
+        if place not in self._tables:
+            self._tables[place] = read_part(self._paths[part], columns).combine_chunks()
             while len(self._tables) > _KEPT:
                 self._tables.popitem(last=False)
-        self._tables.move_to_end(part)
-        return self._tables[part]
+        self._tables.move_to_end(place)
+        return self._tables[place]
+
+
+class SomeRecords(Sequence[Record]):
+    """Records that follow one another, as columns in memory; see `PartRecords.some`."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        if isinstance(i, slice):
+            return self._table.to_pylist()[i]
+        return self._table.slice(range(len(self))[i], 1).to_pylist()[0]
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self._table.to_pylist())
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A number of each record, float64 [N]; NaN where it has none."""
+        found: NDArray[np.float64] = self._table[name].to_numpy()
+        return found
+
+    def words(self, name: str) -> Words:
+        """A text of each record, one of `jax_origin.audit.part_files.WORDS`."""
+        column = _one_chunk(self._table[name])
+        codes = column.indices.fill_null(-1).to_numpy()
+        return Words(codes, column.dictionary.to_pylist())
+
+    def texts(self, name: str) -> list[str | None]:
+        """A text of each record."""
+        found: list[str | None] = self._table[name].to_pylist()
+        return found
+
+    def lists(self, name: str) -> tuple[NDArray[np.int32], list[list[str]]]:
+        """A list of words of each record: its place among the different ones, -1 for none."""
+        import pyarrow.compute
+
+        joined = pyarrow.compute.binary_join(_one_chunk(self._table[name]), "\0")
+        found = joined.dictionary_encode()
+        codes = found.indices.fill_null(-1).to_numpy()
+        return codes, [text.split("\0") for text in found.dictionary.to_pylist()]
 
 
 def aligned_records(folders: Mapping[str, pathlib.Path]) -> dict[str, PartRecords]:

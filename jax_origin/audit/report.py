@@ -4,10 +4,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
-from jax_origin.audit.named_table import changed, changed_line, named_section
+from jax_origin.audit.named_table import changed, changed_line, named_section, unexamined_section
 from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
@@ -35,7 +37,7 @@ def findings_table(findings: Findings, *, most: int = 100) -> str:
 
 def folder_table(findings: Findings) -> str:
     """How many images of each folder got which outcome."""
-    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
+    folders = _by_folder(findings)
     columns = dict.fromkeys([*_groups(findings).values(), _NONE, _UNDECIDED, _ERROR])
     rows = [[name, *(str(counts[c]) for c in columns)] for name, counts in folders.items()]
     return table(["folder", *columns], rows)
@@ -47,7 +49,7 @@ def truth_line(findings: Findings) -> str:
     Images of a folder that is called like a candidate are that candidate's, all others nobody's.
     """
     groups = _groups(findings)
-    folders = count_by_folder(zip(findings.paths, map(_outcome, findings.naming), strict=True))
+    folders = _by_folder(findings)
     return right_and_wrong(folders, {name: groups.get(name, _NONE) for name in folders})
 
 
@@ -64,7 +66,7 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
     shared, lacking = coverage(candidates)
     num, left_out = len(findings.paths), int((~findings.examined).sum())
-    reasons = Counter(n.reason for n in findings.naming if n and n.verdict == "undecided")
+    reasons = _reasons(findings)
     sections = [
         "# Findings",
         _words(
@@ -78,10 +80,11 @@ def findings_report(findings: Findings, candidates: Sequence[Candidate]) -> str:
         listed = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common())
         sections.append(_words(f"Undecided because: {listed}."))
     if left_out:
-        sections.append(_words(f"{left_out:,} images could not be examined; their lines say why."))
+        sections.append(f"{left_out:,} images could not be examined; a table below says why.")
     sections += [
         *changed_line(findings),
         *named_section(findings),
+        *unexamined_section(findings),
         "## What the words and numbers mean",
         _meaning(findings, {c.rule.kind for c in calibrations.values()}),
         "## Candidates",
@@ -128,6 +131,24 @@ def _groups(findings: Findings) -> dict[str, str]:
     for group in findings.indistinguishable:
         labels |= dict.fromkeys(group, " or ".join(group))
     return labels
+
+
+def _by_folder(findings: Findings) -> dict[str, Counter[str]]:
+    outcomes = [_outcome(case) for case in findings.naming.cases]
+    found = map(outcomes.__getitem__, findings.naming.codes.tolist())
+    return count_by_folder(zip(findings.paths, found, strict=True))
+
+
+def _reasons(findings: Findings) -> Counter[str | None]:
+    """How many images are undecided for which reason, in the order in which they come."""
+    naming = findings.naming
+    found: Counter[str | None] = Counter()
+    codes, first, counts = np.unique(naming.codes, return_index=True, return_counts=True)
+    for place in np.argsort(first):
+        case = naming.cases[codes[place]]
+        if case is not None and case.verdict == "undecided":
+            found[case.reason] += int(counts[place])
+    return found
 
 
 def _outcome(naming: Naming | None) -> str:

@@ -1,7 +1,9 @@
 """Examines images under several candidates, and writes findings and a report."""
 
 import importlib.util
+import itertools
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -194,10 +196,12 @@ def _report(
 
 def _stored(findings: Findings) -> Iterator[dict[str, Any]]:
     """Of each image its verdict, and what its file was taken for."""
-    stored = words(findings.records[findings.candidates[0]], "stored")
-    values = [*stored.values, None]
-    for naming, code in zip(findings.naming, stored.codes.tolist(), strict=True):
-        yield {"verdict": naming and naming.verdict, "stored": values[code]}
+    stored, naming = words(findings.records[findings.candidates[0]], "stored"), findings.naming
+    pairs = Counter(zip(naming.codes.tolist(), stored.codes.tolist(), strict=True))
+    for (case, code), num in pairs.items():
+        found = naming.cases[case]
+        said = {"verdict": found and found.verdict, "stored": [*stored.values, None][code]}
+        yield from itertools.repeat(said, num)
 
 
 def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:

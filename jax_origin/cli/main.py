@@ -13,11 +13,11 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "verify", "ask", "serve", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "verify", "export", "ask", "serve", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
 # Flags that an argument without a name stands for.
-_NAMELESS = {"ask": "image", "verify": "audit"}
+_NAMELESS = {"ask": "image", "verify": "audit", "export": "audit"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

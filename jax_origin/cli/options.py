@@ -179,6 +179,25 @@ def verify(given: flags.FlagValues) -> None:
     _flag(given, str, "cache", "Folder of compiled programs; empty: none.", "~/.cache/jax_origin")
 
 
+def export(given: flags.FlagValues) -> None:
+    """Writes an audit's records or findings as JSON lines or CSV, for tables and other programs.
+
+    jax-origin export DIR                                      records, as JSON lines, to the screen
+    jax-origin export DIR --format=csv --out=records.csv
+    jax-origin export DIR --what=findings --format=csv --out=findings.csv
+
+    Records are those of docs/audits.md: the last of each image under each candidate. Findings have
+    a line for each image. An unfinished audit gives what it has so far. Records are read part by
+    part, and never all held in memory. A file is whole or not there.
+
+    Exit code: 0; 1 if the command was refused or failed.
+    """
+    _flag(given, str, "audit", "The audit's folder; DIR says the same.")
+    _flag(given, ("records", "findings"), "what", "What is written.", "records")
+    _flag(given, ("jsonl", "csv"), "format", "JSON lines, or CSV with a head.", "jsonl")
+    _flag(given, str, "out", "The file; without it standard output.")
+
+
 def ask(given: flags.FlagValues) -> None:
     """Which of these models made this image, or none? Three lines and a page.
 

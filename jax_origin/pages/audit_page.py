@@ -4,10 +4,12 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax_origin.audit import Candidate, Findings
+from jax_origin.audit.weighing import column
 from jax_origin.calibration import Rates
 from jax_origin.images.decode import read_file
 from jax_origin.pages.card import card
@@ -21,6 +23,7 @@ from jax_origin.pages.survey import (
     Record,
     Seen,
     Survey,
+    counted,
     seen,
     survey,
 )
@@ -88,11 +91,10 @@ def audit_page(
     """
     rates, folder = Rates(findings.alpha, findings.beta), pathlib.Path(folder)
     reconstructions = {c.name: functools.partial(c.reconstruction, folder) for c in candidates}
-    kept = {name: _listed_in(find) for name, find in reconstructions.items()}
+    kept = frozenset[str]().union(*map(_listed_in, reconstructions.values()))
 
     def can_be_drawn(image: Seen) -> bool:
-        digest = f"{image.sha256}.png"
-        return any(digest in names for names in kept.values())
+        return f"{image.sha256}.png" in kept
 
     found = survey(seen(findings), makers_of(findings), samples=samples, preferred=can_be_drawn)
     shapes = {c.name: c.calibration.generator["image_shape"] for c in candidates}
@@ -114,7 +116,7 @@ def audit_page(
             each,
             rates,
             read_again=read_again,
-            chart=chart(each, rates, asked=found.scores[each.name]) if i < _MOST_CHARTS else None,
+            chart=chart(each, rates, asked=_binned(findings, each)) if i < _MOST_CHARTS else None,
         )
         for i, each in enumerate(candidates)
     ]
@@ -141,6 +143,10 @@ def audit_page(
         "files": _hashes(folder),
     }
     return render("audit.html", values, script="gallery.js")
+
+
+def _binned(findings: Findings, candidate: Candidate) -> Counter[int]:
+    return counted(column(findings.records[candidate.name], "score"))
 
 
 def makers_of(findings: Findings) -> dict[str, str]:

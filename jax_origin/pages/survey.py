@@ -1,4 +1,4 @@
-"""What a page says of many images: counts, scores and a choice of samples, found in one pass.
+"""What a page says of many images: counts and a choice of samples, found in one pass.
 
 A page of a million images needs the memory of a page of a thousand: only the counters of different
 folders and reasons grow with the images, and these are cut off.
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jax_origin.audit import Findings
+from jax_origin.audit import Findings, sha256_of_each
 from jax_origin.evidence import Naming
 
 Record = Mapping[str, Any]
@@ -27,7 +27,7 @@ BINS = 20
 """Bins of a decade of scores."""
 
 _MOST_FOLDERS, _MOST_REASONS = 10_000, 1_000
-_OTHERS, _CHUNK, _LEAST = "(others)", 1 << 16, 1e-12
+_OTHERS, _LEAST = "(others)", 1e-12
 
 
 class Seen(NamedTuple):
@@ -37,11 +37,13 @@ class Seen(NamedTuple):
       path: Its file.
       naming: Who made it; None where a candidate could not be asked.
       records: Its record under each candidate, by name.
+      sha256: SHA-256 of its file; None where it could not be read.
     """
 
     path: str
     naming: Naming | None
     records: Mapping[str, Record]
+    sha256: str | None
 
     @property
     def outcome(self) -> str:
@@ -62,11 +64,6 @@ class Seen(NamedTuple):
         """The name of its file."""
         return self.path.rpartition("/")[2]
 
-    @property
-    def sha256(self) -> str | None:
-        """SHA-256 of its file, where it could be read."""
-        return next((r["sha256"] for r in self.records.values() if r["sha256"]), None)
-
 
 @dataclass
 class Survey:
@@ -78,7 +75,6 @@ class Survey:
       outcomes: How many have each outcome.
       folders: The same for each folder's name.
       reasons: Why images are undecided.
-      scores: How many scores of each candidate fall into each bin, `floor(BINS * log10(score))`.
       samples: The images to show: as many of each outcome as there is room for, in order.
     """
 
@@ -87,7 +83,6 @@ class Survey:
     outcomes: Counter[str] = field(default_factory=Counter)
     folders: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
-    scores: dict[str, Counter[int]] = field(default_factory=dict)
     samples: list[Seen] = field(default_factory=list)
 
     @property
@@ -106,12 +101,29 @@ class Survey:
         return outcome == self.truth(folder)
 
 
+class _Records(Mapping[str, Record]):
+    """The records of an image by candidate, read when one is asked for: few are."""
+
+    __slots__ = ("_findings", "_place")
+
+    def __init__(self, findings: Findings, place: int) -> None:
+        self._findings, self._place = findings, place
+
+    def __getitem__(self, name: str) -> Record:
+        return self._findings.records[name][self._place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._findings.records)
+
+    def __len__(self) -> int:
+        return len(self._findings.records)
+
+
 def seen(findings: Findings) -> Iterator[Seen]:
     """The images of findings, in order."""
-    names = list(findings.records)
-    columns = zip(*findings.records.values(), strict=True)
-    for path, naming, records in zip(findings.paths, findings.naming, columns, strict=True):
-        yield Seen(path, naming, dict(zip(names, records, strict=True)))
+    images = zip(findings.paths, findings.naming, sha256_of_each(findings), strict=True)
+    for i, (path, naming, sha256) in enumerate(images):
+        yield Seen(path, naming, _Records(findings, i), sha256)
 
 
 def survey(
@@ -130,8 +142,7 @@ def survey(
         one does not need the others get. Within one the choice is by a checksum of the path.
       preferred: Which images are chosen before others, such as those that can be drawn.
     """
-    found = Survey(dict(makers), scores={name: Counter() for name in makers})
-    waiting: dict[str, list[float]] = {name: [] for name in makers}
+    found = Survey(dict(makers))
     choice = _Choice(samples, preferred)
     for place, image in enumerate(images):
         outcome, folder = image.outcome, image.folder
@@ -140,14 +151,8 @@ def survey(
             reason = image.naming.reason or ""
             known = reason in found.reasons or len(found.reasons) < _MOST_REASONS
             found.reasons[reason if known else _OTHERS] += 1
-        for name, record in image.records.items():
-            if (score := record["score"]) is not None:
-                waiting[name].append(score)
         # Of what agrees with its folder's name, and what does not, some is shown.
         choice.offer(image, place, (outcome, makers.get(folder, NOT_RECOGNISED) == outcome))
-        if place % _CHUNK == _CHUNK - 1:
-            _count_scores(found, waiting)
-    _count_scores(found, waiting)
     for counts in found.folders.values():
         found.outcomes.update(counts)
     found.num = found.outcomes.total()
@@ -156,8 +161,12 @@ def survey(
 
 
 def counted(scores: ArrayLike, *, floor: float = 0.0) -> Counter[int]:
-    """How many scores, [N], fall into each bin; those under the floor fall into its bin."""
-    clamped = np.maximum(np.asarray(scores, np.float64), max(floor, _LEAST))
+    """How many scores, [N], fall into each bin, `floor(BINS * log10(score))`; NaN into none.
+
+    Those under the floor fall into its bin.
+    """
+    known = np.asarray(scores, np.float64)
+    clamped = np.maximum(known[~np.isnan(known)], max(floor, _LEAST))
     places, counts = np.unique(np.floor(BINS * np.log10(clamped)), return_counts=True)
     return Counter(dict(zip(places.astype(int).tolist(), counts.tolist(), strict=True)))
 
@@ -194,13 +203,9 @@ class _Choice:
         return [image for *_, image in sorted(chosen, key=lambda entry: -entry[2])]
 
 
-def _count_scores(found: Survey, waiting: dict[str, list[float]]) -> None:
-    for name, scores in waiting.items():
-        found.scores[name].update(counted(scores))
-        scores.clear()
-
-
 def _of(folders: dict[str, Counter[str]], name: str) -> Counter[str]:
-    if name not in folders and len(folders) >= _MOST_FOLDERS:
-        name = _OTHERS
-    return folders.setdefault(name, Counter())
+    if name not in folders:
+        if len(folders) >= _MOST_FOLDERS:
+            name = _OTHERS
+        folders.setdefault(name, Counter())
+    return folders[name]

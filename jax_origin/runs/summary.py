@@ -106,9 +106,12 @@ def count_table(records: Sequence[Mapping[str, Any]], *, own: str | None = None)
 
 def count_by_folder(found: Iterable[tuple[str, str]]) -> dict[str, Counter[str]]:
     """Counts what was found, given as (path, word), for the name of each folder."""
+    # Many paths have few folders: a folder's name is worked out once.
+    counts = Counter((path.rpartition("/")[0], word) for path, word in found)
     folders: dict[str, Counter[str]] = {}
-    for path, word in found:
-        folders.setdefault(posixpath.basename(posixpath.dirname(path)), Counter())[word] += 1
+    for (folder, word), num in counts.items():
+        name = posixpath.basename(posixpath.dirname(f"{folder}/"))
+        folders.setdefault(name, Counter())[word] += num
     return folders
 
 

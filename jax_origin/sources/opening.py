@@ -27,6 +27,12 @@ from jax_origin.sources.places import (
     read_place,
     stamp_of,
 )
+from jax_origin.sources.record_files import (
+    array_record_entries,
+    is_array_record,
+    is_tfrecord,
+    tfrecord_entries,
+)
 from jax_origin.sources.stored_arrays import numpy_entries
 from jax_origin.sources.tables import (
     arrow_entries,
@@ -97,6 +103,8 @@ class Opened:
                 yield from self._guarded(path)
             elif lower.endswith(_IN_FOLDERS) and (cached or not lower.endswith(".arrow")):
                 yield from self._of_file(path)
+            elif is_tfrecord(name) or is_array_record(name):
+                yield from self._of_file(path)
             elif lower.endswith(SUFFIXES) or (self._all_files and _may_be_image(path)):
                 yield _file(path)
             else:
@@ -120,6 +128,10 @@ class Opened:
             return arrow_entries(path, about=self._about)
         if lower.endswith(".npz"):
             return numpy_entries(path)
+        if is_tfrecord(path):
+            return tfrecord_entries(path, about=self._about)
+        if is_array_record(path):
+            return array_record_entries(path, about=self._about)
         return iter([_file(path)])
 
     def _of_list(self) -> Iterator[Entry]:
@@ -183,9 +195,9 @@ def open_source(text: str, *, layout: Layout | None = None, all_files: bool = Fa
 
     Args:
       text: A folder (all images below it, and those in archives and tables); a pattern such as
-        "shards/*.tar"; an image, a zip or tar archive, a Parquet or Arrow file, an .npz archive; a
-        data set that Hugging Face's `datasets` saved; a list of paths (.txt, or .csv with a column
-        `path`). Local, or an address (gs://, s3://, https://).
+        "shards/*.tar"; an image, a zip or tar archive, a Parquet or Arrow file, a TFRecord or
+        ArrayRecord file, an .npz archive; a data set that Hugging Face's `datasets` saved; a list
+        of paths (.txt, or .csv with a column `path`). Local, or an address (gs://, s3://, https://).
       layout: Says who made each image; see `jax_origin.sources.layouts`.
       all_files: Whether other files are taken too: a folder's that begin like images, and all of
         an archive's.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,21 @@ def test_a_changed_file_is_examined_again_and_says_so(images, tmp_path):
     other = found[str(folder / "1/00001.png")]
     assert found[str(path)]["score"] == other["score"] and other["note"] is None
     assert found[str(path)]["note"] == CHANGED and found[str(path)]["examined"] == 3
+
+
+def test_of_a_changed_archive_only_what_changed_is_examined_again(images, tmp_path):
+    files = {path.name: path.read_bytes() for path in sorted(images.rglob("*.png"))[:8]}
+    first, *_ = files
+    for changed in (False, True):
+        if changed:
+            files[first] = next(path.read_bytes() for path in (images / "6").iterdir())
+        with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        audited(str(tmp_path / "some.zip"), tmp_path)
+    assert rows_on_disk(tmp_path) == 9
+    notes = {Path(r["key"]).name: r["note"] for r in records(tmp_path)}
+    assert notes == {**dict.fromkeys(files), first: CHANGED}
 
 
 def test_other_processes_go_on_where_one_was(images, tmp_path, monkeypatch):

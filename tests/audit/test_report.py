@@ -14,6 +14,7 @@ from jax_origin.audit import (
     truth_line,
 )
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
+from jax_origin.audit.named_table import unexamined_section
 from jax_origin.calibration import ForeignGroup, Measured, Rates
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.evidence import cllr_interval, cross_fitted
@@ -33,7 +34,8 @@ CANDIDATES = [Candidate(name, name, made_up(name)) for name in NAMES]
 RATES = Rates(0.01, 0.01)
 
 
-def findings(candidates=CANDIDATES, **options):
+def findings(candidates=CANDIDATES, *, sized: str | None = None, **options):
+    """Five images; with `sized` a sixth, which is why b could not be asked about it."""
     records = {
         name: [
             *(record(path, *values[k]) for path, values in IMAGES.items()),
@@ -41,6 +43,9 @@ def findings(candidates=CANDIDATES, **options):
         ]
         for k, name in enumerate(NAMES)
     }
+    if sized is not None:
+        records["a"].append(record("x/photos/6.png", LEAST, 0.6, 6.0))
+        records["b"].append(unread("x/photos/6.png", sized))
     calibrations = {candidate.name: candidate.calibration for candidate in candidates}
     return combine(records, calibrations, rates=RATES, **options)
 
@@ -70,6 +75,20 @@ def test_images_are_listed_and_counted_by_folder():
         ["photos", "0", "0", "1", "0", "1"],
     ]
     assert truth_line(found) == "right 2, wrong 1, undecided or not read 2"
+
+
+def test_images_that_were_not_examined_are_listed_with_their_reasons():
+    reason = "is 9x8 pixels, must be 8x8; pass --resize to allow resizing"
+    found = findings(sized=reason)
+    report = findings_report(found, CANDIDATES)
+    _, _, section = report.partition("## Images that could not be examined\n\n")
+    assert cells(section.partition("\n\n")[0]) == [
+        ["image", "reason"],
+        ["photos/5.png", "is empty"],
+        ["photos/6.png", f"b: {reason}"],
+    ]
+    _, _, more = unexamined_section(found, most=1)
+    assert more == "... and 1 more: `findings.jsonl` has them all."
 
 
 def test_candidates_that_cannot_be_told_apart_share_a_column():

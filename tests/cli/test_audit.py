@@ -1,5 +1,6 @@
 """jax-origin audit, as users run it."""
 
+import csv
 import dataclasses
 import importlib.util
 import json
@@ -212,6 +213,22 @@ def test_an_audit_is_verified_by_its_hashes_and_by_a_sample(folder, audited):
         1,
         "verify: nowhere/manifest.json: no audit can be opened here (No such file or directory)",
     )
+
+
+def test_records_and_findings_are_exported(folder, audited):
+    done = run(folder, "export", "found", "--what=findings")
+    assert done.code == 0 and done.out == (folder / "found/findings.jsonl").read_text()
+    done = run(folder, "export", "found", "--format=csv", "--out=records.csv")
+    assert (done.code, done.out) == (0, "wrote records.csv\n")
+    with open(folder / "records.csv", newline="") as file:
+        records = list(csv.DictReader(file))
+    table = jo.audit.open(folder / "found").table()
+    assert [r["key"] for r in records] == table["key"].to_pylist()
+    assert [float(r["p"]) if r["p"] else None for r in records] == table["p"].to_pylist()
+    wrong = run(folder, "export", "--format=csv")
+    assert (wrong.code, wrong.line) == (1, "export: name the audit's folder: jax-origin export DIR")
+    wrong = run(folder, "export", "found", "--out=images")
+    assert (wrong.code, wrong.line) == (1, "export: --out=images: is a folder; name a file")
 
 
 def test_a_changed_image_is_found_by_the_sample(folder, audited):

@@ -1,26 +1,25 @@
 """One pass over many images: counts, scores and a fair choice of samples."""
 
 from jax_origin.evidence import Naming
-from jax_origin.pages.survey import BINS, NOT_RECOGNISED, Seen, bin_of, survey
+from jax_origin.pages.survey import BINS, NOT_RECOGNISED, Seen, bin_of, counted, survey
 
 MAKERS = {"a": "a", "b": "b"}
 NAMED, NONE = Naming("named", ("a",), ("a",), None), Naming("none", (), (), None)
 
 
-def image(path: str, naming: Naming | None, score: float | None = 1.0) -> Seen:
-    record = {"score": score, "sha256": path}
-    return Seen(path, naming, {"a": record, "b": record})
+def image(path: str, naming: Naming | None) -> Seen:
+    return Seen(path, naming, {}, None)
 
 
-def test_images_are_counted_by_outcome_folder_and_score():
+def test_images_are_counted_by_outcome_and_folder():
     both = Naming("undecided", (), ("a", "b"), "several candidates fit: a, b")
     found = survey(
         [
-            image("x/a/1", NAMED, 1e-3),
-            image("x/a/2", NONE, 2.0),
-            image("x/photos/3", NONE, 0.0),
-            image("4", both, 1.0),
-            image("x/photos/5", None, None),
+            image("x/a/1", NAMED),
+            image("x/a/2", NONE),
+            image("x/photos/3", NONE),
+            image("4", both),
+            image("x/photos/5", None),
         ],
         MAKERS,
         samples=10,
@@ -29,7 +28,6 @@ def test_images_are_counted_by_outcome_folder_and_score():
     assert found.num == 5 and found.outcomes == counts
     assert found.folders["a"] == {"a": 1, "not recognised": 1} and found.folders[""].total() == 1
     assert found.reasons == {"several candidates fit: a, b": 1}
-    assert found.scores["a"] == {-3 * BINS: 1, bin_of(2.0): 1, bin_of(0.0): 1, 0: 1}
     assert [each.path for each in found.samples] == [
         "x/a/1",
         "x/a/2",
@@ -37,6 +35,11 @@ def test_images_are_counted_by_outcome_folder_and_score():
         "4",
         "x/photos/5",
     ]
+
+
+def test_scores_are_counted_in_bins():
+    found = counted([1e-3, 2.0, 0.0, 1.0, float("nan")])
+    assert found == {-3 * BINS: 1, bin_of(2.0): 1, bin_of(0.0): 1, 0: 1}
 
 
 def test_the_truth_is_known_where_a_folder_is_called_like_a_candidate():
