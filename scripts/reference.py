@@ -40,7 +40,7 @@ def _section(name: str) -> str:
     config = (
         "| `--config` | a file | | Config file with settings; `--config.NAME=VALUE` sets one. |"
     )
-    if name != "convert":
+    if (_ROOT / f"jax_origin/cli/configs/{name}.py").exists():
         rows.insert(0, config)
     table = ["| flag | value | default | what it does |", "| --- | --- | --- | --- |", *rows]
     return "\n".join([f"## {name}", "", first, "", _paragraphs(rest), "", *table, ""])

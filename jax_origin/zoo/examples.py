@@ -20,7 +20,8 @@ from jax_origin.images import (
     save_png,
 )
 from jax_origin.runtime import wait_for_all
-from jax_origin.zoo.load import load_generator, standard_names
+from jax_origin.zoo.load import load_generator
+from jax_origin.zoo.members import standard_names
 
 PHOTOGRAPHS = "photographs"
 """Name of the demonstration's crops from photographs that scikit-image ships."""
