@@ -81,7 +81,7 @@ def _try(wheel: pathlib.Path, away: pathlib.Path, python: str, options: list[str
     venv, work = away / "venv", away / "work"
     work.mkdir()
     _run([python, "-m", "venv", venv], work)
-    _run([venv / "bin/pip", "install", "-q", *options, wheel], work)
+    _run([venv / "bin/pip", "install", "-q", "--no-compile", *options, wheel], work)
     command = venv / "bin/jax-origin"
     where = _run([venv / "bin/python", "-c", "import jax_origin as j; print(j.__file__)"], work)
     if str(venv) not in where:
