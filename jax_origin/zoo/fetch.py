@@ -80,10 +80,11 @@ def _pattern(source: str | None) -> str:
 
 def _read(where: str, size: int) -> bytes:
     """A file's bytes, of a path or an address; one more than `size` if it is larger."""
+    remote = where.startswith(_SCHEMES)
+    if "://" in where and not remote:
+        raise CheckpointError(f"{where}: a folder, https://, http:// or file:// is meant")
     try:
-        if not where.startswith(_SCHEMES):
-            if "://" in where:
-                raise CheckpointError(f"{where}: a folder, https://, http:// or file:// is meant")
+        if not remote:
             with open(os.path.expanduser(where), "rb") as file:
                 return file.read(size + 1)
         with urllib.request.urlopen(where, timeout=_SECONDS) as response:

@@ -119,7 +119,7 @@ def test_a_damaged_or_older_member_is_none_and_is_mended(fetched):
         (SMALLEST, "{address}/none", "card.json: cannot be read|json: cannot be read .404"),
         (SMALLEST, "http://127.0.0.1:1", "cannot be read .*refused"),
         (SMALLEST, "https://127.0.0.1:1", "cannot be read .*refused"),
-        (SMALLEST, "ftp://127.0.0.1", "a folder, https://, http:// or file:// is meant"),
+        (SMALLEST, "ftp://127.0.0.1", r"^\S+: a folder, https://, http:// or file:// is meant$"),
         (SMALLEST, "{address}/vq-cifar10/card.json?{name}{file}", "not the file of this version"),
     ],
 )
