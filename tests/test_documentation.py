@@ -79,7 +79,7 @@ def test_readme_has_the_commands_that_ci_runs():
     blocks = re.findall(r"```sh\n(.*?)```", text_of("README.md"), re.DOTALL)
     alone = [block.strip() for block in blocks if block.count("\n") == 1]
     assert alone == [
-        "python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt "
+        "python3 -m venv .venv && .venv/bin/pip install -q --no-compile -r requirements.txt "
         "&& .venv/bin/python scripts/attribute.py",
         "python3 -m venv .venv && .venv/bin/pip install -q -r requirements-test.txt "
         '&& .venv/bin/python -m pytest -n auto --dist loadfile -m "not outer"',

@@ -13,10 +13,11 @@ from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_
 from jax_origin.cli.showing import showing
 from jax_origin.images.decode import read_file
 from jax_origin.pages import answer_in_json, image_page, three_lines, write_page
-from jax_origin.zoo import standard_names, zoo_names
+from jax_origin.zoo import absent_names, standard_names, zoo_names
 
 _OUT = "runs/ask"
 _NO_CALIBRATION = "the zoo holds it out, or has no calibration for it; see --candidate"
+_NOT_HERE = "not on this machine; get them: jax-origin zoo get --all"
 _ANSWERS_DEPEND_ON = ("alpha", "beta", "resize", "readings", "seed")
 
 
@@ -57,6 +58,7 @@ def panel_of(config: ConfigDict, **options: Any) -> tuple[Panel, dict[str, str]]
     held_out: dict[str, str] = {}
     if not (config.candidate or config.candidates):
         held_out = {name: _NO_CALIBRATION for name in zoo_names() if name not in sources}
+        held_out |= dict.fromkeys(absent_names(), _NOT_HERE)
     # Candidates of other sizes are left out for each image by itself.
     candidates = open_candidates(sources, resize=True)
     if not config.get("json"):

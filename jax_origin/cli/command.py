@@ -48,7 +48,7 @@ def run(
     argv: Sequence[str] | None = None,
     *,
     config: str | None = None,
-    nameless: str | None = None,
+    nameless: Sequence[str] = (),
 ) -> int:
     """Reads a command's flags and does its work.
 
@@ -62,7 +62,8 @@ def run(
       argv: The flags; those of this process without it.
       config: The config file, unless --config names another; "" if none is meant for all. None:
         the command has no settings.
-      nameless: The flag that one argument without a name stands for; None: there is none.
+      nameless: The flags that arguments without a name stand for, in their order. If the last may
+        be given more than once, it takes all that follow.
 
     Returns:
       What `work` returns; 0 where help was asked for.
@@ -153,15 +154,17 @@ def check_writable(path: str | os.PathLike[str], flag: str) -> None:
 
 
 def _parsed(
-    define: Define, config: str | None, arguments: list[str], nameless: str | None
+    define: Define, config: str | None, arguments: list[str], nameless: Sequence[str]
 ) -> tuple[ConfigDict | None, flags.FlagValues]:
     """The settings, in which each flag that was given stands, and the flags."""
     try:
         given = _defined(define, config, arguments)
-        given.set_gnu_getopt(nameless is not None)
+        given.set_gnu_getopt(bool(nameless))
         _, *others = given(["", *arguments])
-        if others and nameless is not None and not given[nameless].present:
-            given(["", f"--{nameless}={others.pop(0)}"])
+        for name in nameless:
+            several = isinstance(given[name], flags.MultiFlag)
+            while others and (several or not given[name].present):
+                given(["", f"--{name}={others.pop(0)}"])
         settings = None if config is None else given["config"].value
         if settings is not None:
             settings.lock()  # One that could not be loaded says so now.

@@ -13,11 +13,18 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "verify", "export", "ask", "serve", "convert")
+COMMANDS = (
+    *("attribute", "calibrate", "audit", "verify", "export", "ask", "serve", "convert", "zoo"),
+)
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
-# Flags that an argument without a name stands for.
-_NAMELESS = {"ask": "image", "verify": "audit", "export": "audit"}
+# Flags that arguments without a name stand for, in their order; the last takes all that follow.
+_NAMELESS = {
+    "ask": ("image",),
+    "verify": ("audit",),
+    "export": ("audit",),
+    "zoo": ("action", "name"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         work,
         rest,
         config=str(path) if path.exists() else None,
-        nameless=_NAMELESS.get(name),
+        nameless=_NAMELESS.get(name, ()),
     )
 
 

@@ -270,6 +270,30 @@ def convert(given: flags.FlagValues) -> None:
     _flag(given, bool, "verify", "Compare with what PyTorch reads.")
 
 
+def zoo(given: flags.FlagValues) -> None:
+    """The zoo's generators: which are on this machine; and those that a wheel leaves out.
+
+    jax-origin zoo list
+    jax-origin zoo get stylegan2-cifar10
+    jax-origin zoo get --all --from=CHECKOUT/jax_origin/zoo
+
+    What get takes is compared with the SHA-256 hashes in the package. It lies in the folder that
+    the environment variable JAX_ORIGIN_ZOO names, else in ~/.cache/jax_origin/zoo. Without a
+    network, give a folder, or let JAX_ORIGIN_ZOO name the jax_origin/zoo of a checkout. A checkout
+    has all generators, and needs none of this.
+
+    Exit code: 0; 1 if the command was refused or failed.
+    """
+    _flag(given, ("list", "get"), "action", "What to do; zoo ACTION says the same.", "list")
+    _flag(given, list, "name", "A generator to get; zoo get NAME ... says the same.")
+    _flag(given, bool, "all", "Get all that are not on this machine.")
+    where = (
+        "A folder or an https:// address, under which files are NAME/FILE; or with {name} and "
+        "{file} in it. Without it what JAX_ORIGIN_ZOO_FROM names."
+    )
+    _flag(given, str, "from", where)
+
+
 def settings(define: Callable[[flags.FlagValues], None]) -> ConfigDict:
     """The settings of a command: its flags, each at its default."""
     given, config = flags.FlagValues(), ConfigDict()

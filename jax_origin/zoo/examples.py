@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike, fingerprint, sample_latents
 from jax_origin.generators.autoencoders.reencoding import reencoded
+from jax_origin.generators.files import KINDS, read_card
 from jax_origin.images import (
     as_float,
     as_uint8,
@@ -20,7 +21,8 @@ from jax_origin.images import (
     save_png,
 )
 from jax_origin.runtime import wait_for_all
-from jax_origin.zoo.load import load_generator, standard_names
+from jax_origin.zoo.load import load_generator
+from jax_origin.zoo.members import member_folder, standard_names
 
 PHOTOGRAPHS = "photographs"
 """Name of the demonstration's crops from photographs that scikit-image ships."""
@@ -122,9 +124,16 @@ def demonstration_images(
 
 def _zoo(name: str) -> dict[str, GeneratorLike]:
     """This generator, and its like: those with a shipped calibration, and a prior as it has one."""
-    known = {other: load_generator(other) for other in sorted({name, *standard_names()})}
-    own = has_prior(known[name])
-    return {other: made for other, made in known.items() if has_prior(made) == own}
+    own = load_generator(name)
+    like = [other for other in standard_names() if _member_has_prior(other) == has_prior(own)]
+    others = {other: load_generator(other) for other in like if other != name}
+    return dict(sorted((others | {name: own}).items()))
+
+
+def _member_has_prior(name: str) -> bool:
+    """`has_prior` of a member of the zoo, which is not loaded for it."""
+    folder = member_folder(name)
+    return folder is not None and has_prior(KINDS[read_card(folder)["kind"]])
 
 
 def demonstration_files(
@@ -144,7 +153,7 @@ def demonstration_files(
     return find_images(folder)
 
 
-def has_prior(generator: GeneratorLike) -> bool:
+def has_prior(generator: GeneratorLike | type[GeneratorLike]) -> bool:
     """Whether images of draws of N(0, I) are images that users of the generator get."""
     return bool(getattr(generator, "has_prior", True))
 

@@ -15,46 +15,9 @@ from jax_origin.checkpoints.hub import PREFIX as HUB
 from jax_origin.generators import GeneratorLike, inspected, open_generator, register_decoder
 from jax_origin.generators.files import CARD, read_card
 from jax_origin.parts import suggestion
-
-ZOO = pathlib.Path(__file__).parent
-"""The folder with a directory for each generator."""
+from jax_origin.zoo.members import absent_names, member_folder, not_here, zoo_names
 
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-
-
-def zoo_names(*, calibrated: str | None = None) -> list[str]:
-    """The zoo's generators, sorted.
-
-    Args:
-      calibrated: If given, only generators with a shipped calibration for this method.
-    """
-    beside = CARD if calibrated is None else f"calibration-{calibrated}.json"
-    cards = sorted(ZOO.glob(f"*/{CARD}"))
-    return [card.parent.name for card in cards if card.with_name(beside).exists()]
-
-
-def standard_names() -> list[str]:
-    """The zoo's generators that calibrations know, and demonstrations try; the others are held out.
-
-    Those with a shipped calibration for "origin", or as autoencoders for "origin-latent".
-    """
-    return sorted(
-        name for method in ("origin", "origin-latent") for name in zoo_names(calibrated=method)
-    )
-
-
-def calibration_path(name: str, method: str = "origin") -> pathlib.Path:
-    """Path of the calibration that the zoo ships for a generator and a method.
-
-    Raises:
-      CheckpointError: If it ships none.
-    """
-    if name not in zoo_names(calibrated=method):
-        raise CheckpointError(
-            f"the zoo ships no calibration of method {method!r} for {name!r}: make one "
-            "(jax-origin calibrate) and pass it (--calibration)"
-        )
-    return ZOO / name / f"calibration-{method}.json"
 
 
 def load_generator(
@@ -84,8 +47,8 @@ def load_generator(
     """
     source = os.fspath(source)
     path = pathlib.Path(source)
-    if source in zoo_names():
-        path = ZOO / source
+    if (member := member_folder(source)) is not None:
+        path = member
     elif source.startswith(HUB):
         generator = open_generator(source, kind=kind, config=config)
         generator.name = source.removeprefix(HUB)
@@ -93,6 +56,8 @@ def load_generator(
     elif _FACTORY.fullmatch(source) and not path.exists():
         return _made(source, {**(config or {}), **({} if kind is None else {"kind": kind})})
     if not path.exists():
+        if source in absent_names():
+            raise CheckpointError(not_here(source))
         raise CheckpointError(
             f"{source}: no such generator; the zoo has {', '.join(zoo_names())}, and there is no "
             "such file or directory (package.module:factory names one of your own)"

@@ -14,7 +14,7 @@ from absl import flags
 from flax import nnx
 from PIL import Image
 
-import jax_origin.zoo.load
+import jax_origin.zoo.members
 from benchmarks.result_table import result_table
 from jax_origin.calibration import Calibration, Rates
 from jax_origin.generators import DCGAN, VAE, fingerprint, save_generator
@@ -69,7 +69,7 @@ def shipped(generator):
 @pytest.fixture
 def evaluate(zoo, tmp_path, monkeypatch):
     """Runs the script in this process; gives back what its JSON file holds."""
-    monkeypatch.setattr(jax_origin.zoo.load, "ZOO", zoo)
+    monkeypatch.setattr(jax_origin.zoo.members, "ZOO", zoo)
     # Four images a group are too few for a rate of 0.01.
     origin = dataclasses.replace(METHODS["origin"], rates=Rates(0.2, 0.2))
     monkeypatch.setitem(METHODS, "origin", origin)

@@ -708,8 +708,8 @@ def zoo(tmp_path_factory):
 def run_script(zoo, *flags, config="cifar10"):
     """Runs the script on this zoo, in a process of its own."""
     program = (
-        "import pathlib, runpy, sys; import jax_origin.zoo.load as load; "
-        "load.ZOO = pathlib.Path(sys.argv[1]); sys.argv[:2] = ['scripts/evaluate.py']; "
+        "import pathlib, runpy, sys; import jax_origin.zoo.members as members; "
+        "members.ZOO = pathlib.Path(sys.argv[1]); sys.argv[:2] = ['scripts/evaluate.py']; "
         "runpy.run_path('scripts/evaluate.py', run_name='__main__')"
     )
     settings = [f"--config=configs/evaluate/{config}.py", "--config.num_images=4"]
