@@ -34,6 +34,7 @@ from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
 from jax_origin.inversion import progress_bar
 from jax_origin.pages import audit_page, write_page
+from jax_origin.parts import installing
 from jax_origin.runs import RunFolder, default_workdir, demonstration_files, format_warning
 from jax_origin.runtime import wait_for_all
 from jax_origin.sources import Source, find_layout, open_sources, reader
@@ -53,7 +54,7 @@ def main(config: ConfigDict) -> int:
     if config.fdr_procedure not in (None, "bh", "by"):
         raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
     if config.plots and importlib.util.find_spec("matplotlib") is None:
-        raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
+        raise CommandError(f"--plots: Matplotlib is not installed ({installing('plots')})")
     if not config.part_seconds > 0:
         raise CommandError(f"--config.part_seconds={config.part_seconds}: must be above 0")
     need_pyarrow()
@@ -162,7 +163,7 @@ def _stored(findings: Findings) -> Iterator[dict[str, Any]]:
 
 
 def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:
-    from jax_origin.audit.evidence_plot import draw_evidence  # It needs Matplotlib.
+    from jax_origin.figures import draw_evidence  # It needs Matplotlib.
 
     for candidate in candidates:
         path = out / candidate.folder / "evidence.png"

@@ -31,6 +31,7 @@ _UNKNOWN = "unknown argument {!r}; is a flag's value missing its '='?"
 _USER_ERRORS = {
     "jax_origin.calibration": "CalibrationError",
     "jax_origin.checkpoints": "CheckpointError",
+    "jax_origin.figures": "FigureError",
     "jax_origin.images": "ImageError",
     "jax_origin.runs": "RunError",
     "jax_origin.runtime": "ClusterError",
@@ -48,7 +49,7 @@ def run(
     argv: Sequence[str] | None = None,
     *,
     config: str | None = None,
-    nameless: str | None = None,
+    nameless: Sequence[str] = (),
 ) -> int:
     """Reads a command's flags and does its work.
 
@@ -62,7 +63,8 @@ def run(
       argv: The flags; those of this process without it.
       config: The config file, unless --config names another; "" if none is meant for all. None:
         the command has no settings.
-      nameless: The flag that one argument without a name stands for; None: there is none.
+      nameless: The flags that arguments without a name stand for, in their order; one that may be
+        given several times takes all that are left.
 
     Returns:
       What `work` returns; 0 where help was asked for.
@@ -153,15 +155,18 @@ def check_writable(path: str | os.PathLike[str], flag: str) -> None:
 
 
 def _parsed(
-    define: Define, config: str | None, arguments: list[str], nameless: str | None
+    define: Define, config: str | None, arguments: list[str], nameless: Sequence[str]
 ) -> tuple[ConfigDict | None, flags.FlagValues]:
     """The settings, in which each flag that was given stands, and the flags."""
     try:
         given = _defined(define, config, arguments)
-        given.set_gnu_getopt(nameless is not None)
+        given.set_gnu_getopt(bool(nameless))
         _, *others = given(["", *arguments])
-        if others and nameless is not None and not given[nameless].present:
-            given(["", f"--{nameless}={others.pop(0)}"])
+        for name in nameless:
+            if others and not given[name].present:
+                several = isinstance(given[name], flags.MultiFlag)
+                taken = [others.pop(0) for _ in (others[:] if several else others[:1])]
+                given(["", *(f"--{name}={value}" for value in taken)])
         settings = None if config is None else given["config"].value
         if settings is not None:
             settings.lock()  # One that could not be loaded says so now.

@@ -13,11 +13,11 @@ from jax_origin.cli import options
 from jax_origin.cli.command import run
 from jax_origin.parts import suggestion
 
-COMMANDS = ("attribute", "calibrate", "audit", "verify", "ask", "serve", "convert")
+COMMANDS = ("attribute", "calibrate", "audit", "verify", "ask", "serve", "plot", "convert")
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
-# Flags that an argument without a name stands for.
-_NAMELESS = {"ask": "image", "verify": "audit"}
+# Flags that arguments without a name stand for, in their order.
+_NAMELESS = {"ask": ("image",), "verify": ("audit",), "plot": ("figure", "input")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         work,
         rest,
         config=str(path) if path.exists() else None,
-        nameless=_NAMELESS.get(name),
+        nameless=_NAMELESS.get(name, ()),
     )
 
 
