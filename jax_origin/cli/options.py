@@ -287,6 +287,18 @@ def convert(given: flags.FlagValues) -> None:
     _flag(given, bool, "verify", "Compare with what PyTorch reads.")
 
 
+def completion(given: flags.FlagValues) -> None:
+    """Prints a script that lets a shell complete commands, flags and generators.
+
+    jax-origin completion bash > ~/.local/share/bash-completion/completions/jax-origin
+    source <(jax-origin completion bash)              for this terminal alone
+    source <(jax-origin completion zsh)               in ~/.zshrc, after compinit
+
+    Exit code: 0; 1 if the command was refused.
+    """
+    _flag(given, ("bash", "zsh"), "shell", "Which shell; the first word says the same.")
+
+
 def settings(define: Callable[[flags.FlagValues], None]) -> ConfigDict:
     """The settings of a command: its flags, each at its default."""
     given, config = flags.FlagValues(), ConfigDict()

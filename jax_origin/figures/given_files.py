@@ -193,7 +193,9 @@ def _curves_of_results(results: Results, text: str, chosen: Chosen) -> dict[str,
     fields = {"inspected", "method", "edit", "n", "score_quantiles"}
     summary = _checked(results, text, "summary", fields, "an evaluation")
     foreign = _checked(results, text, "rows", {*fields, "group", "auc"}, "an evaluation")
-    edit = chosen.condition or _CLEAN
+    edit = chosen.condition
+    if edit is None and any(row["edit"] == _CLEAN for row in summary):
+        edit = _CLEAN
     wanted = {"inspected": chosen.generator, "method": chosen.method, "edit": edit}
     panels = {}
     for own in _kept(summary, wanted):

@@ -77,9 +77,11 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     form = pathlib.Path(path).suffix.lower()
     if form not in FORMATS:
         raise FigureError(f"{os.fspath(path)}: name a file that ends in {' or '.join(FORMATS)}")
-    metadata = {"Software": None} if form == ".png" else {"Date": None}
+    options: dict[str, Any] = {"metadata": {"Date": None}}
+    if form == ".png":
+        options = {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}}
     with atomic_write(path) as temporary:
-        figure.savefig(temporary, format=form[1:], dpi=_DOTS, metadata=metadata)
+        figure.savefig(temporary, format=form[1:], dpi=_DOTS, **options)
 
 
 def write_numbers(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> pathlib.Path:

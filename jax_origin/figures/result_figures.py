@@ -29,7 +29,7 @@ def draw_robustness(rows: Sequence[Row]) -> Drawn:
     """
     names = list(dict.fromkeys(_series(row) for row in rows))
     edits = list(dict.fromkeys(row["edit"] for row in rows))
-    figure = Figure(figsize=(max(5.0, 1.6 + 0.14 * len(edits) * (2 + len(names))), 4.6))
+    figure = Figure(figsize=(max(5.0, 1.6 + 0.14 * len(edits) * (2 + len(names))), 4.2))
     axes = figure.subplots(2, 1, sharex=True)
     numbers: dict[tuple[str, str], dict[str, Any]] = {}
     for axis, (rate, label), field in zip(axes, _RATES.items(), ("tpr", "worst_fpr"), strict=True):
@@ -80,10 +80,12 @@ def draw_cost(rows: Sequence[Row]) -> Drawn:
     numbers = []
     for name, axes in zip(names, grid, strict=True):
         group = [row for row in rows if row["generator"] == name]
+        chosen = [row["recipe"] for row in group if row["chosen"]]
+        title = f"{name}; chosen: {', '.join(chosen)}" if chosen else name
         fronts = {share: _front(group, share) for share in _SHARES}
         for (share, label), axis in zip(_SHARES.items(), axes, strict=True):
             _recipes(axis, group, fronts[share], share)
-            axis.set(title=name, ylabel=label, xscale="log", ylim=(-0.03, 1.12))
+            axis.set(title=title, ylabel=label, xscale="log", ylim=(-0.03, 1.12))
             axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
             axis.xaxis.set_minor_formatter(ticker.NullFormatter())
@@ -146,11 +148,9 @@ def _recipes(axis: Axes, rows: Sequence[Row], front: Sequence[str], share: str) 
         if row["chosen"]:
             place = _evaluations(row), row[share]
             axis.plot(*place, "*", color=FOREIGN, ms=11, mec="white", zorder=4, label="chosen")
-            if row["recipe"] not in front:
-                _name(axis, row["recipe"], place, -16, color=FOREIGN)
 
 
-def _name(axis: Axes, name: str, point: tuple[float, float], up: float, **look: Any) -> None:
+def _name(axis: Axes, name: str, point: tuple[float, float], up: float) -> None:
     axis.annotate(
         name,
         point,
@@ -159,7 +159,6 @@ def _name(axis: Axes, name: str, point: tuple[float, float], up: float, **look: 
         fontsize=7,
         ha="center" if up > 0 else "left",
         va="bottom" if up > 0 else "top",
-        **look,
     )
 
 
