@@ -41,6 +41,7 @@ _VALUES = {
     **{"float": "NUMBER", "int": "NUMBER", "config_file": "FILE"},
 }
 _COLUMN = 26
+_FEW = 60  # Letters of the choices that stand beside a flag.
 
 
 def help_text(
@@ -68,12 +69,18 @@ def help_text(
     return "\n".join(parts)
 
 
+def _choices(flag: flags.Flag) -> str:
+    return "|".join(flag.parser.enum_values) if isinstance(flag, flags.EnumFlag) else ""
+
+
 def _listed(given: flags.FlagValues, names: Iterable[str]) -> str:
     """A flag on each line, with what it does in a column of its own."""
     lines = []
     for name in names:
         flag = given[name]
         text = said(flag)
+        if (choices := _choices(flag)) and choices not in shown(flag):
+            text += f" One of {choices}."
         if flag.default not in (None, False, [], (), ""):
             text += f" (default: {flag.default})"
         lines.append(_line(shown(flag), text))
@@ -101,7 +108,8 @@ def shown(flag: flags.Flag) -> str:
     """A flag as it is written, such as --images=TEXT."""
     if flag.boolean:
         return f"--[no]{flag.name}"
-    if isinstance(flag, flags.EnumFlag):
-        return f"--{flag.name}={'|'.join(flag.parser.enum_values)}"
+    choices = _choices(flag)
+    if choices and len(choices) <= _FEW:
+        return f"--{flag.name}={choices}"
     several = "..." if isinstance(flag, flags.MultiFlag) else ""
-    return f"--{flag.name}={_VALUES.get(flag.flag_type(), 'VALUE')}{several}"
+    return f"--{flag.name}={_VALUES.get(flag.flag_type(), 'NAME')}{several}"
