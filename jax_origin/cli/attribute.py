@@ -158,10 +158,13 @@ def _next(records: list[dict[str, Any]], attributor: Attributor, config: ConfigD
     known = [record for record in records if record["error"] is None]
     order = ("undecided", "not_recognised", "belongs")
     path = min(known, key=lambda record: order.index(record["verdict"]))["path"]
-    if config.kind or config.reference or config.method or not attributor.calibration.foreign:
+    others = (config.kind, config.reference, config.method, config.max_false_attribution)
+    if any(others) or not attributor.calibration.foreign:
         return "explain: the same command with --explain"  # `ask` takes none of these.
     candidate = f"{config.generator}={config.calibration}" if config.calibration else None
     words = ["jax-origin", "ask", path, f"--candidate={candidate or config.generator}"]
+    rates = {"alpha": attributor.rates.alpha, "beta": attributor.rates.beta}
+    words += [f"--{name}={rate:g}" for name, rate in rates.items() if rate not in (None, 0.01)]
     if config.resize:
         words.append("--resize")
     return f"explain one image, on a page: {shlex.join(words)}"

@@ -69,35 +69,6 @@ def help_text(
     return "\n".join(parts)
 
 
-def _choices(flag: flags.Flag) -> str:
-    return "|".join(flag.parser.enum_values) if isinstance(flag, flags.EnumFlag) else ""
-
-
-def _listed(given: flags.FlagValues, names: Iterable[str]) -> str:
-    """A flag on each line, with what it does in a column of its own."""
-    lines = []
-    for name in names:
-        flag = given[name]
-        text = said(flag)
-        if (choices := _choices(flag)) and choices not in shown(flag):
-            text += f" One of {choices}."
-        if flag.default not in (None, False, [], (), ""):
-            text += f" (default: {flag.default})"
-        lines.append(_line(shown(flag), text))
-    return "\n".join(lines)
-
-
-def _line(begin: str, text: str) -> str:
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    indent = " " * _COLUMN
-    wrapped = textwrap.fill(
-        text, max(width, _COLUMN + 30), initial_indent=indent, subsequent_indent=indent
-    )
-    if len(begin) + 4 > _COLUMN:
-        return f"  {begin}\n{wrapped}".rstrip()
-    return f"  {begin}".ljust(_COLUMN) + wrapped[_COLUMN:]
-
-
 def said(flag: flags.Flag) -> str:
     """What a flag does, without what absl adds: its choices, and that it may be repeated."""
     text = re.sub(r"^<[^>]*>: ", "", " ".join((flag.help or "").split()))
@@ -113,3 +84,32 @@ def shown(flag: flags.Flag) -> str:
         return f"--{flag.name}={choices}"
     several = "..." if isinstance(flag, flags.MultiFlag) else ""
     return f"--{flag.name}={_VALUES.get(flag.flag_type(), 'NAME')}{several}"
+
+
+def _choices(flag: flags.Flag) -> str:
+    return "|".join(flag.parser.enum_values) if isinstance(flag, flags.EnumFlag) else ""
+
+
+def _listed(given: flags.FlagValues, names: Iterable[str]) -> str:
+    """A flag on each line, with what it does in a column of its own."""
+    lines = []
+    for name in names:
+        flag = given[name]
+        text = said(flag)
+        if (choices := _choices(flag)) and choices not in shown(flag):
+            text += f" One of {choices.replace('|', ', ')}."
+        if flag.default not in (None, False, [], (), ""):
+            text += f" (default: {flag.default})"
+        lines.append(_line(shown(flag), text))
+    return "\n".join(lines)
+
+
+def _line(begin: str, text: str) -> str:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    indent = " " * _COLUMN
+    wrapped = textwrap.fill(
+        text, max(width, _COLUMN + 30), initial_indent=indent, subsequent_indent=indent
+    )
+    if len(begin) + 4 > _COLUMN:
+        return f"  {begin}\n{wrapped}".rstrip()
+    return f"  {begin}".ljust(_COLUMN) + wrapped[_COLUMN:]
