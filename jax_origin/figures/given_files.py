@@ -48,8 +48,10 @@ def open_given(text: str, method: str | None = None) -> Calibration | Audit | Re
     """
     path = pathlib.Path(text)
     if text in zoo_names():
-        found = sorted((ZOO / text).glob("calibration-origin*.json"))
-        return Calibration.load(calibration_path(text, method) if method or not found else found[0])
+        shipped = sorted((ZOO / text).glob("calibration-origin*.json"))
+        if method is None and shipped:
+            return Calibration.load(shipped[0])
+        return Calibration.load(calibration_path(text, method or "origin"))
     if path.is_dir():
         return open_audit(path)
     if not path.exists():
@@ -222,9 +224,7 @@ def _rows(text: str, part: str, fields: set[str], of: str) -> list[Mapping[str, 
     return _checked(given, text, part, fields, of)
 
 
-def _checked(
-    results: Results, text: str, part: str, fields: set[str], of: str
-) -> list[Mapping[str, Any]]:
+def _checked(results: Results, text: str, part: str, fields: set[str], of: str) -> list[Any]:
     rows = [row for row in results.get(part) or () if isinstance(row, dict) and fields <= {*row}]
     if not rows:
         raise FigureError(f"{text}: holds no results of {of}")
