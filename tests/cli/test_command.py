@@ -123,7 +123,6 @@ def test_only_errors_of_other_libraries_reach_the_terminal(tmp_path):
 import logging, warnings
 from jax_origin.cli.main import main
 main(["--help"])
-import jax
 logging.getLogger("jax._src.xla_bridge").warning("A Google TPU may be present on this machine")
 logging.getLogger("jax._src.xla_bridge").warning("An NVIDIA GPU may be present on this machine")
 warnings.warn("a parameter is deprecated")

@@ -53,6 +53,7 @@ def test_scores_of_a_zoo_generator(tmp_path):
     assert q < p and top < q
 
 
+@pytest.mark.outer
 def test_scores_of_a_condition_alone(tmp_path):
     path = str(calibration_path(MODEL))
     plot(tmp_path, "scores", path, "--condition=jpeg-30", "--out=s.png")
@@ -61,7 +62,7 @@ def test_scores_of_a_condition_alone(tmp_path):
     assert {*own} == {"after jpeg-30"}
 
 
-@pytest.mark.parametrize("figure", ["roc", "det"])
+@pytest.mark.parametrize("figure", ["roc", pytest.param("det", marks=pytest.mark.outer)])
 def test_rates_of_error_are_those_of_the_scores(tmp_path, figure):
     plot(tmp_path, figure, MODEL, "--condition=resize-0.5", "--out=e.svg")
     text = (tmp_path / "e.svg").read_text(encoding="utf-8")
