@@ -55,7 +55,7 @@ def _figure(drawn: Mapping[str, Mapping[str, Ratios]], title: str) -> Figure:
         right.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
         right.set(title=f"PAV, {condition}", xlabel="log10 ratio", ylabel="recalibrated")
         for axis in (left, right):
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, frameon=True, framealpha=1, edgecolor="none")
     figure.suptitle(title)
     return figure
 
