@@ -7,8 +7,8 @@ scikit-image carries. `--only=NAME` draws one of them again.
 """
 
 import argparse
+import dataclasses
 import io
-import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +28,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from jax_origin.calibration import AS_MADE, Calibration
+from jax_origin.figures import draw_pictures, styled
+from jax_origin.figures.look import FOREIGN, OTHER, OWN, UNSURE
 from jax_origin.files import atomic_write
 from jax_origin.images import YCBCR, edit_images, open_image, photograph_crops, textured_windows
 from jax_origin.inversion import Recipe, Stage, invert
@@ -36,20 +38,11 @@ from jax_origin.inversion.starts import Prior
 from jax_origin.workflow import Attributor, Verdict, belonging_images
 from jax_origin.zoo import calibration_path, load_generator
 
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
 Pixels = NDArray[np.uint8]
-
-OWN, FOREIGN, OTHER, UNSURE = "#0072B2", "#D55E00", "#E69F00", "#777777"
-"""Of Okabe and Ito's palette, which colour-blind readers tell apart, and grey."""
 
 _MODEL = "dcgan-cifar10"
 _CANDIDATES = (_MODEL, "dcgan-cifar10-b", "vae-cifar10")
 _FLOOR = 1 / 12 / 255**2
-_STYLE: dict[Any, Any] = {
-    **{"font.size": 9, "axes.spines.top": False, "axes.spines.right": False},
-    **{"figure.constrained_layout.use": True, "axes.titlesize": 9, "legend.frameon": False},
-}
-_BELOW = {"as made": AS_MADE}  # What calibrations call conditions, where that is another word.
 
 
 def verdicts() -> Figure:
@@ -61,26 +54,8 @@ def verdicts() -> Figure:
         "a photograph, PNG": _file(photographs[2]),
     }
     found = _attributor(_MODEL)(list(rows.values()))
-    heads = ("the file", "nearest image\nof the model", "difference, ×8", "verdict")
-    figure, axes = pyplot.subplots(3, 4, figsize=(6.4, 4.4), width_ratios=(1, 1, 1, 1.5))
-    for i, (words, verdict) in enumerate(zip(rows, found, strict=True)):
-        assert verdict.image is not None and verdict.reconstruction is not None
-        image = verdict.image.pixels / 255
-        away = np.clip(8 * np.abs(image - verdict.reconstruction), 0, 1)
-        for axis, picture in zip(axes[i], (image, verdict.reconstruction, away), strict=False):
-            axis.imshow(picture, interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        belongs = verdict.verdict == "belongs"
-        said, text = (verdict.verdict or "").replace("_", " "), axes[i, 3]
-        text.axis("off")
-        colour = OWN if belongs else FOREIGN
-        text.text(0, 0.68, said, fontsize=13, color=colour, weight="bold", va="center")
-        numbers = f"{words}\np = {verdict.p:.3f}, q = {verdict.q:.3f}"
-        text.text(0, 0.32, numbers, va="center", fontsize=8.5)
-    for axis, head in zip(axes[0], heads, strict=True):
-        axis.set_title(head, loc="left" if head == "verdict" else "center")
-    return figure
+    named = zip(found, rows, strict=True)
+    return draw_pictures([dataclasses.replace(each, path=words) for each, words in named]).figure
 
 
 def inversion() -> Figure:
@@ -277,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     folder = pathlib.Path(given.out)
     for name in given.only or FIGURES:
-        with pyplot.rc_context(_STYLE):
+        with styled():
             figure = FIGURES[name]()
             with atomic_write(folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=130, format="png", metadata={"Software": None})

@@ -4,7 +4,6 @@ python -m benchmarks.evaluation_picture FILE.json FILE.png
 """
 
 import json
-import logging
 import os
 import pathlib
 import sys
@@ -20,12 +19,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.protocol import QUANTILES
+from jax_origin.figures.look import FOREIGN, OWN, colour
 from jax_origin.files import atomic_write
 
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
 _COLUMNS = 4
 _LOWEST = 1e-9  # Scores under it are drawn here: an axis of logarithms has no 0.
-_OWN, _FOREIGN = "tab:blue", "tab:red"
 _LEGEND = "bar: half of the scores; line: all but a tenth; ends: least and largest"
 _Result = Mapping[str, Any]
 
@@ -69,7 +67,7 @@ def _scores(result: _Result) -> Figure:
     for axis, own, foreign in zip(grid.flat, summary, groups, strict=False):
         names = ["own", *(row["group"] for row in foreign)]
         for place, row in enumerate((own, *foreign)):
-            _spread(axis, place, row["score_quantiles"], _FOREIGN if place else _OWN)
+            _spread(axis, place, row["score_quantiles"], FOREIGN if place else OWN)
         what = [own["inspected"], own["method"], own["edit"]]
         axis.set_title(", ".join(what[: 2 if own["edit"] == "clean" else 3]), fontsize=9)
         axis.set_yticks(range(len(names)), names, fontsize=8)
@@ -148,7 +146,7 @@ def _sizes(result: _Result) -> Figure:
         rows = [r for r in result["sizes"] if (r["inspected"], r["method"]) == name]
         alphas = list(dict.fromkeys(row["alpha"] for row in rows))
         for place, alpha in enumerate(alphas):
-            color = f"C{place}"
+            color = colour(place)
             left.axhline(alpha, color=color, linestyle=":", linewidth=1)
             for rule, style in zip(
                 dict.fromkeys(r["rule"] for r in rows), ("o--", "s-"), strict=True

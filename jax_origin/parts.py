@@ -146,3 +146,8 @@ def _plain(value: Any, of: Part) -> Any:
         f"{type(of).__name__} holds {type(value).__name__}, which no file can: derive a part of "
         "your own that makes it, and register that"
     )
+
+
+def installing(extra: str) -> str:
+    """What to type for an extra of the package, however the package was installed."""
+    return f"pip install 'jax_origin[{extra}]', in a checkout pip install -e '.[{extra}]'"

@@ -39,6 +39,7 @@ from jax_origin.cli.command import command
 from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike, generator_name
 from jax_origin.images import ImageError
+from jax_origin.parts import installing
 from jax_origin.runtime import keep_compiled_programs
 from jax_origin.zoo import load_generator, zoo_names
 
@@ -130,9 +131,11 @@ def _rows(
 
 def _draw(rows: list[Row], path: str, left_out: list[str]) -> None:
     if _optional("matplotlib") is None:
-        left_out.append(f"{path}: matplotlib is not installed (pip install matplotlib)")
+        left_out.append(f"{path}: Matplotlib is not installed ({installing('plots')})")
         return
-    importlib.import_module("benchmarks.recovery_picture").draw_recovery(rows, path)
+    figures = importlib.import_module("jax_origin.figures")  # It needs Matplotlib.
+    with figures.styled():
+        figures.write_figure(figures.draw_cost(rows).figure, path)
     print(f"wrote {path}")
 
 

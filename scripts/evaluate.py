@@ -4,7 +4,7 @@ python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR --out
 python scripts/evaluate.py --config=configs/evaluate/paper/steps.py --out=FILE.json
 python scripts/evaluate.py --config=configs/evaluate/attacks.py --out=FILE.json
 
-FILE.md holds the tables, FILE.png the picture (pip install matplotlib). Scores, and calibrations
+FILE.md holds the tables, FILE.png the picture (the extra `plots`). Scores, and calibrations
 that had to be made, are kept in FILE.json.cache/ as they are made: run again after a kill, the same
 command goes on from there. With --cache=DIR several evaluations share what they have in common, one
 after the other.
@@ -58,6 +58,7 @@ from jax_origin.files import atomic_write
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import ImageError
 from jax_origin.inversion import Progress, Run, StartEncoder, StartTraining, progress_bar
+from jax_origin.parts import installing
 from jax_origin.runs.record import RecordError
 from jax_origin.runtime import keep_compiled_programs
 from jax_origin.workflow import ForeignImages, Method, get_method
@@ -292,7 +293,7 @@ def _rows(
 
 def _draw(result: dict[str, Any], path: str) -> bool:
     if importlib.util.find_spec("matplotlib") is None:
-        print(f"left out: {path}: matplotlib is not installed (pip install matplotlib)")
+        print(f"left out: {path}: Matplotlib is not installed ({installing('plots')})")
         return False
     importlib.import_module("benchmarks.evaluation_picture").draw_evaluation(result, path)
     return True

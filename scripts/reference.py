@@ -11,6 +11,7 @@ from absl import app, flags
 
 from jax_origin.cli import options
 from jax_origin.cli.command import command
+from jax_origin.cli.help_text import said
 from jax_origin.cli.main import COMMANDS
 from jax_origin.files import atomic_write
 
@@ -24,6 +25,27 @@ _HEAD = """# Command line
 Each command is `jax-origin COMMAND`, or `python -m jax_origin COMMAND`. Add `--help` to see its
 flags. Values are given with an equals sign, `--images=DIR`. A flag marked "several" may be given
 more than once. Made by `python scripts/reference.py` from the flags themselves.
+
+`--help` begins with the ten most used flags; `--helpshort` ends there. Of other libraries only
+errors reach the terminal. On a terminal verdicts have colours; with `NO_COLOR` set they have none.
+[Figures](../how_to/figures.md) shows what `plot` draws.
+
+## Exit codes
+
+| code | when | what to do |
+| --- | --- | --- |
+| 0 | It did what it was asked, or help was asked for. "Undecided" is an answer. | |
+| 1 | It was refused, or failed; one line on standard error says why. | Change what it names. |
+| 2 | Every file failed; of `verify`, something does not fit. | Read the reasons printed. |
+| 3 | SIGTERM stopped an audit. It has saved what it had. | The same command goes on. |
+| 130 | Ctrl-C interrupted it. | `attribute` and `audit` go on by the same command. |
+| 141 | What read its output has gone, as `head` does. | |
+
+## Completion
+
+`source <(jax-origin completion bash)` lets bash complete commands, flags, their choices and the
+zoo's generators, in one terminal. To keep it, put the line into `~/.bashrc`. For zsh write `zsh`
+for `bash`, and put it into `~/.zshrc`, after `compinit`.
 """
 
 
@@ -63,8 +85,7 @@ def _row(flag: flags.Flag) -> str:
     if isinstance(flag, flags.EnumFlag):
         value = ", ".join(f"`{choice}`" for choice in flag.parser.enum_values)
     default = "" if flag.default in (None, False, [], ()) else f"`{flag.default}`"
-    said = re.sub(r"^<[^>]*>: ", "", " ".join((flag.help or "").split()))  # an enum's choices
-    text = said.replace("|", "\\|").replace("*", "\\*")
+    text = said(flag).replace("|", "\\|").replace("*", "\\*")
     return f"| {name} | {value} | {default} | {text} |"
 
 

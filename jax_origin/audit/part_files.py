@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax_origin.files import atomic_write
+from jax_origin.parts import installing
 from jax_origin.runs import RecordError
 
 COLUMNS = {
@@ -223,7 +224,7 @@ def need_pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        reason = "audits keep their records as Parquet files: pip install 'jax_origin[audit]'"
+        reason = f"audits keep their records as Parquet files: {installing('audit')}"
         raise RecordError(reason) from None
     return pyarrow
 

@@ -1,6 +1,7 @@
 """Attributes image files: a verdict, a record and a picture for each."""
 
 import contextlib
+import shlex
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jax_origin.cli.settings import (
     warn_of_drift,
 )
 from jax_origin.cli.showing import showing
+from jax_origin.cli.terminal import coloured
 from jax_origin.generators import generator_name
 from jax_origin.inversion import Engine, Run, Statistics
 from jax_origin.runs import (
@@ -78,6 +80,8 @@ def main(config: ConfigDict) -> int:
         _draw_sheet(workdir, records[: config.sheet_images], attributor)
     if statistics.images:
         print(statistics_line(statistics))
+    if jax.process_index() == 0 and not failed:
+        print(_next(records, attributor, config))
     return 2 if failed else 0
 
 
@@ -150,13 +154,30 @@ def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) ->
 
 
 def _report(records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict) -> None:
-    print(f"\n{verdict_table(records)}\n")
+    print(f"\n{coloured(verdict_table(records))}\n")
     if config.explain:
         print(f"{explanations(records, attributor.calibration, rates=attributor.rates)}\n")
     own = generator_name(attributor.generator) if config.images is None else None
     print(count_table(records, own=own))
     if warning := format_warning(records):
         print(warning)
+
+
+def _next(records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict) -> str:
+    """What to do next: to ask about one image, the first of those that need a look most."""
+    known = [record for record in records if record["error"] is None]
+    order = ("undecided", "not_recognised", "belongs")
+    path = min(known, key=lambda record: order.index(record["verdict"]))["path"]
+    others = (config.kind, config.reference, config.method, config.max_false_attribution)
+    if any(others) or not attributor.calibration.foreign:
+        return "explain: the same command with --explain"  # `ask` takes none of these.
+    candidate = f"{config.generator}={config.calibration}" if config.calibration else None
+    words = ["jax-origin", "ask", path, f"--candidate={candidate or config.generator}"]
+    rates = {"alpha": attributor.rates.alpha, "beta": attributor.rates.beta}
+    words += [f"--{name}={rate:g}" for name, rate in rates.items() if rate not in (None, 0.01)]
+    if config.resize:
+        words.append("--resize")
+    return f"explain one image, on a page: {shlex.join(words)}"
 
 
 def _draw_sheet(workdir: Workdir, records: list[dict[str, Any]], attributor: Attributor) -> None:

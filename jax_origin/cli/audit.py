@@ -44,6 +44,7 @@ from jax_origin.files import atomic_write
 from jax_origin.images import ImageError
 from jax_origin.inversion import Statistics
 from jax_origin.pages import audit_page, write_page
+from jax_origin.parts import installing
 from jax_origin.runs import (
     RunFolder,
     default_workdir,
@@ -70,7 +71,7 @@ def main(config: ConfigDict) -> int:
     if config.fdr_procedure not in (None, "bh", "by"):
         raise CommandError(f'--config.fdr_procedure={config.fdr_procedure}: must be "bh" or "by"')
     if config.plots and importlib.util.find_spec("matplotlib") is None:
-        raise CommandError("--plots: Matplotlib is not installed (pip install matplotlib)")
+        raise CommandError(f"--plots: Matplotlib is not installed ({installing('plots')})")
     if not config.part_seconds > 0:
         raise CommandError(f"--config.part_seconds={config.part_seconds}: must be above 0")
     need_pyarrow()
@@ -205,7 +206,7 @@ def _stored(findings: Findings) -> Iterator[dict[str, Any]]:
 
 
 def _draw(candidates: Sequence[Candidate], out: pathlib.Path) -> None:
-    from jax_origin.audit.evidence_plot import draw_evidence  # It needs Matplotlib.
+    from jax_origin.figures import draw_evidence  # It needs Matplotlib.
 
     for candidate in candidates:
         path = out / candidate.folder / "evidence.png"

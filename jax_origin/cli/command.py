@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import os
 import pathlib
 import re
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from jax_origin.cli.help_text import help_text
 from jax_origin.cli.stopping import Stopped
 
 Define = Callable[[flags.FlagValues], None]
@@ -24,6 +24,9 @@ Work = Callable[[ConfigDict | None, flags.FlagValues], int]
 STOPPED = 3
 """The exit code of a command that was told to end, and can go on later."""
 
+NO_READER = 141
+"""The exit code where what reads the output has gone, as `head` does: 128 and SIGPIPE."""
+
 _HELP = re.compile(r"-h|-\?|--?help(short|full)?")
 _NO_SETTING = re.compile(r"""'(\w+)'(?:\nDid you mean "(\w+)".*)?""")  # as a ConfigDict says it
 _UNKNOWN = "unknown argument {!r}; is a flag's value missing its '='?"
@@ -31,6 +34,7 @@ _UNKNOWN = "unknown argument {!r}; is a flag's value missing its '='?"
 _USER_ERRORS = {
     "jax_origin.calibration": "CalibrationError",
     "jax_origin.checkpoints": "CheckpointError",
+    "jax_origin.figures": "FigureError",
     "jax_origin.images": "ImageError",
     "jax_origin.runs": "RunError",
     "jax_origin.runtime": "ClusterError",
@@ -73,8 +77,9 @@ def run(
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if any(_HELP.fullmatch(argument) for argument in arguments):
-        flags_text = _defined(define, config, []).get_help(include_special_flags=False)
-        print(f"{inspect.getdoc(define)}\n\nflags:\n{flags_text}")
+        asked = next(argument for argument in arguments if _HELP.fullmatch(argument))
+        with reader_may_leave():
+            print(help_text(name, define, _defined(define, config, []), asked))
         return 0
     with one_line_errors(name):
         return work(*_parsed(define, config, arguments, nameless))
@@ -90,10 +95,11 @@ def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
 
     Raises:
       SystemExit: With status 1 for such an error, with 130 after an interrupt, with `STOPPED` where
-        the process was told to end.
+        the process was told to end, with `NO_READER` where nobody reads its output any more.
     """
     try:
-        yield
+        with reader_may_leave():
+            yield
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
@@ -104,6 +110,20 @@ def one_line_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
         if not isinstance(error, (CommandError, OSError, *errors)) and not _is_users(error):
             raise
         raise SystemExit(f"{name}: {_in_one_line(error)}") from None
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Ends the process quietly, with `NO_READER`, where what reads its output has gone."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes what is left when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(NO_READER) from None
 
 
 def command(

@@ -10,11 +10,13 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from jax_origin.cli import options
-from jax_origin.cli.command import run
+from jax_origin.cli.command import reader_may_leave, run
+from jax_origin.cli.terminal import quieten
 from jax_origin.parts import suggestion
 
 COMMANDS = (
-    *("attribute", "calibrate", "audit", "verify", "export", "ask", "serve", "convert", "zoo"),
+    *("attribute", "calibrate", "audit", "verify", "export", "ask", "serve", "plot", "convert"),
+    *("zoo", "completion"),
 )
 """The commands: `jax_origin.cli.options` says what each does, and its flags; a module does it."""
 
@@ -23,7 +25,9 @@ _NAMELESS = {
     "ask": ("image",),
     "verify": ("audit",),
     "export": ("audit",),
+    "plot": ("figure", "input"),
     "zoo": ("action", "name"),
+    "completion": ("shell",),
 }
 
 
@@ -39,9 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
       SystemExit: As `one_line_errors` does.
     """
+    quieten()
     name, *rest = (sys.argv[1:] if argv is None else list(argv)) or [""]
     if name in ("-h", "-help", "--help", "help"):
-        print(_commands())
+        with reader_may_leave():
+            print(_commands())
         return 0
     if name not in COMMANDS:
         wrong = f"jax-origin: no command {name!r}{suggestion(name, COMMANDS)}" if name else ""

@@ -15,6 +15,9 @@ KINDS = (
 )
 """Those of `jax_origin.generators.KINDS`, which would take seconds to import."""
 
+PLOTS = ("scores", "roc", "det", "curves", "pictures", "robustness", "cost")
+"""The figures that there are."""
+
 # How a flag of a type is defined, and its default where none is named.
 _DEFINE: dict[type, tuple[Callable[..., Any], Any]] = {
     str: (flags.DEFINE_string, None),
@@ -247,6 +250,39 @@ def serve(given: flags.FlagValues) -> None:
     _flags_of_devices(given)
 
 
+def plot(given: flags.FlagValues) -> None:
+    """Draws a figure as PNG or SVG, with its numbers as CSV beside it.
+
+    jax-origin plot scores dcgan-cifar10 --out=scores.png
+    jax-origin plot roc runs/audit --out=roc.svg
+    jax-origin plot pictures a.png b.jpg --generator=DIR --calibration=FILE
+    jax-origin plot robustness benchmarks/results/storage.json
+
+    scores: own and foreign scores and the thresholds; roc, det: both rates of error; of a
+    calibration, a zoo generator, or an audit's folder. curves, pictures: of images, how the
+    inversion goes down, and what it ends with. robustness: rates by storage condition; cost: what
+    recipes recover for their evaluations; of results, as roc and det may be. docs/how_to/figures.md
+    shows them. Needs Matplotlib.
+
+    Exit code: 0; 1 if the command was refused or failed.
+    """
+    _flag(given, PLOTS, "figure", "What is drawn; the first word says the same.")
+    _flag(given, list, "input", "What it is drawn of; the words after it say the same.")
+    out = "The picture, .png or .svg; without it runs/plot/FIGURE.png. A .csv lies beside it."
+    _flag(given, str, "out", out)
+    where = "Which one of several; for curves and pictures what --generator of attribute takes."
+    _flag(given, str, "generator", where)
+    _flag(given, str, "method", "Which method, where there are several.")
+    _flag(given, str, "condition", "Which condition, such as jpeg-75; scores are of all without.")
+    _flag(given, str, "calibration", "For curves and pictures; without it the zoo's own.")
+    _flag(given, int, "most", "Images that are drawn at the most.", 12)
+    _flag(given, bool, "resize", "Resize images of another size.")
+    _flag(given, float, "alpha", "Rate of false exclusion; without it the calibration's.")
+    _flag(given, float, "beta", "Rate of false attribution; without it the calibration's.")
+    _flag(given, int, "seed", "For starting points.", 1)
+    _flags_of_devices(given)
+
+
 def convert(given: flags.FlagValues) -> None:
     """Converts a published checkpoint into a directory that opens quickly.
 
@@ -292,6 +328,18 @@ def zoo(given: flags.FlagValues) -> None:
         "{file} in it. Without it what JAX_ORIGIN_ZOO_FROM names."
     )
     _flag(given, str, "from", where)
+
+
+def completion(given: flags.FlagValues) -> None:
+    """Prints a script that lets a shell complete commands, flags and generators.
+
+    jax-origin completion bash > ~/.local/share/bash-completion/completions/jax-origin
+    source <(jax-origin completion bash)              for this terminal alone
+    source <(jax-origin completion zsh)               in ~/.zshrc, after compinit
+
+    Exit code: 0; 1 if the command was refused.
+    """
+    _flag(given, ("bash", "zsh"), "shell", "Which shell; the first word says the same.")
 
 
 def settings(define: Callable[[flags.FlagValues], None]) -> ConfigDict:

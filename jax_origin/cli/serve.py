@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from jax_origin.cli.ask import panel_of
 from jax_origin.cli.command import CommandError
 from jax_origin.cli.settings import begin, run_settings
+from jax_origin.parts import installing
 
 _NEEDED = ("starlette", "uvicorn")
 _ANSWERS_DEPEND_ON = ("alpha", "beta", "readings", "seed")
@@ -19,7 +20,7 @@ def main(config: ConfigDict) -> int:
     """Serves until it is interrupted; returns the exit code."""
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         packages = " and ".join(missing)
-        raise CommandError(f"{packages} not installed (pip install {' '.join(missing)})")
+        raise CommandError(f"{packages} not installed ({installing('serve')})")
     for name in ("max_mib", "max_megapixels", "most_waiting"):
         if config[name] < 1:
             raise CommandError(f"--{name}={config[name]}: must be at least 1")

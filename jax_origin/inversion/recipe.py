@@ -211,3 +211,20 @@ class Recipe(Part):
         size = math.prod(latent_shape)
         stages = zip(self.stages, self.stage_lanes, strict=True)
         return math.ceil(sum(stage.evaluations(size, lanes) for stage, lanes in stages) - 1e-6)
+
+    def evaluations_by_check(self, latent_shape: Sequence[int]) -> list[float]:
+        """Gradient evaluations of an image up to each check, where it goes through all stages.
+
+        Beside `Inversion.curve`, it says what each of its values cost.
+        """
+        size, spent = math.prod(latent_shape), 0.0
+        found = []
+        for stage, lanes in zip(self.stages, self.stage_lanes, strict=True):
+            each = lanes * stage.solver.evaluations(size)
+            chunk = stage.chunk(self.chunk)
+            for _ in range(stage.rounds):
+                begun = spent = spent + EVENNESS_COST * stage.asks
+                for check in range(stage.checks(self.chunk)):
+                    spent = begun + min((check + 1) * chunk, stage.steps) * each
+                    found.append(spent)
+        return found

@@ -114,7 +114,10 @@ def chart(
       condition: Draw the scores and limits of this condition alone; None for all of them.
     """
     calibration = candidate.calibration
-    groups = _groups(candidate, asked, condition)
+    groups = [
+        (_label(candidate.name, kind, what), kind, counts)
+        for kind, what, counts in score_groups(candidate, asked, condition)
+    ]
     limits = [
         (value, text)
         for value, text in zip(
@@ -160,24 +163,38 @@ def chart(
     )
 
 
-def _groups(
-    candidate: Candidate, asked: Mapping[int, int] | None, condition: str | None
-) -> list[tuple[str, str, Mapping[int, int]]]:
-    own, name = candidate.calibration, candidate.name
-    groups: list[tuple[str, str, Mapping[int, int]]] = []
+class ScoreGroup(NamedTuple):
+    """Scores of images of one kind.
+
+    Attributes:
+      kind: "asked", "own" or "foreign".
+      what: What was done to own images, or where foreign ones are from.
+      counts: How many scores fall into each bin.
+    """
+
+    kind: str
+    what: str
+    counts: Mapping[int, int]
+
+
+def score_groups(
+    candidate: Candidate, asked: Mapping[int, int] | None = None, condition: str | None = None
+) -> list[ScoreGroup]:
+    """The scores that are drawn of a candidate: for its arguments see `chart`."""
+    own = candidate.calibration
+    groups = []
     if asked is not None:
         least, clamped = bin_of(own.floor), Counter[int]()
         for place, count in asked.items():  # As all scores that they are compared with.
             clamped[max(place, least)] += count
-        groups.append(("The images asked about", "asked", clamped))
+        groups.append(ScoreGroup("asked", "images asked about", clamped))
     compared = compared_with(own, None if condition is None else [condition])
-    labels = {AS_MADE: f"Known to be {name}'s, as made"}
     edited = f"after {condition}" if condition else "edited afterwards"
     joined: dict[str, Counter[int]] = {}
     for met, scores in compared.belonging.items():
-        label = labels.get(met, f"Known to be {name}'s, {edited}")
-        joined.setdefault(label, Counter()).update(counted(scores, floor=own.floor))
-    groups += [(label, "own", counts) for label, counts in joined.items()]
+        what = AS_MADE if met == AS_MADE else edited
+        joined.setdefault(what, Counter()).update(counted(scores, floor=own.floor))
+    groups += [ScoreGroup("own", what, counts) for what, counts in joined.items()]
     foreign: dict[str, Counter[int]] = {}
     for group in candidate.groups:
         if group.name not in compared.foreign:
@@ -187,7 +204,15 @@ def _groups(
             origin = "other groups"
         scores = own.foreign[group.name].scores
         foreign.setdefault(origin, Counter()).update(counted(scores, floor=own.floor))
-    return groups + [(f"Made by others: {name}", "foreign", of) for name, of in foreign.items()]
+    return groups + [ScoreGroup("foreign", name, counts) for name, counts in foreign.items()]
+
+
+def _label(name: str, kind: str, what: str) -> str:
+    return {
+        "asked": "The images asked about",
+        "own": f"Known to be {name}'s, {what}",
+        "foreign": f"Made by others: {what}",
+    }[kind]
 
 
 def _bar(x: float, y: float, width: float, share: float) -> Bar:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from jax_origin.images import ImageError
 from jax_origin.images.decode import MOST_BYTES, read_file
+from jax_origin.parts import installing
 from jax_origin.sources.entry import in_one_line
 
 
@@ -149,7 +150,7 @@ def _system(address: str) -> tuple[Any, str]:
 
         system, inside = fsspec.core.url_to_fs(address)
     except ImportError as error:
-        remedy = "pip install 'jax_origin[remote]'"
+        remedy = installing("remote")
         raise ImageError(address, f"cannot be reached ({in_one_line(error)}): {remedy}") from None
     except Exception as error:
         raise ImageError(address, f"cannot be reached ({in_one_line(error)})") from None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from jax_origin.images import ImageError
+from jax_origin.parts import installing
 from jax_origin.sources.entry import Entry, broken, in_one_line
 from jax_origin.sources.places import (
     exists,
@@ -177,7 +178,7 @@ def _arrow(path: str) -> Any:
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError:
-        reason = "needs pyarrow to be read (pip install 'jax_origin[audit]')"
+        reason = f"needs pyarrow to be read ({installing('audit')})"
         raise ImageError(path, reason) from None
     return pyarrow
 

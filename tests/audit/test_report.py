@@ -292,13 +292,13 @@ def test_pictures_of_the_evidence_are_drawn_where_there_is_any(tmp_path):
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    from jax_origin.audit.evidence_plot import draw_evidence
+    from jax_origin.figures import draw_evidence
 
     path = tmp_path / "evidence.png"
     assert draw_evidence(made_up("a"), path, title="a")
     with Image.open(path) as picture:
         picture.load()
-        assert picture.size == (1000, 720)  # One row for each condition.
+        assert picture.size == (1300, 936)  # One row for each condition.
         assert len(set(picture.convert("L").getdata())) > 20
     crops = {"photos": ForeignGroup(np.linspace(1, 2, NUM), 7)}
     assert not draw_evidence(made_up("a", crops), tmp_path / "none.png", title="a")

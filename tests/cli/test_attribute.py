@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 
 import jax
@@ -67,6 +68,15 @@ def test_tables_are_printed_and_a_sheet_is_drawn(folder, attributed):
         assert sheet.width >= 3 * 96
 
 
+def test_the_last_line_says_what_to_do_next(folder, attributed):
+    last = attributed.out.splitlines()[-1]
+    assert last.startswith("explain one image, on a page: jax-origin ask images/good.png ")
+    name, *words = shlex.split(last.partition(": ")[2])
+    done = run(folder, *words, "--cache=cache", "--out=asked.html")
+    assert name == "jax-origin" and done.code == 0, done.err
+    assert (folder / "asked.html").exists()
+
+
 def test_what_a_folder_leaves_out_is_said(folder, calibrated, tmp_path):
     for name in ("a.png", "photo", "notes.txt"):
         shutil.copy(folder / "images/good.png", tmp_path / name)
@@ -86,14 +96,15 @@ def test_run_again_only_what_is_missing_is_done(folder, attributed):
     once_more = run(folder, *ATTRIBUTE, "--workdir=verdicts")
     assert (once_more.code, path.read_bytes()) == (0, before)
     lines = attributed.out.splitlines()
-    assert once_more.out.splitlines() == lines[:-1]  # The last line says where the time went.
+    # One line says where the time went; the last one, what to do next.
+    assert once_more.out.splitlines() == [*lines[:-2], lines[-1]]
     torn = before[:-20]  # A kill in the middle of a line.
     path.write_bytes(torn)
     again = run(folder, *ATTRIBUTE, "--workdir=verdicts")
     assert again.code == 0, again.err
     assert sorted(path.read_bytes().splitlines()) == sorted(before.splitlines())
     assert (folder / "verdicts/contact_sheet.png").read_bytes() == sheet
-    assert again.out.splitlines()[: len(lines) - 1] == lines[:-1]
+    assert again.out.splitlines()[: len(lines) - 2] == lines[:-2]
 
 
 def test_full_scores_are_another_run_with_the_same_verdict(folder, attributed):
@@ -122,7 +133,8 @@ def test_without_a_workdir_each_run_finds_its_own(folder, attributed, tmp_path):
     assert [done.code for done in (first, resized, again)] == [0, 0, 0], resized.err
     assert "verdicts: runs/attribute/verdicts.jsonl" in first.out.splitlines()
     assert "verdicts: runs/attribute-2/verdicts.jsonl" in resized.out.splitlines()
-    assert again.out.splitlines() == first.out.splitlines()[:-1]
+    *told, _, following = first.out.splitlines()
+    assert again.out.splitlines() == [*told, following]
 
 
 def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder, calibrated):

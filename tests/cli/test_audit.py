@@ -276,3 +276,18 @@ def test_another_calibration_does_not_touch_what_is_there(folder, audited):
     done = audit(*swapped, "--out=found", "--fdr=0.5", folder=folder)
     assert done.code == 1 and "found/two holds another run (candidate's calibration" in done.line
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_figures_of_an_audit(folder, audited):
+    pytest.importorskip("matplotlib")
+    done = run(folder, "plot", "roc", "found", "--out=roc.svg")
+    assert done.code == 0, done.err
+    lines = (folder / "roc.csv").read_text().splitlines()
+    assert {line.split(",")[0].strip('"') for line in lines[1:]} == {"one", "two"}
+    text = (folder / "roc.svg").read_text(encoding="utf-8")
+    assert "one, audited" in text and "noise (2): AUC 1" in text and "two (3): AUC 1" in text
+    done = run(folder, "plot", "scores", "found", "--generator=two", "--out=scores.svg")
+    assert done.code == 0, done.err
+    assert "images asked about (8)" in (folder / "scores.svg").read_text(encoding="utf-8")
+    done = run(folder, "plot", "roc", "found", "--generator=three")
+    assert done.line == "plot: --generator=three: there is none; choose from one, two"

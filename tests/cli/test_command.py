@@ -1,6 +1,12 @@
 """How commands begin and fail: their list, help, flags, settings, one-line errors, exit codes."""
 
 import errno
+import inspect
+import io
+import os
+import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -8,7 +14,9 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from jax_origin.cli import command, options
+from jax_origin.cli.help_text import MOST_USED
 from jax_origin.cli.main import COMMANDS
+from jax_origin.cli.terminal import coloured
 from jax_origin.runtime import ClusterError
 
 from .running import REPOSITORY, run, start
@@ -33,7 +41,6 @@ def test_what_a_user_can_cause_is_one_line_with_the_commands_name():
     assert ended_by(KeyError("own"), KeyError) == "try_out: 'own'"
     full = OSError(errno.ENOSPC, "No space left on device", "out.json")
     assert ended_by(full) == "try_out: out.json: No space left on device"
-    assert ended_by(BrokenPipeError(errno.EPIPE, "Broken pipe")) == "try_out: Broken pipe"
 
 
 def test_any_other_failure_is_shown_in_full():
@@ -69,13 +76,83 @@ def test_help_shows_the_commands_own_flags_and_is_quick(tmp_path, name):
     done = start(tmp_path, "-X", "importtime", "-m", "jax_origin", name, "--help")
     seconds = time.perf_counter() - began
     assert done.code == 0 and f"jax-origin {name}" in done.out
-    assert "Exit code" in done.out and ("--config" in done.out) == (
-        name not in ("verify", "export", "zoo")
-    )
+    without = ("verify", "export", "zoo", "completion")
+    assert "Exit code" in done.out and ("--config" in done.out) == (name not in without)
     assert ("--images" in done.out) == (name in ("attribute", "audit"))
     imported = {line.rpartition("|")[2].strip() for line in done.err.splitlines()}
     assert not imported & {"jax", "flax", "optax", "scipy", "PIL", "numpy.random", "torch"}
     assert seconds < 10  # Alone it takes less than one; other tests run beside it.
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_begins_with_the_most_used_flags(tmp_path, name):
+    given = flags.FlagValues()
+    getattr(options, name)(given)
+    assert {*MOST_USED[name]} <= {*given} and len(MOST_USED[name]) <= 10
+    head, _, rest = run(tmp_path, name, "--help").out.partition("most used flags:\n")
+    most, _, others = rest.partition("\nmore flags:\n")
+    assert head.startswith(inspect.getdoc(getattr(options, name)))
+    listed = [re.findall(r"^  --(?:\[no\])?(\w+)", part, re.MULTILINE) for part in (most, others)]
+    assert listed[0] == [*MOST_USED[name]]
+    has_config = (REPOSITORY / f"jax_origin/cli/configs/{name}.py").exists()
+    expected = {*given} - {*MOST_USED[name]} | ({"config"} if has_config else set())
+    assert listed[1] == sorted(expected)
+    assert all(len(line) <= 100 for line in rest.splitlines())
+    short = run(tmp_path, name, "--helpshort").out
+    assert most in short and "more flags:" not in short
+    assert "--flagfile=FILE" in run(tmp_path, name, "--helpfull").out
+
+
+@pytest.mark.parametrize("arguments", ["--help", "attribute --help", "completion bash"])
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, arguments):
+    line = f"{sys.executable} -m jax_origin {arguments} | true; echo ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout.strip(), done.stderr) == (str(command.NO_READER), "")
+
+
+def test_only_errors_of_other_libraries_reach_the_terminal(tmp_path):
+    program = """
+import logging, warnings
+from jax_origin.cli.main import main
+main(["--help"])
+logging.getLogger("jax._src.xla_bridge").warning("A Google TPU may be present on this machine")
+logging.getLogger("jax._src.xla_bridge").warning("An NVIDIA GPU may be present on this machine")
+warnings.warn("a parameter is deprecated")
+logging.getLogger("orbax").error("the disk is full")
+"""
+    done = start(tmp_path, "-c", program)
+    assert done.code == 0 and len(done.out.splitlines()) > len(COMMANDS)
+    note, error = done.err.splitlines()
+    assert note.startswith("note: there seems to be an NVIDIA GPU") and "jax[cuda12]" in note
+    assert error == "orbax: the disk is full"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_verdicts_have_colours_and_a_legend_on_a_terminal_alone(monkeypatch):
+    table = "verdict  image\nbelongs  a.png\nundecided  belongs.png"
+    assert coloured(table) == table
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    lines = coloured(table).splitlines()
+    assert lines[0] == "verdict  image" and lines[1].startswith("\x1b[38;5;33mbelongs\x1b[0m  a")
+    assert lines[2] == "\x1b[90mundecided\x1b[0m  belongs.png"
+    assert any(line.startswith("not_recognised  nothing speaks for the model") for line in lines)
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = coloured(table)
+    assert plain.startswith(table) and "\x1b" not in plain and "nothing speaks" in plain
 
 
 def test_scripts_take_the_same_flags(tmp_path):

@@ -39,5 +39,6 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     done = run(tmp_path, "serve")
     assert done.line == (
-        "serve: starlette and uvicorn not installed (pip install starlette uvicorn)"
+        "serve: starlette and uvicorn not installed "
+        "(pip install 'jax_origin[serve]', in a checkout pip install -e '.[serve]')"
     )

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from jax_origin.images import ImageError
+from jax_origin.parts import installing
 from jax_origin.sources import open_source, open_sources
 
 
@@ -237,7 +238,8 @@ def test_without_pyarrow_a_table_says_what_to_install(tmp_path, monkeypatch):
     pq.write_table(pa.table({"image": [png(1)]}), path)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (text,) = told(open_source(str(path))).values()
-    assert text == "error: needs pyarrow to be read (pip install 'jax_origin[audit]')"
+    assert text == f"error: needs pyarrow to be read ({installing('audit')})"
+    assert "pip install 'jax_origin[audit]', in a checkout pip install -e '.[audit]'" in text
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])

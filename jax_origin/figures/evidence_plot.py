@@ -1,9 +1,8 @@
 """A picture of how good a candidate's likelihood ratios are. Needs Matplotlib."""
 
-import logging
 import os
+from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +10,7 @@ from matplotlib.figure import Figure
 from jax_origin.audit.evidence_tables import cross_fitted_ratios
 from jax_origin.calibration import Calibration
 from jax_origin.evidence import Ratios, pav_points, tippett
-from jax_origin.files import atomic_write
-
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
+from jax_origin.figures.look import colour, styled, write_figure
 
 
 def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, title: str) -> bool:
@@ -37,43 +34,46 @@ def draw_evidence(calibration: Calibration, path: str | os.PathLike[str], *, tit
     }
     if not drawn:
         return False
-    figure = Figure(figsize=(10, 3.6 * len(drawn)), layout="constrained")
+    with styled():
+        write_figure(_figure(drawn, title), path)
+    return True
+
+
+def _figure(drawn: Mapping[str, Mapping[str, Ratios]], title: str) -> Figure:
+    figure = Figure(figsize=(10, 3.6 * len(drawn)))
     grid = figure.subplots(len(drawn), 2, squeeze=False)
     groups = list(dict.fromkeys(name for ratios in drawn.values() for name in ratios))
-    colours = matplotlib.color_sequences["tab10"]
     for (left, right), (condition, ratios) in zip(grid, drawn.items(), strict=True):
         for name, of_group in ratios.items():
             place = groups.index(name)
-            colour = colours[place % len(colours)]
             # Curves that coincide are told apart by their width.
-            _draw_tippett(left, of_group, name, colour, width=max(1.0, 4.0 - 1.5 * place))
-            _draw_pav(right, of_group, name, colour)
+            width = max(1.0, 4.0 - 1.5 * place)
+            _draw_tippett(left, of_group, name, colour(place), width=width)
+            _draw_pav(right, of_group, name, colour(place))
         left.axvline(0, color="0.6", linewidth=0.8)
         left.set(title=f"Tippett, {condition}", xlabel="log10 ratio", ylabel="share at least that")
         right.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
         right.set(title=f"PAV, {condition}", xlabel="log10 ratio", ylabel="recalibrated")
         for axis in (left, right):
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=7, frameon=True, framealpha=1, edgecolor="none")
     figure.suptitle(title)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=100, metadata={"Software": None})
-    return True
+    return figure
 
 
-def _draw_tippett(axis: Axes, ratios: Ratios, name: str, colour: object, *, width: float) -> None:
+def _draw_tippett(axis: Axes, ratios: Ratios, name: str, shade: str, *, width: float) -> None:
     points = tippett(*ratios)
     own = f"own against {name}"
     for share, label, style in ((points.belonging, own, "-"), (points.foreign, name, "--")):
         # Above the largest ratio the share is nought.
         ends = np.append(points.log10_lr, points.log10_lr[-1]), np.append(share, 0.0)
-        axis.step(*ends, style, where="pre", color=colour, label=label, linewidth=width)
+        axis.step(*ends, style, where="pre", color=shade, label=label, linewidth=width)
 
 
-def _draw_pav(axis: Axes, ratios: Ratios, name: str, colour: object) -> None:
+def _draw_pav(axis: Axes, ratios: Ratios, name: str, shade: str) -> None:
     before, after = pav_points(*ratios)
     finite = np.isfinite(after)
-    axis.plot(before[finite], after[finite], "o-", ms=3, lw=1, color=colour, label=name)
+    axis.plot(before[finite], after[finite], "o-", ms=3, lw=1, color=shade, label=name)
     reach = 1.1 * max(1.0, np.abs(before).max())
     for sign, marker in ((1, "^"), (-1, "v")):
         ends = before[after == sign * np.inf]
-        axis.plot(ends, np.full(ends.size, sign * reach), marker, ms=5, color=colour)
+        axis.plot(ends, np.full(ends.size, sign * reach), marker, ms=5, color=shade)
