@@ -1,0 +1,96 @@
+"""The notebooks of the documentation: run, and written as pages with what they print and draw.
+
+python -m benchmarks.notebooks                    all; some minutes on two cores
+python -m benchmarks.notebooks --only=six_numbers one of them
+
+A notebook is a program in `docs/notebooks/`: `# %%` begins a cell, `# %% [markdown]` begins one of
+text. Beside it a page of the same name is written, and a PNG for each figure.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "docs" / "notebooks"
+_BEGINS = re.compile(r"^# %%(.*)$", re.MULTILINE)
+
+
+class Cell(NamedTuple):
+    """A part of a notebook: code, or text in Markdown."""
+
+    is_code: bool
+    source: str
+
+
+def cells(program: str) -> list[Cell]:
+    """The cells of a program, without the marks that begin them."""
+    _, *parts = _BEGINS.split(program)
+    found = []
+    for mark, body in zip(parts[::2], parts[1::2], strict=True):
+        is_code = mark.strip() != "[markdown]"
+        text = body if is_code else re.sub(r"^# ?", "", body, flags=re.MULTILINE)
+        found.append(Cell(is_code, text.strip()))
+    return found
+
+
+def as_ipynb(program: str) -> str:
+    """The same as a notebook that Jupyter opens; it has not been run."""
+    listed: list[dict[str, Any]] = []
+    for number, (is_code, source) in enumerate(cells(program)):
+        cell: dict[str, Any] = {"cell_type": "code" if is_code else "markdown", "id": str(number)}
+        cell |= {"metadata": {}, "source": source.splitlines(keepends=True)}
+        listed.append(cell | ({"execution_count": None, "outputs": []} if is_code else {}))
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    content = {"metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps({"cells": listed} | content, indent=1) + "\n"
+
+
+def run(path: pathlib.Path) -> None:
+    """Runs a notebook cell by cell, and writes its page and its figures beside it."""
+    # What only draws is not needed to show the pages.
+    from matplotlib import pyplot
+
+    from benchmarks.concept_figures import fewer_colours
+
+    for old in path.parent.glob(f"{path.stem}-*.png"):
+        old.unlink()
+    told = f"*Made from [{path.name}]({path.name}) by `python -m benchmarks.notebooks`.*"
+    parts: list[str] = []
+    names, drawn = {"__name__": "__main__"}, 0
+    for is_code, source in cells(path.read_text(encoding="utf-8")):
+        if not is_code:
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(source, str(path), "exec"), names)  # noqa: S102 - a notebook of ours
+        if text := printed.getvalue().rstrip():
+            parts.append(f"```text\n{text}\n```")
+        for number in pyplot.get_fignums():
+            figure, drawn = pyplot.figure(number), drawn + 1
+            picture = path.with_name(f"{path.stem}-{drawn}.png")
+            figure.savefig(picture, dpi=110, bbox_inches="tight", metadata={"Software": None})
+            fewer_colours(picture)
+            parts.append(f"![{figure.get_label()}]({picture.name})")
+            pyplot.close(figure)
+    page = "\n\n".join([parts[0], *parts[1:], told]) + "\n"
+    path.with_suffix(".md").write_text(page, encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the notebooks."""
+    paths = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=paths, action="append")
+    for name in parser.parse_args(arguments).only or paths:
+        run(paths[name])
+
+
+if __name__ == "__main__":
+    main()
