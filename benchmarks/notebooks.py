@@ -21,27 +21,31 @@ _BEGINS = re.compile(r"^# %%(.*)$", re.MULTILINE)
 
 
 class Cell(NamedTuple):
-    """A part of a notebook: code, or text in Markdown."""
+    """A part of a notebook: code, or text in Markdown, and the line that it begins in."""
 
     is_code: bool
     source: str
+    line: int
 
 
 def cells(program: str) -> list[Cell]:
     """The cells of a program, without the marks that begin them."""
-    _, *parts = _BEGINS.split(program)
+    marks = [*_BEGINS.finditer(program)]
+    ends = [mark.start() for mark in marks[1:]] + [len(program)]
     found = []
-    for mark, body in zip(parts[::2], parts[1::2], strict=True):
-        is_code = mark.strip() != "[markdown]"
+    for mark, end in zip(marks, ends, strict=True):
+        body = program[mark.end() : end]
+        line = 1 + program.count("\n", 0, end - len(body.lstrip()))
+        is_code = mark[1].strip() != "[markdown]"
         text = body if is_code else re.sub(r"^# ?", "", body, flags=re.MULTILINE)
-        found.append(Cell(is_code, text.strip()))
+        found.append(Cell(is_code, text.strip(), line))
     return found
 
 
 def as_ipynb(program: str) -> str:
     """The same as a notebook that Jupyter opens; it has not been run."""
     listed: list[dict[str, Any]] = []
-    for number, (is_code, source) in enumerate(cells(program)):
+    for number, (is_code, source, _) in enumerate(cells(program)):
         cell: dict[str, Any] = {"cell_type": "code" if is_code else "markdown", "id": str(number)}
         cell |= {"metadata": {}, "source": source.splitlines(keepends=True)}
         listed.append(cell | ({"execution_count": None, "outputs": []} if is_code else {}))
@@ -62,14 +66,15 @@ def run(path: pathlib.Path) -> None:
     told = f"*Made from [{path.name}]({path.name}) by `python -m benchmarks.notebooks`.*"
     parts: list[str] = []
     names, drawn = {"__name__": "__main__"}, 0
-    for is_code, source in cells(path.read_text(encoding="utf-8")):
+    for is_code, source, line in cells(path.read_text(encoding="utf-8")):
         if not is_code:
             parts.append(source)
             continue
         parts.append(f"```python\n{source}\n```")
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(source, str(path), "exec"), names)  # noqa: S102 - a notebook of ours
+            # Errors name the line of the notebook.
+            exec(compile("\n" * (line - 1) + source, str(path), "exec"), names)  # noqa: S102
         if text := printed.getvalue().rstrip():
             parts.append(f"```text\n{text}\n```")
         for number in pyplot.get_fignums():
