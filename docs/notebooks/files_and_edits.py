@@ -128,9 +128,7 @@ figure, axes = plt.subplots(
     3, 3, figsize=(5, 5), num="Image, nearest image and map of what the generator did not make"
 )
 names = ["as made", "a part pasted in", "a photograph"]
-for row, name, image, made, off in zip(
-    axes, names, asked, found.reconstruction, away, strict=True
-):
+for row, name, image, made, off in zip(axes, names, asked, found.reconstruction, away, strict=True):
     row[0].imshow(image)
     row[1].imshow(made)
     row[2].imshow(off, cmap="magma", vmin=0, vmax=0.3)

@@ -79,9 +79,7 @@ figure, axes = plt.subplots(
     2, 3, figsize=(5.4, 3.8), num="Image, nearest image, difference: black for the own image"
 )
 titles = ["image", "nearest image", "difference, ×8"]
-for row, name, image, verdict in zip(
-    axes, ["own", "photograph"], images, verdicts, strict=True
-):
+for row, name, image, verdict in zip(axes, ["own", "photograph"], images, verdicts, strict=True):
     shown = image / 255
     away = np.clip(8 * abs(shown - verdict.reconstruction), 0, 1)
     for axis, picture, title in zip(

@@ -59,7 +59,9 @@ asked = [0.002, 0.05, 0.8]
 decisions = decide(asked, calibration, conditions=["as made"])
 for score, decision in zip(asked, decisions, strict=True):
     p, q = ranks(score)
-    print(f"score {score:<6} p {p:.4f}, q {q:.4f} by hand; {decision.p:.4f}, {decision.q:.4f} by decide")
+    print(
+        f"score {score:<6} p {p:.4f}, q {q:.4f} by hand; {decision.p:.4f}, {decision.q:.4f} by decide"
+    )
     print(f"             {decision.verdict}", f"({decision.reason})" if decision.reason else "")
 
 # %% [markdown]
