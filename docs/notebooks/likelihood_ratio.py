@@ -32,7 +32,7 @@ figure, axis = plt.subplots(
 )
 for place, scores in enumerate([own, *(group.scores for group in foreign.values())]):
     colour = "#D55E00" if place else "#0072B2"
-    axis.plot(np.maximum(scores, floor / 10), np.full(scores.size, -place), "|", color=colour)
+    axis.plot(scores, np.full(scores.size, -place), "|", color=colour)
 axis.axvline(floor, color="0.5", linestyle=":")
 axis.set(xscale="log", yticks=-np.arange(6), yticklabels=["own", *foreign], xlabel="score")
 plt.show()
