@@ -109,6 +109,7 @@ plt.show()
 
 # %% [markdown]
 # With pixels the latent gets lost as the image gets brighter. With differences brightness plays no part.
+# The little that is left at 0 is the search's own: 120 steps do not find every latent.
 # Any edit that you can write down may be asked about so.
 #
 # ## The same distance in a method
