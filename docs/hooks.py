@@ -52,7 +52,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     uri = page.file.src_uri
     notebook = posixpath.basename(uri).replace(".md", ".ipynb")
     if files.get_file_from_path(f"{posixpath.dirname(uri)}/{notebook}") is not None:
-        markdown = f"{markdown}\n[Take the notebook along]({notebook})\n"
+        markdown = f"{markdown}\n[Download this notebook for Jupyter]({notebook})\n"
     outside = uri.startswith("checkout/")
     real = uri.removeprefix("checkout/") if outside else f"docs/{uri}"
 

@@ -45,8 +45,14 @@ for name, data in {
     "JPEG 75, saved as PNG": stored(decoded),
 }.items():
     read = open_image(data, size=(32, 32)).stored
-    steps = f"{read.tables[0].min()} to {read.tables[0].max()}" if read.tables else "none"
-    print(f"{name:<22} {len(data):>5} bytes, kind {read.kind}, steps of brightness: {steps}")
+    steps = (
+        f"{read.tables[0].min()} to {read.tables[0].max()}"
+        if read.tables
+        else "none"
+    )
+    print(
+        f"{name:<22} {len(data):>5} bytes, kind {read.kind}, steps of brightness: {steps}"
+    )
 
 # %% [markdown]
 # The third file is a PNG, and its pixels say that they were a JPEG before. It is judged as that JPEG.
@@ -76,11 +82,17 @@ verdicts = attributor(list(files.values()))
 for name, verdict in zip(files, verdicts, strict=True):
     said = verdict.reading or verdict.condition or "accepted early"
     why = f" ({verdict.reason})" if verdict.verdict == "undecided" else ""
-    print(f"{name:<18} p {verdict.p:.3f}  q {verdict.q:.3f}  {verdict.verdict}{why}; {said}")
+    print(
+        f"{name:<18} p {verdict.p:.3f}  q {verdict.q:.3f}  {verdict.verdict}{why}; {said}"
+    )
 
 # %%
-figure, axes = plt.subplots(1, 7, figsize=(7, 1.6), num="The seven files and their verdicts")
-for axis, name, data, verdict in zip(axes, files, files.values(), verdicts, strict=True):
+figure, axes = plt.subplots(
+    1, 7, figsize=(7, 1.6), num="The seven files and their verdicts"
+)
+for axis, name, data, verdict in zip(
+    axes, files, files.values(), verdicts, strict=True
+):
     axis.imshow(Image.open(io.BytesIO(data)))
     axis.set(xticks=[], yticks=[])
     axis.set_title(name.replace(", ", ",\n"), fontsize=7)
@@ -115,7 +127,9 @@ class Robust(jo.distances.Distance):
 
 recipe = jo.Recipe(
     start=jo.starts.Prior(),
-    stages=(jo.Stage(jo.solvers.Optax("adam", 0.1), steps=200, objective="l2"),),
+    stages=(
+        jo.Stage(jo.solvers.Optax("adam", 0.1), steps=200, objective="l2"),
+    ),
     distance=Robust(),
     restarts=8,
 )
@@ -125,10 +139,15 @@ away = abs(asked / 255 - found.reconstruction).max(axis=-1)
 
 # %%
 figure, axes = plt.subplots(
-    3, 3, figsize=(5, 5), num="Image, nearest image and map of what the generator did not make"
+    3,
+    3,
+    figsize=(5, 5),
+    num="Image, nearest image and map of what the generator did not make",
 )
 names = ["as made", "a part pasted in", "a photograph"]
-for row, name, image, made, off in zip(axes, names, asked, found.reconstruction, away, strict=True):
+for row, name, image, made, off in zip(
+    axes, names, asked, found.reconstruction, away, strict=True
+):
     row[0].imshow(image)
     row[1].imshow(made)
     row[2].imshow(off, cmap="magma", vmin=0, vmax=0.3)

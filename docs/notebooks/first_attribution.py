@@ -2,7 +2,7 @@
 # # A first attribution
 #
 # You ask a small generator about two images: one that it made, and a photograph.
-# It finds the first one again almost to the pixel, and comes nowhere near the second. That gap is the evidence.
+# It finds the first one again to about one grey level, and comes nowhere near the second. That gap is the evidence.
 # You need ten lines for it. The generator `dcgan-cifar10` and its calibration come with the package.
 
 # %%
@@ -18,8 +18,12 @@ from jax_origin.images import as_uint8, photograph_crops
 
 generator = jo.load_generator("dcgan-cifar10")
 calibration = jo.load_calibration(generator)
-print(f"{generator.latent_shape} numbers in, an image of {generator.image_shape} out")
-print(f"calibrated on {calibration.belonging.size} own images, and on foreign ones:")
+print(
+    f"{generator.latent_shape} numbers in, an image of {generator.image_shape} out"
+)
+print(
+    f"calibrated on {calibration.belonging.size} own images, and on foreign ones:"
+)
 print(", ".join(name for name in calibration.foreign if " after " not in name))
 
 # %% [markdown]
@@ -46,8 +50,12 @@ images = np.concatenate([own, foreign])
 # %%
 verdicts = jo.attribute(images, generator, calibration, key=jax.random.key(1))
 for name, verdict in zip(["own", "photograph"], verdicts, strict=True):
-    print(f"{name:<10} {verdict.verdict:<14} p {verdict.p:.3f}  q {verdict.q:.3f}")
-    print(f"{'':<10} loss {verdict.loss:.6f} after {verdict.steps} gradient evaluations")
+    print(
+        f"{name:<10} {verdict.verdict:<14} p {verdict.p:.3f}  q {verdict.q:.3f}"
+    )
+    print(
+        f"{'':<10} loss {verdict.loss:.6f} after {verdict.steps} gradient evaluations"
+    )
 
 # %% [markdown]
 # ## The same in plain words
@@ -56,7 +64,9 @@ for name, verdict in zip(["own", "photograph"], verdicts, strict=True):
 # It says what the numbers rest on. `jax-origin attribute --explain` prints the same.
 
 # %%
-for name, verdict in zip(["The image", "The photograph"], verdicts, strict=True):
+for name, verdict in zip(
+    ["The image", "The photograph"], verdicts, strict=True
+):
     early = verdict.score_kind == "upper_bound"
     words = explain(
         verdict.decision,
@@ -72,14 +82,19 @@ for name, verdict in zip(["The image", "The photograph"], verdicts, strict=True)
 # ## What the generator came to
 #
 # A verdict holds the nearest image that was found. The difference shows where it misses.
-# Of the own image nothing is left but rounding. Of the photograph the generator gets the colours, and no cat.
+# Of the own image about one grey level is left. Of the photograph the generator gets the colours, and no cat.
 
 # %%
 figure, axes = plt.subplots(
-    2, 3, figsize=(5.4, 3.8), num="Image, nearest image, difference: black for the own image"
+    2,
+    3,
+    figsize=(5.4, 3.8),
+    num="Image, nearest image, difference: black for the own image",
 )
 titles = ["image", "nearest image", "difference, ×8"]
-for row, name, image, verdict in zip(axes, ["own", "photograph"], images, verdicts, strict=True):
+for row, name, image, verdict in zip(
+    axes, ["own", "photograph"], images, verdicts, strict=True
+):
     shown = image / 255
     away = np.clip(8 * abs(shown - verdict.reconstruction), 0, 1)
     for axis, picture, title in zip(

@@ -10,7 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import jax_origin as jo
-from jax_origin.calibration import attribution_threshold, decide, false_attribution, limits_of_q
+from jax_origin.calibration import (
+    attribution_threshold,
+    decide,
+    false_attribution,
+    limits_of_q,
+)
 from jax_origin.evidence import LogisticRatio, PavRatio
 
 calibration = jo.load_calibration(jo.load_generator("dcgan-cifar10"))
@@ -18,23 +23,35 @@ own, floor = calibration.belonging, calibration.floor
 names = ["photographs", "dcgan-cifar10-b", "vae-cifar10", "plain", "faded"]
 foreign = {name: calibration.foreign[name] for name in names}
 print(f"{'group':<16} {'scores':>6} {'sources':>8} {'lowest':>8} {'median':>8}")
-print(f"{'own':<16} {own.size:>6} {own.size:>8} {own.min():>8.4f} {np.median(own):>8.4f}")
+print(
+    f"{'own':<16} {own.size:>6} {own.size:>8} {own.min():>8.4f} {np.median(own):>8.4f}"
+)
 for name, group in foreign.items():
     low, middle = group.scores.min(), np.median(group.scores)
-    print(f"{name:<16} {group.scores.size:>6} {group.independent:>8} {low:>8.4f} {middle:>8.4f}")
+    print(
+        f"{name:<16} {group.scores.size:>6} {group.independent:>8} {low:>8.4f} {middle:>8.4f}"
+    )
 
 # %% [markdown]
 # A low score speaks for the model. Crops of one photograph are one source, and have one vote.
 
 # %%
 figure, axis = plt.subplots(
-    figsize=(6, 2.8), num="Scores of own images and of five foreign groups, on a logarithmic axis"
+    figsize=(6, 2.8),
+    num="Scores of own images and of five foreign groups, on a logarithmic axis",
 )
-for place, scores in enumerate([own, *(group.scores for group in foreign.values())]):
+for place, scores in enumerate(
+    [own, *(group.scores for group in foreign.values())]
+):
     colour = "#D55E00" if place else "#0072B2"
     axis.plot(scores, np.full(scores.size, -place), "|", color=colour)
 axis.axvline(floor, color="0.5", linestyle=":")
-axis.set(xscale="log", yticks=-np.arange(6), yticklabels=["own", *foreign], xlabel="score")
+axis.set(
+    xscale="log",
+    yticks=-np.arange(6),
+    yticklabels=["own", *foreign],
+    xlabel="score",
+)
 plt.show()
 
 # %% [markdown]
@@ -62,7 +79,10 @@ for score, decision in zip(asked, decisions, strict=True):
     print(
         f"score {score:<6} p {p:.4f}, q {q:.4f} by hand; {decision.p:.4f}, {decision.q:.4f} by decide"
     )
-    print(f"             {decision.verdict}", f"({decision.reason})" if decision.reason else "")
+    print(
+        f"             {decision.verdict}",
+        f"({decision.reason})" if decision.reason else "",
+    )
 
 # %% [markdown]
 # ## How often foreign images are attributed
@@ -73,10 +93,14 @@ for score, decision in zip(asked, decisions, strict=True):
 # %%
 limits = limits_of_q(foreign, rate=0.01)
 for name, group in limits.groups.items():
-    print(f"{name:<16} {group.independent:>4} sources: at most {group.limit:.2%}")
+    print(
+        f"{name:<16} {group.independent:>4} sources: at most {group.limit:.2%}"
+    )
 for rate in (0.05, 0.01, 0.001):
     needed = false_attribution.negatives_needed(rate)
-    print(f"to keep {rate:.1%} with 95% confidence: {needed:,} sources in each group")
+    print(
+        f"to keep {rate:.1%} with 95% confidence: {needed:,} sources in each group"
+    )
 threshold = attribution_threshold(foreign, rate=0.02)
 print(f"to keep 2%: attribute scores under {threshold.below:.3f}")
 
@@ -95,7 +119,8 @@ models = {
     "logistic": LogisticRatio(own, group, floor=floor),
 }
 figure, axis = plt.subplots(
-    figsize=(6, 3), num="Likelihood ratio against score: two models, capped on either side"
+    figsize=(6, 3),
+    num="Likelihood ratio against score: two models, capped on either side",
 )
 for (name, model), line in zip(models.items(), ["-", "--"], strict=True):
     axis.plot(grid, model.log10_lr(grid), line, label=name)
@@ -117,7 +142,9 @@ plt.show()
 # %%
 for share in (0.5, 0.1, 0.01, 0.001):
     odds = 67 * share / (1 - share)
-    print(f"of one in {1 / share:>5.0f} images: {odds / (1 + odds):6.1%} after a ratio of 67")
+    print(
+        f"of one in {1 / share:>5.0f} images: {odds / (1 + odds):6.1%} after a ratio of 67"
+    )
 
 # %% [markdown]
 # The same count speaks of verdicts. Take a false rate of 1%, and let 99% of own images belong.

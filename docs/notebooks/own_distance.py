@@ -49,7 +49,10 @@ class Differences(jo.distances.Distance):
 
     def residual(self, images, targets):
         off = images - targets
-        down, along = jnp.diff(off, axis=1)[:, :, 1:], jnp.diff(off, axis=2)[:, 1:]
+        down, along = (
+            jnp.diff(off, axis=1)[:, :, 1:],
+            jnp.diff(off, axis=2)[:, 1:],
+        )
         return jnp.concatenate([down, along], axis=3)
 
 
@@ -92,14 +95,18 @@ def errors(distance, key):
 
 
 distances = {"pixels": jo.distances.L2(), "differences": Differences()}
-curves = {name: errors(distance, jax.random.key(1)) for name, distance in distances.items()}
+curves = {
+    name: errors(distance, jax.random.key(1))
+    for name, distance in distances.items()
+}
 print("added to each pixel " + "".join(f"{level:8.2f}" for level in LEVELS))
 for name, curve in curves.items():
     print(f"{name:<20}" + "".join(f"{error:8.4f}" for error in curve))
 
 # %%
 figure, axis = plt.subplots(
-    figsize=(5.4, 3), num="Error of the latent against brightness, for two distances"
+    figsize=(5.4, 3),
+    num="Error of the latent against brightness, for two distances",
 )
 for (name, curve), mark in zip(curves.items(), "os", strict=True):
     axis.plot(LEVELS, curve, mark + "-", label=name)
@@ -119,9 +126,13 @@ plt.show()
 
 # %%
 jo.register(Differences)
-method = jo.Method("by-differences", recipe(Differences()), rates=jo.Rates(0.05, 0.05))
+method = jo.Method(
+    "by-differences", recipe(Differences()), rates=jo.Rates(0.05, 0.05)
+)
 shapes = {"latent_shape": (LATENT,), "image_shape": (SIDE, SIDE, 3)}
-generator = jo.FunctionGenerator(generate, params, name="small network", **shapes)
+generator = jo.FunctionGenerator(
+    generate, params, name="small network", **shapes
+)
 noise = jax.random.uniform(jax.random.key(3), (40, SIDE, SIDE, 3))
 calibration = jo.calibrate(
     generator,
@@ -134,8 +145,12 @@ calibration = jo.calibrate(
 asked = generate(params, jax.random.normal(jax.random.key(5), (4, LATENT)))
 for level in (0.0, 0.1):
     brighter = jnp.clip(asked + level, 0, 1)
-    verdicts = jo.attribute(brighter, generator, calibration, key=jax.random.key(6))
-    print(f"{level:.1f} brighter: {', '.join(verdict.verdict for verdict in verdicts)}")
+    verdicts = jo.attribute(
+        brighter, generator, calibration, key=jax.random.key(6)
+    )
+    print(
+        f"{level:.1f} brighter: {', '.join(verdict.verdict for verdict in verdicts)}"
+    )
 
 # %% [markdown]
 # ## Where to go on

@@ -49,7 +49,9 @@ def generate(params, latents):
 
 def plain(seed):
     shapes = {"latent_shape": (LATENT,), "image_shape": (SIDE, SIDE, 3)}
-    return jo.FunctionGenerator(generate, random_params(seed), name="plain", **shapes)
+    return jo.FunctionGenerator(
+        generate, random_params(seed), name="plain", **shapes
+    )
 
 
 # %% [markdown]
@@ -117,14 +119,23 @@ def equinox_blobs(seed):
 # The three have the same weights here. So they make the same images of the same latents.
 
 # %%
-made_by = {"plain JAX": plain, "Flax NNX": flax_blobs} | ({"Equinox": equinox_blobs} if eqx else {})
+made_by = {"plain JAX": plain, "Flax NNX": flax_blobs} | (
+    {"Equinox": equinox_blobs} if eqx else {}
+)
 generators = {name: make(0) for name, make in made_by.items()}
 latents = jax.random.normal(jax.random.key(5), (6, LATENT))
-images = {name: np.asarray(generator(latents)) for name, generator in generators.items()}
+images = {
+    name: np.asarray(generator(latents))
+    for name, generator in generators.items()
+}
 for name, made in images.items():
-    print(f"{name:<10} differs from plain JAX by {abs(made - images['plain JAX']).max():.1e}")
+    print(
+        f"{name:<10} differs from plain JAX by {abs(made - images['plain JAX']).max():.1e}"
+    )
 
-figure, axes = plt.subplots(1, 6, figsize=(6, 1.2), num="Six images of the small generator")
+figure, axes = plt.subplots(
+    1, 6, figsize=(6, 1.2), num="Six images of the small generator"
+)
 for axis, image in zip(axes, images["plain JAX"], strict=True):
     axis.imshow(image)
     axis.axis("off")
@@ -146,7 +157,11 @@ SMALL = jo.Method(
     "small",
     jo.Recipe(
         start=jo.starts.Scaled((0.2, 0.8)),
-        stages=(jo.Stage(jo.solvers.Optax("adam", 0.1), steps=100, objective="log_l2"),),
+        stages=(
+            jo.Stage(
+                jo.solvers.Optax("adam", 0.1), steps=100, objective="log_l2"
+            ),
+        ),
     ),
     rates=jo.Rates(0.05, 0.05),
 )
@@ -156,13 +171,19 @@ foreign = as_uint8(plain(1)(jax.random.normal(jax.random.key(1), (40, LATENT))))
 def calibrated(generator):
     groups = {"other weights": foreign}
     sizes = {"num_belonging": 40, "conditions": ()}
-    return jo.calibrate(generator, method=SMALL, foreign=groups, key=jax.random.key(3), **sizes)
+    return jo.calibrate(
+        generator, method=SMALL, foreign=groups, key=jax.random.key(3), **sizes
+    )
 
 
-calibrations = {name: calibrated(generator) for name, generator in generators.items()}
+calibrations = {
+    name: calibrated(generator) for name, generator in generators.items()
+}
 for name, found in calibrations.items():
     own, other = found.belonging, found.foreign["other weights"].scores
-    print(f"{name:<10} highest own score {own.max():.1e}, lowest foreign one {other.min():.1e}")
+    print(
+        f"{name:<10} highest own score {own.max():.1e}, lowest foreign one {other.min():.1e}"
+    )
 
 # %% [markdown]
 # ## Ask
@@ -171,10 +192,14 @@ for name, found in calibrations.items():
 # The rounding to 8 bits is part of the question: a file has it, too.
 
 # %%
-own = as_uint8(generators["plain JAX"](jax.random.normal(jax.random.key(6), (4, LATENT))))
+own = as_uint8(
+    generators["plain JAX"](jax.random.normal(jax.random.key(6), (4, LATENT)))
+)
 unknown = as_uint8(plain(2)(jax.random.normal(jax.random.key(7), (4, LATENT))))
 for name, generator in generators.items():
-    attributor = jo.Attributor(generator, calibrations[name], key=jax.random.key(8))
+    attributor = jo.Attributor(
+        generator, calibrations[name], key=jax.random.key(8)
+    )
     for of, asked in [("own", own), ("foreign", unknown)]:
         said = [verdict.verdict for verdict in attributor(asked)]
         print(f"{name:<10} {of:<8} {', '.join(said)}")
@@ -187,7 +212,9 @@ for name, generator in generators.items():
 
 # %%
 try:
-    jo.Attributor(generators["Flax NNX"], calibrations["plain JAX"], key=jax.random.key(8))
+    jo.Attributor(
+        generators["Flax NNX"], calibrations["plain JAX"], key=jax.random.key(8)
+    )
 except jo.CalibrationError as error:
     print(error)
 
