@@ -1,7 +1,7 @@
 """The notebooks of the documentation: run, and written as pages with what they print and draw.
 
-python -m benchmarks.notebooks                    all; some minutes on two cores
-python -m benchmarks.notebooks --only=six_numbers one of them
+python -m benchmarks.notebooks                      all; some minutes on two cores
+python -m benchmarks.notebooks --only=five_methods  one of them
 
 A notebook is a program in `docs/notebooks/`: `# %%` begins a cell, `# %% [markdown]` begins one of
 text. Beside it a page of the same name is written, and a PNG for each figure.
@@ -61,11 +61,9 @@ def run(path: pathlib.Path) -> None:
 
     from benchmarks.concept_figures import fewer_colours
 
-    for old in path.parent.glob(f"{path.stem}-*.png"):
-        old.unlink()
     told = f"*Made from [{path.name}]({path.name}) by `python -m benchmarks.notebooks`.*"
     parts: list[str] = []
-    names, drawn = {"__name__": "__main__"}, 0
+    names, pictures = {"__name__": "__main__"}, list[pathlib.Path]()
     for is_code, source, line in cells(path.read_text(encoding="utf-8")):
         if not is_code:
             parts.append(source)
@@ -78,14 +76,17 @@ def run(path: pathlib.Path) -> None:
         if text := printed.getvalue().rstrip():
             parts.append(f"```text\n{text}\n```")
         for number in pyplot.get_fignums():
-            figure, drawn = pyplot.figure(number), drawn + 1
-            picture = path.with_name(f"{path.stem}-{drawn}.png")
+            figure = pyplot.figure(number)
+            picture = path.with_name(f"{path.stem}-{len(pictures) + 1}.png")
+            pictures.append(picture)
             figure.savefig(picture, dpi=110, bbox_inches="tight", metadata={"Software": None})
             fewer_colours(picture)
             parts.append(f"![{figure.get_label()}]({picture.name})")
             pyplot.close(figure)
-    page = "\n\n".join([parts[0], *parts[1:], told]) + "\n"
+    page = "\n\n".join([*parts, told]) + "\n"
     path.with_suffix(".md").write_text(page, encoding="utf-8")
+    for old in {*path.parent.glob(f"{path.stem}-*.png")} - {*pictures}:
+        old.unlink()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -114,13 +114,11 @@ def test_figures_are_those_that_the_program_draws():
 def test_pages_of_notebooks_are_of_their_programs(path):
     page, parts = path.with_suffix(".md").read_text(), cells(path.read_text())
     rerun = "run python -m benchmarks.notebooks"
-    assert [code.strip() for code in BLOCK.findall(page)] == [
-        c.source for c in parts if c.is_code
-    ], rerun
+    blocks = [block.strip() for block in BLOCK.findall(page)]
+    assert blocks == [cell.source for cell in parts if cell.is_code], rerun
     assert all(cell.source in page for cell in parts), rerun
-    shown = re.findall(
-        r"!\[.+\]\((.*\.png)\)", page
-    )  # Each with words for those who do not see it.
+    # Each figure has words for those who do not see it.
+    shown = re.findall(r"!\[.+\]\((.*\.png)\)", page)
     assert sorted(shown) == sorted(file.name for file in NOTEBOOKS.glob(f"{path.stem}-*.png"))
     assert all((NOTEBOOKS / name).stat().st_size < 100_000 for name in shown)
 
