@@ -257,10 +257,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with atomic_write(folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=130, format="png", metadata={"Software": None})
             pyplot.close(figure)
-        _fewer_colours(folder / f"{name}.png")
+        fewer_colours(folder / f"{name}.png")
 
 
-def _fewer_colours(path: pathlib.Path) -> None:
+def fewer_colours(path: pathlib.Path) -> None:
     """Stores a picture with a palette of 256 colours, which is a third of its size."""
     with Image.open(path) as image:
         smaller = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)

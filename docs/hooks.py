@@ -1,19 +1,24 @@
-"""Hooks of MkDocs: files of the checkout that pages link to, such as tables of results, get pages.
+"""Hooks of MkDocs: what pages link to gets pages: files of the checkout, and notebooks for Jupyter.
 
 In a checkout, and where the repository is shown, links between Markdown files work as they are. The
 site holds `docs/` alone: so what lies outside of it is added under `checkout/`, and links to it are
-changed.
+changed. Beside each page of a notebook its program is offered, as a notebook that Jupyter opens.
 """
 
 import pathlib
 import posixpath
 import re
+import sys
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+
+from benchmarks.notebooks import FOLDER, as_ipynb  # noqa: E402 - the checkout is on the path now
+
 ADDED = (
     *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "benchmarks/README.md"),
     *("benchmarks/results/*.md", "benchmarks/results/*.png", "benchmarks/results/paper/*.md"),
@@ -36,12 +41,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(
                 File.generated(config, uri, content=content, inclusion=InclusionLevel.NOT_IN_NAV)
             )
+    for path in sorted(FOLDER.glob("*.py")):
+        notebook = as_ipynb(path.read_text(encoding="utf-8"))
+        files.append(File.generated(config, f"notebooks/{path.stem}.ipynb", content=notebook))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Points links at where the site has what they mean."""
     uri = page.file.src_uri
+    notebook = posixpath.basename(uri).replace(".md", ".ipynb")
+    if files.get_file_from_path(f"{posixpath.dirname(uri)}/{notebook}") is not None:
+        markdown = f"{markdown}\n[Download this notebook for Jupyter]({notebook})\n"
     outside = uri.startswith("checkout/")
     real = uri.removeprefix("checkout/") if outside else f"docs/{uri}"
 

@@ -1,6 +1,8 @@
 """What the documentation shows runs as it stands, its links lead somewhere, and README is short."""
 
 import importlib.util
+import json
+import os
 import posixpath
 import re
 import subprocess
@@ -9,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.notebooks import as_ipynb, cells
+
 ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "docs" / "notebooks"
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("*/**/*.md")]
@@ -105,17 +110,44 @@ def test_figures_are_those_that_the_program_draws():
     assert shown == drawn
 
 
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.py")), ids=lambda path: path.stem)
+def test_pages_of_notebooks_are_of_their_programs(path):
+    page, parts = path.with_suffix(".md").read_text(), cells(path.read_text())
+    rerun = "run python -m benchmarks.notebooks"
+    blocks = [block.strip() for block in BLOCK.findall(page)]
+    assert blocks == [cell.source for cell in parts if cell.is_code], rerun
+    assert all(cell.source in page for cell in parts), rerun
+    # Each figure has words for those who do not see it.
+    shown = re.findall(r"!\[.+\]\((.*\.png)\)", page)
+    assert sorted(shown) == sorted(file.name for file in NOTEBOOKS.glob(f"{path.stem}-*.png"))
+    assert all((NOTEBOOKS / name).stat().st_size < 100_000 for name in shown)
+
+
+def test_a_notebook_becomes_cells_and_opens_in_jupyter():
+    program = "# %% [markdown]\n# # Title\n#\n# Text\n\n# %%\na = 1  # %% no mark\n\nb = 2\n"
+    assert cells(program) == [
+        (False, "# Title\n\nText", 2),
+        (True, "a = 1  # %% no mark\n\nb = 2", 7),
+    ]
+    text, code = json.loads(as_ipynb(program))["cells"]
+    assert (text["cell_type"], "".join(text["source"])) == ("markdown", "# Title\n\nText")
+    assert (code["cell_type"], code["source"][0]) == ("code", "a = 1  # %% no mark\n")
+
+
 @pytest.mark.outer
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(text_of(page))])
 def test_python_blocks_run(page):
     # A process for each: parts that a page registers are not there for others.
     program = "\n".join(BLOCK.findall(text_of(page)))
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    command = [sys.executable, "-c", program]
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     expected = {"README.md": 4, "docs/index.md": 4, "docs/how_to/your_generator.md": 4}
     expected |= {"docs/extending/source.md": 3, "docs/extending/reading.md": 4}
+    expected |= {"docs/notebooks/first_attribution.md": 1, "docs/notebooks/own_generator.md": 12}
     if page in expected:
         assert done.stdout.count("belongs") == expected[page]
 
