@@ -29,23 +29,23 @@ def _compiling_said(bar: ProgressBar) -> Iterator[None]:
     def say() -> None:
         nonlocal explained
         if not explained:
-            cache = jax.config.jax_compilation_cache_dir
+            cache = jax.config.values["jax_compilation_cache_dir"]
             kept = f"; kept in {cache}" if cache else ""
             bar.say(f"compiling for this machine, once per shape{kept}")
         explained = True
 
-    def begun(event: str, _: float, **__: Any) -> None:
+    def begun(event: str, value: float, **kwargs: str | int) -> None:
         if event == _COMPILING:
             timer = threading.Timer(_LONG, say)
             timer.daemon = True
             waiting[threading.get_ident()] = timer
             timer.start()
 
-    def done(event: str, seconds: float, **_: Any) -> None:
+    def done(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event == _COMPILING and (timer := waiting.pop(threading.get_ident(), None)):
             timer.cancel()
-            if seconds > _LONG:
-                bar.say(f"compiled in {seconds:.0f} s")
+            if duration_secs > _LONG:
+                bar.say(f"compiled in {duration_secs:.0f} s")
 
     jax.monitoring.register_scalar_listener(begun)
     jax.monitoring.register_event_duration_secs_listener(done)

@@ -108,15 +108,16 @@ class ProgressBar:
         self._marks.append((now, done))
 
     def _draw(self) -> None:
-        if self._bar is None:
-            import tqdm
-
-            self._bar = tqdm.tqdm(desc=self._what, file=sys.stderr, dynamic_ncols=True)
-        self._bar.total = self._total
         known = "{percentage:3.0f}%|{bar}| " + ("" if self._total == 1 else "{n:.0f}/{total:.0f} ")
         left = "" if self._total is None else "<" + _left(self._total - self._done, self.rate)
         shape = "{desc}: " + ("{n:.0f} images " if self._total is None else known)
-        self._bar.bar_format = shape + "[{elapsed}" + left + "]{postfix}"
+        shape += "[{elapsed}" + left + "]{postfix}"
+        if self._bar is None:
+            import tqdm
+
+            about: dict[str, Any] = {"desc": self._what, "total": self._total, "bar_format": shape}
+            self._bar = tqdm.tqdm(file=sys.stderr, dynamic_ncols=True, **about)
+        self._bar.total, self._bar.bar_format = self._total, shape
         self._bar.set_postfix_str(self._counts, refresh=False)
         self._bar.update(self._done - self._bar.n)
 
