@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +36,7 @@ from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
-from jax_origin.workflow.second_look import SecondLook, may_look_again
+from jax_origin.workflow.second_look import SecondLook, glancing, may_look_again
 from jax_origin.workflow.verdict import Verdict
 
 READINGS = ("usual", "none")
@@ -132,16 +132,12 @@ class Attributor:
         self._decided = decider_alike(calibration, rates=self.rates)
         self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
-        make_scorer = functools.partial(
-            Scorer,
-            self.generator,
-            self.method,
-            key=key,
-            reference=reference,
-            encoders=encoders_of(calibration),
-            futility=calibration.measured.futility,
-            run=self.run,
-        )
+        futility = calibration.measured.futility
+
+        def make_scorer(method: Method, levels: Sequence[float], **told: Any) -> Scorer:
+            options = {"reference": reference, "encoders": encoders_of(calibration), **told}
+            return Scorer(self.generator, method, key=key, futility=levels, run=self.run, **options)
+
         self._second_look: SecondLook | None = None
         looks = 1
         if readings != "none" and may_look_again(self.method, calibration, self.rates):
@@ -149,11 +145,13 @@ class Attributor:
             self._second_look = SecondLook(
                 calibration,
                 rates=self.rates,
-                make_scorer=make_scorer,
+                make_scorer=functools.partial(make_scorer, *glancing(self.method, futility)),
                 run=self.run,
                 advance=lambda share: self._advance(share / looks),
             )
-        self._scorer = make_scorer(advance=lambda share: self._advance(share / looks))
+        self._scorer = make_scorer(
+            self.method, futility, advance=lambda share: self._advance(share / looks)
+        )
         self._highest = functools.cache(self._find_highest)
         self._accepting = functools.cache(self._find_accepting)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,27 @@ from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
 from jax_origin.workflow.verdict import Verdict
 
+_GLANCE = 2
+"""Steps after which the nearest of readings is known, from a start that is learned.
+
+Of 96 images of the zoo's GAN and VAE, mirrored, turned, and stored as JPEG 75, it was the right one
+in all of them after one step, by a factor of 2 to 3.
+"""
+
+
+def glancing(method: Method, futility: Sequence[float]) -> tuple[Method, tuple[float, ...]]:
+    """The method with a stage before it, after which one reading goes on; its futility.
+
+    A search from elsewhere takes its whole first stage to tell readings apart.
+    """
+    recipe, (first, *_) = method.recipe, method.recipe.stages
+    if not recipe.start.needs_encoder or first.steps <= _GLANCE or first.rounds > 1:
+        return method, tuple(futility)
+    glance = dataclasses.replace(first, steps=_GLANCE)
+    before = [math.inf] * glance.checks(recipe.chunk) if futility else []
+    recipe = dataclasses.replace(recipe, stages=(glance, *recipe.stages))
+    return dataclasses.replace(method, recipe=recipe), (*before, *futility)
+
 
 def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bool:
     """Whether more readings can be paid for: q is judged, of whole files that are inverted once."""
@@ -27,9 +49,9 @@ def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bo
 class SecondLook:
     """Decides on images as if they had been turned or mirrored.
 
-    All turns race, and the nearest is inverted to the end. Each is a further chance for a foreign
-    image: a turn may attribute at its share of beta alone, and its q is divided by that share. So
-    all turns together attribute at most beta of a foreign group.
+    All turns race (`glancing`), and the nearest is inverted to the end. Each is a further chance
+    for a foreign image: a turn may attribute at its share of beta alone, and its q is divided by
+    that share. So all turns together attribute at most beta of a foreign group.
 
     Args:
       calibration: The one that verdicts are made with.
