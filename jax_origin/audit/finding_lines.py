@@ -62,7 +62,7 @@ def sha256_of_each(findings: Findings) -> Iterator[str | None]:
         )
 
 
-def _lines(findings: Findings, here: slice) -> list[str]:
+def _lines(findings: Findings, here: slice) -> _Texts:
     records = {name: _some(of_one, here) for name, of_one in findings.records.items()}
     naming, tested = findings.naming, findings.tested[here]
     cases = [_said_of(case) for case in naming.cases]
