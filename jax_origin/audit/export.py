@@ -61,13 +61,16 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _as_csv(found: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Rows of the same fields as lines of CSV, their names first; nothing where there are none."""
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="")
     for i, row in enumerate(found):
-        for cells in (row.values(),) if i else (row.keys(), row.values()):
-            writer.writerow(map(_cell, cells))
-            yield line.getvalue()
-            line.seek(line.truncate(0))
+        if i == 0:
+            yield _csv_line(row)
+        yield _csv_line(map(_cell, row.values()))
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 def _cell(value: Any) -> Any:
