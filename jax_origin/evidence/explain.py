@@ -79,7 +79,8 @@ def explain(
     if decision.q is not None:
         sentences.append(_foreign_as_low(decision, calibration, score, early))
     if decision.verdict == "belongs":
-        sentences.append(_how_often_false(decision, calibration, asked, reading))
+        again = reading is not None and share < 1
+        sentences.append(_how_often_false(decision, calibration, asked, again))
     if decision.verdict == "not_recognised":  # A ratio would weigh no other edit.
         sentences.append(_how_often_missed(calibration, asked))
     elif score is not None and not early and decision.q is not None:
@@ -323,7 +324,7 @@ def _foreign_as_low(
 
 
 def _how_often_false(
-    decision: Decision, calibration: Calibration, rates: Rates, reading: str | None
+    decision: Decision, calibration: Calibration, rates: Rates, again: bool
 ) -> str:
     if not calibration.foreign:
         return (
@@ -339,7 +340,7 @@ def _how_often_false(
     often = (
         f"Of images of any one of these groups at most {percent(rates.beta)} would be attributed"
     )
-    if reading is not None:
+    if again:
         return f"{often} by all such readings together, on average over such calibrations."
     often += ", on average over such calibrations"
     limits = limits_of_q(_compared(decision, calibration), rate=rates.beta)

@@ -275,3 +275,14 @@ def test_what_an_image_was_read_as():
     assert "mirrored" not in explain_run(groups)
     # The ratio of 34 above, for two thirds of the chances.
     assert "estimated to be at least 23 times as probable" in text
+
+
+def test_an_image_of_another_size_is_told_as_what_it_was_taken_for():
+    groups = calibrated({"photographs": PHOTOS})
+    words = "enlarged from 32x32 (bicubic)"
+    text = explain(Decision(0.4, 0.005, "belongs", None), groups, score=0.0601, reading=words)
+    assert f"It was judged as an image that had been {words}. " in text
+    assert "as it is it does not fit" not in text and "all such readings" not in text
+    tried = (words, "enlarged from 32x32 (lanczos)")
+    _, text = told(1.5, groups, rates=Rates(0.02), tried=tried)
+    assert f"made cat.png, {words} or enlarged from 32x32 (lanczos); other edits" in text
