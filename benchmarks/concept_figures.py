@@ -231,6 +231,49 @@ def candidates() -> Figure:
     return figure
 
 
+def readings() -> Figure:
+    """One own image after several edits: the file, what the model was found to make, the verdict."""
+    generator = load_generator(_MODEL)
+    pixels = _own(_MODEL, 4)[3]
+    twice = _decoded(_file(pixels, "JPEG", quality=60))
+    large = np.asarray(Image.fromarray(pixels).resize((96, 96), Image.Resampling.BICUBIC))
+    framed = np.full((48, 48, 3), 255, np.uint8)
+    framed[8:40, 8:40] = pixels
+    drawn = pixels.copy()
+    drawn[24:30, 3:29] = (255, 255, 0)
+    grey = np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
+    files = {
+        "as made": _file(pixels),
+        "mirrored": _file(np.ascontiguousarray(pixels[:, ::-1])),
+        "JPEG 60, then PNG": _file(twice),
+        "JPEG 60, then 90": _file(twice, "JPEG", quality=90),
+        "enlarged, JPEG 85": _file(large, "JPEG", quality=85),
+        "framed": _file(framed),
+        "made grey": _file(grey),
+        "drawn on": _file(drawn),
+    }
+    attributor = Attributor(
+        generator, _calibration(_MODEL), key=jax.random.key(1), full_scores=True, resize=True
+    )
+    figure, grid = pyplot.subplots(6, 4, figsize=(6.4, 10.2))
+    for i, (words, found) in enumerate(zip(files, attributor(list(files.values())), strict=True)):
+        assert found.inversion is not None and found.image is not None
+        made = np.asarray(generator(found.inversion.latent[None]))[0].clip(0, 1)
+        away = np.abs(found.inversion.reconstruction - found.image.pixels / 255)
+        shown = _decoded(files[words]), made, np.clip(8 * away, 0, 1)
+        column = grid[3 * (i // 4) : 3 * (i // 4) + 3, i % 4]
+        for axis, picture in zip(column, shown, strict=True):
+            axis.imshow(picture, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+        verdict = (found.verdict or "").replace("_", " ")
+        how = (found.reading or "").replace(" (", "\n(")
+        column[0].set_title(words)
+        column[2].set_xlabel(f"{verdict}\n{how}")
+    for row, head in enumerate(("the file", "what the model made", "difference, ×8") * 2):
+        grid[row, 0].set_ylabel(head)
+    return figure
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "verdicts": verdicts,
     "inversion": inversion,
@@ -240,6 +283,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "calibration": calibration,
     "windows": windows,
     "candidates": candidates,
+    "readings": readings,
 }
 """What draws each figure, by its file's name."""
 
@@ -293,6 +337,10 @@ def _file(pixels: Pixels, form: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, form, **options)
     return file.getvalue()
+
+
+def _decoded(file: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(file)))
 
 
 def _off_in_steps(
