@@ -15,6 +15,7 @@ _DRAWN_EVERY = 0.1  # Seconds between drawings of a bar.
 _EVERY = 30.0  # Seconds between lines, where there is no terminal.
 _FILE_EVERY = 5.0  # Seconds between files for monitors.
 _RECENT = 300.0  # Seconds that tell how quickly it goes on: what was done before goes in no time.
+_FELL = 1e-6  # Images: sums of parts may be rounded so far.
 _UNITS = {"learning a start": "steps"}
 
 
@@ -37,7 +38,7 @@ class ProgressBar:
     def __call__(self, what: str, done: float, total: float | None) -> None:
         """Shows how much is done of what is being done."""
         now = time.monotonic()
-        if what != self._what:
+        if what != self._what or done < self._done - _FELL:  # The same task, of other images.
             self._begin(what, done, now)
         self._done, self._total = done if total is None else min(done, total), total
         if now - self._marks[-1][0] >= 1.0:

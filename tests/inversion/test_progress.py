@@ -56,6 +56,15 @@ def test_what_was_done_long_ago_does_not_tell_how_long_the_rest_takes(clock):
         assert bar.line.startswith("another: 1 images")
 
 
+def test_other_images_begin_anew(clock):
+    with progress_bar() as bar:
+        for _ in range(2):
+            for i in range(17):
+                clock[0] += 2.0
+                bar("attributing", i, 16)
+            assert bar.line.startswith("attributing: 16 of 16 images, 0.5 a second, 0:00 left")
+
+
 def test_in_a_terminal_it_is_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
