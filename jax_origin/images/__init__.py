@@ -1,6 +1,7 @@
 """Images: files in, arrays out, errors by name."""
 
 from jax_origin.images.ahead import map_ahead as map_ahead
+from jax_origin.images.alike import IN_GREY as IN_GREY
 from jax_origin.images.alike import edits_alike as edits_alike
 from jax_origin.images.apart import Decoders as Decoders
 from jax_origin.images.arrays import as_float as as_float

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jax_origin.images.edits import LOSSY_FILES, EditStep, parse_edit, stored_images
 from jax_origin.images.file_set import LOSSY_WEBP, Stored
 from jax_origin.images.webp import webp_coarsest
+
+IN_GREY = "in grey"
+"""What sets an image without colours apart from a generator's, which have some."""
 
 _CLEAN = EditStep("clean", 0.0)
 _RESIZING = ("resize", "crop")  # These leave an image that can be seen to have been resized.
@@ -79,16 +81,10 @@ def edits_alike(
         chosen, unlike = _of_lossless(stored, lossless, resized=resized)
     else:
         chosen, unlike = [], stored.note
-    if stored.pixels.shape[2] == 3 and (stored.colour == "grey" or _is_grey(stored.pixels)):
-        unlike = "in grey"
+    if unlike is None and stored.pixels.shape[2] == 3 and stored.colour == "grey":
+        unlike = IN_GREY
     alike = {*chosen, *others}
     return Alike(tuple(name for name in (*steps, *others) if name in alike), unlike)
-
-
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether no pixel has a colour, and there is more than one grey."""
-    equal = np.array_equal(pixels[..., :2], pixels[..., 1:])
-    return equal and bool(np.ptp(pixels[..., 0]))
 
 
 def _of_lossless(

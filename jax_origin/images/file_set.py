@@ -319,6 +319,29 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     return _of_pixels(replace(taken, colour="grey" if grey else "rgb"), ways)
 
 
+def without_colours(stored: Stored) -> Stored:
+    """An image whose colours are all equal as one that may have been made grey.
+
+    Its set is then that of its brightness: any image belongs to it that becomes this one in grey.
+    Others are returned as they are.
+    """
+    pixels = stored.pixels
+    if pixels.shape[2] != 3 or stored.colour == "grey" or stored.note is not None:
+        return stored
+    if not np.array_equal(pixels[..., :2], pixels[..., 1:]) or not np.ptp(pixels):
+        return stored
+    if any(np.any(plane) for plane in stored.coefficients[1:]):
+        return stored
+    grey = replace(
+        stored,
+        colour="grey",
+        coefficients=stored.coefficients[:1],
+        tables=stored.tables[:1],
+        averaged=stored.averaged[:1],
+    )
+    return replace(grey, alternatives=tuple(map(without_colours, stored.alternatives)))
+
+
 def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
     """The set of a lossless file: that of a JPEG, if its pixels are those of one."""
     quality = jpeg_quality(taken.pixels) if taken.note is None and not ways else None

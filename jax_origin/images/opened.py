@@ -9,7 +9,13 @@ from PIL import Image
 
 from jax_origin.images.borders import without_borders
 from jax_origin.images.decode import DecodedImage, ImageError, decode_bytes, read_file
-from jax_origin.images.file_set import UNKNOWN_FILE, Stored, stored_image, stored_pixels
+from jax_origin.images.file_set import (
+    UNKNOWN_FILE,
+    Stored,
+    stored_image,
+    stored_pixels,
+    without_colours,
+)
 from jax_origin.images.rescaled import may_be_rescaled, rescaled
 
 _MOST = 3  # Files that are larger than an image by more than this have more than a border.
@@ -96,6 +102,8 @@ def open_image(
             f"images are {opened.pixels.shape} (H, W, C): the wrong number of channels, the "
             f"generator makes {channels}"
         )
+    if (grey := without_colours(opened.stored)) is not opened.stored:
+        opened = opened._replace(stored=grey)
     wanted = (*(size or opened.pixels.shape[:2]), channels)
     if opened.pixels.shape != wanted:
         raise ValueError(

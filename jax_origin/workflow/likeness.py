@@ -14,7 +14,7 @@ from jax_origin.calibration import (
     parse_condition,
 )
 from jax_origin.calibration.decision_rules import TOO_LITTLE
-from jax_origin.images import Stored, edits_alike, short_digest
+from jax_origin.images import IN_GREY, Stored, edits_alike, short_digest
 
 
 class Likeness(NamedTuple):
@@ -86,6 +86,9 @@ def decider_alike(
     def decided(score: float, like: Likeness, least: float = 0.0) -> Decision:
         (decision,) = decider(conditions=like.conditions)([score], least)
         if like.unlike is None or decision.reason == TOO_LITTLE:
+            return decision
+        # In grey there is less to come near to: what does not, would not in colour.
+        if like.unlike.startswith(IN_GREY) and decision.verdict == "not_recognised":
             return decision
         return decision._replace(verdict="undecided", reason=f"{DRIFT}: {like.unlike}")
 

@@ -103,3 +103,18 @@ def test_bytes_of_other_kinds():
     buffer = io.BytesIO()
     Image.fromarray(PIXELS).save(buffer, "PNG")
     assert open_image(bytearray(buffer.getvalue())).stored.kind == "pixels"
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_an_image_without_colours_is_taken_for_its_brightness(form):
+    grey = np.repeat(PIXELS[..., :1], 3, axis=2)
+    for pixels, colour in ((grey, "grey"), (PIXELS, None)):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, form)
+        stored = open_image(file.getvalue()).stored
+        assert stored.pixels.shape == (24, 20, 3)
+        assert (stored.colour == "grey") == (colour == "grey")
+        assert len(stored.coefficients) == (form == "JPEG") * (1 if colour else 3)
+    (arrays,) = [open_image(grey).stored.to_arrays()]
+    assert not arrays.row_weights[1:].any() and arrays.row_weights[0].any()
+    assert open_image(np.full((8, 8, 3), 7, np.uint8)).stored.colour == "rgb"

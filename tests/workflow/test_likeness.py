@@ -210,8 +210,12 @@ def test_each_image_is_decided_by_the_conditions_that_it_is_like(under_storage):
             wanted += decide([score], apart, conditions=conditions)
     assert found == wanted
     assert found[::4] != found[1::4] and found[::4] != found[2::4]  # The conditions count.
-    unlike = decided(0.0, Likeness((AS_MADE,), "stored in grey"))
-    assert (unlike.verdict, unlike.reason) == ("undecided", "drift: stored in grey")
+    unlike = decided(0.0, Likeness((AS_MADE,), "lossless"))
+    assert (unlike.verdict, unlike.reason) == ("undecided", "drift: lossless")
+    assert decided(1.0, Likeness((AS_MADE,), "lossless")).verdict == "undecided"
+    # Of an image in grey less is asked: what does not even fit so is not recognised.
+    assert decided(0.0, Likeness((AS_MADE,), "in grey")).verdict == "undecided"
+    assert decided(1.0, Likeness((AS_MADE,), "in grey")).verdict == "not_recognised"
 
 
 def test_an_image_that_the_calibration_was_made_of_is_undecided(
