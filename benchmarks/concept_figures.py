@@ -232,7 +232,7 @@ def candidates() -> Figure:
 
 
 def readings() -> Figure:
-    """One own image after several edits: the file, what the model was found to make, the verdict."""
+    """One own image after eight edits: the file, what the model was found to make, the verdict."""
     generator = load_generator(_MODEL)
     pixels = _own(_MODEL, 4)[3]
     twice = _decoded(_file(pixels, "JPEG", quality=60))
