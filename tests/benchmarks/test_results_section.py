@@ -51,9 +51,13 @@ def test_pages_are_what_the_script_makes_of_the_committed_files(where, make):
 
 def test_the_small_table_says_what_the_large_one_does():
     small, large = results_table(RESULTS), results_section(RESULTS)
-    own, foreign, gradients = table_row(small, "dcgan-cifar10", "origin")
+    own, foreign, undecided, gradients = table_row(small, "dcgan-cifar10", "origin")
     row = table_row(large[: large.index("## Stored")], "dcgan-cifar10", "origin")
-    assert [own, foreign, gradients] == [row[0], row[1], row[6]]
+    assert [own, foreign, gradients] == [row[0], row[1], row[7]]
+    shares = [
+        round(100 * int(n) / int(of)) for n, of in re.findall(r"(\d+)/(\d+)", " ".join(row[4:6]))
+    ]
+    assert undecided == f"{shares[0]}%, {shares[1]}%"
     assert small.count("\n") == 1 + 7
 
 
@@ -79,7 +83,7 @@ def test_other_figures_give_another_section(folder):
     row = table_row(results_section(folder), first["inspected"], first["method"])
     # Clopper and Pearson's limits, 95% each.
     assert (row[0], row[1]) == ("12/100, 7.0-18.8%", "50/100, 41.3-58.7%")
-    assert (row[4], row[6]) == ("75/100, 66.8-82.0%", "1,234")
+    assert (row[5], row[7]) == ("75/100, 66.8-82.0%", "1,234")
 
 
 def test_every_rate_stands_with_its_count_and_limits():
