@@ -22,6 +22,7 @@ MOST_USED = {
         "distributed",
     ),
     "verify": ("audit", "sample", "sample_seed", "cache"),
+    "export": ("audit", "what", "format", "out"),
     "ask": ("image", "candidate", "resize", "json", "out", "alpha", "beta", "readings"),
     "serve": (
         *("candidate", "port", "host", "resize", "alpha", "beta", "max_mib", "max_megapixels"),
@@ -33,6 +34,7 @@ MOST_USED = {
     ),
     "completion": ("shell",),
     "convert": ("source", "kind", "out", "config", "dtype", "verify"),
+    "zoo": ("action", "name", "from", "all"),
 }
 """The flags of each command that help begins with, ten at the most, as they are looked for."""
 

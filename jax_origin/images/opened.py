@@ -50,6 +50,7 @@ def open_image(
     size: tuple[int, int] | None = None,
     channels: int = 3,
     resize: bool = False,
+    rescale: bool = True,
     lossless: bool = True,
 ) -> OpenedImage:
     """Opens one image.
@@ -60,9 +61,9 @@ def open_image(
       size: the (H, W) wanted, None for any. A larger file that is an image of this size with
         borders of one colour around it is taken for that image.
       channels: 3 or 1, the generator's. Files are converted (see `decode_image`), arrays are not.
-      resize: whether a file of another size is taken for an image of the size wanted that was
-        resized before it was stored (`jax_origin.images.rescaled`), or refused. Where it cannot be
-        taken for that, it is resized itself.
+      resize: whether a file of another size is read, or refused.
+      rescale: whether it is then taken for an image of the size wanted that was resized before it
+        was stored (`jax_origin.images.rescaled`), where it can be that; or is resized itself.
       lossless: whether arrays are what a lossless file held. If not, their `Stored` says that the
         file is unknown: a JPEG's pixels are not judged as those of a PNG.
 
@@ -76,7 +77,8 @@ def open_image(
         else:
             path, data = os.fspath(source), read_file(os.fspath(source))
         name = path or "image in memory"
-        opened = _of_another_size(data, path, size, channels, resize=resize) if size else None
+        rescale = rescale and resize
+        opened = _of_another_size(data, path, size, channels, rescale=rescale) if size else None
         if opened is None:
             decoded = decode_bytes(data, path=name, size=size, resize=resize, channels=channels)
             stored = stored_image(data, decoded)
@@ -95,7 +97,7 @@ def open_image(
             note = None if lossless else UNKNOWN_FILE
             (stored,) = stored_pixels(array[None], note=note)
         opened = OpenedImage(stored, None, None, stored.pixels.shape[:2], None)
-        if resize and size and isinstance(source, Stored):
+        if rescale and resize and size and isinstance(source, Stored):
             opened = _resized(opened, size) or opened
     if opened.pixels.shape[2] != channels:
         raise ValueError(
@@ -114,7 +116,7 @@ def open_image(
 
 
 def _of_another_size(
-    data: bytes, path: str | None, size: tuple[int, int], channels: int, *, resize: bool
+    data: bytes, path: str | None, size: tuple[int, int], channels: int, *, rescale: bool
 ) -> OpenedImage | None:
     """A file as the image of a given size that it has borders around, or that was resized.
 
@@ -129,7 +131,7 @@ def _of_another_size(
         return None
     larger = height >= size[0] and width >= size[1]
     framed = larger and height <= _MOST * size[0] and width <= _MOST * size[1]
-    if not (framed or (resize and may_be_rescaled((height, width), size))):
+    if not (framed or (rescale and may_be_rescaled((height, width), size))):
         return None
     try:
         decoded = decode_bytes(data, path=path or "image in memory", channels=channels)
@@ -139,7 +141,7 @@ def _of_another_size(
     opened = OpenedImage(stored, path, decoded.sha256, decoded.size, decoded.note)
     if framed and (found := without_borders(stored, size)):
         return opened._replace(stored=found[0], note=_notes(decoded.note, found[1]))
-    return _resized(opened, size) if resize else None
+    return _resized(opened, size) if rescale else None
 
 
 def _resized(opened: OpenedImage, size: tuple[int, int]) -> OpenedImage | None:

@@ -270,7 +270,7 @@ class Attributor:
         if windows and self._resize and is_file:
             found = opened.pixels.shape[:2]
             if (size := enlarged(found, self.generator)) != found:
-                return opening(image, size=size, **read)
+                return opening(image, size=size, rescale=False, **read)
         try:
             cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)
