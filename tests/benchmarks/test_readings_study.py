@@ -32,7 +32,7 @@ def test_a_small_study(monkeypatch, generator, under_storage, make_generator, no
     attributor = Attributor(
         generator, under_storage, key=jax.random.key(0), rates=Rates(0.05, 0.05)
     )
-    monkeypatch.setattr(readings, "attributor_of", lambda name, config, run: attributor)
+    monkeypatch.setattr(readings, "attributor_of", lambda name, config, run, **_: attributor)
     monkeypatch.setattr(readings, "standard_names", lambda: ["one", "two"])
     monkeypatch.setattr(readings, "load_generator", models.get)
     result = readings.study(config, data=".", limit=None, run=Run())

@@ -37,6 +37,7 @@ def size_of(path: Path) -> tuple[int, int]:
         return picture.size
 
 
+@pytest.mark.outer
 def test_scores_of_a_zoo_generator(tmp_path):
     done = plot(tmp_path, "scores", MODEL, "--out=made/scores.svg")
     assert done.out.splitlines() == ["figure: made/scores.svg", "numbers: made/scores.csv"]
@@ -95,6 +96,7 @@ def test_curves_of_results_pass_through_the_quantiles(tmp_path):
     assert (float(at[0.7]["tpr"]), float(at[0.8]["fpr"])) == (1.0, 0.95)
 
 
+@pytest.mark.outer
 def test_robustness_has_exact_intervals(tmp_path):
     of_one = (str(RESULTS / "storage.json"), f"--generator={MODEL}")
     plot(tmp_path, "robustness", *of_one, "--out=r.png")
@@ -112,6 +114,7 @@ def test_robustness_has_exact_intervals(tmp_path):
             assert (low, high) == pytest.approx((limits.low, limits.high))
 
 
+@pytest.mark.outer
 def test_the_front_of_costs_is_that_of_the_suite(tmp_path):
     from benchmarks.recovery import pareto_front
 

@@ -45,6 +45,7 @@ def test_a_file_is_opened_as_in_this_process(decoders, tmp_path):
         decoders(open_image, tmp_path / "a.png", channels=2)
 
 
+@pytest.mark.outer
 def test_files_whose_decoder_hangs_or_crashes_are_named_and_the_rest_goes_on(decoders, tmp_path):
     reasons = {
         b"hangs": "its decoder takes more than 2 s (--decode_seconds); convert it to PNG",
@@ -93,6 +94,7 @@ def test_its_processes_begin_when_they_are_needed_know_no_jax_and_end_with_it(pl
         decoders(open_image, HEADER)
 
 
+@pytest.mark.outer
 def test_whoever_waits_for_a_decoder_that_hangs_is_set_free_at_the_end(plugin):
     ended = threading.Event()
 

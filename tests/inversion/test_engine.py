@@ -1131,6 +1131,7 @@ def close(first, second):
         )
 
 
+@pytest.mark.outer
 def test_out_of_memory_half_of_the_blocks_find_the_same_to_the_bit(
     generator, images, short_of_memory, caplog
 ):
@@ -1148,6 +1149,7 @@ def test_out_of_memory_half_of_the_blocks_find_the_same_to_the_bit(
     assert line == "out of memory on the device: 8 lanes at a time, not 24"
 
 
+@pytest.mark.outer
 def test_out_of_memory_fewer_lanes_find_the_same(generator, images, quick, short_of_memory, caplog):
     short_of_memory(lambda lanes: lanes > 3)
     found = invert(generator, images, QUICK, key=KEY)

@@ -89,6 +89,7 @@ def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, ow
     assert once.record()["tried"] is None
 
 
+@pytest.mark.outer
 def test_turns_that_race_begin_again_where_memory_was_short(
     generator, stored_method, turned_own, monkeypatch
 ):
