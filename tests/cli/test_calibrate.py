@@ -9,7 +9,7 @@ from PIL import Image
 
 from jax_origin import files
 from jax_origin.calibration import Calibration, Conformal
-from jax_origin.inversion import start_encoder
+from jax_origin.inversion import progress, start_encoder
 from jax_origin.inversion.starts import Learned
 from jax_origin.workflow import METHODS, Method
 
@@ -53,10 +53,11 @@ def test_a_trained_encoder_is_taken_from_the_cache_the_next_time(folder, calibra
     learned = dataclasses.replace(RECIPE, start=Learned(), restarts=None)
     method = Method("learned", learned, floor=5e-7)
     monkeypatch.setitem(METHODS, "learned", method)
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
     arguments = [*CALIBRATE, "--method=learned", "--conditions=", "--config.cache=trained"]
     first = run(folder, *arguments, "--out=made/origin.json")
     assert first.code == 0, first.err
-    assert "learning a start" in first.err
+    assert "learning a start: " in first.err and "scoring: " in first.err
     (cached,) = (folder / "trained").glob("start-*.safetensors")
     before = cached.stat().st_mtime_ns
     again = run(folder, *arguments, "--futility=always", "--out=made/futility.json")
