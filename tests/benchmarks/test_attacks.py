@@ -49,6 +49,7 @@ def cases(*, by_steps):
     return [pytest.param(a, id=name) for name, a in found.items() if (name in BY_STEPS) == by_steps]
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("attack", cases(by_steps=False))
 def test_an_attack_spends_its_budget(attack):
     for victim in victims():
@@ -115,6 +116,7 @@ def test_the_descent_lowers_the_ratio_further_than_the_straight_way():
         assert descended < straight < ratio(victim.image, victim)
 
 
+@pytest.mark.outer
 def test_each_verdict_is_counted_for_its_attack():
     some = victims()
     rebuilt = {attacks._rounded(victim.rebuilt).tobytes() for victim in some}

@@ -293,6 +293,7 @@ def test_no_rising_recalibration_beats_cllr_min(belonging, foreign):
         assert cllr(b * 2 - 5, f * 2 - 5).discrimination == pytest.approx(least)
 
 
+@pytest.mark.outer
 def test_the_bootstrap_interval_covers_as_often_as_stated():
     rng = np.random.default_rng(5)
     true = cllr(rng.normal(1, 1, 400_000), rng.normal(-1, 1, 400_000)).cllr

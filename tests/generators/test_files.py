@@ -129,6 +129,7 @@ def test_a_fingerprint_changes_with_the_config(saved):
     assert fingerprint(open_generator(saved)) == before
 
 
+@pytest.mark.outer
 def test_a_fingerprint_is_the_same_in_another_process(saved):
     code = (
         "import sys; from jax_origin.generators import fingerprint, open_generator; "

@@ -112,6 +112,7 @@ def test_a_training_state_beside_the_weights_is_left_alone(tmp_path):
     assert fingerprint(found) == fingerprint(plain)
 
 
+@pytest.mark.outer
 def test_openais_consistency_model(tmp_path):
     torch = pytest.importorskip("torch")
     stored = {**IMAGENET64, "attn_norm_num_groups": 8}

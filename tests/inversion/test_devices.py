@@ -61,6 +61,7 @@ print("the same")
 """
 
 
+@pytest.mark.outer
 def test_more_devices_change_no_bit_of_an_inversion():
     done = subprocess.run(
         [sys.executable, "-c", ENGINE],

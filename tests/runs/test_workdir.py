@@ -429,6 +429,7 @@ HOLDER = """
 """
 
 
+@pytest.mark.outer
 def test_two_runs_at_once_in_one_workdir_do_not_both_go_on(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:

@@ -242,6 +242,7 @@ def test_without_pyarrow_a_table_says_what_to_install(tmp_path, monkeypatch):
     assert "pip install 'jax_origin[audit]', in a checkout pip install -e '.[audit]'" in text
 
 
+@pytest.mark.outer
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
 def test_a_large_source_needs_no_memory_for_its_entries(tmp_path, kind):
     num, path = 20_000, tmp_path / f"large.{kind}"

@@ -116,6 +116,7 @@ print(json.dumps([verdict.record() for verdict in found]))
 """
 
 
+@pytest.mark.outer
 def test_a_fresh_process_that_registers_them_gives_the_same_verdicts(
     saved, images, verdicts, tmp_path
 ):
@@ -136,6 +137,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.outer
 def test_a_process_that_does_not_register_them_is_told_to(saved):
     done = fresh(UNREGISTERED, saved)
     assert done.returncode == 0, done.stderr

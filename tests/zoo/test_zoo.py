@@ -76,6 +76,7 @@ def test_autoencoders_give_photographs_back(name):
     assert 0.3 < whitened.std() < 3
 
 
+@pytest.mark.outer
 def test_autoencoders_are_demonstrated_on_what_they_remake():
     name = "autoencoder-tiny-cifar10"
     groups = demonstration_images([name], own=4, others=3, key=jax.random.key(0))
