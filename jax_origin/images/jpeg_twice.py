@@ -1,8 +1,8 @@
 """The JPEG that an image was before it was stored as another JPEG: its coefficients, found again.
 
-The coefficients of a JPEG that is stored once more, more finely, lie near multiples of the first
-one's steps: half a step of the second one off, and what decoding rounds (Lukas and Fridrich,
-Digital Forensic Research Workshop, 2003). The nearest multiples are the first one's coefficients.
+A JPEG may be stored once more, with finer steps. Its coefficients then lie near multiples of the
+first one's: half a step of the second one off, and what decoding rounds. The nearest multiples are
+the first one's coefficients. (Lukas and Fridrich, Digital Forensic Research Workshop, 2003.)
 """
 
 import functools
@@ -29,8 +29,8 @@ _NEAR = 0.93  # the share of coefficients as near as that, which proves it
 def jpeg_before(file: JpegFile) -> JpegFile | None:
     """The JPEG that a file's image was stored as before; None if nothing shows one.
 
-    It is found where its steps are the coarser ones, by tables of the Independent JPEG Group; where
-    its blocks begin at the same pixel, and its chroma was averaged over the same pixels. Groups of
+    It is found by tables of the Independent JPEG Group, where its steps are the coarser ones. Its
+    blocks begin at the same pixel, and its chroma was averaged over the same pixels. Groups of
     blocks that reach beyond the image are left out.
     """
     if file.colour == "rgb" or any(max(part.averaged) > 2 for part in file.components):

@@ -263,6 +263,7 @@ class Attributor:
         windows = self.method.windows
         read: dict[str, Any] = {"channels": channels, "resize": self._resize}
         read["lossless"] = self._lossless
+        read["rescale"] = self.method.recipe.distance.of_files and not windows
         is_file = isinstance(image, _FILES)
         decoders = self.run.decoders if is_file else None
         opening = functools.partial(decoders, open_image) if decoders else open_image
@@ -270,7 +271,7 @@ class Attributor:
         if windows and self._resize and is_file:
             found = opened.pixels.shape[:2]
             if (size := enlarged(found, self.generator)) != found:
-                return opening(image, size=size, rescale=False, **read)
+                return opening(image, size=size, **read)
         try:
             cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)

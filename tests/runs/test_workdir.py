@@ -197,7 +197,7 @@ def test_what_was_done_to_an_image_is_noted(own, calibration, tmp_path):
         ),
         "palette.gif": (encode(Image.fromarray(COLOUR).quantize(8), "GIF"), "palette converted"),
         "plain.png": (encode(own[0]), None),
-        "small.png": (encode(COLOUR[:5, :4]), "of 5x4, taken for an image of 8x8 that was"),
+        "small.png": (encode(COLOUR[:5, :4]), "resized from 5x4 to 8x8"),
     }
     for name, (data, _) in images.items():
         (tmp_path / name).write_bytes(data)
