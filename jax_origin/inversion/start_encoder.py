@@ -7,7 +7,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,13 +25,17 @@ from jax_origin.parts import at_least
 
 Shape = Sequence[int]
 
+_Batch = tuple[jax.Array, jax.Array]  # Images [N, H, W, C] in [0, 1], and their latents.
+_USES = 4  # Steps that a batch of images serves, edited anew in each: making it costs the most.
+_KEPT_BYTES = 2**28  # Of batches that wait to serve again.
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StartTraining:
     """How an encoder is trained: on pairs of the generator's own images and their latents.
 
     Attributes:
-      steps: Optimiser steps, each on fresh samples.
+      steps: Optimiser steps. Each batch of samples serves four, edited anew.
       batch_size: Samples a step.
       learning_rate: AdamW's largest learning rate; it rises for a tenth of the steps, then falls.
       width: Channels of the encoder's finest grid.
@@ -181,13 +185,16 @@ def learn_start(
         optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.99, weight_decay=1e-3)
     )
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def step(state: Any, opt_state: Any, weights: Any, key: jax.Array) -> tuple[Any, Any, Any]:
-        draw, edit = jax.random.split(key)
+    @jax.jit
+    def make(weights: Any, key: jax.Array) -> _Batch:
         model = nnx.merge(made_by, weights)
-        latents = sample_latents(model, draw, training.batch_size)
-        images = jnp.clip(model(latents), 0.0, 1.0)
-        shown = _edited(images, edit, training)
+        latents = sample_latents(model, key, training.batch_size)
+        return jnp.clip(model(latents), 0.0, 1.0).astype(jnp.float16), latents
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(state: Any, opt_state: Any, batch: _Batch, key: jax.Array) -> tuple[Any, Any, Any]:
+        images, latents = batch
+        shown = _edited(images.astype(jnp.float32), key, training)
 
         def loss(state: Any) -> jax.Array:
             found = nnx.merge(graph, state, copy=True)(shown)
@@ -198,8 +205,13 @@ def learn_start(
         return optax.apply_updates(state, updates), opt_state, value
 
     opt_state = optimizer.init(state)
-    for i in range(training.steps):
-        state, opt_state, value = step(state, opt_state, weights, jax.random.fold_in(key, i))
+    draws, edits = jax.random.split(key)
+    size = 2 * training.batch_size * math.prod(generator.image_shape)
+    batches = _in_turn(
+        lambda i: make(weights, jax.random.fold_in(draws, i)), training.steps, _KEPT_BYTES // size
+    )
+    for i, batch in enumerate(batches):
+        state, opt_state, value = step(state, opt_state, batch, jax.random.fold_in(edits, i))
         advance(1)
     if not np.isfinite(value):
         raise ValueError("no start can be learned: the generator makes images with NaN pixels")
@@ -233,6 +245,17 @@ def encoder_from_arrays(
     }
     nnx.update(start, nnx.from_flat_state(flat))
     return start
+
+
+def _in_turn(make: Callable[[int], _Batch], steps: int, most: int) -> Iterator[_Batch]:
+    """A batch for each step: up to `most` are made, and serve in turn until each served enough."""
+    some = max(1, min(most, math.ceil(steps / _USES)))
+    kept: list[_Batch] = []
+    for i in range(steps):
+        turn, place = divmod(i, some)
+        if turn % _USES == 0:
+            kept[place : place + 1] = [make(i)]
+        yield kept[place]
 
 
 def _kept_path(
