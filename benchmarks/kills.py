@@ -42,9 +42,9 @@ _KILLS = flags.DEFINE_integer("kills", 100, "How often the audit is killed.")
 _IMAGES = flags.DEFINE_integer("images", 2000, "How many images there are.")
 _SEED = flags.DEFINE_integer("seed", 0, "For the instants.")
 _OUT = flags.DEFINE_string("out", None, "A file for the counts, JSON.")
-_NAMES = ("one", "two")
+NAMES = ("one", "two")
 _METHOD = jo.Method(
-    "quick", jo.Recipe(start=jo.starts.Scaled((0.2, 0.8)), stages=(jo.Stage(steps=20),))
+    "quick", jo.Recipe(start=jo.starts.Scaled((0.2, 0.8)), stages=(jo.Stage(steps=200),))
 )
 
 
@@ -52,7 +52,7 @@ def make(folder: pathlib.Path, num: int) -> None:
     """Writes two candidates with their calibrations, and the images."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (99, 8, 8, 3), np.uint8)
-    for seed, name in enumerate(_NAMES):
+    for seed, name in enumerate(NAMES):
         model = DCGAN(image_size=8, latent_dim=6, width=4, rngs=nnx.Rngs(seed))
         model.output.kernel[...] *= 20
         save_generator(folder / name, model, card={"name": name})
@@ -89,14 +89,14 @@ def _audit(folder: pathlib.Path, out: str) -> None:
     os.chdir(folder)
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-    candidates = [f"--candidate={name}={name}.json" for name in _NAMES]
-    options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.2"]
+    candidates = [f"--candidate={name}={name}.json" for name in NAMES]
+    options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.1"]
     sys.exit(command(["audit", *candidates, *options]))
 
 
 def on_disk(out: pathlib.Path) -> int:
     """How many records there are in an audit's parts."""
-    parts = (part for name in _NAMES for part in parts_in(out / name / "parts"))
+    parts = (part for name in NAMES for part in parts_in(out / name / "parts"))
     return sum(read_part(part.path, ("key",)).num_rows for part in parts)
 
 
@@ -116,7 +116,7 @@ def kill_often(folder: pathlib.Path, num: int, took: float) -> dict[str, int]:
         began = time.monotonic()
         run = start(folder, "killed")
         run.join(rng.uniform(0, longest))
-        done = on_disk(folder / "killed") / (len(_NAMES) * _IMAGES.value)
+        done = on_disk(folder / "killed") / (len(NAMES) * _IMAGES.value)
         if run.exitcode is None:
             run.kill()
             run.join()
@@ -125,7 +125,7 @@ def kill_often(folder: pathlib.Path, num: int, took: float) -> dict[str, int]:
         else:
             counts["runs that ended"] += 1
             longest = time.monotonic() - began
-        longest *= 0.8 if done > counts["kills"] / num else 1.25
+        longest *= 0.8 if done > counts["kills"] / num else 1.1
         longest = min(longest, took)
     return counts
 
@@ -150,7 +150,7 @@ def main(argv: list[str]) -> None:
         whole, again = records(folder / "whole"), records(folder / "killed")
         found = {
             "images": _IMAGES.value,
-            "candidates": len(_NAMES),
+            "candidates": len(NAMES),
             **counts,
             "records": len(whole),
             "lost": len(whole.keys() - again.keys()),

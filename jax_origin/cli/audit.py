@@ -52,7 +52,7 @@ from jax_origin.runs import (
     format_warning,
     statistics_line,
 )
-from jax_origin.runtime import wait_for_all
+from jax_origin.runtime import telling_others, wait_for_all
 from jax_origin.sources import Source, find_layout, open_sources, reader
 from jax_origin.sources.places import is_address
 from jax_origin.workflow import Attributor
@@ -62,6 +62,7 @@ _OUT = "runs/audit"
 _VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "readings", "seed")
 
 
+@telling_others()
 def main(config: ConfigDict) -> int:
     """Examines images, or the demonstration's, under each candidate.
 

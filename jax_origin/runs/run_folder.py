@@ -61,6 +61,7 @@ class RunFolder:
             try:
                 os.makedirs(self.path, exist_ok=True)
                 _lock(opened.enter_context(open(self._lock_path, "ab")).fileno())
+                self._look_for_strays()
                 self._compare()
             except BlockingIOError:
                 reason = f"another run is at work here: wait for it, or {another}"
@@ -77,6 +78,13 @@ class RunFolder:
 
     def _entered(self) -> None:
         """What is done once the folder is locked."""
+
+    def _look_for_strays(self) -> None:
+        """Raises a BlockingIOError if a process of an earlier, larger run is still at work."""
+        for path in self.path.glob("lock-*"):
+            if int(path.name.removeprefix("lock-")) >= jax.process_count():
+                with open(path, "ab") as lock:
+                    _lock(lock.fileno())
 
     def _compare(self) -> None:
         path = self.path / "run.json"
