@@ -1,6 +1,7 @@
 """Work cut into shares, which workers on a Ray cluster do: they may die, and more may join."""
 
 import collections
+import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ from jax_origin.runs.record import RunError
 Found = TypeVar("Found")
 
 _MOST_LOST = 20  # Workers that one share may cost; then it is the share that kills them.
+_ANSWER = 10.0  # Seconds within which a cluster has to answer.
 
 
 def share_out(
@@ -120,9 +122,12 @@ class _Sharing:
 
 def _connect(ray: Any, address: str) -> None:
     local = {"include_dashboard": False} if address == "local" else {}
+    host, colon, port = address.rpartition(":")
     try:
+        if colon and "/" not in host:  # Where nobody answers, Ray would wait for minutes.
+            socket.create_connection((host, int(port)), timeout=_ANSWER).close()
         ray.init(address=address, logging_level="ERROR", **local)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())
         raise RunError(f"--ray={address}: no Ray cluster can be joined ({said})") from None
 
