@@ -33,7 +33,7 @@ def start(folder: Path, out: str, *flags: str) -> subprocess.Popen:
 
 def ended(processes: list[subprocess.Popen], code: int | None = 0) -> list[str]:
     """What they said, once they have ended, all with this exit code."""
-    said = [process.communicate(timeout=480)[0] for process in processes]
+    said = [process.communicate(timeout=900)[0] for process in processes]
     codes = [process.returncode for process in processes]
     assert code is None or codes == [code] * len(processes), "\n".join(said)
     return said
