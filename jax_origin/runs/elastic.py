@@ -1,7 +1,9 @@
 """Work cut into shares, which workers on a Ray cluster do: they may die, and more may join."""
 
 import collections
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -123,6 +125,7 @@ class _Sharing:
 def _connect(ray: Any, address: str) -> None:
     local = {"include_dashboard": False} if address == "local" else {}
     host, colon, port = address.rpartition(":")
+    before = signal.getsignal(signal.SIGTERM)
     try:
         if colon and "/" not in host:  # Where nobody answers, Ray would wait for minutes.
             socket.create_connection((host, int(port)), timeout=_ANSWER).close()
@@ -130,6 +133,10 @@ def _connect(ray: Any, address: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())
         raise RunError(f"--ray={address}: no Ray cluster can be joined ({said})") from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            # Ray has put its own in its place.
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _need_ray() -> Any:

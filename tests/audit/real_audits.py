@@ -12,10 +12,10 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
 NUM = 240
 
 
-def prepared(folder: Path) -> Path:
+def prepared(folder: Path, num: int = NUM) -> Path:
     """Two candidates, images, and an audit of them by one process that nothing has disturbed."""
     (folder / "images/others").mkdir(parents=True)
-    kills.make(folder, NUM)
+    kills.make(folder, num)
     ended([start(folder, "whole")])
     return folder
 

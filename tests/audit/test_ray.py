@@ -25,11 +25,11 @@ needs_ray = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of one machine with two cores, as far as Ray knows."""
+    """A cluster of one machine with three cores, as far as Ray knows."""
     os.environ["RAY_worker_niceness"] = "0"  # Else they wait for whatever else runs.
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
     yield cluster
     cluster.shutdown()
 
@@ -57,26 +57,39 @@ def wait_for_workers(num: int, audit: subprocess.Popen) -> dict[int, float]:
 
 
 @needs_ray
-def test_a_worker_is_killed_five_times_and_a_machine_joins(tmp_path, cluster):
-    rng, folder = random.Random(0), prepared(tmp_path)
+def test_a_worker_of_three_is_killed_five_times(tmp_path, cluster):
+    rng, num = random.Random(0), 3 * NUM
+    folder = prepared(tmp_path, num)
     flags = (f"--ray={cluster.address}", "--shares=24")
     audit = start(folder, "many", *flags)
-    wait_for_workers(1, audit)
-    cluster.add_node(num_cpus=1)
     for _ in range(5):
-        found = wait_for_workers(3, audit)
+        found = wait_for_workers(1, audit)
         time.sleep(rng.uniform(0, 2))
         os.kill(max(found, key=found.__getitem__), signal.SIGKILL)  # The latest, in its place.
-        time.sleep(0.5)
-    assert kills.on_disk(folder / "many") < 2 * NUM
+        time.sleep(0.2)
+    assert kills.on_disk(folder / "many") < 2 * num
     ended([audit])
     assert kills.records(folder / "many") == kills.records(folder / "whole")
-    assert kills.on_disk(folder / "many") == 2 * NUM
+    assert kills.on_disk(folder / "many") == 2 * num
     assert check_manifest(folder / "many") == []
     assert len({part.process for part in parts_in(folder / "many/one/parts")}) == 24
     # One process finds nothing left to do, in whatever way the others shared it.
     ended([start(folder, "many")])
-    assert kills.on_disk(folder / "many") == 2 * NUM
+    assert kills.on_disk(folder / "many") == 2 * num
+
+
+def _slow(share: int) -> int:
+    time.sleep(1)
+    return os.getpid()
+
+
+@needs_ray
+def test_a_machine_joins(cluster):
+    def tell(done: float, num: float) -> None:
+        if done == 1:
+            cluster.add_node(num_cpus=1)
+
+    assert len(set(share_out(_slow, 120, address=cluster.address, tell=tell))) == 4
 
 
 def _fatal(share: int) -> int:
