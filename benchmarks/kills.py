@@ -1,18 +1,24 @@
 """Kills an audit at random instants, again and again, and compares it with an undisturbed one.
 
-python -m benchmarks.kills --kills=100 --images=2000
+python -m benchmarks.kills --kills=100 --images=2000 --out=benchmarks/results/kills.json
 
 Two tiny generators are made and calibrated, and images of theirs, of noise, broken ones and equal
 ones are written to a folder. One audit runs undisturbed. The other is killed (SIGKILL) after a
-random time, and started again, until it has been killed so often; then it is left to end. It says
-how many records are lost, are there twice, or differ in anything but the seconds that they took,
-and whether the hashes fit. The exit code is 1 if something does not.
+random time, and started again, until it has been killed so often; then it is left to end. How long
+it may live is learned on the way, so that the kills spread over all of its work: a run that got far
+gives the next ones less time. It says how many records are lost, are there twice, or differ in
+anything but the seconds that they took, and whether the hashes fit. The exit code is 1 if something
+does not.
+
+Each run is forked from a process that has imported the package and done nothing else, so that kills
+fall into the work, and not into imports.
 """
 
+import json
+import multiprocessing
 import os
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +31,9 @@ from flax import nnx
 import jax_origin as jo
 from jax_origin.audit import check_manifest
 from jax_origin.audit.part_files import parts_in, read_part
+from jax_origin.cli import audit as _imported  # noqa: F401 - in the process that runs are forked from
+from jax_origin.cli.main import main as command
+from jax_origin.files import atomic_write
 from jax_origin.generators import DCGAN, save_generator
 from jax_origin.images import save_png
 from jax_origin.workflow import belonging_images
@@ -32,9 +41,10 @@ from jax_origin.workflow import belonging_images
 _KILLS = flags.DEFINE_integer("kills", 100, "How often the audit is killed.")
 _IMAGES = flags.DEFINE_integer("images", 2000, "How many images there are.")
 _SEED = flags.DEFINE_integer("seed", 0, "For the instants.")
-_NAMES = ("one", "two")
+_OUT = flags.DEFINE_string("out", None, "A file for the counts, JSON.")
+NAMES = ("one", "two")
 _METHOD = jo.Method(
-    "quick", jo.Recipe(start=jo.starts.Scaled((0.2, 0.8)), stages=(jo.Stage(steps=20),))
+    "quick", jo.Recipe(start=jo.starts.Scaled((0.2, 0.8)), stages=(jo.Stage(steps=200),))
 )
 
 
@@ -42,7 +52,7 @@ def make(folder: pathlib.Path, num: int) -> None:
     """Writes two candidates with their calibrations, and the images."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (99, 8, 8, 3), np.uint8)
-    for seed, name in enumerate(_NAMES):
+    for seed, name in enumerate(NAMES):
         model = DCGAN(image_size=8, latent_dim=6, width=4, rngs=nnx.Rngs(seed))
         model.output.kernel[...] *= 20
         save_generator(folder / name, model, card={"name": name})
@@ -67,60 +77,93 @@ def make(folder: pathlib.Path, num: int) -> None:
             save_png(path, noise[i % 99] if i % 3 else rng.integers(0, 256, (8, 8, 3), np.uint8))
 
 
-def start(folder: pathlib.Path, out: str) -> subprocess.Popen[bytes]:
+def start(folder: pathlib.Path, out: str) -> multiprocessing.process.BaseProcess:
     """Starts the audit in a process of its own."""
-    candidates = [f"--candidate={name}={name}.json" for name in _NAMES]
-    options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.5"]
-    command = [sys.executable, "-m", "jax_origin", "audit", *candidates, *options]
-    quiet, root = subprocess.DEVNULL, str(pathlib.Path(__file__).parents[1])
-    where = {**os.environ, "PYTHONPATH": root}
-    return subprocess.Popen(command, cwd=folder, env=where, stdout=quiet, stderr=quiet)
+    context = multiprocessing.get_context("forkserver")
+    run = context.Process(target=_audit, args=(folder, out))
+    run.start()
+    return run
 
 
-def records(out: pathlib.Path) -> tuple[dict[tuple[str, str], dict[str, object]], int]:
-    """The records by key and candidate, and how many there are on disk."""
-    found, num = {}, 0
-    for record in jo.audit.open(out):
-        said = {name: value for name, value in record.items() if name != "seconds"}
-        found[record["key"], record["candidate"]] = said
-    for name in _NAMES:
-        num += sum(read_part(p.path, ("key",)).num_rows for p in parts_in(out / name / "parts"))
-    return found, num
+def _audit(folder: pathlib.Path, out: str) -> None:
+    os.chdir(folder)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    candidates = [f"--candidate={name}={name}.json" for name in NAMES]
+    options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.1"]
+    sys.exit(command(["audit", *candidates, *options]))
+
+
+def on_disk(out: pathlib.Path) -> int:
+    """How many records there are in an audit's parts."""
+    parts = (part for name in NAMES for part in parts_in(out / name / "parts"))
+    return sum(read_part(part.path, ("key",)).num_rows for part in parts)
+
+
+def records(out: pathlib.Path) -> dict[tuple[str, str], dict[str, object]]:
+    """The records by key and candidate, without the seconds that they took."""
+    return {
+        (record["key"], record["candidate"]): {k: v for k, v in record.items() if k != "seconds"}
+        for record in jo.audit.open(out)
+    }
+
+
+def kill_often(folder: pathlib.Path, num: int, took: float) -> dict[str, int]:
+    """Starts the audit and kills it, `num` times, spread over its work; counts."""
+    rng, longest = random.Random(_SEED.value), took / 4
+    counts = {"kills": 0, "kills before the last record": 0, "runs that ended": 0}
+    while counts["kills"] < num:
+        began = time.monotonic()
+        run = start(folder, "killed")
+        run.join(rng.uniform(0, longest))
+        done = on_disk(folder / "killed") / (len(NAMES) * _IMAGES.value)
+        if run.exitcode is None:
+            run.kill()
+            run.join()
+            counts["kills"] += 1
+            counts["kills before the last record"] += done < 1
+        else:
+            counts["runs that ended"] += 1
+            longest = time.monotonic() - began
+        longest *= 0.8 if done > counts["kills"] / num else 1.1
+        longest = min(longest, took)
+    return counts
 
 
 def main(argv: list[str]) -> None:
     """Runs both audits, and compares them."""
     del argv
-    rng = random.Random(_SEED.value)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "images/others").mkdir(parents=True)
         make(folder, _IMAGES.value)
-        if start(folder, "warm").wait():  # What is compiled is kept for the others.
-            sys.exit("the audit failed")
-        began = time.monotonic()
-        start(folder, "whole").wait()
-        took = time.monotonic() - began
-        killed = 0
-        while killed < _KILLS.value:
-            run = start(folder, "killed")
-            try:
-                run.wait(rng.uniform(0, 1.2 * took))
-            except subprocess.TimeoutExpired:
-                killed += 1
-            run.kill()
-            run.wait()
-        start(folder, "killed").wait()
-        whole, num = records(folder / "whole")
-        again, num_again = records(folder / "killed")
-        lost, differing = whole.keys() - again.keys(), 0
-        differing = sum(whole[key] != again[key] for key in whole.keys() & again.keys())
-        faults = check_manifest(folder / "killed")
-    print(
-        f"{killed} kills, undisturbed {took:.0f} s; {num} records: {len(lost)} lost, "
-        f"{num_again - len(again)} twice, {differing} differ, {len(faults)} hashes do not fit"
-    )
-    sys.exit(bool(lost or differing or faults or num_again != num))
+        times = []
+        for out in ("warm", "whole"):  # What the first one compiles is kept for the others.
+            began = time.monotonic()
+            run = start(folder, out)
+            run.join()
+            times.append(time.monotonic() - began)
+            if run.exitcode:
+                sys.exit("the audit failed")
+        counts = kill_often(folder, _KILLS.value, times[-1])
+        start(folder, "killed").join()
+        whole, again = records(folder / "whole"), records(folder / "killed")
+        found = {
+            "images": _IMAGES.value,
+            "candidates": len(NAMES),
+            **counts,
+            "records": len(whole),
+            "lost": len(whole.keys() - again.keys()),
+            "twice": on_disk(folder / "killed") - len(again),
+            "differ": sum(whole[key] != again[key] for key in whole.keys() & again.keys()),
+            "hashes that do not fit": len(check_manifest(folder / "killed")),
+        }
+    print(json.dumps(found))
+    if _OUT.value:
+        with atomic_write(_OUT.value) as temporary:
+            pathlib.Path(temporary).write_text(json.dumps(found, indent=2) + "\n")
+    wrong = ("lost", "twice", "differ", "hashes that do not fit")
+    sys.exit(any(found[each] for each in wrong))
 
 
 if __name__ == "__main__":

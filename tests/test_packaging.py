@@ -31,7 +31,7 @@ def test_the_lowest_versions_are_those_that_are_allowed():
 
 def test_all_is_each_extra_of_the_commands():
     (line,) = EXTRAS["all"]
-    machines, people = {"cuda12", "cuda13", "tpu"}, {"docs", "test"}
+    machines, people = {"cuda12", "cuda13", "tpu", "ray"}, {"docs", "test"}
     assert set(re.findall(r"\w+", line)[1:]) == set(EXTRAS) - machines - people - {"all"}
 
 

@@ -63,7 +63,7 @@ def examine(
     Args:
       source: The images; all processes name the same.
       candidate: The generator that is asked about; it is loaded here, if an image waits for it.
-      journal: Its folder, entered.
+      journal: Its folder, entered; its `share` says which images are examined here.
       key: A JAX key, for starting points.
       rates: The rates of error.
       resize: Whether images of another size are resized.
@@ -181,7 +181,7 @@ class _Work:
         """Tells how many images have a record, of all that fall to this process."""
         self._done, num = done, self._total()
         if self._progress is not None:
-            share = None if num is None else num / jax.process_count()
+            share = None if num is None else num / self._journal.share[1]
             self._progress(self._candidate.name, self._aside + done, share)
 
     def _put_aside(self) -> None:
@@ -191,7 +191,7 @@ class _Work:
 
     def _waiting(self, source: Source) -> Iterator[tuple[int, Entry]]:
         """This process's share of the images that may still want a record."""
-        process, processes = jax.process_index(), jax.process_count()
+        process, processes = self._journal.share
         for place, entry in enumerate(source):
             self.num += 1
             key = digest(entry.key)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from jax_origin.audit.part_files import (
@@ -58,6 +57,8 @@ class Journal(RunFolder):
       flag: The flag that chooses the folder.
       part_records: Records of a part, at the most.
       part_seconds: How long a record waits to be written, about.
+      share: Which share of the work is done here, of how many, while others write theirs. Without
+        it this process's, and all processes have entered before one writes.
     """
 
     def __init__(
@@ -70,12 +71,13 @@ class Journal(RunFolder):
         flag: str = "--out",
         part_records: int = 4096,
         part_seconds: float = 60.0,
+        share: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__(path, settings, flag=flag)
+        super().__init__(path, settings, flag=flag, share=share)
         self.folder = self.path / "parts"
         self._calibration, self._made_with = calibration, dict(made_with or {})
         self._part_records, self._part_seconds = part_records, part_seconds
-        self._process = jax.process_index()
+        self._process, self._beside_others = self.share[0], share is not None
         self._tables: collections.OrderedDict[pathlib.Path, Any] = collections.OrderedDict()
 
     def _entered(self) -> None:
@@ -85,9 +87,12 @@ class Journal(RunFolder):
                 f"{self.path} holds records of an earlier version (verdicts.jsonl): give another "
                 f"{self.flag}"
             )
-        remove_unfinished(self.folder)
         parts = parts_in(self.folder)
-        chain = check_chain(parts)
+        if self._beside_others:  # What they write now is theirs.
+            chain = check_chain([part for part in parts if part.process == self._process])
+        else:
+            remove_unfinished(self.folder)
+            chain = check_chain(parts)
         if chain.faults:
             raise RecordError(chain.faults[0])
         self._lost = chain.missing  # Its user deleted them; the next part says so.

@@ -35,7 +35,7 @@ from jax_origin.runs import (
     verdict_table,
     write_contact_sheet,
 )
-from jax_origin.runtime import wait_for_all
+from jax_origin.runtime import telling_others, wait_for_all
 from jax_origin.workflow import Attributor, encoders_of, get_method, load_calibration
 from jax_origin.zoo import demonstration_images, load_generator, zoo_names
 
@@ -47,6 +47,7 @@ _VERDICTS_DEPEND_ON = (
 )
 
 
+@telling_others()
 def main(config: ConfigDict) -> int:
     """Attributes images, or the demonstration's; returns the exit code, 2 if every file failed."""
     if config.sheet_images < 1:

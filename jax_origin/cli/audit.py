@@ -1,7 +1,9 @@
 """Examines images under several candidates, and writes findings and a report."""
 
+import functools
 import importlib.util
 import itertools
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +29,7 @@ from jax_origin.audit import (
     truth_line,
     write_findings,
 )
-from jax_origin.audit.part_files import need_pyarrow
+from jax_origin.audit.part_files import need_pyarrow, remove_unfinished
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
 from jax_origin.cli.settings import (
@@ -50,9 +52,10 @@ from jax_origin.runs import (
     default_workdir,
     demonstration_files,
     format_warning,
+    share_out,
     statistics_line,
 )
-from jax_origin.runtime import wait_for_all
+from jax_origin.runtime import keep_compiled_programs, telling_others, wait_for_all
 from jax_origin.sources import Source, find_layout, open_sources, reader
 from jax_origin.sources.places import is_address
 from jax_origin.workflow import Attributor
@@ -62,6 +65,7 @@ _OUT = "runs/audit"
 _VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "readings", "seed")
 
 
+@telling_others()
 def main(config: ConfigDict) -> int:
     """Examines images, or the demonstration's, under each candidate.
 
@@ -74,6 +78,10 @@ def main(config: ConfigDict) -> int:
         raise CommandError(f"--plots: Matplotlib is not installed ({installing('plots')})")
     if not config.part_seconds > 0:
         raise CommandError(f"--config.part_seconds={config.part_seconds}: must be above 0")
+    if config.ray and config.distributed:
+        raise CommandError("--ray: leave --distributed out; Ray says who the workers are")
+    if config.shares < 1:
+        raise CommandError(f"--shares={config.shares}: must be 1 or more")
     need_pyarrow()
     begin(config)
     key = jax.random.key(config.seed)
@@ -110,7 +118,10 @@ def main(config: ConfigDict) -> int:
         near = [text for text in sources_of(config, out.path) if not is_address(text)]
         counted = near == sources_of(config, out.path)  # From far away, it would be read twice.
         total = Counting(open_sources(near, **options) if counted else None)
-        num = _examine(source, candidates, out.path, settings, config, total)
+        if config.ray:
+            num = _examine_by_ray(candidates, out.path, settings, config)
+        else:
+            num = _examine(source, candidates, out.path, settings, config, total)
         if not num:
             where = ", ".join(sources_of(config))
             raise ImageError(where, "; ".join(["holds no images", *source.left_out]))
@@ -133,6 +144,8 @@ def _examine(
     settings: Mapping[str, Any],
     config: ConfigDict,
     total: Callable[[], int | None],
+    *,
+    share: tuple[int, int] | None = None,
 ) -> int:
     """Examines a source's images under each candidate; returns how many there are."""
     num, statistics = 0, Statistics()
@@ -141,7 +154,7 @@ def _examine(
         for candidate in candidates:
             warn_of_drift(candidate.calibration)
             written = {"made_with": made_with(), "part_seconds": config.part_seconds}
-            with candidate.journal(out, settings, **written) as journal:
+            with candidate.journal(out, settings, **written, share=share) as journal:
                 num = examine(
                     source,
                     candidate,
@@ -160,6 +173,46 @@ def _examine(
     if statistics.images:
         print(statistics_line(statistics))
     return num
+
+
+def _examine_by_ray(
+    candidates: Sequence[Candidate],
+    out: pathlib.Path,
+    settings: Mapping[str, Any],
+    config: ConfigDict,
+) -> int:
+    """Has workers of a Ray cluster examine the images; returns how many there are."""
+    for candidate in candidates:  # What an earlier run left half-written goes; faults are named.
+        with candidate.journal(out, settings):
+            pass
+    given = {**config.to_dict(), "source": sources_of(config, out)}
+    work = functools.partial(
+        _examine_share, given, candidates, os.getcwd(), os.fspath(out), dict(settings)
+    )
+    with showing(metrics=config.metrics) as bar:
+        tell = functools.partial(bar, "shares")
+        found = share_out(work, config.shares, address=config.ray, tell=tell)
+    for candidate in candidates:
+        remove_unfinished(out / candidate.folder / "parts")
+    return max(found)
+
+
+def _examine_share(
+    given: Mapping[str, Any],
+    candidates: Sequence[Candidate],
+    where: str,
+    out: str,
+    settings: Mapping[str, Any],
+    share: int,
+) -> int:
+    """Examines a share of the images; in a worker, which is another process."""
+    os.chdir(where)
+    config = ConfigDict({**given, "metrics": None})
+    keep_compiled_programs(config.cache)
+    layout = find_layout(config.layout) if config.layout else None
+    source = open_sources(list(config.source), layout=layout, all_files=config.all_files)
+    folder, of = pathlib.Path(out), (share, config.shares)
+    return _examine(source, candidates, folder, settings, config, Counting(None), share=of)
 
 
 def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:

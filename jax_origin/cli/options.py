@@ -135,7 +135,8 @@ def audit(given: flags.FlagValues) -> None:
     python scripts/audit.py takes the same flags. Each candidate's records lie in a folder of their
     own under --out, as Parquet files. After a kill, the same command goes on with the images that
     have none; with another candidate it runs that one alone. With --distributed, several processes
-    share the work. jax-origin verify checks what was written.
+    share the work; with --ray, the workers of a Ray cluster. jax-origin verify checks what was
+    written.
 
     Exit code: 0; 1 if the command was refused or failed; 2 if every file failed; 3 if SIGTERM
     stopped it. Then it has saved what it had, and the same command goes on.
@@ -161,6 +162,10 @@ def audit(given: flags.FlagValues) -> None:
     _flag(given, str, "out", _folder("runs/audit"))
     seconds = "A kill loses the records of about the last so many seconds."
     _flag(given, float, "part_seconds", seconds, 60.0)
+    ray = "Ray cluster whose workers share the work: HOST:PORT, auto, or local to begin one here."
+    _flag(given, str, "ray", ray)
+    shares = "With --ray, how many shares the work is cut into; so many workers at the most."
+    _flag(given, int, "shares", shares, 32)
     _flags_of_runs(given)
 
 

@@ -16,7 +16,7 @@ _EVERY = 30.0  # Seconds between lines, where there is no terminal.
 _FILE_EVERY = 5.0  # Seconds between files for monitors.
 _RECENT = 300.0  # Seconds that tell how quickly it goes on: what was done before goes in no time.
 _FELL = 1e-6  # Images: sums of parts may be rounded so far.
-_UNITS = {"learning a start": "steps"}
+_UNITS = {"learning a start": "steps", "shares": "shares"}
 
 
 class ProgressBar:

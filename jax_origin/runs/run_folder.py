@@ -33,18 +33,26 @@ class RunFolder:
       settings: What verdicts depend on, as plain JSON values. A name such as ``resize`` stands for
         the flag ``--resize``; one with a space, such as "kind of device", for itself.
       flag: The flag that chooses the folder, for messages.
+      share: Which share of the work is done here, of how many; without it this process's.
 
     Attributes:
       path: The folder.
+      share: Which share of the work is done here, of how many.
       flag: The flag.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], settings: Mapping[str, Any], *, flag: str = "--workdir"
+        self,
+        path: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        *,
+        flag: str = "--workdir",
+        share: tuple[int, int] | None = None,
     ) -> None:
         self.path, self.flag = pathlib.Path(path), flag
         self._settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
-        process = jax.process_index()
+        self.share = share or (jax.process_index(), jax.process_count())
+        process, _ = self.share
         # Process 0 stands for its run; no two runs have one.
         self._lock_path = self.path / (f"lock-{process:05d}" if process else "lock")
         self._open = contextlib.ExitStack()
@@ -61,6 +69,7 @@ class RunFolder:
             try:
                 os.makedirs(self.path, exist_ok=True)
                 _lock(opened.enter_context(open(self._lock_path, "ab")).fileno())
+                self._look_for_strays()
                 self._compare()
             except BlockingIOError:
                 reason = f"another run is at work here: wait for it, or {another}"
@@ -77,6 +86,13 @@ class RunFolder:
 
     def _entered(self) -> None:
         """What is done once the folder is locked."""
+
+    def _look_for_strays(self) -> None:
+        """Raises a BlockingIOError if a process of an earlier, larger run is still at work."""
+        for path in self.path.glob("lock-*"):
+            if int(path.name.removeprefix("lock-")) >= self.share[1]:
+                with open(path, "ab") as lock:
+                    _lock(lock.fileno())
 
     def _compare(self) -> None:
         path = self.path / "run.json"

@@ -173,11 +173,22 @@ def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
         (["--decoders=-1"], "--decoders=-1: must be 0 or more"),
         (["--decode_seconds=0"], "--decode_seconds=0: must be above 0"),
         (["--metrics=images", "--out=other"], "--metrics=images: is a folder; name a file"),
+        (["--shares=0"], "--shares=0: must be 1 or more"),
+        (
+            ["--ray=local", "--distributed"],
+            "--ray: leave --distributed out; Ray says who the workers are",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(folder, audited, arguments, message):
     done = audit(*AUDIT, "--out=found", *arguments, folder=folder)
     assert (done.code, done.line) == (1, f"audit: {message}")
+
+
+def test_without_ray_one_line_says_how_to_install_it(folder, audited, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = audit(*AUDIT, "--out=found", "--ray=local", folder=folder)
+    assert done.code == 1 and done.line.startswith("audit: --ray: Ray is not installed (pip ")
 
 
 def test_what_the_last_candidate_cannot_keep_is_refused_before_the_first_ones_work(folder):
