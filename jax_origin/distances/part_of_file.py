@@ -74,52 +74,54 @@ def cell_side(image: Stored) -> int:
     return BLOCK if image.kind == "jpeg" else CELL
 
 
-def cell_errors(
-    images: Any, stored: Sequence[StoredArrays]
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """How far the cells of images lie outside of their files' sets, and how many numbers say it.
+class Cells(NamedTuple):
+    """How far the cells of an image lie outside of its file's set, and what the file says of them.
+
+    Attributes:
+      errors: Mean squared errors in grey levels, [R / side, C / side].
+      numbers: How many numbers they are the means of; 0 where the file says nothing.
+      said: How many of these say something: all of a pixel's, and of coefficients those that are
+        not 0, for most pictures have little of the fine detail that is rounded away.
+    """
+
+    errors: NDArray[np.float64]
+    numbers: NDArray[np.float64]
+    said: NDArray[np.float64]
+
+    def mean_within(self, cells: NDArray[np.bool_]) -> float:
+        """The mean squared error of the numbers in some cells."""
+        weights = self.numbers * cells
+        return float((self.errors * weights).sum() / max(1.0, weights.sum()))
+
+
+def cells_of(images: Any, stored: Sequence[StoredArrays]) -> list[Cells]:
+    """The cells of images [N, H, W, C] in [0, 1], held against files' sets, N.
 
     Of a JPEG's colours those count that have blocks as fine as its brightness.
-
-    Args:
-      images: [N, H, W, C] in [0, 1].
-      stored: Their sets, N.
-
-    Returns:
-      Of each image mean squared errors in grey levels, and numbers, [R / side, C / side] each.
     """
-    both = map(np.asarray, _cell_errors(images, stack_stored(stored)))
+    each = map(np.asarray, _cells(images, stack_stored(stored)))
     found = []
-    for arrays, errors, numbers in zip(stored, *both, strict=True):
-        each = slice(None, None, BLOCK // CELL if arrays.rows[0, 0, 1] else 1)
-        found.append((errors[each, each].astype(float), numbers[each, each].astype(float)))
+    for arrays, *parts in zip(stored, *each, strict=True):
+        apart = slice(None, None, BLOCK // CELL if arrays.rows[0, 0, 1] else 1)
+        found.append(Cells(*(part[apart, apart].astype(float) for part in parts)))
     return found
 
 
 def generic_part_error(image: Stored, cells: NDArray[np.bool_], numbers: int) -> float:
-    """The mean squared error of these cells in the best of `generic_codes`, which says nothing else.
+    """The mean squared error of these cells in the best of `generic_codes` that say nothing else.
 
-    All of the code's numbers are spent on the part: what lies around it is painted over smoothly.
+    All of a code's numbers are spent on the part: what lies around it is painted over smoothly.
 
     Args:
       image: The file.
       cells: Those of the part, at least one that the file says something of.
-      numbers: How many numbers the code has.
+      numbers: How many numbers a code has.
     """
     height, width = image.pixels.shape[:2]
     side, arrays = cell_side(image), image.to_arrays()
     inside = np.kron(cells, np.ones((side, side), bool))[:height, :width]
     codes = generic_codes(_painted_over(image.pixels, inside), numbers)
-    errors = cell_errors(codes, [arrays] * len(codes))
-    return min(mean_within(cells, *each) for each in errors)
-
-
-def mean_within(
-    cells: NDArray[np.bool_], errors: NDArray[np.float64], numbers: NDArray[np.float64]
-) -> float:
-    """The mean squared error of the numbers in some cells."""
-    weights = numbers * cells
-    return float((errors * weights).sum() / max(1.0, weights.sum()))
+    return min(each.mean_within(cells) for each in cells_of(codes, [arrays] * len(codes)))
 
 
 def _painted_over(pixels: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -139,21 +141,25 @@ def _painted_over(pixels: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArr
 
 
 @jax.jit
-def _cell_errors(images: jax.Array, stored: StoredArrays) -> tuple[jax.Array, jax.Array]:
-    """Mean squared errors, and numbers, [N, R / CELL, C / CELL]; a JPEG's cell is there four times."""
+def _cells(images: jax.Array, stored: StoredArrays) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The three arrays of `Cells`, [N, R / CELL, C / CELL]; a JPEG's cell is there four times."""
     off, room = off_middle(images, stored, FileSet.margin)
-    beyond = off - jnp.clip(off, -room, room)
     fine = _any(stored.rows[:, :, BLOCK]) & _any(stored.columns[:, :, BLOCK])
     there = ((number_weights(stored) > 0) & fine[:, :, None, None]).astype(jnp.float32)
-    squares, numbers = (
+    jpeg = _is_jpeg(stored)[:, None, None]
+    squares, numbers, said = (
         jnp.where(
-            _is_jpeg(stored)[:, None, None],
+            jpeg,
             _spread(_pooled(each, BLOCK), BLOCK // CELL).sum(1),
             _pooled(each, CELL).sum(1),
         )
-        for each in (there * beyond**2, there)
+        for each in (
+            there * (off - jnp.clip(off, -room, room)) ** 2,
+            there,
+            there * ((stored.levels != 0) | ~jpeg[:, None]),
+        )
     )
-    return squares / jnp.maximum(numbers, 1.0), numbers
+    return squares / jnp.maximum(numbers, 1.0), numbers, said
 
 
 def _squares(off: jax.Array, room: jax.Array, stored: StoredArrays) -> jax.Array:

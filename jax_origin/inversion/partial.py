@@ -8,7 +8,7 @@ generic code says of them, go on. In the end there are no borders: what fits bes
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.distances.part_of_file import (
+    Cells,
     PartOfFile,
     PartTarget,
-    cell_errors,
+    cells_of,
     generic_part_error,
-    mean_within,
 )
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, StoredArrays, as_float, pixels_sha256, stack_stored
@@ -38,7 +38,7 @@ _PARTS = 4  # to a side of an image; a square has two of them
 _SQUARES = 2  # of nine, that go on
 # Scales in grey levels, a step at each: of all hypotheses, of those that go on, without borders.
 _FIRST = (32.0, 20.0, 12.0, 8.0)
-_THEN = tuple(np.geomspace(8.0, 1.0, 12).tolist())
+_THEN = tuple(np.geomspace(8.0, 1.0, 20).tolist())
 _LAST = (2.0, 1.5, *[1.0] * 8)
 _ROOM = 0.065  # (grey levels)^2 that are added to a code's error, as `CodeRatio.room` is.
 _FLOOR = 0.0325  # As `CodeRatio.floor`.
@@ -54,29 +54,30 @@ class Partial(NamedTuple):
     Attributes:
       latent: float32 [*latent_shape].
       reconstruction: Its image, float32 [H, W, C].
-      errors: Of each cell the root mean squared error beyond the file's set, grey levels, [h, w].
-      numbers: How many numbers the file stores of it, [h, w]; 0 where it says nothing.
+      cells: How far its cells lie outside of the file's set.
       score: Of the cells that fit, their error over that of a generic code of as many numbers as
         the latent has, which says them and nothing else; infinite where none fits.
+      evidence: The numbers that the cells which fit say beyond those of the latent, times the
+        powers of ten by which the code is worse, for each number of the latent.
       steps: Gradient evaluations.
     """
 
     latent: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
-    errors: NDArray[np.float64]
-    numbers: NDArray[np.float64]
+    cells: Cells
     score: float
+    evidence: float
     steps: float
 
     @property
     def fits(self) -> NDArray[np.bool_]:
         """Which cells fit, [h, w]."""
-        return (self.errors <= FITS) & (self.numbers > 0)
+        return (self.cells.errors <= FITS**2) & (self.cells.numbers > 0)
 
     @property
     def said(self) -> float:
-        """How many numbers the file stores of the cells that fit."""
-        return float(self.numbers[self.fits].sum())
+        """How many numbers say something of the cells that fit; see `Cells.said`."""
+        return float(self.cells.said[self.fits].sum())
 
 
 class _Lane(NamedTuple):
@@ -121,12 +122,10 @@ class PartialInverter:
         lanes = [lane for i, image in enumerate(images) for lane in self._begun(i, image, sets[i])]
         spent = np.bincount([lane.image for lane in lanes]) * float(len(_FIRST))
         lanes = self._nearest(self._descended(lanes, _FIRST), images)
-        lanes = [
-            lane._replace(target=sets[lane.image]) for lane in self._descended(lanes, _THEN)
-        ]
+        lanes = [lane._replace(target=sets[lane.image]) for lane in self._descended(lanes, _THEN)]
         hopeful = [
-            float(numbers[errors <= (_NEAR * FITS) ** 2].sum()) >= self._numbers
-            for _, _, errors, numbers in self._looked_at(lanes, images)
+            cells.said[cells.errors <= (_NEAR * FITS) ** 2].sum() >= self._numbers
+            for _, _, cells in self._looked_at(lanes, images)
         ]
         for lane, goes_on in zip(lanes, hopeful, strict=True):
             spent[lane.image] += len(_THEN) + len(_LAST) * goes_on
@@ -134,13 +133,15 @@ class PartialInverter:
         lanes = [lane for lane, goes_on in zip(lanes, hopeful, strict=True) if not goes_on]
         lanes += self._descended(going, _LAST)
         found: list[list[Partial]] = [[] for _ in images]
-        for lane, made, errors, numbers in self._looked_at(lanes, images):
+        for lane, made, cells in self._looked_at(lanes, images):
             steps = spent[lane.image] * _STAGE.solver.evaluations(self._numbers)
-            one = Partial(lane.latent, made, np.sqrt(errors), numbers, math.inf, steps)
+            one = Partial(lane.latent, made, cells, math.inf, 0.0, steps)
             if one.said:
-                one = one._replace(score=self._score(images[lane.image], one.fits, errors, numbers))
+                score = self._score(images[lane.image], one.fits, cells)
+                powers = -math.log10(min(score, 1.0))
+                one = one._replace(score=score, evidence=powers * (one.said / self._numbers - 1))
             found[lane.image].append(one)
-        return [max(some, key=_evidence) for some in found]
+        return [max(some, key=lambda one: one.evidence) for some in found]
 
     def _begun(self, index: int, image: Stored, stored: StoredArrays) -> Iterator[_Lane]:
         """A lane for each hypothesis."""
@@ -162,17 +163,17 @@ class PartialInverter:
         """The whole image, and the squares of it that come nearest for what they say."""
         ranked: list[list[tuple[float, int]]] = [[] for _ in images]
         kept = []
-        for place, (lane, _, errors, numbers) in enumerate(self._looked_at(lanes, images)):
+        for place, (lane, _, cells) in enumerate(self._looked_at(lanes, images)):
             if lane.square is None:
                 kept.append(lane)
-            elif numbers.any():
-                score = self._score(images[lane.image], numbers > 0, errors, numbers)
+            elif cells.numbers.any():
+                score = self._score(images[lane.image], cells.numbers > 0, cells)
                 ranked[lane.image].append((score, place))
         return kept + [lanes[place] for some in ranked for _, place in sorted(some)[:_SQUARES]]
 
-    def _score(self, image: Stored, cells: NDArray[np.bool_], *found: NDArray[np.float64]) -> float:
-        said = generic_part_error(image, cells, self._numbers)
-        return max(mean_within(cells, *found), _FLOOR) / (said + _ROOM)
+    def _score(self, image: Stored, part: NDArray[np.bool_], cells: Cells) -> float:
+        said = generic_part_error(image, part, self._numbers)
+        return max(cells.mean_within(part), _FLOOR) / (said + _ROOM)
 
     def _descended(self, lanes: Sequence[_Lane], scales: Sequence[float]) -> list[_Lane]:
         """Lanes after a step at each scale."""
@@ -191,26 +192,20 @@ class PartialInverter:
 
     def _looked_at(
         self, lanes: Sequence[_Lane], images: Sequence[Stored]
-    ) -> Iterator[tuple[_Lane, Any, Any, Any]]:
-        """Each lane's image, and its cells' mean squared errors and numbers within its target."""
+    ) -> Iterator[tuple[_Lane, NDArray[np.float32], Cells]]:
+        """Each lane's image, and its cells held against its target."""
         for some, padded in self._blocks(lanes):
             latents = np.stack([lane.latent for lane in padded])
             pixels = as_float(np.stack([images[lane.image].pixels for lane in padded]))
             made, _ = reconstruct(self._model, self._weights, latents, pixels)
-            errors = cell_errors(made, [lane.target for lane in padded])
-            for lane, one, (squares, numbers) in zip(some, np.asarray(made), errors, strict=False):
-                yield lane, one, squares, numbers
+            cells = cells_of(made, [lane.target for lane in padded])
+            yield from zip(some, np.asarray(made), cells, strict=False)
 
     def _blocks(self, lanes: Sequence[_Lane]) -> Iterator[tuple[list[_Lane], list[_Lane]]]:
         """Some lanes at a time, and these with what fills their block up."""
         for first in range(0, len(lanes), self._block):
             some = list(lanes[first : first + self._block])
             yield some, some + [some[-1]] * (self._block - len(some))
-
-
-def _evidence(found: Partial) -> float:
-    """How many numbers are said, by how many powers of ten better than by a generic code."""
-    return -found.said * math.log10(min(found.score, 1.0)) if found.said else 0.0
 
 
 def _sides(square: Square, shape: Sequence[int]) -> list[NDArray[np.bool_]]:

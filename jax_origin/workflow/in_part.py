@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,10 +27,10 @@ from jax_origin.workflow.verdict import PartMap, Verdict
 RATE = 0.05
 """Of the cells that a map says lie outside, at most this share does not, on average."""
 
-TRIED = "in part"
-"""What `Verdict.tried` calls it."""
+_EVIDENCE = 2.0
+"""`Partial.evidence` that a part must have: a hundredth of the code's error over twice as many
+numbers as the latent has, or a tenth over three times as many."""
 
-_SAID = 2  # times the latent's numbers, that a part must say
 _OWN = 16  # images whose cells a map is calibrated with
 _CALIBRATING = int.from_bytes(b"part", "big")
 
@@ -37,9 +38,9 @@ _CALIBRATING = int.from_bytes(b"part", "big")
 class InPart:
     """Finds the part that the generator made of images that do not fit.
 
-    A part counts if its score is under the method's floor, as that of own images is, and if the
-    file stores at least twice as many numbers of it as the latent has. Such an image is undecided,
-    never attributed: its map says which cells lie outside.
+    A part counts if its score is under the method's floor, as that of own images is, and if it says
+    more numbers than the latent has, by `_EVIDENCE`. Such an image is undecided, never attributed:
+    its map says which cells lie outside.
 
     A map's cells are ranked among those of the generator's own images, stored as the file is, of
     which a square was replaced. Benjamini and Hochberg's procedure then keeps the rate of false
@@ -63,7 +64,6 @@ class InPart:
         run: Run,
     ) -> None:
         self._generator, self._floor, self._run = generator, method.floor, run
-        self._needed = _SAID * math.prod(generator.latent_shape)
         self._key = jax.random.fold_in(key, _CALIBRATING)
         options: dict[str, Any] = {"key": key, "encoder": encoder, "run": run}
         self._inverter = functools.cache(
@@ -88,14 +88,16 @@ class InPart:
             yield self._judged(verdict, found[id(verdict)]) if id(verdict) in found else verdict
 
     def _judged(self, verdict: Verdict, found: Partial) -> Verdict:
-        first, tried = verdict.inversion, (*verdict.tried, TRIED)
+        first, tried = verdict.inversion, (*verdict.tried, IN_PART)
         assert first is not None and verdict.image is not None and verdict.decision is not None
         if self._run.statistics is not None:
             self._run.statistics.evaluations += found.steps
         first = first._replace(steps=np.asarray(int(first.steps + math.ceil(found.steps))))
-        if not self._counts(found):
+        stored = verdict.image.stored
+        # Where own images with such files are not found either, no map can be calibrated.
+        if not self._counts(found) or self._own_errors(stored).size < found.cells.errors.size:
             return dataclasses.replace(verdict, inversion=first, tried=tried)
-        part = self.part_map(verdict.image.stored, found)
+        part = self.part_map(stored, found)
         loss = np.mean((found.reconstruction - as_float(verdict.image.pixels[None])[0]) ** 2)
         reason = f"{IN_PART}: {part.share:.0%} of it"
         return dataclasses.replace(
@@ -109,15 +111,15 @@ class InPart:
         )
 
     def _counts(self, found: Partial) -> bool:
-        return found.score <= self._floor and found.said >= self._needed
+        return found.score <= self._floor and found.evidence >= _EVIDENCE
 
     def part_map(self, stored: Stored, found: Partial) -> PartMap:
         """The map of what was found of a file."""
-        errors = np.where(found.numbers > 0, found.errors, np.nan)
-        own = self._own_errors(stored)
-        above = own.size - np.searchsorted(own, found.errors)
-        p = np.where(found.numbers > 0, (1 + above) / (1 + own.size), np.nan)
-        there, outside = np.isfinite(p), np.zeros(p.shape, bool)
+        own, there = self._own_errors(stored), found.cells.numbers > 0
+        errors = np.where(there, np.sqrt(found.cells.errors), np.nan)
+        above = own.size - np.searchsorted(own, errors)
+        p = np.where(there, (1 + above) / (1 + own.size), np.nan)
+        outside = np.zeros(p.shape, bool)
         outside[there] = exclusions(p[there], rate=RATE, method="bh")
         share = 1.0 - float(outside.sum() / max(1, there.sum()))
         return PartMap(share, errors, p, outside, cell_side(stored))
@@ -136,7 +138,8 @@ class InPart:
             errors = [np.zeros(0)]
             for found, inside in zip(self._inverter()(files), insides, strict=True):
                 if self._counts(found):
-                    errors.append(found.errors[inside & (found.numbers > 0)])
+                    cells = found.cells
+                    errors.append(np.sqrt(cells.errors[inside & (cells.numbers > 0)]))
             self._known[digest.digest()] = np.sort(np.concatenate(errors))
         return self._known[digest.digest()]
 
@@ -146,7 +149,8 @@ class InPart:
         images = as_uint8(as_float(np.asarray(self._generator(latents))))
         rng = np.random.default_rng(0)
         height, width = images.shape[1:3]
-        files, insides = [], []
+        files: list[Stored] = []
+        insides: list[NDArray[np.bool_]] = []
         for own, other in zip(images[:_OWN], images[_OWN:], strict=True):
             top, left = rng.integers(0, [height // 2 + 1, width // 2 + 1])
             square = np.zeros((height, width), bool)
@@ -157,7 +161,7 @@ class InPart:
             cells = np.pad(square, room, mode="edge")
             cells = cells.reshape(cells.shape[0] // side, side, cells.shape[1] // side, side)
             files.append(file)
-            insides.append(~cells.any(axis=(1, 3)))
+            insides.append(np.logical_not(np.asarray(cells.any(axis=(1, 3)))))
         return files, insides
 
 
@@ -166,7 +170,7 @@ def stored_likewise(pixels: NDArray[np.uint8], like: Stored) -> Stored:
     if like.kind == "pixels":
         return dataclasses.replace(like, pixels=pixels, alternatives=())
     arrays = like.to_arrays()
-    made = as_stored(as_float(pixels[None]), stack_stored([arrays]))
+    made = as_stored(jnp.asarray(as_float(pixels[None])), stack_stored([arrays]))
     side = [length // 8 for length in arrays.levels.shape[1:]]
     levels = np.rint(np.asarray(made)[0] / np.tile(arrays.steps, (1, *side)))
     planes = []
