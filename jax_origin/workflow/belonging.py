@@ -173,10 +173,14 @@ class Belonging:
         return self.given[:num]
 
     def others(self, num: int, *, key: jax.Array) -> Any:
-        """Images that serve nothing else, at most `num`."""
+        """Images that serve nothing else, as many as `num_others` says."""
         if self.given is None:
             return belonging_images(self.generator, num, key=key)
         return self.given[self.num :][:num]
+
+    def num_others(self, num: int) -> int:
+        """How many images there are that serve nothing else, at most `num`."""
+        return num if self.given is None else min(num, len(self.given) - self.num)
 
 
 def _as_stored(images: NDArray[np.float32], generator: GeneratorLike) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -48,8 +48,9 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-# An image is given up where its loss is so many times the largest of those that were fitted on.
-_FUTILITY_MARGIN = 2.0
+# An image is given up where its loss is so many times the largest of those that were fitted on: a
+# hundred as made, and some under each edit, without those that end so many times over their median.
+_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE = 1.5, 25, 100.0
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -94,10 +95,10 @@ def calibrate(
       encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
         minutes on a small machine; `run.cache` keeps it.
       futility: Whether to stop early on images whose distance falls more slowly than the
-        generator's own do. How those fall is fitted on as many others of its own, under each edit.
-        What it costs in own images given up is in the scores that are calibrated, and so in p. None
-        means: where "origin" needs the longer recipe, under which foreign images cost the most, and
-        there are at least 100 to fit it on.
+        generator's own do. How those fall is fitted on others of its own: a hundred as made, and 25
+        under each edit. What it costs in own images given up is in the scores that are calibrated,
+        and so in p. None means: with the longer recipe of "origin", under which foreign images cost
+        the most, where at least 100 draws of the prior are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -160,6 +161,7 @@ class Calibrator:
         self.encoders: dict[str, StartEncoder] = {}
         self.futility: tuple[float, ...] = ()
         self.found_again: dict[str, tuple[int, int]] = {}
+        self._tried: list[Scored] = []  # By the recipe that was chosen.
 
     def from_where(self, given: Any, num: int | None, *, futility: bool) -> int:
         """Takes own images that are given, or none; returns how many are to be scored."""
@@ -221,40 +223,47 @@ class Calibrator:
     def choose_recipe(self) -> bool:
         """Takes the longer recipe of "origin" where the shorter one misses too many own images.
 
-        The shorter one is tried on a hundred draws of the prior that serve nothing else. An image
-        is found again where the inversion comes to the floor. Those that are missed are tried with
-        the longer one. Of a generator whose images are given nothing is drawn, and nothing chosen.
+        Both are tried on a hundred draws of the prior that serve nothing else, the longer one where
+        the shorter one misses several. An image is found again where the inversion comes to the
+        floor. Of a generator whose images are given nothing is drawn, and nothing chosen.
 
         Returns:
           Whether it is the longer one.
         """
         ours = self.method
-        if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe) or self.belonging.num:
+        if self.belonging.num:
             return False
-        key = jax.random.fold_in(self.key, _TRIED)
-        image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
-        images = self.belonging.others(_NUM_TRIED, key=image_key)
+        if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
+            return ours.recipe == THOROUGH.recipe
         longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
         for method in (ours, longer):
-            advance = self.run.counter(f"trying {method.name}", len(images))
-            found = self._scorer(method, start_key, advance).found(images)
-            images = images[[str(each.inversion.ended) != "floor" for each in found]]
-            self.found_again[method.name] = (_NUM_TRIED - len(images), _NUM_TRIED)
-            if len(images) <= _MAY_MISS:
+            advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
+            tried = self._invert_others(_NUM_TRIED, _TRIED, advance, method=method)
+            again = sum(str(each.inversion.ended) == "floor" for each in tried)
+            self.found_again[method.name] = (again, len(tried))
+            if len(tried) - again <= _MAY_MISS:
                 break
-        missed = [of - num for num, of in self.found_again.values()]
-        if len(missed) == 2 and missed[1] < missed[0]:
-            self.method = longer
+        again, *more = [num for num, _ in self.found_again.values()]
+        if more and more[0] > again:
+            self.method, self._tried = longer, tried
         return self.method is longer
 
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
 
-        As made, and after each edit: edited images fall more slowly.
+        As made, and after each edit: edited images fall more slowly. Images that are not found in
+        the end tell nothing of how those fall that are.
         """
+        made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, _NUM_EDITED))
+        total = (0 if self._tried else made) + some * len(self.edits)
+        advance = self.run.counter("fitting futility", total)
+        groups = [self._tried or self._invert_others(made, _CURVES, advance)]
+        groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
         highest = np.zeros(self.method.recipe.checks)
-        for found in self._invert_others(num, _CURVES, ("", *self.edits), "fitting futility"):
-            highest = np.maximum(highest, found.inversion.curve)
+        for found in groups:
+            curves = np.stack([each.inversion.curve for each in found])
+            near = _ALIKE * max(np.median(curves[:, -1]), self.method.recipe.floor)
+            highest = np.maximum(highest, curves[curves[:, -1] <= near].max(axis=0))
         levels = np.maximum(_FUTILITY_MARGIN * highest, self.method.recipe.floor)
         self.futility = tuple(map(float, levels))
 
@@ -262,7 +271,8 @@ class Calibrator:
         """Has the score measure what it must, on other own images than are calibrated."""
         if not self.method.score.fits:
             return
-        found = self._invert_others(num, _TYPICAL, ("",), "fitting the score")
+        advance = self.run.counter("fitting the score", self.belonging.num_others(num))
+        found = self._invert_others(num, _TYPICAL, advance)
         own = Inversion.stacked([each.inversion for each in found])
         try:
             score = self.method.score.fit(own)
@@ -371,15 +381,21 @@ class Calibrator:
             advance=advance,
         )
 
-    def _invert_others(self, num: int, tag: int, edits: Iterable[str], what: str) -> list[Scored]:
-        """Inverts own images that serve nothing else, under each edit."""
-        key, edits = jax.random.fold_in(self.key, tag), list(edits)
+    def _invert_others(
+        self,
+        num: int,
+        tag: int,
+        advance: Callable[[float], None],
+        *,
+        edit: str = "",
+        method: Method | None = None,
+    ) -> list[Scored]:
+        """Inverts own images that serve nothing else, after an edit."""
+        key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
-        images = self.belonging.others(num, key=image_key)
-        method = dataclasses.replace(self.method, score=Loss(), draws=1)
-        total = len(images) * len(edits)
-        scorer = self._scorer(method, start_key, self.run.counter(what, total))
-        return [each for edit in edits for each in scorer.found(edited(images, edit))]
+        images = edited(self.belonging.others(num, key=image_key), edit)
+        method = dataclasses.replace(method or self.method, score=Loss(), draws=1)
+        return self._scorer(method, start_key, advance).found(images)
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
         """The conditions that would have left such a file."""
