@@ -138,11 +138,16 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def attributor_of(
-    name: str, config: ConfigDict, run: Run | None = None, *, resize: bool = False
+    name: str,
+    config: ConfigDict,
+    run: Run | None = None,
+    *,
+    resize: bool = False,
+    readings: str = "usual",
 ) -> Attributor:
     """The attributor of a zoo generator, with full scores; ProtocolError without a calibration.
 
-    `resize` is as `Attributor` has it.
+    `resize` and `readings` are as `Attributor` has them.
     """
     generator = load_generator(name)
     method = get_method("origin", generator)
@@ -150,7 +155,8 @@ def attributor_of(
     if calibration is None:
         raise ProtocolError(f"{name} has no calibration: config.calibrations says where one is")
     key = starting_key(config.seed)
-    return Attributor(generator, calibration, key=key, full_scores=True, resize=resize, run=run)
+    options: dict[str, Any] = {"resize": resize, "readings": readings, "run": run}
+    return Attributor(generator, calibration, key=key, full_scores=True, **options)
 
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def counted(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {
         "n": len(verdicts),
         **{word: words[word] for word in ("belongs", "not_recognised", "undecided", "error")},
+        "in_part": sum(verdict.part is not None for verdict in verdicts),
         "readings": dict(read.most_common()),
         "evaluations": float(np.mean([verdict.steps or 0 for verdict in verdicts])),
     }
@@ -55,7 +56,7 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
     """
     rows, digests, num = [], {}, min(config.num_images, limit or config.num_images)
     for name in config.inspected:
-        attributor = attributor_of(name, config, run, resize=True)
+        attributor = attributor_of(name, config, run, resize=True, readings=config.readings)
         digests[name] = attributor.calibration.digest
         models = {other: load_generator(other) for other in {name, *standard_names()}}
         if not has_prior(models[name]):
@@ -75,7 +76,7 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
 def table(result: Mapping[str, Any]) -> str:
     """A result of `study` in Markdown: a row for each generator and edit."""
     heading = "inspected|edit|own belong|95%|own not recognised|foreign attributed|worst group"
-    heading += "|own read as|evaluations"
+    heading += "|in part: own, foreign|own read as|evaluations"
     cells = [heading.split("|")]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in result["rows"]:
@@ -91,6 +92,7 @@ def table(result: Mapping[str, Any]) -> str:
                 f"{own['not_recognised']}/{own['n']}",
                 f"{sum(row['belongs'] for row in foreign)}/{sum(row['n'] for row in foreign)}",
                 f"{worst['belongs']}/{worst['n']}",
+                f"{own['in_part']}, {sum(row['in_part'] for row in foreign)}",
                 next(iter(own["readings"]), "as it is"),
                 f"{own['evaluations']:.0f}, {np.mean([row['evaluations'] for row in foreign]):.0f}",
             ]

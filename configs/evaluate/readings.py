@@ -22,4 +22,6 @@ def get_config() -> ml_collections.ConfigDict:
         *("scale-2.5", "scale-1.3-bicubic+jpeg-85", "scale-2+jpeg-60", "scale-4-bicubic+jpeg-85"),
     )
     config.seed = 4  # not used before
+    # What images are read as, as `Attributor` has it; see configs/evaluate/parts.py for "all".
+    config.readings = "usual"
     return config

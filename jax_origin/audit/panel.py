@@ -17,6 +17,7 @@ from jax_origin.images import ImageError, as_uint8, decode_bytes, open_image
 from jax_origin.inversion import Run
 from jax_origin.runs.record import RunError, plain_record
 from jax_origin.workflow import Attributor, Verdict
+from jax_origin.workflow.verdict import PartMap
 from jax_origin.zoo import load_generator
 
 _MOST_PIXELS = 1 << 26
@@ -31,6 +32,7 @@ class Answer(NamedTuple):
       left_out: Why others were not asked about, by name.
       pixels: The image as it was examined, uint8 [H, W, C].
       reconstructions: By candidate the nearest image that it was found to make, uint8 [H, W, C].
+      maps: By candidate where the part of the image lies that it made, if it made one alone.
     """
 
     findings: Findings
@@ -38,6 +40,7 @@ class Answer(NamedTuple):
     left_out: dict[str, str]
     pixels: NDArray[np.uint8]
     reconstructions: dict[str, NDArray[np.uint8]]
+    maps: dict[str, PartMap]
 
     @property
     def record(self) -> dict[str, Record]:
@@ -134,6 +137,7 @@ class Panel:
         told, alike = tell_apart(fitting)
         self._asked = len(told)
         records, made = dict[str, list[Record]](), dict[str, NDArray[np.uint8]]()
+        maps = dict[str, PartMap]()
         for self._done, candidate in enumerate(told):
             (verdict,) = self._attributor(candidate, resize)([data])
             if verdict.error is not None:
@@ -144,6 +148,8 @@ class Panel:
                 pixels = verdict.image.pixels
             if (found := _reconstruction(verdict)) is not None:
                 made[candidate.name] = found
+            if verdict.part is not None:
+                maps[candidate.name] = verdict.part
         if not records:
             raise ImageError(name, next(iter(left_out.values())))
         told = [candidate for candidate in told if candidate.name in records]
@@ -153,7 +159,7 @@ class Panel:
             rates=self.rates,
             indistinguishable=[group for group in alike if set(group) <= set(records)],
         )
-        return Answer(findings, told, left_out, pixels, made)
+        return Answer(findings, told, left_out, pixels, made, maps)
 
     def _attributor(self, candidate: Candidate, resize: bool) -> Attributor:
         key = candidate.name, candidate.calibration.digest, resize

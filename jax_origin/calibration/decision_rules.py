@@ -11,6 +11,7 @@ FITS_NEITHER = "fits neither"
 TOO_FEW = "too few calibration images"
 TOO_LITTLE = "too little in it"
 DRIFT = "drift"
+IN_PART = "in part"
 FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
 
 Verdict = Literal["belongs", "not_recognised", "undecided"]

@@ -183,7 +183,15 @@ def _next(records: list[dict[str, Any]], attributor: Attributor, config: ConfigD
 
 def _draw_sheet(workdir: Workdir, records: list[dict[str, Any]], attributor: Attributor) -> None:
     shape = attributor.generator.image_shape
-    rows = [sheet_row(each, workdir.reconstruction(each), image_shape=shape) for each in records]
+    rows = [
+        sheet_row(
+            each,
+            workdir.reconstruction(each),
+            image_shape=shape,
+            part_map=workdir.part_map(each),
+        )
+        for each in records
+    ]
     path = workdir.path / "contact_sheet.png"
     title = f"{generator_name(attributor.generator)}, {attributor.method.name}"
     write_contact_sheet(path, rows, title=title)

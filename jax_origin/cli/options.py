@@ -384,8 +384,9 @@ def _flags_of_images(given: flags.FlagValues) -> None:
 
 
 def _flag_of_readings(given: flags.FlagValues) -> None:
-    reads = "What else images are read as that do not fit as they are: usual is turned, mirrored."
-    _flag(given, ("usual", "none"), "readings", reads, "usual")
+    reads = "What else images are read as that do not fit as they are: usual is turned, mirrored; "
+    reads += "all looks for a part besides that the generator made, which takes long."
+    _flag(given, ("usual", "all", "none"), "readings", reads, "usual")
 
 
 def _flag_of_files(given: flags.FlagValues) -> None:

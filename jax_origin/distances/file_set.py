@@ -55,14 +55,12 @@ class FileSet(Distance):
         step would carry many numbers out on the other side. With all of it, each would be held
         where it is, and the set be neared as by alternating projections.
         """
-        off, room = _off(images, targets, self.margin)
-        nearest = jnp.clip(off, -room, room)
-        beyond, held = off - nearest, off - jax.lax.stop_gradient(nearest)
-        return jnp.sqrt(_weights(targets)) * (beyond + HOLD * (held - beyond)) / 255
+        off, room = off_middle(images, targets, self.margin)
+        return jnp.sqrt(number_weights(targets)) * held_beyond(off, room) / 255
 
     def evenness(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
         """How evenly `l2` is spread over an image, [N]; see `evenness_of_parts`."""
-        squares = _weights(targets) * _beyond(images, targets, self.margin) ** 2
+        squares = number_weights(targets) * _beyond(images, targets, self.margin) ** 2
         rows, columns = _parts(targets.row_weights), _parts(targets.column_weights)
         parts = jnp.einsum("npxy,npxi,npyj->nij", squares, rows, columns, precision="highest")
         return evenness_of_parts(parts)
@@ -90,6 +88,28 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     return made.reshape(planes.shape)
 
 
+def off_middle(
+    images: jax.Array, targets: StoredArrays, margin: float
+) -> tuple[jax.Array, jax.Array]:
+    """How far each number is from the middle of its box, and the box's half width, grey levels."""
+    rows, columns = targets.levels.shape[2:]
+    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
+    off = as_stored(images, targets) - targets.levels * steps
+    return off, steps / 2 + margin * targets.rounded[:, None, None, None]
+
+
+def held_beyond(off: jax.Array, room: jax.Array) -> jax.Array:
+    """How far numbers lie outside of their boxes, signed, with the slopes of `FileSet.residual`."""
+    nearest = jnp.clip(off, -room, room)
+    beyond, held = off - nearest, off - jax.lax.stop_gradient(nearest)
+    return beyond + HOLD * (held - beyond)
+
+
+def number_weights(targets: StoredArrays) -> jax.Array:
+    """The weight of each number in a mean over its image, [N, 3, R, C]; 0 where there is none."""
+    return targets.row_weights[..., None] * targets.column_weights[:, :, None]
+
+
 def _resized(images: jax.Array, targets: StoredArrays) -> jax.Array:
     """Images after their files' way to another size, or there and back, if they went one."""
     rows, columns = targets.resize_rows, targets.resize_columns
@@ -111,20 +131,8 @@ def _resized(images: jax.Array, targets: StoredArrays) -> jax.Array:
 
 def _beyond(images: jax.Array, targets: StoredArrays, margin: float) -> jax.Array:
     """How far each number lies outside of its box, signed, [N, 3, R, C], images in [0, 1]."""
-    off, room = _off(images, targets, margin)
+    off, room = off_middle(images, targets, margin)
     return (off - jnp.clip(off, -room, room)) / 255
-
-
-def _off(images: jax.Array, targets: StoredArrays, margin: float) -> tuple[jax.Array, jax.Array]:
-    """How far each number is from the middle of its box, and the box's half width, grey levels."""
-    rows, columns = targets.levels.shape[2:]
-    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = as_stored(images, targets) - targets.levels * steps
-    return off, steps / 2 + margin * targets.rounded[:, None, None, None]
-
-
-def _weights(targets: StoredArrays) -> jax.Array:
-    return targets.row_weights[..., None] * targets.column_weights[:, :, None]
 
 
 def _parts(weights: jax.Array) -> jax.Array:
@@ -138,7 +146,7 @@ def _parts(weights: jax.Array) -> jax.Array:
 
 
 def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:
-    return jnp.sum(_weights(targets) * values, axis=(1, 2, 3))
+    return jnp.sum(number_weights(targets) * values, axis=(1, 2, 3))
 
 
 def _whole_tiles(planes: jax.Array, averaged: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from jax_origin.calibration.decision_rules import (
     DRIFT,
     FITS_BOTH,
     FITS_NEITHER,
+    IN_PART,
     TOO_LITTLE,
     Rates,
 )
@@ -229,7 +230,8 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         if resized := [each for each in tried if each.startswith(("enlarged", "reduced"))]:
             ways = resized  # It has another size, and was not looked at as it is.
         elif tried:
-            ways.append("turned or mirrored")
+            turned = any(each != IN_PART for each in tried)
+            ways += ["turned or mirrored"] * turned + [IN_PART] * (IN_PART in tried)
         *others, last = ways
         looked = f"{', '.join(others)} or {last}" if others else last
         return (
@@ -248,6 +250,13 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
             f"there is too little in it. Even if {name} reproduced it to the last grey level, that "
             "would show nothing, for foreign pictures as plain are reproduced as well. A version "
             "with more detail, larger or less compressed, would be needed"
+        )
+    elif reason and reason.startswith(IN_PART):
+        share = reason.partition(": ")[2]
+        why = (
+            f"it made a part, {share}, far more nearly than it makes foreign pictures, and not the "
+            "rest. Something was drawn on an image of its own or put into it, or a part of one was "
+            "put into another image. The map shows where"
         )
     elif reason and reason.startswith(DRIFT):
         why = f"what was calibrated says nothing of a file like this one ({reason})"

@@ -8,6 +8,7 @@ and resize a little differently.
 import difflib
 import functools
 import io
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from PIL import Image, ImageFilter
 from jax_origin.images.arrays import from_pillow, pixels_sha256, to_pillow
 from jax_origin.images.decode import decode_bytes
 from jax_origin.images.file_set import Stored, stored_image, stored_pixels
+from jax_origin.images.photographs import photograph_crops
 
 LOSSY_FILES = ("jpeg", "webp")  # families of edits that leave a lossy file
 
@@ -182,6 +184,44 @@ def _blur(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return from_pillow(to_pillow(pixels).filter(ImageFilter.GaussianBlur(step.amount)))
 
 
+def _caption(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    rows = max(1, round(height * step.amount))
+    captioned = pixels.copy()
+    captioned[-rows:] = 0
+    strokes = np.random.default_rng(0).random((rows, width, 1)) < 0.3
+    inner = slice(rows // 4, rows - rows // 4)
+    captioned[-rows:][inner] = np.where(strokes[inner], 255, 0)
+    return captioned
+
+
+def _mark(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    marked, at = pixels.copy(), _rectangle(pixels, step.amount)
+    marked[at] = np.rint(0.4 * pixels[at] + 0.6 * 255).astype(np.uint8)
+    return marked
+
+
+def _paste(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    pasted, at = pixels.copy(), _rectangle(pixels, step.amount)
+    seed = int.from_bytes(pixels_sha256(pixels)[:4], "big")
+    (photograph,), _ = photograph_crops(1, pixels.shape[:2], seed=seed, part="demonstration")
+    grey = np.rint(photograph.mean(axis=2, keepdims=True)).astype(np.uint8)
+    pasted[at] = (photograph if pixels.shape[2] == 3 else grey)[at]
+    return pasted
+
+
+def _rectangle(pixels: np.ndarray, share: float) -> tuple[slice, slice]:
+    """A part of an image of its proportions, at a place that its pixels give."""
+    rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
+    sides = [(side, max(1, round(side * math.sqrt(share)))) for side in pixels.shape[:2]]
+    rows, columns = (
+        slice(first, first + part)
+        for side, part in sides
+        for first in [int(rng.integers(0, side - part, endpoint=True))]
+    )
+    return rows, columns
+
+
 class _Family(NamedTuple):
     apply: Callable[[np.ndarray, EditStep], np.ndarray]
     form: str
@@ -201,6 +241,9 @@ _CUT = "cut out, so much of either side, at a place that the pixels give, and no
 _TURN = "turned clockwise by 0, 90, 180 or 270 degrees, or with -mirrored left to right before that"
 _NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
 _BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
+_CAPTION = "a black bar with white strokes over the lowest rows, so much of the image"
+_MARK = "a white rectangle that shines through, so much of the image, at a place that it gives"
+_PASTE = "a part of a photograph (scikit-image's) pasted in, so much of the image, likewise"
 _FAMILIES = {
     "jpeg": _Family(_through_file, "jpeg-QUALITY[-444]", 1, 100, _JPEG, whole=True, option="444"),
     "webp": _Family(_through_file, "webp-QUALITY", 1, 100, "stored as lossy WebP", whole=True),
@@ -210,6 +253,9 @@ _FAMILIES = {
     "cut": _Family(_cut, "cut-SHARE", 0.1, 0.99, _CUT),
     "turn": _Family(_turn, "turn-DEGREES[-mirrored]", 0, 270, _TURN, whole=True, option="mirrored"),
     "noise": _Family(_noise, "noise-SIGMA", 0.01, 255, _NOISE),
+    "caption": _Family(_caption, "caption-SHARE", 0.01, 0.9, _CAPTION),
+    "mark": _Family(_mark, "mark-SHARE", 0.01, 0.9, _MARK),
+    "paste": _Family(_paste, "paste-SHARE", 0.01, 0.9, _PASTE),
     "blur": _Family(_blur, "blur-SIGMA", 0.05, 100, _BLUR),
 }
 

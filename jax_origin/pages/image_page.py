@@ -8,7 +8,7 @@ from jax_origin.audit import Answer, rows
 from jax_origin.calibration import Rates
 from jax_origin.pages.card import card
 from jax_origin.pages.charts import chart
-from jax_origin.pages.pictures import GAIN, Picture, drawn
+from jax_origin.pages.pictures import GAIN, Picture, data_uri, drawn
 from jax_origin.pages.render import render
 from jax_origin.pages.words import (
     answer_of_one,
@@ -19,6 +19,7 @@ from jax_origin.pages.words import (
     numbers_of_one,
     spoken_of,
 )
+from jax_origin.runs import heat
 
 _LARGEST = 512
 _KINDS = {"named": "named", "none": "none", "undecided": "undecided"}
@@ -101,4 +102,7 @@ def _picture(answer: Answer, name: str) -> Picture:
     made = answer.reconstructions.get(name)
     if made is None or made.shape != answer.pixels.shape:
         return drawn(answer.pixels, largest=_LARGEST)
-    return drawn(answer.pixels, made, made_by=name, largest=_LARGEST)
+    picture = drawn(answer.pixels, made, made_by=name, largest=_LARGEST)
+    if (part := answer.maps.get(name)) is None:
+        return picture
+    return picture._replace(map=data_uri(heat(answer.pixels, part), largest=_LARGEST))

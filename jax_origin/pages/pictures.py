@@ -31,18 +31,21 @@ class Picture(NamedTuple):
       reconstruction: The nearest image that a candidate was found to make.
       residual: What is left between the two, `GAIN` times as bright.
       made_by: The candidate whose reconstruction it is.
-      size: Bytes of the three.
+      map: The image, red where that candidate did not make it, if it made a part alone.
+      size: Bytes of them all.
     """
 
     image: str | None
     reconstruction: str | None = None
     residual: str | None = None
     made_by: str | None = None
+    map: str | None = None
 
     @property
     def size(self) -> int:
         """How many bytes they need."""
-        return sum(len(each or "") for each in (self.image, self.reconstruction, self.residual))
+        shown = (self.image, self.reconstruction, self.residual, self.map)
+        return sum(len(each or "") for each in shown)
 
 
 def pictures_of(

@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from jax_origin.audit import Candidate
 from jax_origin.audit.candidates import coverage
 from jax_origin.calibration import Calibration, Conformal, Decision, Rates
-from jax_origin.calibration.decision_rules import DRIFT, FITS_BOTH, FITS_NEITHER, TOO_LITTLE
+from jax_origin.calibration.decision_rules import (
+    DRIFT,
+    FITS_BOTH,
+    FITS_NEITHER,
+    IN_PART,
+    TOO_LITTLE,
+)
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import Naming, explain
 from jax_origin.evidence.naming import SEVERAL_FIT
@@ -73,6 +79,8 @@ def in_plain_words(reason: str | None) -> str:
         )
     if reason == TOO_LITTLE:
         return "there is too little in the picture to tell"
+    if IN_PART in reason:
+        return f"a part of the image fits, and the rest does not ({reason})"
     if reason.startswith(DRIFT):
         return f"no image like this one was calibrated ({reason})"
     return reason

@@ -4,6 +4,8 @@ from jax_origin.runs.contact_sheet import SheetRow as SheetRow
 from jax_origin.runs.contact_sheet import sheet_row as sheet_row
 from jax_origin.runs.contact_sheet import write_contact_sheet as write_contact_sheet
 from jax_origin.runs.elastic import share_out as share_out
+from jax_origin.runs.part_maps import heat as heat
+from jax_origin.runs.part_maps import write_part_map as write_part_map
 from jax_origin.runs.record import RecordError as RecordError
 from jax_origin.runs.record import RecordWriter as RecordWriter
 from jax_origin.runs.record import RunError as RunError

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from jax_origin.calibration import IN_PART
 from jax_origin.files import atomic_write
 from jax_origin.images import ImageError, decode_image
 from jax_origin.images.apart import is_given_up
@@ -36,6 +37,7 @@ class SheetRow:
       verdict: "belongs", "not_recognised" or "undecided" (each has its colour), another word, or
         None.
       group: The heading under which the row stands.
+      map: Shown instead of the residual, of the shape of `image`; see `jax_origin.runs.heat`.
     """
 
     image: np.ndarray | None
@@ -43,16 +45,21 @@ class SheetRow:
     caption: str
     verdict: str | None
     group: str
+    map: np.ndarray | None = None
 
 
 def sheet_row(
-    record: Mapping[str, Any], reconstruction: str | os.PathLike[str], *, image_shape: Sequence[int]
+    record: Mapping[str, Any],
+    reconstruction: str | os.PathLike[str],
+    *,
+    image_shape: Sequence[int],
+    part_map: str | os.PathLike[str] | None = None,
 ) -> SheetRow:
     """What the sheet shows of a record: its file, if that is still what was examined.
 
-    The file of the reconstruction may be missing. A file of another size than that is resized, or
-    without one of another than the generator's, `image_shape` (H, W, C). One that could not be
-    examined, for its size perhaps, is shown as it is, with the reason.
+    The files of the reconstruction and of the map may be missing. A file of another size than that
+    is resized, or without one of another than the generator's, `image_shape` (H, W, C). One that
+    could not be examined, for its size perhaps, is shown as it is, with the reason.
     """
     path = pathlib.Path(record["path"])
     made = None
@@ -65,8 +72,11 @@ def sheet_row(
         height, width = image_shape[:2] if made is None else made.shape[:2]
         image = _pixels(path, (height, width), image_shape[2], sha256=record["sha256"])
     found = record["error"] if record["loss"] is None else f"loss {record['loss']:.1e}"
-    caption = f"{path.name}\n{found}"
-    return SheetRow(image, made, caption, record["verdict"], path.parent.name)
+    caption, shown = f"{path.name}\n{found}", None
+    if made is not None and part_map is not None and str(record["reason"]).startswith(IN_PART):
+        shown = _pixels(part_map, None, 3)
+        caption += f"\n{record['reason']}; red: not made by it"
+    return SheetRow(image, made, caption, record["verdict"], path.parent.name, shown)
 
 
 def _pixels(
@@ -139,8 +149,8 @@ def write_contact_sheet(
 
 def _cell(row: SheetRow, size: tuple[int, int], tile: int, gain: float) -> Image.Image:
     """A row's pictures, each in a square of `tile` pixels, and its text under them."""
-    residual = None
-    if row.image is not None and row.reconstruction is not None:
+    residual = row.map
+    if residual is None and row.image is not None and row.reconstruction is not None:
         difference = np.abs(np.subtract(row.image, row.reconstruction, dtype=np.float64))
         residual = np.rint(np.minimum(difference * gain, 255)).astype(np.uint8)
     pictures = (row.image, row.reconstruction, residual)

@@ -7,6 +7,7 @@
       lock                          held by the run that is at work
       verdicts.jsonl                one record a line; of several processes, one file each
       reconstructions/<sha256>.png  named by the image file's content
+      maps/<sha256>.png, .csv       where an image was made in part; see `write_part_map`
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from typing import Any
 import jax
 
 from jax_origin.images import as_uint8, map_ahead, save_png
+from jax_origin.runs.part_maps import write_part_map
 from jax_origin.runs.record import (
     RecordWriter,
     RunError,
@@ -82,7 +84,7 @@ class Workdir(RunFolder):
     def write(self, verdict: Verdict, *, keep_reconstruction: bool = False) -> dict[str, Any]:
         """Appends the record of a verdict; if the file had another, it says so in its note.
 
-        With `keep_reconstruction`, `reconstruction` is to be found later.
+        With `keep_reconstruction`, `reconstruction` and `part_map` are to be found later.
 
         Returns:
           The record. A record that the file has for this very content or error stands instead.
@@ -101,6 +103,9 @@ class Workdir(RunFolder):
             # Before the record: a file that has one is not looked at again.
             if keep_reconstruction and verdict.reconstruction is not None:
                 save_png(self.reconstruction(record), as_uint8(verdict.reconstruction[None])[0])
+                if verdict.part is not None and verdict.image is not None:
+                    path = self.part_map(record).with_suffix("")
+                    write_part_map(path, verdict.image.pixels, verdict.part)
         except OSError as error:
             reason = f"a reconstruction cannot be written ({error.strerror or error})"
             raise RunError(f"{self.path}: {reason}") from error
@@ -126,6 +131,10 @@ class Workdir(RunFolder):
     def reconstruction(self, record: Mapping[str, Any]) -> pathlib.Path:
         """Where the reconstruction of a record's image lies, if it was kept."""
         return self.path / "reconstructions" / f"{record['sha256']}.png"
+
+    def part_map(self, record: Mapping[str, Any]) -> pathlib.Path:
+        """Where the map of a record's image lies, if it was kept; with .csv its numbers."""
+        return self.path / "maps" / f"{record['sha256']}.png"
 
 
 def _up_to_date(path: str, record: Mapping[str, Any] | None) -> bool:

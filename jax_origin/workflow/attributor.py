@@ -16,6 +16,7 @@ from jax_origin.calibration import (
     attribution_threshold,
     compared_with,
 )
+from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
 from jax_origin.images import (
@@ -32,14 +33,15 @@ from jax_origin.inversion import Run, require_key
 from jax_origin.parts import one_of
 from jax_origin.workflow.another_size import read_so
 from jax_origin.workflow.drift import ScoredAgain, score_again
+from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
-from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
+from jax_origin.workflow.scorer import INSPECTED, Asked, Scored, Scorer, encoders_of
 from jax_origin.workflow.second_look import SecondLook, glancing, may_look_again
 from jax_origin.workflow.verdict import Verdict
 
-READINGS = ("usual", "none")
+READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
@@ -91,7 +93,8 @@ class Attributor:
         as it is: "usual" for the turns and mirrorings that leave its size; "none" for nothing. One
         that fits as if it had been turned is judged by that; q is then divided by the turn's share
         of all chances (`jax_origin.images.TURNS`). All turns together attribute at most beta of a
-        foreign group, beside the beta that may be attributed as they are: twice beta in all. With
+        foreign group, beside the beta that may be attributed as they are: twice beta in all. "all"
+        looks besides for a part of the image that the generator made (`InPart`). With
         `max_false_attribution`, with a reference, and by methods that look at pixels, judge windows
         or draw several times, nothing else is read. Images wait until a block is to be read again.
       run: Where and how.
@@ -149,6 +152,11 @@ class Attributor:
                 run=self.run,
                 advance=lambda share: self._advance(share / looks),
             )
+        self._in_part: InPart | None = None
+        if readings == "all" and self._second_look and calibration.measured.belonging == FROM_PRIOR:
+            encoder = encoders_of(calibration).get(INSPECTED)
+            options: dict[str, Any] = {"key": key, "encoder": encoder, "run": self.run}
+            self._in_part = InPart(self.generator, self.method, **options)
         self._scorer = make_scorer(
             self.method, futility, advance=lambda share: self._advance(share / looks)
         )
@@ -216,11 +224,16 @@ class Attributor:
                 continue
             again.append(verdict)
             if len(again) == self.method.recipe.block:
-                yield from look(again)
+                yield from self._looked_again(again)
                 again = []
-        if look is not None:
-            yield from look(again)
+        yield from self._looked_again(again)
         yield from failed
+
+    def _looked_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+        """What a second look at images says, and one for parts of those that do not fit either."""
+        assert self._second_look is not None or not verdicts
+        found = self._second_look(verdicts) if self._second_look else iter(verdicts)
+        return self._in_part([*found]) if self._in_part else found
 
     @property
     def inversions(self) -> int:
@@ -357,7 +370,7 @@ def attribute(
       full_scores: Whether an image is inverted to the end when it is sure to belong.
       resize: Whether files of another size are resized.
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
-      readings: What else images are read as, "usual" or "none"; see `Attributor`.
+      readings: What else images are read as, "usual", "all" or "none"; see `Attributor`.
       run: Where and how.
 
     It gives one verdict for each image, in order.
@@ -413,7 +426,7 @@ def attribute_stream(
       full_scores: Whether an image is inverted to the end when it is sure to belong.
       resize: Whether files of another size are resized.
       source: What arrays are, "lossless" or "unknown"; see `Attributor`.
-      readings: What else images are read as, "usual" or "none"; see `Attributor`.
+      readings: What else images are read as, "usual", "all" or "none"; see `Attributor`.
       run: Where and how.
 
     It gives the verdicts in the order in which they are decided, and raises what `attribute` does.

@@ -1,7 +1,7 @@
 """What was found about one image, and how a record holds it."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,25 @@ from jax_origin.inversion import Inversion
 
 UPPER_BOUND = "upper_bound"
 """The kind of a score of an image that was accepted before its inversion had ended."""
+
+
+class PartMap(NamedTuple):
+    """Where in an image lies the part that a generator made; numbers of cells are [h, w].
+
+    Attributes:
+      share: The share of the cells that do not lie outside.
+      errors: How far each lies beyond the file's set, root mean squares in grey levels; NaN where
+        the file says nothing.
+      p: The share of own images' cells that lie as far beyond it.
+      outside: Which cells lie outside: discoveries by p, at a rate of false ones of 5%.
+      side: Pixels to the side of a cell.
+    """
+
+    share: float
+    errors: NDArray[np.float64]
+    p: NDArray[np.float64]
+    outside: NDArray[np.bool_]
+    side: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +52,7 @@ class Verdict:
       reading: What was done to the image, as it is taken for the generator's, beside its condition;
         None for nothing.
       tried: What else it was read as, since it did not fit as it is.
+      part: Where the part lies that the generator made, if it made one alone.
       error: What went wrong, in one line; None if nothing did.
     """
 
@@ -47,6 +67,7 @@ class Verdict:
     decision: Decision | None = None
     reading: str | None = None
     tried: tuple[str, ...] = ()
+    part: PartMap | None = dataclasses.field(default=None, repr=False, compare=False)
     error: str | None = None
 
     @property

@@ -245,6 +245,7 @@ def test_images_that_cannot_be_edited_so_are_refused(images, name, message):
 
 def test_every_family_is_described_in_a_line():
     known = {"clean", "jpeg", "webp", "resize", "scale", "crop", "cut", "turn", "noise", "blur"}
+    known |= {"caption", "mark", "paste"}
     assert set(EDITS) == known
     for family, line in EDITS.items():
         assert line.startswith(family)

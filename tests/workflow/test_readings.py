@@ -118,7 +118,7 @@ def test_turns_that_race_begin_again_where_memory_was_short(
 
 
 def test_an_unknown_word_for_readings_is_refused(generator, under_storage):
-    with pytest.raises(ValueError, match="readings='some': choose from usual, none"):
+    with pytest.raises(ValueError, match="readings='some': choose from usual, all, none"):
         jo.Attributor(generator, under_storage, key=KEY, readings="some")
 
 

@@ -1,0 +1,132 @@
+"""Images of which a generator made a part are undecided, with a map; others are what they were."""
+
+import csv
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jax_origin as jo
+from jax_origin.evidence import explain
+from jax_origin.images import edit_images, photograph_crops, save_png, stored_images
+from jax_origin.runs import Workdir, heat, sheet_row, write_contact_sheet
+from jax_origin.workflow import belonging_images
+from jax_origin.workflow.in_part import stored_likewise
+from jax_origin.workflow.verdict import PartMap
+
+KEY = jax.random.key(4)
+
+
+@pytest.mark.parametrize("name", ["clean", "jpeg-75", "jpeg-90-444"])
+def test_an_image_is_stored_as_another_file_is(name):
+    first, second = photograph_crops(2, (32, 32), seed=3, part="calibration")[0]
+    like, wanted = stored_images(np.stack([first, second]), name)
+    made = stored_likewise(second, like)
+    assert made.kind == wanted.kind
+    ours, theirs = made.to_arrays(), wanted.to_arrays()
+    np.testing.assert_array_equal(ours.steps, theirs.steps)
+    # An encoder rounds colours before it transforms: a level may come out next to its own.
+    assert np.abs(ours.levels - theirs.levels).max() <= (0 if name == "clean" else 1)
+    assert np.mean(ours.levels != theirs.levels) < 0.05
+
+
+@pytest.fixture(scope="module")
+def part():
+    outside = np.zeros((4, 4), bool)
+    outside[:2, :2] = True
+    errors = np.where(outside, 20.0, 0.1)
+    return PartMap(0.75, errors, np.where(outside, 0.01, 0.8), outside, 8)
+
+
+def test_a_map_is_red_where_the_image_lies_outside(part):
+    image = np.full((32, 32, 3), (90, 120, 150), np.uint8)
+    drawn = heat(image, part)
+    assert drawn.shape == image.shape and (drawn[16:] == 120).all() and (drawn[:, 16:] == 120).all()
+    red, green, blue = drawn[3, 3].astype(int)
+    assert red > 200 and max(green, blue) < 100
+
+
+@pytest.fixture(scope="module")
+def generator_of_zoo():
+    return jo.load_generator("dcgan-cifar10")
+
+
+@pytest.fixture(scope="module")
+def attributor(generator_of_zoo):
+    calibration = jo.load_calibration(generator_of_zoo)
+    return jo.Attributor(generator_of_zoo, calibration, key=KEY, readings="all")
+
+
+@pytest.fixture(scope="module")
+def own(generator_of_zoo):
+    return belonging_images(generator_of_zoo, 3, key=jax.random.key(31))
+
+
+@pytest.mark.outer
+def test_captioned_images_are_its_own_in_part(attributor, own):
+    captioned = edit_images(own, "caption-0.125")
+    for verdict in attributor(captioned):
+        assert (verdict.verdict, verdict.tried[-1]) == ("undecided", "in part")
+        assert verdict.part.share == pytest.approx(0.875, abs=0.05)
+        assert verdict.reason == f"in part: {verdict.part.share:.0%} of it"
+        assert verdict.part.outside[-1].all() and verdict.part.outside[:-1].mean() < 0.1
+        # Under the bar it shows what the model made there.
+        away = np.abs(verdict.reconstruction - captioned[verdict.tag] / 255)
+        assert away[:28].mean() < 0.01 < away[28:].mean()
+        text = explain(verdict.decision, attributor.calibration, tried=verdict.tried)
+        assert "it made a part" in text
+
+
+@pytest.mark.outer
+def test_a_photograph_with_an_own_quarter_is_in_part_and_others_are_not(attributor, own):
+    photographs = photograph_crops(3, (32, 32), seed=3, part="demonstration")[0]
+    mixed = photographs.copy()
+    mixed[:, 16:, :16] = own[:, 16:, :16]
+    quarter = np.zeros((8, 8), bool)
+    quarter[4:, :4] = True
+    found = [verdict for verdict in attributor(mixed) if verdict.part is not None]
+    assert found
+    for verdict in found:
+        assert verdict.verdict == "undecided"
+        assert (verdict.part.errors[quarter].mean() < verdict.part.errors[~quarter]).mean() > 0.9
+    foreign = attributor(photographs)
+    assert {(verdict.verdict, verdict.part) for verdict in foreign} == {("not_recognised", None)}
+    # One without colours is not read again.
+    assert {verdict.tried[-1] for verdict in foreign if verdict.tried} == {"in part"}
+
+
+@pytest.mark.outer
+def test_maps_are_kept_and_drawn(attributor, own, tmp_path):
+    path = tmp_path / "images" / "marked.png"
+    save_png(path, edit_images(own[:1], "mark-0.1")[0])
+    with Workdir(tmp_path / "run", {}) as workdir:
+        (verdict,) = attributor(str(path))
+        record = workdir.write(verdict, keep_reconstruction=True)
+        drawn = workdir.part_map(record)
+    with open(drawn.with_suffix(".csv"), encoding="ascii", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (
+        len(rows) == 64 and sum(int(row["outside"]) for row in rows) == verdict.part.outside.sum()
+    )
+    where = workdir.reconstruction(record)
+    shown = sheet_row(record, where, image_shape=(32, 32, 3), part_map=drawn)
+    assert "red: not made by it" in shown.caption
+    np.testing.assert_array_equal(shown.map, np.asarray(Image.open(drawn)))
+    for name, row in {"with": shown, "without": dataclasses.replace(shown, map=None)}.items():
+        write_contact_sheet(tmp_path / f"{name}.png", [row])
+    sheets = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("with", "without")]
+    assert (sheets[0] != sheets[1]).any()
+
+
+def test_usual_readings_look_for_no_part(generator, under_storage, noise):
+    (verdict,) = jo.attribute(noise[60:61], generator, under_storage, key=KEY)
+    assert "in part" not in verdict.tried and verdict.part is None
+
+
+@pytest.mark.outer
+def test_noise_is_not_made_in_part(generator, under_storage, noise):
+    found = jo.attribute(noise[60:64], generator, under_storage, key=KEY, readings="all")
+    assert {verdict.verdict for verdict in found} == {"not_recognised"}
+    assert {verdict.tried[-1] for verdict in found} == {"in part"}
