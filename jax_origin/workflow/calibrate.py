@@ -50,7 +50,8 @@ A method of another name keeps its recipe, whatever it is.
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
 # An image is given up where its loss is so many times the largest of those that were fitted on: a
 # hundred as made, and some under each edit, without those that end so many times over their median.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE = 1.5, 25, 100.0
+_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE = 2.0, 25, 100.0
+_FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -252,19 +253,24 @@ class Calibrator:
         """Finds the levels above which no own image was while its distance fell.
 
         As made, and after each edit: edited images fall more slowly. Images that are not found in
-        the end tell nothing of how those fall that are.
+        the end tell nothing of how those fall that are. Once few are under way the level stays.
         """
         made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, _NUM_EDITED))
         total = (0 if self._tried else made) + some * len(self.edits)
         advance = self.run.counter("fitting futility", total)
         groups = [self._tried or self._invert_others(made, _CURVES, advance)]
         groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
-        highest = np.zeros(self.method.recipe.checks)
+        floor, curves = self.method.recipe.floor, []
         for found in groups:
-            curves = np.stack([each.inversion.curve for each in found])
-            near = _ALIKE * max(np.median(curves[:, -1]), self.method.recipe.floor)
-            highest = np.maximum(highest, curves[curves[:, -1] <= near].max(axis=0))
-        levels = np.maximum(_FUTILITY_MARGIN * highest, self.method.recipe.floor)
+            all_of = np.stack([each.inversion.curve for each in found])
+            near = _ALIKE * max(np.median(all_of[:, -1]), floor)
+            curves.append(all_of[all_of[:, -1] <= near])
+        of_found = np.concatenate(curves)
+        under_way = np.count_nonzero(of_found > floor, axis=0)
+        last = max(np.flatnonzero(under_way >= _FEW), default=0)
+        highest = of_found.max(axis=0)
+        highest[last:] = highest[last]
+        levels = np.maximum(_FUTILITY_MARGIN * highest, floor)
         self.futility = tuple(map(float, levels))
 
     def fit_score(self, num: int) -> None:

@@ -212,14 +212,16 @@ METHODS = {
         ),
         # For generators on which that is stuck with too many of their own images, such as
         # StyleGAN2. Gauss-Newton goes on while it gains; what it does not bring to the floor
-        # descends again in longer strides, and then once more. What misses little but in few
-        # places, as belonging images that are stuck do, goes on as long as it gains a little, and
-        # then hops, and goes down again.
+        # descends again in longer strides, twice. What misses little but in few places, as
+        # belonging images that are stuck do, goes on as long as it gains a little, and then hops,
+        # and goes down again.
         _of_files(
             "origin-thorough",
             Stage(Optax("adam", 0.1), steps=10, objective="l1"),
             Stage(GaussNewton(memory=8), steps=30, tolerance=0.2),
             Stage(Optax("adam", 0.2), steps=40, objective="l1"),
+            Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
+            Stage(Optax("adam", 0.2), steps=60, objective="l1"),
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
             _HOPS,
