@@ -236,7 +236,7 @@ def _examine_share(
     """Examines a share of the images; in a worker, which is another process."""
     with contextlib.suppress(OSError):  # Another machine needs it for relative paths only.
         os.chdir(where)
-    kind, expected = jax.default_backend(), settings["kind of device"]
+    kind, expected = _kind_of_device(share), settings["kind of device"]
     if kind != expected:
         at = platform.node()
         raise RunError(f"--ray: a worker on {at} runs on {kind}, others on {expected}: mend it")
