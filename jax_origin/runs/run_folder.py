@@ -23,7 +23,6 @@ import jax
 from jax_origin.files import atomic_write
 from jax_origin.runs.record import RunError, json_object
 
-
 _LOST_FOR = 300.0  # Seconds for which the lock of a machine that is out of reach may stay.
 _AGAIN = 2.0  # Seconds between tries.
 
