@@ -14,6 +14,7 @@ Each run is forked from a process that has imported the package and done nothing
 fall into the work, and not into imports.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -25,7 +26,6 @@ import time
 
 import jax
 import numpy as np
-from absl import app, flags
 from flax import nnx
 
 import jax_origin as jo
@@ -38,10 +38,6 @@ from jax_origin.generators import DCGAN, save_generator
 from jax_origin.images import save_png
 from jax_origin.workflow import belonging_images
 
-_KILLS = flags.DEFINE_integer("kills", 100, "How often the audit is killed.")
-_IMAGES = flags.DEFINE_integer("images", 2000, "How many images there are.")
-_SEED = flags.DEFINE_integer("seed", 0, "For the instants.")
-_OUT = flags.DEFINE_string("out", None, "A file for the counts, JSON.")
 NAMES = ("one", "two")
 _METHOD = jo.Method(
     "quick", jo.Recipe(start=jo.starts.Scaled((0.2, 0.8)), stages=(jo.Stage(steps=200),))
@@ -108,15 +104,17 @@ def records(out: pathlib.Path) -> dict[tuple[str, str], dict[str, object]]:
     }
 
 
-def kill_often(folder: pathlib.Path, num: int, took: float) -> dict[str, int]:
+def kill_often(
+    folder: pathlib.Path, num: int, *, images: int, took: float, seed: int
+) -> dict[str, int]:
     """Starts the audit and kills it, `num` times, spread over its work; counts."""
-    rng, longest = random.Random(_SEED.value), took / 4
+    rng, longest = random.Random(seed), took / 4
     counts = {"kills": 0, "kills before the last record": 0, "runs that ended": 0}
     while counts["kills"] < num:
         began = time.monotonic()
         run = start(folder, "killed")
         run.join(rng.uniform(0, longest))
-        done = on_disk(folder / "killed") / (len(NAMES) * _IMAGES.value)
+        done = on_disk(folder / "killed") / (len(NAMES) * images)
         if run.exitcode is None:
             run.kill()
             run.join()
@@ -130,13 +128,22 @@ def kill_often(folder: pathlib.Path, num: int, took: float) -> dict[str, int]:
     return counts
 
 
-def main(argv: list[str]) -> None:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="how often the audit is killed")
+    parser.add_argument("--images", type=int, default=2000, help="how many images there are")
+    parser.add_argument("--seed", type=int, default=0, help="for the instants")
+    parser.add_argument("--out", help="a file for the counts, JSON")
+    return parser.parse_args()
+
+
+def main() -> None:
     """Runs both audits, and compares them."""
-    del argv
+    options = _options()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "images/others").mkdir(parents=True)
-        make(folder, _IMAGES.value)
+        make(folder, options.images)
         times = []
         for out in ("warm", "whole"):  # What the first one compiles is kept for the others.
             began = time.monotonic()
@@ -145,11 +152,13 @@ def main(argv: list[str]) -> None:
             times.append(time.monotonic() - began)
             if run.exitcode:
                 sys.exit("the audit failed")
-        counts = kill_often(folder, _KILLS.value, times[-1])
+        counts = kill_often(
+            folder, options.kills, images=options.images, took=times[-1], seed=options.seed
+        )
         start(folder, "killed").join()
         whole, again = records(folder / "whole"), records(folder / "killed")
         found = {
-            "images": _IMAGES.value,
+            "images": options.images,
             "candidates": len(NAMES),
             **counts,
             "records": len(whole),
@@ -159,12 +168,12 @@ def main(argv: list[str]) -> None:
             "hashes that do not fit": len(check_manifest(folder / "killed")),
         }
     print(json.dumps(found))
-    if _OUT.value:
-        with atomic_write(_OUT.value) as temporary:
+    if options.out:
+        with atomic_write(options.out) as temporary:
             pathlib.Path(temporary).write_text(json.dumps(found, indent=2) + "\n")
     wrong = ("lost", "twice", "differ", "hashes that do not fit")
     sys.exit(any(found[each] for each in wrong))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    main()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.audit.weighing import Record, column, says_nothing, words
-from jax_origin.calibration import Rates
+from jax_origin.calibration import IN_PART, Rates
 from jax_origin.evidence import Naming, name_candidates
 
 _Bools = NDArray[np.bool_]
@@ -63,8 +63,9 @@ def name_all(
 ) -> tuple[Namings, NDArray[np.float64], NDArray[np.float64]]:
     """Names the maker of each image; see `jax_origin.evidence.name_candidates`.
 
-    An image is undecided if a candidate's calibration has none like it, or there is too little in
-    it for one; where a candidate could not be asked, there is no answer.
+    An image is undecided if a candidate's calibration has none like it, if there is too little in
+    it for one, or if one made a part of it and no other all of it. Where a candidate could not be
+    asked, there is no answer.
 
     Returns:
       The answers; and p and q of those that were tested, [tested, K].
@@ -77,6 +78,10 @@ def name_all(
     failed = np.stack([words(of, "error").where(lambda _: True) for of in records.values()])
     reasons = {name: words(of, "reason") for name, of in records.items()}
     silent = np.stack([of.where(says_nothing) for of in reasons.values()])
+    # A part that one candidate made says nothing against another that made all of it.
+    belongs = np.stack([words(of, "verdict").where("belongs".__eq__) for of in records.values()])
+    parts = np.stack([of.where(lambda why: why.startswith(IN_PART)) for of in reasons.values()])
+    silent &= ~(parts & belongs.any(axis=0))
     examined: _Bools = ~np.any(failed, axis=0)
     tested: _Bools = examined & ~np.any(silent, axis=0)
     p, q = (np.stack([column(records[n], x)[tested] for n in names], 1) for x in ("p", "q"))

@@ -105,6 +105,9 @@ def _compared(record: Any, again: dict[str, Any], data: bytes) -> tuple[str | No
     for name in ("verdict", "error"):
         if again[name] != record[name]:
             return f"{name} was {record[name]!r}, is {again[name]!r}", False
+    kinds = [str(each["reason"]).partition(":")[0] for each in (record, again)]
+    if kinds[0] != kinds[1]:
+        return f"reason was {record['reason']!r}, is {again['reason']!r}", False
     before, now = record["score"], again["score"]
     if before is None or now is None:
         return None, True

@@ -1,5 +1,6 @@
 """An audit's findings as tables, and as a report in plain words."""
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from jax_origin.audit.candidates import Candidate, Group, coverage
 from jax_origin.audit.evidence_tables import attribution_table, cost_table, excluded_at_most
 from jax_origin.audit.findings import Findings, column
 from jax_origin.audit.named_table import changed, changed_line, named_section, unexamined_section
-from jax_origin.calibration import AS_MADE, FROM_PRIOR, Calibration, Conformal
+from jax_origin.calibration import AS_MADE, FROM_PRIOR, IN_PART, Calibration, Conformal
 from jax_origin.calibration.false_attribution import upper_limit
 from jax_origin.calibration.rules import percent
 from jax_origin.evidence import Naming, discovery_power
@@ -19,6 +20,7 @@ from jax_origin.runs import table
 from jax_origin.runs.summary import count_by_folder, right_and_wrong, short_path
 
 _NONE, _UNDECIDED, _ERROR = "not recognised", "undecided", "error"
+_SHARE = re.compile(rf"{IN_PART}: \w+%? of it")
 _PROCEDURES = {"bh": "Benjamini and Hochberg", "by": "Benjamini and Yekutieli"}
 
 
@@ -139,15 +141,18 @@ def _by_folder(findings: Findings) -> dict[str, Counter[str]]:
     return count_by_folder(zip(findings.paths, found, strict=True))
 
 
-def _reasons(findings: Findings) -> Counter[str | None]:
-    """How many images are undecided for which reason, in the order in which they come."""
+def _reasons(findings: Findings) -> Counter[str]:
+    """How many images are undecided for which reason, in the order in which they come.
+
+    Those of which a part was made count together, whatever their shares.
+    """
     naming = findings.naming
-    found: Counter[str | None] = Counter()
+    found: Counter[str] = Counter()
     codes, first, counts = np.unique(naming.codes, return_index=True, return_counts=True)
     for place in np.argsort(first):
         case = naming.cases[codes[place]]
         if case is not None and case.verdict == "undecided":
-            found[case.reason] += int(counts[place])
+            found[_SHARE.sub(IN_PART, case.reason or "")] += int(counts[place])
     return found
 
 

@@ -36,7 +36,7 @@ class Measured:
         `enough`. Their scores are left out, and images like them are undecided. A condition that
         too few are left of is none of the calibration's.
       found_again: Where a recipe was chosen: how many own images each that was tried brought to the
-        floor, and of how many, by the method's name. The second is tried on what the first missed.
+        floor, and of how many, by the method's name.
 
     Raises:
       CalibrationError: A value is unsound.

@@ -178,6 +178,8 @@ def _next(records: list[dict[str, Any]], attributor: Attributor, config: ConfigD
     words += [f"--{name}={rate:g}" for name, rate in rates.items() if rate not in (None, 0.01)]
     if config.resize:
         words.append("--resize")
+    if config.readings != "usual":
+        words.append(f"--readings={config.readings}")
     return f"explain one image, on a page: {shlex.join(words)}"
 
 

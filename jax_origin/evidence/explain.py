@@ -112,7 +112,7 @@ def explain_run(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
         "recognised means that nothing speaks for it, not that somebody else made the image: an "
-        "image of its own that met another edit (framed, drawn on) is not recognised."
+        "image of its own that met another edit (cut freely, sharpened) is not recognised."
     )
     if read_again and asked.beta is not None:
         about.append(
@@ -254,9 +254,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
     elif reason and reason.startswith(IN_PART):
         share = reason.partition(": ")[2]
         why = (
-            f"it made a part, {share}, far more nearly than it makes foreign pictures, and not the "
-            "rest. Something was drawn on an image of its own or put into it, or a part of one was "
-            "put into another image. The map shows where"
+            f"a longer search has it make {share}, more nearly than a code without a model would. "
+            "Something may have been drawn on an image of its own or put into it, or a part of one "
+            "put into another image. How often foreign images look so was not calibrated"
         )
     elif reason and reason.startswith(DRIFT):
         why = f"what was calibrated says nothing of a file like this one ({reason})"

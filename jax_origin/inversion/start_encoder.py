@@ -206,7 +206,8 @@ def learn_start(
 
     opt_state = optimizer.init(state)
     draws, edits = jax.random.split(key)
-    size = 2 * training.batch_size * math.prod(generator.image_shape)
+    numbers = [math.prod(generator.image_shape), 2 * math.prod(generator.latent_shape)]
+    size = 2 * training.batch_size * sum(numbers)
     batches = _in_turn(
         lambda i: make(weights, jax.random.fold_in(draws, i)), training.steps, _KEPT_BYTES // size
     )
@@ -264,6 +265,7 @@ def _kept_path(
     settings = {
         "generator": fingerprint(generator),
         "start": start.config,
+        "uses": _USES,
         "key": np.asarray(jax.random.key_data(key)).tolist(),
     }
     name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

@@ -80,7 +80,7 @@ def in_plain_words(reason: str | None) -> str:
     if reason == TOO_LITTLE:
         return "there is too little in the picture to tell"
     if IN_PART in reason:
-        return f"a part of the image fits, and the rest does not ({reason})"
+        return f"a part of the image fits, and the numbers are of all of it ({reason})"
     if reason.startswith(DRIFT):
         return f"no image like this one was calibrated ({reason})"
     return reason
@@ -108,11 +108,15 @@ def numbers_of_one(naming: Naming | None, records: Mapping[str, Record], rates: 
 
 
 def spoken_of(naming: Naming | None, records: Mapping[str, Record]) -> tuple[str, ...]:
-    """The candidates that an answer rests on most: named, fitting, or the one that came nearest."""
+    """The candidates that an answer rests on most: named, fitting, or the one that came nearest.
+
+    One that made a part alone comes before those that made nothing.
+    """
     if naming is None:
         return ()
     asked = [name for name, record in records.items() if record["p"] is not None]
-    nearest = sorted(asked, key=lambda name: (-records[name]["p"], records[name]["score"]))
+    parts = {n for n in asked if str(records[n].get("reason")).startswith(IN_PART)}
+    nearest = sorted(asked, key=lambda n: (n not in parts, -records[n]["p"], records[n]["score"]))
     return (naming.named or naming.fitting or tuple(nearest[:1]))[:3]
 
 

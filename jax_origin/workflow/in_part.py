@@ -29,18 +29,20 @@ RATE = 0.05
 
 _EVIDENCE = 2.0
 """`Partial.evidence` that a part must have: a hundredth of the code's error over twice as many
-numbers as the latent has, or a tenth over three times as many."""
+numbers as the latent has, say."""
 
 _OWN = 16  # images whose cells a map is calibrated with
+_LEAST = 6  # Times an image's cells that they must have: half of them, three quarters left.
 _CALIBRATING = int.from_bytes(b"part", "big")
 
 
 class InPart:
     """Finds the part that the generator made of images that do not fit.
 
-    A part counts if its score is under the method's floor, as that of own images is, and if it says
-    more numbers than the latent has, by `_EVIDENCE`. Such an image is undecided, never attributed:
-    its map says which cells lie outside.
+    A part counts if its score is under the method's floor, as own images' scores are. It must also
+    say more numbers than the latent has, by `_EVIDENCE`. Such an image is undecided, never
+    attributed: its map says which cells lie outside. How often foreign images come to be so is not
+    calibrated.
 
     A map's cells are ranked among those of the generator's own images, stored as the file is, of
     which a square was replaced. Benjamini and Hochberg's procedure then keeps the rate of false
@@ -95,11 +97,13 @@ class InPart:
         first = first._replace(steps=np.asarray(int(first.steps + math.ceil(found.steps))))
         stored = verdict.image.stored
         # Where own images with such files are not found either, no map can be calibrated.
-        if not self._counts(found) or self._own_errors(stored).size < found.cells.errors.size:
+        few = self._own_errors(stored).size < _LEAST * found.cells.errors.size
+        if not self._counts(found) or few:
             return dataclasses.replace(verdict, inversion=first, tried=tried)
         part = self.part_map(stored, found)
         loss = np.mean((found.reconstruction - as_float(verdict.image.pixels[None])[0]) ** 2)
-        reason = f"{IN_PART}: {part.share:.0%} of it"
+        most = f"{math.floor(100 * part.share)}%" if part.outside.any() else "all"
+        reason = f"{IN_PART}: {most} of it"
         return dataclasses.replace(
             verdict,
             inversion=first._replace(

@@ -101,6 +101,17 @@ def test_an_image_like_none_that_one_calibration_has_is_undecided(records, tmp_p
     )
 
 
+def test_a_part_that_one_candidate_made_yields_to_another_that_made_the_whole(records, tmp_path):
+    for name, verdict in (("a", "belongs"), ("b", "undecided")):
+        records[name][0]["verdict"] = verdict
+    for place in (0, 2):  # One of a's own; one that nobody made as a whole.
+        records["b"][place]["reason"] = "in part: 60% of it"
+    found = lines(combine(records, CALIBRATIONS, **RATES), tmp_path)
+    assert found["own/of_a.png"]["named"] == ["a"]
+    odd = found["other/nobody.png"]
+    assert (odd["verdict"], odd["reason"]) == ("undecided", "b: in part: 60% of it")
+
+
 def test_ratios_compare_with_what_met_the_same_condition(records, tmp_path):
     records["a"][0] |= {"condition": "jpeg-75", "score": 0.05}
     records["a"][1]["score"] = 1e-9

@@ -189,7 +189,7 @@ def test_a_mistake_is_one_line(folder, audited, arguments, message):
 
 def test_without_ray_one_line_says_how_to_install_it(folder, audited, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    done = audit(*AUDIT, "--out=found", "--ray=local", folder=folder)
+    done = audit(*AUDIT, "--out=without-ray", "--ray=local", folder=folder)
     assert done.code == 1 and done.line.startswith("audit: --ray: Ray is not installed (pip ")
 
 

@@ -479,7 +479,6 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
     assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
     assert made.measured.futility and np.count_nonzero(made.belonging > made.floor) <= 2
-    assert len(made.measured.futility) == few.recipe.checks
     made.save(tmp_path / "made.json")
     assert Calibration.load(tmp_path / "made.json").measured == made.measured
     assert calibrate(generator, method=short, **options).measured.futility == ()  # Too few.

@@ -8,12 +8,9 @@ with those of LPIPS, --config.methods="(jax_origin.aeroblade(FILE),)" from Pytho
 """
 
 import ml_collections
-from jax_origin.rules import Published
-from jax_origin.solvers import Measure
-from jax_origin.starts import Encoded
 
 from benchmarks.settings import evaluation_config
-from jax_origin import Method, Rates, Recipe, Stage
+from jax_origin import Method, Rates, Recipe, Stage, decision_rules, solvers, starts
 
 EDITS = (
     *("clean", "jpeg-95", "jpeg-90", "jpeg-75", "jpeg-60", "jpeg-50", "webp-80"),
@@ -21,8 +18,12 @@ EDITS = (
 )
 ONE_PASS = Method(
     "one-pass",
-    Recipe(start=Encoded(sampled=True), stages=(Stage(Measure(), steps=1),), lane_block=8),
-    decision=Published(),
+    Recipe(
+        start=starts.Encoded(sampled=True),
+        stages=(Stage(solvers.Measure(), steps=1),),
+        lane_block=8,
+    ),
+    decision=decision_rules.Published(),
     rates=Rates(0.05),
     floor=0.0,
 )
