@@ -1,11 +1,13 @@
 """What a program sets up before it uses JAX: a cache of compiled programs, several processes."""
 
+import atexit
 import collections
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 
@@ -61,6 +63,7 @@ def join_processes(
         )
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id)
+        atexit.register(_end_together)  # It runs before JAX's own, which is registered by now.
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ClusterError(
@@ -96,10 +99,7 @@ def wait_for_all(name: str) -> None:
     num = jax.process_count()
     if num == 1:
         return
-    from jax._src import distributed  # As Orbax does: nothing public talks to the coordinator.
-
-    client = distributed.global_state.client
-    assert client is not None
+    client, _, _ = _coordinator()
     _visits[name] += 1
     place = f"{_OURS}{name}/{_visits[name]}/"
     client.key_value_set(f"{place}{jax.process_index()}", "here")
@@ -120,11 +120,31 @@ def telling_others() -> Iterator[None]:
         yield
     except BaseException:
         if jax.distributed.is_initialized():
-            from jax._src import distributed
-
             # Where the coordinator has gone, JAX ends all processes.
             with contextlib.suppress(Exception):
-                client = distributed.global_state.client
-                assert client is not None
-                client.key_value_set(f"{_OURS}left/{jax.process_index()}", "", True)
+                client, process, _ = _coordinator()
+                client.key_value_set(f"{_OURS}left/{process}", "", True)
         raise
+
+
+def _end_together() -> None:
+    """Waits until every process has come to its end.
+
+    JAX has them wait there too, but for five minutes only; then it would end those still at work.
+    So would the end of this process: it does not hear SIGTERM while it waits.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(Exception):  # The coordinator has gone, or JAX was shut down before.
+        client, process, num = _coordinator()
+        client.key_value_set(f"{_OURS}end/{process}", "here", True)
+        while len(client.key_value_dir_get(f"{_OURS}end/")) < num:
+            time.sleep(_LOOK_EVERY)
+
+
+def _coordinator() -> tuple[Any, int, int]:
+    """What talks to JAX's coordinator; which process this is, of how many. Asks no device."""
+    from jax._src import distributed  # As Orbax does: nothing public talks to the coordinator.
+
+    state = distributed.global_state
+    assert state.client is not None
+    return state.client, state.process_id, state.num_processes

@@ -1,10 +1,13 @@
 """Examines images under several candidates, and writes findings and a report."""
 
+import contextlib
 import functools
 import importlib.util
 import itertools
+import math
 import os
 import pathlib
+import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -48,10 +51,12 @@ from jax_origin.inversion import Statistics
 from jax_origin.pages import audit_page, write_page
 from jax_origin.parts import installing
 from jax_origin.runs import (
+    RunError,
     RunFolder,
     default_workdir,
     demonstration_files,
     format_warning,
+    on_cluster,
     share_out,
     statistics_line,
 )
@@ -83,7 +88,15 @@ def main(config: ConfigDict) -> int:
     if config.shares < 1:
         raise CommandError(f"--shares={config.shares}: must be 1 or more")
     need_pyarrow()
+    if config.ray:
+        jax.config.update("jax_platforms", "cpu")  # GPUs are the workers'.
     begin(config)
+    with on_cluster(config.ray) if config.ray else contextlib.nullcontext():
+        return _audit(config)
+
+
+def _audit(config: ConfigDict) -> int:
+    """Examines images, and writes the findings; returns the exit code."""
     key = jax.random.key(config.seed)
     names = config.candidate or config.candidates or standard_names()
     candidates, indistinguishable = tell_apart(open_candidates(names, resize=config.resize))
@@ -98,6 +111,8 @@ def main(config: ConfigDict) -> int:
     settings = run_settings(config, _VERDICTS_DEPEND_ON)
     if config.source:
         settings["source"] = list(config.source)
+    if config.ray:
+        settings["kind of device"] = _kind_of_workers(config)
     folder = config.out or default_workdir(_OUT, settings)
     with stop_when_told(), RunFolder(folder, settings, flag="--out") as out:
         if demonstration:
@@ -149,6 +164,7 @@ def _examine(
 ) -> int:
     """Examines a source's images under each candidate; returns how many there are."""
     num, statistics = 0, Statistics()
+    _, shares = share or (0, 1)
     with decoders_of(config, source) as decoders, showing(metrics=config.metrics) as bar:
         run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
         for candidate in candidates:
@@ -163,7 +179,7 @@ def _examine(
                     rates=rates_of(config),
                     resize=config.resize,
                     readings=config.readings,
-                    reconstructions=config.reconstructions,
+                    reconstructions=math.ceil(config.reconstructions / shares),
                     run=run,
                     total=total,
                     watch=bar.count,
@@ -187,7 +203,7 @@ def _examine_by_ray(
             pass
     given = {**config.to_dict(), "source": sources_of(config, out)}
     work = functools.partial(
-        _examine_share, given, candidates, os.getcwd(), os.fspath(out), dict(settings)
+        _examine_share, given, candidates, os.getcwd(), os.path.abspath(out), dict(settings)
     )
     with showing(metrics=config.metrics) as bar:
         tell = functools.partial(bar, "shares")
@@ -195,6 +211,18 @@ def _examine_by_ray(
     for candidate in candidates:
         remove_unfinished(out / candidate.folder / "parts")
     return max(found)
+
+
+def _kind_of_workers(config: ConfigDict) -> str:
+    """The kind of device that workers of the Ray cluster have, asked of one."""
+    (kind,) = share_out(_kind_of_device, 1, address=config.ray)
+    if kind == "tpu":
+        raise CommandError("--ray: its workers have TPUs, which share work by --distributed alone")
+    return kind
+
+
+def _kind_of_device(_: int) -> str:
+    return jax.default_backend()
 
 
 def _examine_share(
@@ -206,7 +234,12 @@ def _examine_share(
     share: int,
 ) -> int:
     """Examines a share of the images; in a worker, which is another process."""
-    os.chdir(where)
+    with contextlib.suppress(OSError):  # Another machine needs it for relative paths only.
+        os.chdir(where)
+    kind, expected = _kind_of_device(share), settings["kind of device"]
+    if kind != expected:
+        at = platform.node()
+        raise RunError(f"--ray: a worker on {at} runs on {kind}, others on {expected}: mend it")
     config = ConfigDict({**given, "metrics": None})
     keep_compiled_programs(config.cache)
     layout = find_layout(config.layout) if config.layout else None

@@ -3,6 +3,7 @@
 from jax_origin.runs.contact_sheet import SheetRow as SheetRow
 from jax_origin.runs.contact_sheet import sheet_row as sheet_row
 from jax_origin.runs.contact_sheet import write_contact_sheet as write_contact_sheet
+from jax_origin.runs.elastic import on_cluster as on_cluster
 from jax_origin.runs.elastic import share_out as share_out
 from jax_origin.runs.part_maps import heat as heat
 from jax_origin.runs.part_maps import write_part_map as write_part_map

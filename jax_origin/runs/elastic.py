@@ -1,10 +1,11 @@
 """Work cut into shares, which workers on a Ray cluster do: they may die, and more may join."""
 
 import collections
+import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from jax_origin.parts import installing
@@ -44,12 +45,29 @@ def share_out(
       RunError: Ray is not installed, there is no cluster, or a share has killed too many workers.
       Exception: What `work` has raised.
     """
+    with on_cluster(address) as ray:
+        return _Sharing(ray, work, num).done(tell)
+
+
+@contextlib.contextmanager
+def on_cluster(address: str) -> Iterator[Any]:
+    """Joins a Ray cluster, for as long as the block lasts; inside another such block, nothing.
+
+    Args:
+      address: As `share_out` takes it.
+
+    Yields:
+      Ray's module.
+
+    Raises:
+      RunError: Ray is not installed, or there is no cluster.
+    """
     ray = _need_ray()
     began = not ray.is_initialized()
     if began:
         _connect(ray, address)
     try:
-        return _Sharing(ray, work, num).done(tell)
+        yield ray
     finally:
         if began:
             ray.shutdown()  # Workers end with it.
@@ -108,7 +126,7 @@ class _Sharing:
         except errors.RayActorError as error:
             self._ray.kill(worker)  # It may only be out of reach.
             self._lost[share] += 1
-            if self._lost[share] > _MOST_LOST:
+            if self._lost[share] >= _MOST_LOST:
                 what = "no worker begins" if share is None else f"share {share} kills its workers"
                 said = " ".join(str(error).split())
                 raise RunError(f"--ray: {what}, {_MOST_LOST} times now ({said})") from None

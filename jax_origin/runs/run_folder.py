@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import pathlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
@@ -21,6 +22,9 @@ import jax
 
 from jax_origin.files import atomic_write
 from jax_origin.runs.record import RunError, json_object
+
+_LOST_FOR = 300.0  # Seconds for which the lock of a machine that is out of reach may stay.
+_AGAIN = 2.0  # Seconds between tries.
 
 
 class RunFolder:
@@ -33,7 +37,8 @@ class RunFolder:
       settings: What verdicts depend on, as plain JSON values. A name such as ``resize`` stands for
         the flag ``--resize``; one with a space, such as "kind of device", for itself.
       flag: The flag that chooses the folder, for messages.
-      share: Which share of the work is done here, of how many; without it this process's.
+      share: Which share of the work is done here, of how many; without it this process's. If it
+        is given, entering waits some minutes while another holds its lock: a lost machine's stays.
 
     Attributes:
       path: The folder.
@@ -52,6 +57,7 @@ class RunFolder:
         self.path, self.flag = pathlib.Path(path), flag
         self._settings: dict[str, Any] = json.loads(json.dumps(dict(settings)))
         self.share = share or (jax.process_index(), jax.process_count())
+        self._patience = _LOST_FOR if share else 0.0
         process, _ = self.share
         # Process 0 stands for its run; no two runs have one.
         self._lock_path = self.path / (f"lock-{process:05d}" if process else "lock")
@@ -68,7 +74,8 @@ class RunFolder:
         with contextlib.ExitStack() as opened:
             try:
                 os.makedirs(self.path, exist_ok=True)
-                _lock(opened.enter_context(open(self._lock_path, "ab")).fileno())
+                lock = opened.enter_context(open(self._lock_path, "ab"))
+                _wait_for_lock(lock.fileno(), self._patience)
                 self._look_for_strays()
                 self._compare()
             except BlockingIOError:
@@ -90,9 +97,10 @@ class RunFolder:
     def _look_for_strays(self) -> None:
         """Raises a BlockingIOError if a process of an earlier, larger run is still at work."""
         for path in self.path.glob("lock-*"):
-            if int(path.name.removeprefix("lock-")) >= self.share[1]:
-                with open(path, "ab") as lock:
-                    _lock(lock.fileno())
+            number = path.name.removeprefix("lock-")
+            if number.isdecimal() and int(number) >= self.share[1]:
+                with open(path, "rb") as lock:  # A shared lock: others look at the same time.
+                    _lock(lock.fileno(), fcntl.LOCK_SH)
 
     def _compare(self) -> None:
         path = self.path / "run.json"
@@ -126,10 +134,22 @@ def _is_usable(folder: pathlib.Path, settings: dict[str, Any]) -> bool:
         return not os.path.lexists(folder)
 
 
-def _lock(descriptor: int) -> None:
-    """Takes a file's lock until the process ends; a BlockingIOError if another has it."""
+def _wait_for_lock(descriptor: int, seconds: float) -> None:
+    """Takes a file's lock; a BlockingIOError if another has it for so long."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return _lock(descriptor)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_AGAIN)
+
+
+def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> None:
+    """Takes a file's lock until it is closed; a BlockingIOError if another has it."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         # Some file systems have no locks; there the user has to take care.
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP):

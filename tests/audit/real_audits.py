@@ -20,15 +20,16 @@ def prepared(folder: Path, num: int = NUM) -> Path:
     return folder
 
 
-def start(folder: Path, out: str, *flags: str) -> subprocess.Popen:
-    """Starts an audit in a process of its own."""
+def start(folder: Path, out: str, *flags: str, platforms: str = "cpu") -> subprocess.Popen:
+    """Starts an audit in a process of its own, which may use these kinds of device."""
     command = [
         *(sys.executable, "-m", "jax_origin", "audit", "--images=images", f"--out={out}"),
         *("--candidate=one=one.json", "--candidate=two=two.json", "--config.cache=cache"),
     ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     flags = ("--part_seconds=0.1", *flags)
-    return subprocess.Popen([*command, *flags], cwd=folder, env=ENVIRONMENT, **pipes)
+    environment = ENVIRONMENT | {"JAX_PLATFORMS": platforms}
+    return subprocess.Popen([*command, *flags], cwd=folder, env=environment, **pipes)
 
 
 def ended(processes: list[subprocess.Popen], code: int | None = 0) -> list[str]:

@@ -61,7 +61,8 @@ def test_a_worker_of_three_is_killed_five_times(tmp_path, cluster):
     rng, num = random.Random(0), 3 * NUM
     folder = prepared(tmp_path, num)
     flags = (f"--ray={cluster.address}", "--shares=24")
-    audit = start(folder, "many", *flags)
+    # Its devices are its workers': it would fail if it asked for a GPU itself.
+    audit = start(folder, "many", *flags, platforms="cuda")
     for _ in range(5):
         found = wait_for_workers(1, audit)
         time.sleep(rng.uniform(0, 2))

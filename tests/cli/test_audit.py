@@ -1,9 +1,11 @@
 """jax-origin audit, as users run it."""
 
+import contextlib
 import csv
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -189,6 +191,48 @@ def test_without_ray_one_line_says_how_to_install_it(folder, audited, monkeypatc
     monkeypatch.setitem(sys.modules, "ray", None)
     done = audit(*AUDIT, "--out=without-ray", "--ray=local", folder=folder)
     assert done.code == 1 and done.line.startswith("audit: --ray: Ray is not installed (pip ")
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Shares are done here, one after the other, by workers that cannot see where this one is."""
+
+    def do(work, num, **_):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "chdir", missing)
+            return [work(share) for share in range(num)]
+
+    def missing(path):
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr("jax_origin.cli.audit.on_cluster", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr("jax_origin.cli.audit.share_out", do)
+
+
+SHARED = ["--ray=local", "--shares=3", "--out=shared"]
+
+
+def test_shares_keep_as_many_reconstructions_as_were_asked_for(folder, audited, workers):
+    done = audit(*AUDIT, *SHARED, "--reconstructions=3", "--fdr=0.5", folder=folder)
+    assert done.code == 0, done.err
+    kept = [len(list((folder / f"shared/{name}").rglob("*.png"))) for name in ("one", "two")]
+    # Of three own images, and of five others: one of each verdict for each share.
+    assert all(2 <= num <= 6 for num in kept)
+    assert rows(folder / "shared") == rows(folder / "found")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        (["tpu"], "--ray: its workers have TPUs, which share work by --distributed alone"),
+        (["cpu", "cpu", "gpu"], "runs on gpu, others on cpu: mend it"),
+    ],
+)
+def test_workers_of_another_kind_are_refused(folder, workers, monkeypatch, kinds, message):
+    given = iter(kinds)
+    monkeypatch.setattr("jax_origin.cli.audit._kind_of_device", lambda _=0: next(given))
+    done = audit(*AUDIT, *SHARED[:2], "--out=kinds", folder=folder)
+    assert done.code == 1 and done.line.endswith(message)
 
 
 def test_what_the_last_candidate_cannot_keep_is_refused_before_the_first_ones_work(folder):
