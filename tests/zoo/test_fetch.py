@@ -153,7 +153,7 @@ def test_the_command_lists_and_gets(fetched, capsys):
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert sorted(lines) == members.all_names()
     assert lines[SMALLEST].endswith(f"1.5 MB  {fetched / SMALLEST}")
-    assert lines["dcgan-cifar10"].endswith("4.5 MB  in the package")
+    assert lines["dcgan-cifar10"].endswith("4.4 MB  in the package")
     assert lines["vq-cifar10"].endswith("not here: jax-origin zoo get vq-cifar10")
     assert main(["zoo", "get", "--all", f"--from={ZOO}"]) == 0
     assert absent_names() == []
