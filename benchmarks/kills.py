@@ -5,8 +5,8 @@ python -m benchmarks.kills --kills=100 --images=2000 --out=benchmarks/results/ki
 Two tiny generators are made and calibrated, and images of theirs, of noise, broken ones and equal
 ones are written to a folder. One audit runs undisturbed. The other is killed (SIGKILL) after a
 random time, and started again, until it has been killed so often; then it is left to end. How long
-it may live is learned on the way, so that the kills spread over all of its work: a run that got far
-gives the next ones less time. It says how many records are lost, are there twice, or differ in
+it may live is learned on the way: a run that got far gives the next ones less time. So the kills
+spread over all of its work. It says how many records are lost, are there twice, or differ in
 anything but the seconds that they took, and whether the hashes fit. The exit code is 1 if something
 does not.
 

@@ -1,9 +1,9 @@
 """A robust distance to the set of a file, which blocks that another hand made hardly move.
 
 Where somebody pasted something into a generator's image, the rest of it still lies in the file's
-set. A block of error e counts e^2 / (e^2 + s^2): one that is far off, as the scale s measures it,
-counts as one that is farther off (Geman and McClure, Bull. Int. Stat. Inst. 52, 1987). The scale is
-data, and falls while a search goes on.
+set. A block of error e counts e^2 / (e^2 + s^2). So one that is far off, as the scale s measures
+it, counts as one that is farther off (Geman and McClure, Bull. Int. Stat. Inst. 52, 1987). The
+scale is data, and falls while a search goes on.
 """
 
 import dataclasses

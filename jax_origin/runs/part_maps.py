@@ -32,9 +32,9 @@ def heat(image: NDArray[np.uint8], part: PartMap) -> NDArray[np.uint8]:
 def write_part_map(path: str | os.PathLike[str], image: NDArray[np.uint8], part: PartMap) -> None:
     """Writes a map as a picture, `path` with .png, and its numbers, with .csv; OSError if not.
 
-    A row of numbers is a cell: its first row and column of pixels, its side, how many grey levels
-    it lies beyond the file's set, p, and 1 where it lies outside. Cells of which the file says
-    nothing are left out.
+    A row of numbers is a cell: its first row and column of pixels, and its side. Then come how many
+    grey levels it lies beyond the file's set, p, and 1 where it lies outside. Cells of which the
+    file says nothing are left out.
     """
     height, width = image.shape[:2]
     text = io.StringIO()

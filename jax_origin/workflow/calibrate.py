@@ -252,25 +252,15 @@ class Calibrator:
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
 
-        As made, and after each edit: edited images fall more slowly. Images that are not found in
-        the end tell nothing of how those fall that are. Once few are under way the level stays.
+        As made, and after each edit: edited images fall more slowly.
         """
         made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, _NUM_EDITED))
         total = (0 if self._tried else made) + some * len(self.edits)
         advance = self.run.counter("fitting futility", total)
         groups = [self._tried or self._invert_others(made, _CURVES, advance)]
         groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
-        floor, curves = self.method.recipe.floor, []
-        for found in groups:
-            all_of = np.stack([each.inversion.curve for each in found])
-            near = _ALIKE * max(np.median(all_of[:, -1]), floor)
-            curves.append(all_of[all_of[:, -1] <= near])
-        of_found = np.concatenate(curves)
-        under_way = np.count_nonzero(of_found > floor, axis=0)
-        last = max(np.flatnonzero(under_way >= _FEW), default=0)
-        highest = of_found.max(axis=0)
-        highest[last:] = highest[last]
-        levels = np.maximum(_FUTILITY_MARGIN * highest, floor)
+        curves = [np.stack([each.inversion.curve for each in found]) for found in groups]
+        levels = futility_levels(curves, floor=self.method.recipe.floor)
         self.futility = tuple(map(float, levels))
 
     def fit_score(self, num: int) -> None:
@@ -448,6 +438,30 @@ class Calibrator:
                 f"{generator_name(self.generator)!r}: its weights or its output hold NaN"
             )
         return scores
+
+
+def futility_levels(
+    groups: Sequence[NDArray[np.floating]], *, floor: float
+) -> NDArray[np.floating]:
+    """The distance at each check above which an image is given up, [checks].
+
+    Images that are not found in the end tell nothing of how those fall that are, and are left out.
+    Once few are under way the level stays.
+
+    Args:
+      groups: Own images' curves, [N, checks] of each group that was edited alike.
+      floor: Where an image is found.
+    """
+    found = []
+    for curves in groups:
+        near = _ALIKE * max(np.median(curves[:, -1]), floor)
+        found.append(curves[curves[:, -1] <= near])
+    of_found = np.concatenate(found)
+    under_way = np.count_nonzero(of_found > floor, axis=0)
+    last = max(np.flatnonzero(under_way >= _FEW), default=0)
+    highest = of_found.max(axis=0)
+    highest[last:] = highest[last]
+    return np.maximum(_FUTILITY_MARGIN * highest, floor)
 
 
 def _with_reference(method: Method, generator: GeneratorLike, reference: GeneratorLike) -> Method:

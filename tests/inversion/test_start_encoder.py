@@ -379,3 +379,15 @@ def test_each_image_is_rounded_at_its_own_quality():
         np.testing.assert_allclose(rounded[i], alone[0], atol=1e-5)
     errors = np.abs(rounded - images).mean((1, 2, 3))
     assert errors[1] < errors[2] < errors[0]
+
+
+@pytest.mark.parametrize(
+    "steps,most,made",
+    [
+        (8, 9, [0, 1] * 4),  # Two batches are enough for eight steps.
+        (10, 2, [0, 1] * 4 + [8, 9]),
+        (6, 0, [0] * 4 + [4] * 2),  # Of large images there is room for one batch.
+    ],
+)
+def test_a_batch_serves_four_steps_and_others_between_them(steps, most, made):
+    assert list(start_encoder._in_turn(lambda i: i, steps, most)) == made

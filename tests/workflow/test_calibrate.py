@@ -489,3 +489,13 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert enough.method["name"] == "origin" and enough.measured.futility == ()
     other = calibrate(generator, method=dataclasses.replace(short, name="hasty"), **options)
     assert other.measured.found_again == {} and Method.of(other).recipe == hasty
+
+
+def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under_way():
+    falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
+    stuck = np.full((1, 4), 5.0)
+    levels = CALIBRATE.futility_levels([np.concatenate([falling, stuck])], floor=1e-3)
+    np.testing.assert_allclose(levels, [4.0, 0.8, 0.8, 0.8])  # One is left at the third check.
+    slower = 3 * falling  # After an edit, say: the highest of all counts.
+    levels = CALIBRATE.futility_levels([falling, slower], floor=1e-3)
+    np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])
