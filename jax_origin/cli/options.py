@@ -76,8 +76,8 @@ def calibrate(given: flags.FlagValues) -> None:
     python scripts/calibrate.py takes the same flags. An autoencoder has no prior to draw images
     from: give images that the model made, or photographs to reencode. Without --foreign, a zoo
     generator is calibrated against the zoo's other generators and plain pictures, where the method
-    looks at foreign images; with --standard_foreign, also beside --foreign. Add photographs, one
-    file for each: a group counts by its sources.
+    looks at foreign images. With --standard_foreign it is so beside --foreign, too. Add
+    photographs, one file for each: a group counts by its sources.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
@@ -296,8 +296,8 @@ def convert(given: flags.FlagValues) -> None:
 
     python scripts/convert_checkpoint.py takes the same flags. It prints what became of each array.
     --verify reads the checkpoint with PyTorch too. Of a folder of diffusers, it compares what its
-    network and ours make of the same input; of a file that torch.load or safetensors reads, every
-    array. Network pickles, .npz and shards with an index cannot be verified so.
+    network and ours make of the same input. Of a file that torch.load or safetensors reads, it
+    compares every array. Network pickles, .npz and shards with an index cannot be verified so.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
