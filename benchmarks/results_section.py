@@ -141,10 +141,10 @@ def _attribution(files: Sequence[Row]) -> str:
     nums = sorted({row["n"] for row in summary})
     what = (
         "`python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR "
-        f"--out=FILE.json`: {' or '.join(map(str, nums))} belonging images (fresh, 8-bit) against as many of "
-        f"each foreign group: the other generators, {', '.join(sets)}. No calibration used any of "
-        "these images. TPR and FPR are those of the default decision; of groups that differ the "
-        'worst is shown. "Undecided" are images without a verdict, "evaluations" '
+        f"--out=FILE.json`: {' or '.join(map(str, nums))} belonging images (fresh, 8-bit) "
+        f"against as many of each foreign group: the other generators, {', '.join(sets)}. No "
+        "calibration used any of these images. TPR and FPR are those of the default decision; of "
+        'groups that differ the worst is shown. "Undecided" are images without a verdict, "evaluations" '
         "gradient evaluations an image, all groups together."
     )
     for file in files[1:]:
@@ -172,8 +172,8 @@ _LIMITS = (
 )
 _CHOSEN = (
     "The threshold of TPR at 1% FPR was chosen on the foreign test images themselves. It is the "
-    "highest that lets no more than 1% of a group through (one of 100, none of 50). It says how far scores "
-    "are apart. No user could have had it, and its FPR has no limit."
+    "highest that lets no more than 1% of a group through (one of 100, none of 50). It says how "
+    "far scores are apart. No user could have had it, and its FPR has no limit."
 )
 
 
@@ -274,9 +274,9 @@ def _edits(files: Sequence[Row]) -> str:
         "`--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
         "many qualities and WebP) and `hard.py` (chains that no calibration knows). Belonging and "
         "foreign images are edited alike, and the worst of the groups is shown. Those of the table "
-        "above are not repeated. An own image that is neither attributed nor undecided is not recognised. "
-        "Beside them calibrations of images as made (`edits_clean_only.py`, the first images of "
-        "each group): `origin`'s without its conditions, and RONAN's."
+        "above are not repeated. An own image that is neither attributed nor undecided is not "
+        "recognised. Beside them calibrations of images as made (`edits_clean_only.py`, "
+        "the first images of each group): `origin`'s without its conditions, and RONAN's."
     )
     what += _earlier(files)
     return f"## Edits\n\n{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
