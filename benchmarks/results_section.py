@@ -144,8 +144,8 @@ def _attribution(files: Sequence[Row]) -> str:
         f"--out=FILE.json`: {' or '.join(map(str, nums))} belonging images (fresh, 8-bit) "
         f"against as many of each foreign group: the other generators, {', '.join(sets)}. No "
         "calibration used any of these images. TPR and FPR are those of the default decision; of "
-        'groups that differ the worst is shown. "Undecided" are images without a verdict, "evaluations" '
-        "gradient evaluations an image, all groups together."
+        'groups that differ the worst is shown. "Undecided" are images without a verdict, '
+        '"evaluations" gradient evaluations an image, all groups together.'
     )
     for file in files[1:]:
         if file["seed"] != files[0]["seed"]:
