@@ -16,7 +16,6 @@ from jax_origin.calibration.checks import check_rate
 from jax_origin.calibration.foreign import ForeignGroup, most_as_low
 from jax_origin.calibration.rules import clopper_pearson, scores_needed
 
-
 _NAMED = 2  # groups that lack negatives
 
 
