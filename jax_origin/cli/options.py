@@ -329,8 +329,9 @@ def zoo(given: flags.FlagValues) -> None:
     _flag(given, list, "name", "A generator to get; zoo get NAME ... says the same.")
     _flag(given, bool, "all", "Get all that are not on this machine.")
     where = (
-        "A folder or an https:// address, under which files are NAME/FILE; or with {name} and "
-        "{file} in it. Without it what JAX_ORIGIN_ZOO_FROM names."
+        "A folder or an https:// address, under which files are NAME/FILE; a folder with the files "
+        "of a release; or either with {name} and {file} in it. Without it what "
+        "JAX_ORIGIN_ZOO_FROM names."
     )
     _flag(given, str, "from", where)
 
