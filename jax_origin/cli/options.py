@@ -376,7 +376,8 @@ def _flags_of_candidates(given: flags.FlagValues) -> None:
 
 
 def _flags_of_images(given: flags.FlagValues) -> None:
-    _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
+    what = "Folder, pattern or single file, also without --images=; without it a demonstration."
+    _flag(given, str, "images", what)
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)
