@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 
 from jax_origin.images.arrays import from_pillow, pixels_sha256, to_pillow
 from jax_origin.images.decode import decode_bytes
@@ -176,12 +176,42 @@ def _turn(pixels: np.ndarray, step: EditStep) -> np.ndarray:
 
 def _noise(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
-    noisy = np.rint(pixels + rng.normal(0, step.amount, pixels.shape))
-    return noisy.clip(0, 255).astype(np.uint8)
+    return _levels(pixels + rng.normal(0, step.amount, pixels.shape))
 
 
 def _blur(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return from_pillow(to_pillow(pixels).filter(ImageFilter.GaussianBlur(step.amount)))
+
+
+def _sharpen(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    percent = round(100 * step.amount)
+    return from_pillow(to_pillow(pixels).filter(ImageFilter.UnsharpMask(2, percent, 0)))
+
+
+def _gain(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return _levels(step.amount * pixels.astype(np.float64))
+
+
+def _offset(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return _levels(pixels + (-1 if step.option else 1) * step.amount)
+
+
+def _gamma(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return _levels(255 * (pixels / 255) ** step.amount)
+
+
+def _tint(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
+    most = math.log1p(step.amount)
+    return _levels(pixels * np.exp(rng.uniform(-most, most, pixels.shape[2])))
+
+
+def _saturation(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    return from_pillow(ImageEnhance.Color(to_pillow(pixels)).enhance(step.amount))
+
+
+def _levels(pixels: np.ndarray) -> np.ndarray:
+    return np.rint(pixels).clip(0, 255).astype(np.uint8)
 
 
 def _caption(pixels: np.ndarray, step: EditStep) -> np.ndarray:
@@ -241,6 +271,12 @@ _CUT = "cut out, so much of either side, at a place that the pixels give, and no
 _TURN = "turned clockwise by 0, 90, 180 or 270 degrees, or with -mirrored left to right before that"
 _NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
 _BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
+_SHARPEN = "sharpened by an unsharp mask of 2 pixels, so much of it (Pillow's)"
+_GAIN = "levels times the factor"
+_OFFSET = "so many levels brighter, or with -darker darker"
+_GAMMA = "levels, as shares of 255, to this power"
+_TINT = "each channel times a factor of at most one and the share, or over it, that the pixels give"
+_SATURATION = "saturation times the factor (Pillow's)"
 _CAPTION = "a black bar with white strokes over the lowest rows, so much of the image"
 _MARK = "a white rectangle that shines through, so much of the image, at a place that it gives"
 _PASTE = "a part of a photograph (scikit-image's) pasted in, so much of the image, likewise"
@@ -257,6 +293,12 @@ _FAMILIES = {
     "mark": _Family(_mark, "mark-SHARE", 0.01, 0.9, _MARK),
     "paste": _Family(_paste, "paste-SHARE", 0.01, 0.9, _PASTE),
     "blur": _Family(_blur, "blur-SIGMA", 0.05, 100, _BLUR),
+    "sharpen": _Family(_sharpen, "sharpen-AMOUNT", 0.05, 5, _SHARPEN),
+    "gain": _Family(_gain, "gain-FACTOR", 0.1, 4, _GAIN),
+    "offset": _Family(_offset, "offset-LEVELS[-darker]", 1, 128, _OFFSET, option="darker"),
+    "gamma": _Family(_gamma, "gamma-POWER", 0.2, 5, _GAMMA),
+    "tint": _Family(_tint, "tint-SHARE", 0.01, 1, _TINT),
+    "saturation": _Family(_saturation, "saturation-FACTOR", 0, 4, _SATURATION),
 }
 
 EDITS: Mapping[str, str] = {

@@ -31,6 +31,11 @@ EXAMPLES = (
     "resize-0.75-bicubic",
     "noise-2",
     "blur-0.5",
+    "sharpen-1",
+    "gain-0.8",
+    "offset-20",
+    "gamma-1.4",
+    "tint-0.25",
     "resize-0.75+jpeg-75",
     "jpeg-90+jpeg-75",
 )
@@ -220,7 +225,7 @@ def test_any_other_text_is_refused_in_one_line(name):
         ("noise", "'noise-SIGMA' takes a number from 0.01 to 255"),
         ("clean+jpeg-75", "unknown 'clean' in edit 'clean+jpeg-75'; 'clean' is written so"),
         ("jpeg-75+", "unknown '' in edit 'jpeg-75+'; known: clean, jpeg-QUALITY[-444], webp-"),
-        ("sharpen-2", "unknown edit 'sharpen-2'; known: clean, jpeg-QUALITY[-444], webp-QUALITY"),
+        ("emboss-2", "unknown edit 'emboss-2'; known: clean, jpeg-QUALITY[-444], webp-QUALITY"),
     ],
 )
 def test_an_unknown_edit_is_named_with_what_to_write(name, message):
@@ -245,11 +250,36 @@ def test_images_that_cannot_be_edited_so_are_refused(images, name, message):
 
 def test_every_family_is_described_in_a_line():
     known = {"clean", "jpeg", "webp", "resize", "scale", "crop", "cut", "turn", "noise", "blur"}
-    known |= {"caption", "mark", "paste"}
+    known |= {
+        "caption",
+        "mark",
+        "paste",
+        "sharpen",
+        "gain",
+        "offset",
+        "gamma",
+        "tint",
+        "saturation",
+    }
     assert set(EDITS) == known
     for family, line in EDITS.items():
         assert line.startswith(family)
         assert len(line.splitlines()) == 1
+
+
+def test_colours_change_by_the_number_in_the_name():
+    images = np.random.default_rng(0).integers(30, 190, (3, 8, 8, 3), dtype=np.uint8)
+    after = {name: edit_images(images, name).astype(int) for name in ("gain-1.25", "gamma-0.7")}
+    np.testing.assert_allclose(after["gain-1.25"], 1.25 * images, atol=0.5)
+    np.testing.assert_allclose(after["gamma-0.7"], 255 * (images / 255) ** 0.7, atol=0.5)
+    darker, brighter = (edit_images(images, f"offset-20{end}") for end in ("-darker", ""))
+    assert (brighter.astype(int) - darker == 40).all()
+    factors = edit_images(images, "tint-0.25") / images
+    means = factors.mean(axis=(1, 2))
+    assert np.ptp(factors - means[:, None, None]) < 0.1  # One factor for each channel.
+    assert 1 / 1.26 < means.min() < 1 < means.max() < 1.26 and np.ptp(means, axis=1).min() > 0.02
+    grey = edit_images(images, "saturation-0")
+    assert (np.ptp(grey, axis=-1) == 0).all()
 
 
 def test_no_images_are_no_images():
@@ -258,7 +288,10 @@ def test_no_images_are_no_images():
 
 @pytest.mark.parametrize(
     "edit",
-    ["clean", "jpeg-75", "jpeg-75-444", "webp-80", "resize-0.75", "crop-1", "noise-2", "blur-1"],
+    [
+        *("clean", "jpeg-75", "jpeg-75-444", "webp-80", "resize-0.75", "crop-1", "noise-2"),
+        *("blur-1", "sharpen-1", "gain-0.8", "gamma-1.4", "saturation-0.5"),
+    ],
 )
 def test_grey_images_are_edited_as_colour_ones_of_equal_channels(edit):
     grey = np.random.default_rng(0).integers(60, 190, (2, 24, 24, 1), dtype=np.uint8)
