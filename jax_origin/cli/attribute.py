@@ -55,7 +55,8 @@ def main(config: ConfigDict) -> int:
     begin(config)
     statistics, key = Statistics(), jax.random.key(config.seed)
     paths = files_in(config.images, config)
-    with showing(metrics=config.metrics) as bar, decoders_of(config, paths) as decoders:
+    shown = showing(metrics=config.metrics, statistics=statistics)
+    with shown as bar, decoders_of(config, paths) as decoders:
         run = run_of(config, statistics=statistics, progress=bar, decoders=decoders)
         attributor = _attributor(config, run, key)
         if config.dry_run:
@@ -66,11 +67,11 @@ def main(config: ConfigDict) -> int:
             if config.images is None:
                 folder = workdir.path / "images"
                 paths = demonstration_files(folder, [generator_name(attributor.generator)], key=key)
-            shown = frozenset(paths[: config.sheet_images])
+            drawn = frozenset(paths[: config.sheet_images])
             profile = config.profile
             with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
                 for verdict in attributor.stream(workdir.waiting(paths)):
-                    kept = verdict.path in shown
+                    kept = verdict.path in drawn
                     bar.count(workdir.write(verdict, keep_reconstruction=kept))
     wait_for_all("verdicts")
     failed = False

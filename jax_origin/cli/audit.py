@@ -165,7 +165,8 @@ def _examine(
     """Examines a source's images under each candidate; returns how many there are."""
     num, statistics = 0, Statistics()
     _, shares = share or (0, 1)
-    with decoders_of(config, source) as decoders, showing(metrics=config.metrics) as bar:
+    shown = showing(metrics=config.metrics, statistics=statistics)
+    with decoders_of(config, source) as decoders, shown as bar:
         run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
         for candidate in candidates:
             warn_of_drift(candidate.calibration)

@@ -7,16 +7,18 @@ from typing import Any
 
 import jax
 
-from jax_origin.inversion import ProgressBar, progress_bar
+from jax_origin.inversion import ProgressBar, Statistics, progress_bar
 
 _COMPILING = "/jax/core/compile/backend_compile_duration"
 _LONG = 2.0  # Seconds of compiling that are not worth a line.
 
 
 @contextlib.contextmanager
-def showing(*, metrics: str | None = None) -> Iterator[ProgressBar]:
+def showing(
+    *, metrics: str | None = None, statistics: Statistics | None = None
+) -> Iterator[ProgressBar]:
     """Shows a command's progress, as `progress_bar`, and says so where compiling takes long."""
-    with progress_bar(metrics=metrics) as bar, _compiling_said(bar):
+    with progress_bar(metrics=metrics, statistics=statistics) as bar, _compiling_said(bar):
         yield bar
 
 
