@@ -159,6 +159,7 @@ def audit(given: flags.FlagValues) -> None:
     kept = "How many reconstructions of each verdict are kept, for the report to show."
     _flag(given, int, "reconstructions", kept, 100)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
+    _flag(given, bool, "dry_run", "Say what the audit would take, and stop.")
     _flag(given, str, "out", _folder("runs/audit"))
     seconds = "A kill loses the records of about the last so many seconds."
     _flag(given, float, "part_seconds", seconds, 60.0)
