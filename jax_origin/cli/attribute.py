@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.planning import planned
+from jax_origin.cli.dry_run import planned
 from jax_origin.cli.settings import (
     begin,
     decoders_of,

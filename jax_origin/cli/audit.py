@@ -35,7 +35,7 @@ from jax_origin.audit import (
 from jax_origin.audit.part_files import need_pyarrow, remove_unfinished
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
-from jax_origin.cli.planning import planned
+from jax_origin.cli.dry_run import planned
 from jax_origin.cli.settings import (
     begin,
     decoders_of,

@@ -323,7 +323,7 @@ def test_sources_and_a_layout_say_who_made_each(folder):
     report = (folder / "sources/findings.md").read_text()
     assert "## Named images" in report and "| two" in report
     page = (folder / "sources/report.html").read_text()
-    assert "Right and wrong, by maker" in page and 'right</span></span></td>' in page
+    assert "Right and wrong, by maker" in page and "right</span></span></td>" in page
 
 
 def test_a_source_without_images_is_one_line(folder):
