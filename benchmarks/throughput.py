@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -94,13 +95,13 @@ def write_images(folder: pathlib.Path, num: int, num_broken: int) -> None:
     every = num // num_broken if num_broken else num + 1
     for i, data in enumerate(pictures(folder, num)):
         bad = i % every == every // 2 and i // every < num_broken
-        path = folder / f"images/{i % _PLACES:03}/{i:07}{'-broken' * bad}.png"
+        path = folder / f"images/{i * _PLACES // num:03}/{i:07}{'-broken' * bad}.png"
         path.write_bytes(broken(data, i // every) if bad else data)
 
 
 def write_source(folder: pathlib.Path, kind: str, num: int) -> pathlib.Path:
     """Writes a tar archive or Parquet file of so many entries, of which some are equal."""
-    some = list(pictures(folder, 20_000))
+    some = list(pictures(folder, 2000))
     path = folder / f"many.{kind}"
     if kind == "tar":
         with tarfile.open(path, "w") as archive:
@@ -108,11 +109,13 @@ def write_source(folder: pathlib.Path, kind: str, num: int) -> pathlib.Path:
                 member = tarfile.TarInfo(f"{i:07}.png")
                 member.size = len(some[i % len(some)])
                 archive.addfile(member, io.BytesIO(some[i % len(some)]))
+                archive.members.clear()  # It would keep all of them.
         return path
     schema = pa.schema([("image", pa.binary())])
     with pq.ParquetWriter(path, schema) as writer:
+        table = pa.table({"image": some}, schema=schema)
         for _ in range(0, num, len(some)):
-            writer.write_table(pa.table({"image": some}, schema=schema), row_group_size=1000)
+            writer.write_table(table, row_group_size=1000)
     return path
 
 
@@ -127,13 +130,29 @@ def start(folder: pathlib.Path, out: str, source: str, *flags: str) -> subproces
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
 
 
-def memory(process: int) -> float:
-    """MiB that a process and those which it started have, shared pages shared out among them."""
-    total = 0.0
+class Look(NamedTuple):
+    """What a process and those which it started have come to.
+
+    Attributes:
+      memory: MiB, shared pages shared out among them.
+      own: Seconds of a core that the process itself took.
+      others: And those which it started.
+    """
+
+    memory: float
+    own: float
+    others: float
+
+
+def looked_at(process: int) -> Look:
+    """Looks at a process, and at those which it started."""
+    total, seconds = 0.0, {True: 0.0, False: 0.0}
     waiting = [process]
     while waiting:
         each = waiting.pop()
         try:
+            spent = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            seconds[each == process] += sum(map(int, spent[11:13])) / os.sysconf("SC_CLK_TCK")
             rollup = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text()
             children = pathlib.Path(f"/proc/{each}/task/{each}/children").read_text()
         except OSError:  # It has ended.
@@ -145,14 +164,14 @@ def memory(process: int) -> float:
             except OSError:
                 continue
         waiting += {int(child) for child in children.split()}
-    return total
+    return Look(total, seconds[True], seconds[False])
 
 
-def watched(run: subprocess.Popen[bytes]) -> list[float]:
-    """The memory of a run until it ends, MiB, at every look."""
+def watched(run: subprocess.Popen[bytes]) -> list[Look]:
+    """What a run had come to at every look until it ended."""
     seen = []
     while run.poll() is None:
-        seen.append(memory(run.pid))
+        seen.append(looked_at(run.pid))
         time.sleep(_EVERY)
     return seen
 
@@ -163,7 +182,7 @@ def many_images(folder: pathlib.Path, num: int, num_broken: int, steps: int) -> 
     write_images(folder, num, num_broken)
     began = time.monotonic()
     run = start(folder, "audit", "images")
-    seen = watched(run)
+    looks = watched(run)
     took = time.monotonic() - began
     said = (folder / "audit.txt").read_text()
     found = _STARVED.search(said)
@@ -174,7 +193,9 @@ def many_images(folder: pathlib.Path, num: int, num_broken: int, steps: int) -> 
     for record in jo.audit.open(folder / "audit"):
         kind = "broken" if "-broken" in record["key"] else "whole"
         records[f"{kind} ones {'with' if record['error'] else 'without'} an error"] += 1
+    seen = [look.memory for look in looks]
     tenth = max(1, len(seen) // 10)
+    own, others = (max(getattr(look, of) for look in looks) for of in ("own", "others"))
     working = sum(phases.values())
     return {
         "images": num,
@@ -184,6 +205,8 @@ def many_images(folder: pathlib.Path, num: int, num_broken: int, steps: int) -> 
         "images a second, while inverting": round(num / working, 1),
         "share of the time spent on waiting for images": round(phases["images"] / working, 4),
         "seconds by phase": phases,
+        "milliseconds of a core for an image, the process": round(1000 * own / num, 2),
+        "milliseconds of a core for an image, decoders": round(1000 * others / num, 2),
         "memory, MiB": {
             "highest": round(max(seen)),
             "highest of the second tenth": round(max(seen[tenth : 2 * tenth])),
@@ -205,7 +228,7 @@ def first_verdict(folder: pathlib.Path, kind: str, num: int, steps: int) -> dict
                 sys.exit(f"the audit failed\n{(folder / f'{out}.txt').read_text()[-2000:]}")
             time.sleep(0.05)
         found[f"seconds to the first verdict, {out}"] = round(time.monotonic() - began, 1)
-        found[f"memory by then, MiB, {out}"] = round(memory(run.pid))
+        found[f"memory by then, MiB, {out}"] = round(looked_at(run.pid).memory)
         run.send_signal(signal.SIGTERM)
         run.wait()
     return found

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from jax_origin.images.credentials import credentials
 from jax_origin.images.decode import built_in_formats, quiet
+from jax_origin.images.formats import is_bare_png
 
 _LONGEST = 1000  # Characters of a text that are kept.
 # PNG texts that programs for making images write, and the program.
@@ -51,6 +52,8 @@ def declared(data: bytes) -> dict[str, str]:
       such as "trainedAlgorithmicMedia"; `c2pa` and what belongs to it, see `credentials`.
     """
     found: dict[str, str] = {}
+    if is_bare_png(data):
+        return found
     with contextlib.suppress(Exception), quiet():  # Damaged metadata says nothing.
         with Image.open(io.BytesIO(data), formats=built_in_formats()) as image:
             info = dict(image.info)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from jax_origin.images.file_set import (
     stored_pixels,
     without_colours,
 )
+from jax_origin.images.formats import is_bare_png
 from jax_origin.images.rescaled import may_be_rescaled, rescaled
 
 _MOST = 3  # Files that are larger than an image by more than this have more than a border.
@@ -122,6 +124,8 @@ def _of_another_size(
 
     None for any other file.
     """
+    if is_bare_png(data) and data[16:24] == struct.pack(">II", *size[::-1]):
+        return None  # As most are; what opens it next says what is wrong.
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size

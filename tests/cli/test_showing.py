@@ -44,7 +44,7 @@ def test_many_files_are_opened_in_processes(asked, files, num):
             assert decoders is None
         else:
             assert isinstance(decoders, Decoders) and decoders.seconds == 5.0
-            assert decoders.num == num if num != "some" else 1 <= decoders.num <= 4
+            assert decoders.num == num if num != "some" else 2 <= decoders.num <= 4
 
 
 def test_what_is_counted_is_known_when_all_is_counted():
