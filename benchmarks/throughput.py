@@ -4,7 +4,7 @@ python -m benchmarks.throughput --images=100000 --broken=1000 --out=benchmarks/r
 
 A tiny generator is calibrated with a cheap method. Images of its own, images of noise and broken
 files of six kinds are written to folders, no two alike. The command `jax-origin audit` runs over
-them in a process of its own. Twice a second this one asks how much memory it and its decoders have
+them in a process of its own. Every two seconds this one asks how much memory it and its decoders have
 to themselves. Then the records are counted: each file has one, each broken one says why.
 `--first=tar` (or parquet) makes a source of a million entries instead, and measures how long it
 takes from the start of the command to the first verdict that is on disk; then it ends the command.
@@ -39,7 +39,7 @@ from jax_origin.images.arrays import to_pillow
 from jax_origin.workflow import belonging_images
 
 _PLACES = 100  # Folders among which the images lie.
-_EVERY = 0.5  # Seconds between two looks at the memory.
+_EVERY = 2.0  # Seconds between two looks at the memory.
 _PSS = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 _STARVED = re.compile(r"(\d+)% of the time spent on waiting for images; (.*)")
 

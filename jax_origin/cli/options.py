@@ -406,7 +406,7 @@ def _flags_of_runs(given: flags.FlagValues) -> None:
     _flag(given, str, "metrics", metrics)
     decoders = (
         "Processes that open image files, each for itself: one that hangs or crashes takes no more "
-        "along. 0: threads. Without it threads for few images, else up to 4 processes."
+        "along. 0: threads. Without it threads for few images, else 2 to 4 processes."
     )
     _flag(given, int, "decoders", decoders)
     _flag(given, float, "decode_seconds", "How long such a process may take over a file.", 60.0)

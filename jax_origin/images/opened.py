@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,17 @@ def open_image(
             "them, or choose another generator"
         )
     return opened
+
+
+def open_each(sources: Sequence[Any], **options: Any) -> list[OpenedImage | ImageError]:
+    """Opens several files as `open_image` does; where one cannot be used, its error stands."""
+    found: list[OpenedImage | ImageError] = []
+    for source in sources:
+        try:
+            found.append(open_image(source, **options))
+        except ImageError as error:
+            found.append(error)
+    return found
 
 
 def _of_another_size(
