@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,6 +222,7 @@ def first_verdict(folder: pathlib.Path, kind: str, num: int, steps: int) -> dict
     path = write_source(folder, kind, num)
     found: dict[str, object] = {"entries": num}
     for out in ("cold", "warm"):
+        shutil.rmtree(folder / out, ignore_errors=True)
         began = time.monotonic()
         run = start(folder, out, path.name, "--part_seconds=0.1")
         while not list((folder / out).glob("one/parts/part-*.parquet")):
