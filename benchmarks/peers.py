@@ -18,7 +18,7 @@ from benchmarks.subjects import (
     attributed,
     ratio_row,
 )
-from jax_origin.calibration import Calibration, decide
+from jax_origin.calibration import Calibration, Futility, decide
 from jax_origin.inversion import Run, StartTraining, learn_start
 from jax_origin.workflow import METHODS, encoders_of
 from jax_origin.workflow.calibrate import Calibrator
@@ -124,8 +124,8 @@ def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
       Calibrations by "futility off" and "futility on".
     """
     calibration = subject.calibration
-    levels = calibration.measured.futility
-    if not levels:
+    given_up = calibration.measured.given_up
+    if not given_up.levels:
         calibrator = Calibrator(
             subject.generator,
             subject.method,
@@ -136,13 +136,17 @@ def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
         )
         calibrator.train(encoders_of(calibration).get(INSPECTED))
         calibrator.fit_futility(num)
-        levels = calibrator.futility
+        given_up = calibrator.futility
 
-    def with_levels(levels: tuple[float, ...]) -> Calibration:
-        measured = dataclasses.replace(calibration.measured, futility=levels)
+    def so(given_up: Futility) -> Calibration:
+        measured = dataclasses.replace(
+            calibration.measured,
+            futility=given_up.levels,
+            futility_of_scores=given_up.of_scores,
+        )
         return dataclasses.replace(calibration, measured=measured)
 
-    return {"futility off": with_levels(()), "futility on": with_levels(levels)}
+    return {"futility off": so(Futility()), "futility on": so(given_up)}
 
 
 def learned_start_rows(subject: Subject, *, saved: float, steps: int) -> list[Row]:

@@ -264,7 +264,7 @@ def comparison_scores(
             folder=cache,
             key=starting_key(seed),
             encoder=encoders.get(role),
-            futility=comparison.calibration.measured.futility,
+            futility=comparison.calibration.measured.given_up,
             advance=lambda images: advance(images / models),
         )
 

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from jax_origin.calibration import Futility
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name
 from jax_origin.images import Stored, pixels_sha256
 from jax_origin.inversion import StartEncoder
@@ -20,6 +21,7 @@ from jax_origin.runs.record import RecordWriter, read_records
 from jax_origin.workflow import Method, Scorer
 from jax_origin.workflow.scorer import INSPECTED
 
+_NEVER = Futility()
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")  # Scores may depend on their versions.
 
 
@@ -48,7 +50,7 @@ def cached_scores(
     folder: str | os.PathLike[str],
     key: jax.Array,
     encoder: StartEncoder | None = None,
-    futility: Sequence[float] = (),
+    futility: Futility = _NEVER,
     advance: Callable[[float], None] | None = None,
 ) -> dict[str, GroupScores]:
     """Scores groups of images; those that the folder has scores of are not computed again.
@@ -65,7 +67,7 @@ def cached_scores(
       folder: Where the scores are kept, one record a line; made if need be. One process at a time.
       key: A JAX key, for starting points.
       encoder: For a recipe that starts from a trained encoder.
-      futility: See `jax_origin.invert`.
+      futility: When an image is given up.
       advance: Called with the number of images done, or not needed, since its last call; it may be
         a fraction.
 
@@ -155,14 +157,14 @@ def _file_name(
     method: Method,
     key: jax.Array,
     encoder: StartEncoder | None,
-    futility: Sequence[float],
+    futility: Futility,
 ) -> str:
     # Rule, rates, floor and the method's name say nothing of scores: one file serves all.
     settings = {
         "generator": fingerprint(generator),
         "recipe": method.recipe.to_json(),
         "encoder": encoder and encoder.digest,
-        "futility": list(futility),
+        "futility": list(futility if futility.of_scores else futility.levels),
         "score": method.score.to_json(),
         "draws": method.draws,
         "key": np.asarray(jax.random.key_data(key)).tolist(),

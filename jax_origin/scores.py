@@ -29,6 +29,7 @@ class Score(Part):
       twice: Whether each image's reconstruction is inverted, too, by the same recipe with random
         numbers of its own. A score that says so is called with these inversions as well:
         ``again``.
+      promising: An image that scores at most this is never given up by futility.
     """
 
     family: ClassVar[str] = "score"
@@ -36,6 +37,7 @@ class Score(Part):
     of_latents: ClassVar[bool] = False
     fits: ClassVar[bool] = False
     twice: ClassVar[bool] = False
+    promising: ClassVar[float] = 0.0
 
     def fit(self, own: Inversion) -> "Score":
         """The score with what it measured on some of the generator's own images.
@@ -117,6 +119,7 @@ class CodeRatio(Score):
     """
 
     kind: ClassVar[str] = "code_ratio"
+    promising: ClassVar[float] = 0.5  # Twice as near as anybody could say it.
     floor: float = 5e-7
     room: float = 1e-6
     most: float = 0.25

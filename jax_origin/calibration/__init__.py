@@ -32,6 +32,7 @@ from jax_origin.calibration.foreign import ForeignGroup as ForeignGroup
 from jax_origin.calibration.foreign import NearestGroup as NearestGroup
 from jax_origin.calibration.foreign import shared_images as shared_images
 from jax_origin.calibration.measured import FROM_PRIOR as FROM_PRIOR
+from jax_origin.calibration.measured import Futility as Futility
 from jax_origin.calibration.measured import Measured as Measured
 from jax_origin.calibration.rules import Conformal as Conformal
 from jax_origin.calibration.rules import Grubbs as Grubbs

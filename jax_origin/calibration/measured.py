@@ -1,7 +1,7 @@
 """What a calibration measures of the generator and of its run, besides the scores."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from jax_origin.calibration.checks import (
     CalibrationError,
@@ -16,13 +16,25 @@ FROM_PRIOR = "draws of its prior"
 """Where a generator's own images come from, unless they are given."""
 
 
+class Futility(NamedTuple):
+    """When an image is given up.
+
+    Attributes:
+      levels: For each check of an inversion, what an image is given up over; empty for never.
+      of_scores: Whether they are scores; distances else.
+    """
+
+    levels: tuple[float, ...] = ()
+    of_scores: bool = False
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a calibration measures of the generator and of its run, besides the scores.
 
     Attributes:
       score: The fitted score as JSON (`Score.to_json`); None for a score that measures nothing.
-      futility: For each check of an inversion, the distance above which an image is given up;
+      futility: For each check of an inversion, the score above which an image is given up;
         positive; empty for never.
       looks_resized: Whether the generator's own images look as if they had been resized.
       scored_block: How many lanes were computed together, 1 or more; None where it is not known.
@@ -37,6 +49,7 @@ class Measured:
         too few are left of is none of the calibration's.
       found_again: Where a recipe was chosen: how many own images each that was tried brought to the
         floor, and of how many, by the method's name.
+      futility_of_scores: False in files of older versions, where `futility` holds distances.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -50,6 +63,7 @@ class Measured:
     belonging: str = FROM_PRIOR
     plain: dict[str, int] = field(default_factory=dict, hash=False)
     found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    futility_of_scores: bool = False
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -66,10 +80,15 @@ class Measured:
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        for name in ("plain", "found_again"):
+        for name in ("plain", "found_again", "futility_of_scores"):
             if not values[name]:
                 del values[name]
         return values
+
+    @property
+    def given_up(self) -> Futility:
+        """When an image is given up."""
+        return Futility(self.futility, self.futility_of_scores)
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
@@ -100,8 +119,9 @@ _MEASURED_FIELDS: Fields = {
     "belonging": (lambda v: isinstance(v, str), "text"),
     "futility": (
         lambda v: isinstance(v, list | tuple) and all(is_number(x) and x > 0 for x in v),
-        "positive distances",
+        "positive numbers",
     ),
+    "futility_of_scores": (lambda v: isinstance(v, bool), "true or false"),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,

@@ -35,6 +35,7 @@ class ImageUnderWay:
       hops: Where each lane hops, [lanes, hops, *latent_shape].
       accept: The image is done at this distance; None for never.
       floor: At this distance it has come to the floor.
+      unit: The levels of futility are times this.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
       slots: Each running lane's place in its pool.
@@ -51,6 +52,7 @@ class ImageUnderWay:
     hops: np.ndarray
     accept: float | None
     floor: float
+    unit: float
     slots: dict[int, int] = dataclasses.field(default_factory=dict)
     curve: list[float] = dataclasses.field(default_factory=list)
     round: int = 0

@@ -13,6 +13,7 @@ import numpy as np
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
+    Futility,
     Rates,
     accepting_score,
     attribution_threshold,
@@ -139,9 +140,9 @@ class Attributor:
         self._decided = decider_alike(calibration, rates=self.rates)
         self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
-        futility = calibration.measured.futility
+        futility = calibration.measured.given_up
 
-        def make_scorer(method: Method, levels: Sequence[float], **told: Any) -> Scorer:
+        def make_scorer(method: Method, levels: Futility, **told: Any) -> Scorer:
             options = {"reference": reference, "encoders": encoders_of(calibration), **told}
             return Scorer(self.generator, method, key=key, futility=levels, run=self.run, **options)
 
@@ -341,7 +342,7 @@ class Attributor:
         return -np.inf if found is None else min(found, self._highest(conditions))
 
     def _judged(self, scored: Scored) -> Verdict:
-        looked, score, found, least = scored
+        looked, score, found, least, _ = scored
         if not np.isfinite(score):
             return self._verdict(looked, inversion=found, error=_NO_IMAGE)
         decision = self._decided(score, looked.like, least)

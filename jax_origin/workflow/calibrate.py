@@ -14,6 +14,7 @@ from jax_origin.calibration import (
     Calibration,
     CalibrationError,
     ForeignGroup,
+    Futility,
     Measured,
     edited_group,
     parse_condition,
@@ -48,9 +49,9 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-# An image is given up where its loss is so many times the largest of those that were fitted on: a
-# hundred as made, and some under each edit, without those that end so many times over their median.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE = 2.0, 25, 100.0
+# An image is given up where its score is so many times the largest of those that were fitted on: a
+# hundred as made, and some under each edit, without those that are not found.
+_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 1.5, 25, 100.0, 1 + 1e-6
 _FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -95,11 +96,11 @@ def calibrate(
       reference: Another generator; then the score is the ratio of losses under the two.
       encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
         minutes on a small machine; `run.cache` keeps it.
-      futility: Whether to stop early on images whose distance falls more slowly than the
+      futility: Whether to stop early on images whose score falls more slowly than those of the
         generator's own do. How those fall is fitted on others of its own: a hundred as made, and 25
         under each edit. What it costs in own images given up is in the scores that are calibrated,
-        and so in p. None means: with the longer recipe of "origin", under which foreign images cost
-        the most, where at least 100 draws of the prior are calibrated.
+        and so in p. None means: with the recipes of "origin", where at least 100 draws of the prior
+        are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -122,9 +123,9 @@ def calibrate(
     num = calibrator.from_where(belonging, num_belonging, futility=bool(futility))
     calibrator.check_sizes(num, groups, futility=bool(futility))
     calibrator.train(encoder)
-    longer = calibrator.choose_recipe()
+    chosen = calibrator.choose_recipe()
     many = num >= _NUM_TRIED  # Of a few, the slowest says little of the slowest to come.
-    if (longer and many) if futility is None else futility:
+    if (chosen and many) if futility is None else futility:
         calibrator.fit_futility(num)
     calibrator.fit_score(num)
     return calibrator.calibration(num, groups, seed=seed)
@@ -160,7 +161,7 @@ class Calibrator:
         self.edits = [name for name in self.makers if not parse_condition(name).settings]
         self.belonging = Belonging(self.generator)
         self.encoders: dict[str, StartEncoder] = {}
-        self.futility: tuple[float, ...] = ()
+        self.futility = Futility()
         self.found_again: dict[str, tuple[int, int]] = {}
         self._tried: list[Scored] = []  # By the recipe that was chosen.
 
@@ -225,11 +226,12 @@ class Calibrator:
         """Takes the longer recipe of "origin" where the shorter one misses too many own images.
 
         Both are tried on a hundred draws of the prior that serve nothing else, the longer one where
-        the shorter one misses several. An image is found again where the inversion comes to the
-        floor. Of a generator whose images are given nothing is drawn, and nothing chosen.
+        the shorter one misses several. An image is found again where its score comes to the
+        method's floor, under which scores tell nothing more. Of a generator whose images are given
+        nothing is drawn, and nothing chosen.
 
         Returns:
-          Whether it is the longer one.
+          Whether it is one of the two, and own images are drawn.
         """
         ours = self.method
         if self.belonging.num:
@@ -237,31 +239,33 @@ class Calibrator:
         if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
             return ours.recipe == THOROUGH.recipe
         longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
+        most = -1
         for method in (ours, longer):
             advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
             tried = self._invert_others(_NUM_TRIED, _TRIED, advance, method=method)
             again = sum(str(each.inversion.ended) == "floor" for each in tried)
             self.found_again[method.name] = (again, len(tried))
+            if again > most:
+                self.method, self._tried, most = method, tried, again
             if len(tried) - again <= _MAY_MISS:
                 break
-        again, *more = [num for num, _ in self.found_again.values()]
-        if more and more[0] > again:
-            self.method, self._tried = longer, tried
-        return self.method is longer
+        return True
 
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
 
-        As made, and after each edit: edited images fall more slowly.
+        As made, and after each edit: edited images fall more slowly. An image whose score is
+        promising is never given up: an edit that nobody calibrated may have kept it there.
         """
         made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, _NUM_EDITED))
         total = (0 if self._tried else made) + some * len(self.edits)
         advance = self.run.counter("fitting futility", total)
         groups = [self._tried or self._invert_others(made, _CURVES, advance)]
         groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
-        curves = [np.stack([each.inversion.curve for each in found]) for found in groups]
-        levels = futility_levels(curves, floor=self.method.recipe.floor)
-        self.futility = tuple(map(float, levels))
+        falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
+        floor = max(self.method.floor, self.method.recipe.floor)
+        levels = np.maximum(futility_levels(falls, floor=floor), self.method.score.promising)
+        self.futility = Futility(tuple(map(float, levels)), of_scores=True)
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""
@@ -329,7 +333,8 @@ class Calibrator:
             foreign=foreign,
             measured=Measured(
                 score=self.method.score.to_json() if self.method.score.fits else None,
-                futility=self.futility,
+                futility=self.futility.levels,
+                futility_of_scores=self.futility.of_scores,
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
@@ -390,7 +395,9 @@ class Calibrator:
         key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
         images = edited(self.belonging.others(num, key=image_key), edit)
-        method = dataclasses.replace(method or self.method, score=Loss(), draws=1)
+        method = dataclasses.replace(method or self.method, draws=1)
+        if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
+            method = dataclasses.replace(method, score=Loss(), floor=0.0)
         return self._scorer(method, start_key, advance).found(images)
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
@@ -443,19 +450,20 @@ class Calibrator:
 def futility_levels(
     groups: Sequence[NDArray[np.floating]], *, floor: float
 ) -> NDArray[np.floating]:
-    """The distance at each check above which an image is given up, [checks].
+    """The score at each check above which an image is given up, [checks].
 
     Images that are not found in the end tell nothing of how those fall that are, and are left out.
     Once few are under way the level stays.
 
     Args:
-      groups: Own images' curves, [N, checks] of each group that was edited alike.
-      floor: Where an image is found.
+      groups: How own images' scores fall, [N, checks] of each group that was edited alike.
+      floor: Where an image is found. Of a group most of which is not, those are taken that end near
+        its median.
     """
-    found = []
+    found, floor = [], floor * _ROUNDING
     for curves in groups:
-        near = _ALIKE * max(np.median(curves[:, -1]), floor)
-        found.append(curves[curves[:, -1] <= near])
+        end, typical = curves[:, -1], np.median(curves[:, -1])
+        found.append(curves[end <= (floor if typical <= floor else _ALIKE * typical)])
     of_found = np.concatenate(found)
     under_way = np.count_nonzero(of_found > floor, axis=0)
     last = max(np.flatnonzero(under_way >= _FEW), default=0)

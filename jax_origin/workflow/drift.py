@@ -82,7 +82,7 @@ def score_again(
         key=jax.random.fold_in(key, STARTS),
         reference=reference,
         encoders=encoders_of(calibration),
-        futility=calibration.measured.futility,
+        futility=calibration.measured.given_up,
         run=run,
     )
     floor = max(calibration.floor, float(np.finfo(np.float32).tiny))

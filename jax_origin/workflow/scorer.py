@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import Calibration, CalibrationError
+from jax_origin.calibration import Calibration, CalibrationError, Futility
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, as_images, as_uint8, map_ahead
 from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
@@ -20,6 +20,7 @@ INSPECTED, REFERENCE = "generator", "reference"
 """Models that an image is inverted under, by what they are for: their roles."""
 
 _TOGETHER = 4  # Blocks of files of one size, other than that of their images, are run together.
+_NEVER = Futility()
 _AGAIN = 2**31  # A tag that a key is folded with; draws have the numbers from 1.
 
 
@@ -50,19 +51,22 @@ class Scored(NamedTuple):
       inversion: Under the inspected generator, without a first axis: the first one of several
         draws, or the image's and not its reconstruction's, with the evaluations of all.
       least: The lowest score that the image could have; see `jax_origin.scores.Score.least`.
+      unit: The distance that levels of futility are times; infinite where none gives it up.
     """
 
     tag: Any
     score: float
     inversion: Inversion
     least: float
+    unit: float = 1.0
 
 
 class Scorer:
     """Inverts images and scores them by a method, whose rule plays no part. It is made once.
 
-    Its engines take the same key, futility and run, and `encoders` has theirs, by role; for these
-    see `jax_origin.invert`, and for `advance` see `Engine`. A score may need a reference generator.
+    Its engines take the same key, levels of futility and run, and `encoders` has theirs, by role;
+    for these see `jax_origin.invert`, and for `advance` see `Engine`. A score may need a reference
+    generator.
 
     Where a score looks at each image twice (`Score.twice`), the last engine inverts what the first
     one reconstructs, as it comes.
@@ -76,7 +80,7 @@ class Scorer:
         key: jax.Array,
         reference: GeneratorLike | None = None,
         encoders: Mapping[str, StartEncoder] | None = None,
-        futility: Sequence[float] = (),
+        futility: Futility = _NEVER,
         run: Run | None = None,
         advance: Callable[[float], None] | None = None,
     ) -> None:
@@ -84,12 +88,13 @@ class Scorer:
         self._generator, self._twice = generator, method.score.twice
         self._run = run or Run()
         self._statistics = self._run.statistics
+        levels, self._given_up_by_score = futility
         models = [
-            (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, futility)
+            (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, levels)
             for draw in range(method.draws)
         ]
         if reference is not None:
-            models.append((REFERENCE, reference, key, futility))
+            models.append((REFERENCE, reference, key, levels))
         if self._twice:
             # Given up early, a reconstruction would make its image look nearer than it is.
             models.append((INSPECTED, generator, jax.random.fold_in(key, _AGAIN), ()))
@@ -100,11 +105,11 @@ class Scorer:
                 method.recipe,
                 key=own_key,
                 encoder=(encoders or {}).get(role),
-                futility=levels,
+                futility=given_up,
                 run=run,
                 advance=lambda share: told(share / len(models)),
             )
-            for role, model, own_key, levels in models
+            for role, model, own_key, given_up in models
         ]
 
     def asked(self, tag: Any, image: Any) -> Asked:
@@ -184,15 +189,26 @@ class Scorer:
             accept = self._score.distance_at(accept, item.reference)
         # Scores are clamped at the method's floor: a distance that comes to it need not go lower.
         floor = self._score.distance_at(self._method.floor, item.reference) or 0.0
+        unit = self._unit(item.reference) if self._given_up_by_score else 1.0
         if not item.windows:
-            return [Item((item, 0), item.image, accept, floor=floor)]
+            return [Item((item, 0), item.image, accept, floor=floor, unit=unit)]
         # Several are inverted in full: that one is near enough does not say that all are.
         several = len(item.windows) > 1
         share, accept = 1 / len(item.windows), None if several else accept
         return [
-            Item((item, i), window.stored, accept, share, floor)
+            Item((item, i), window.stored, accept, share, floor, unit)
             for i, window in enumerate(item.windows)
         ]
+
+    def _unit(self, reference: float | None) -> float:
+        """The distance of an image that scores 1; 1 where the distance alone does not say it.
+
+        Infinite for an image that cannot come to the method's floor: it says little however far it
+        falls, and is never given up.
+        """
+        if 0 < self._method.floor < self._score.least(reference):
+            return math.inf
+        return self._score.distance_at(1.0, reference) or 1.0
 
     def _scored(self, item: Asked, found: Mapping[tuple[int, int], Inversion]) -> Scored:
         parts = range(max(1, len(item.windows)))
@@ -211,7 +227,8 @@ class Scorer:
             self._statistics.images -= len(found) - 1
         steps = np.sum([steps, *(ours.steps for ours in draws)])
         least = self._score.least(item.reference)
-        return Scored(item.tag, float(np.mean(scores)), draws[0]._replace(steps=steps), least)
+        unit, first = self._unit(item.reference), draws[0]._replace(steps=steps)
+        return Scored(item.tag, float(np.mean(scores)), first, least, unit)
 
     def scores(self, images: Any) -> NDArray[np.float64]:
         """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""

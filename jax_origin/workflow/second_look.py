@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from jax_origin.calibration import Calibration, Decision, Rates
+from jax_origin.calibration import Calibration, Decision, Futility, Rates
 from jax_origin.calibration.decision_rules import FITS_NEITHER, TOO_LITTLE
 from jax_origin.images import Turn, turned_alternatives
 from jax_origin.inversion import Run
@@ -24,18 +24,19 @@ in all of them after one step, by a factor of 2 to 3.
 """
 
 
-def glancing(method: Method, futility: Sequence[float]) -> tuple[Method, tuple[float, ...]]:
+def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
     """The method with a stage before it, after which one reading goes on; its futility.
 
     A search from elsewhere takes its whole first stage to tell readings apart.
     """
     recipe, (first, *_) = method.recipe, method.recipe.stages
     if not recipe.start.needs_encoder or first.steps <= _GLANCE or first.rounds > 1:
-        return method, tuple(futility)
+        return method, futility
     glance = dataclasses.replace(first, steps=_GLANCE)
-    before = [math.inf] * glance.checks(recipe.chunk) if futility else []
+    before = [math.inf] * glance.checks(recipe.chunk) if futility.levels else []
     recipe = dataclasses.replace(recipe, stages=(glance, *recipe.stages))
-    return dataclasses.replace(method, recipe=recipe), (*before, *futility)
+    later = futility._replace(levels=(*before, *futility.levels))
+    return dataclasses.replace(method, recipe=recipe), later
 
 
 def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bool:

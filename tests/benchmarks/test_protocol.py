@@ -38,7 +38,7 @@ from jax_origin import (
     Rates,
     calibrate,
 )
-from jax_origin.calibration import ForeignGroup, Grubbs, Measured, Published
+from jax_origin.calibration import ForeignGroup, Futility, Grubbs, Measured, Published
 from jax_origin.generators import DCGAN, DDIM, fingerprint, save_generator
 from jax_origin.images import edit_images, save_png
 from jax_origin.inversion import (
@@ -178,7 +178,7 @@ def test_rows_and_summary_are_those_computed_by_hand(tmp_path, monkeypatch):
 
     class Lookup:
         def __init__(self, generator, method, *, key, encoders, futility, advance):
-            assert (encoders, futility) == ({}, ())
+            assert (encoders, futility) == ({}, Futility())
 
         def asked(self, tag, image):
             return Asked(tag, image)

@@ -307,7 +307,7 @@ def test_floor_is_the_methods():
         (method(recipe={"rate": math.nan}), "method must be plain JSON"),
         (method(recipe={"rate": np.float32(1)}), "method must be plain JSON"),
         ({"measured": {"typical": 1}}, "measured must hold score, futility,"),
-        ({"measured": {"futility": [0.0]}}, "measured.futility must be positive distances"),
+        ({"measured": {"futility": [0.0]}}, "measured.futility must be positive numbers"),
         ({"measured": {"looks_resized": 1}}, "measured.looks_resized must be true or false"),
         ({"measured": {"scored_block": 0}}, "measured.scored_block must be 1 or more, or null"),
         ({"measured": {"score": [1]}}, "measured.score must hold values by name"),

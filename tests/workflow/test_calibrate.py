@@ -102,7 +102,7 @@ def test_several_draws_are_averaged(generator, method, own, noise):
     assert [each.tag for each in found] == list(range(14)) and run.statistics.images == 14
     keys = (KEY, jax.random.fold_in(KEY, 1))
     draws = [Scorer(generator, once, key=key).found(images) for key in keys]
-    for (_, score, one, _), first, second in zip(found, *draws, strict=True):
+    for (_, score, one, *_), first, second in zip(found, *draws, strict=True):
         assert first.score != second.score and score == (first.score + second.score) / 2
         assert one.loss == first.inversion.loss
         assert np.array_equal(one.latent, first.inversion.latent)
@@ -491,11 +491,27 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert other.measured.found_again == {} and Method.of(other).recipe == hasty
 
 
+def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator, few, monkeypatch):
+    # All come nearer than the floor as a number, and none so near as a hundredth of a generic code.
+    brief = dataclasses.replace(few.recipe, stages=(Stage(steps=1),))
+    short = dataclasses.replace(
+        few, name="origin", recipe=brief, score=scores.CodeRatio(), floor=0.01
+    )
+    longer = dataclasses.replace(short, name="origin-thorough", recipe=few.recipe)
+    monkeypatch.setattr(CALIBRATE, "SHORT", short)
+    monkeypatch.setattr(CALIBRATE, "THOROUGH", longer)
+    made = calibrate(generator, method=short, num_belonging=100, conditions=(), key=KEY)
+    found = made.measured.found_again
+    assert found["origin"][0] < 50 < found["origin-thorough"][0]
+    levels = np.array(made.measured.futility)
+    assert made.measured.futility_of_scores and (levels >= scores.CodeRatio.promising).all()
+
+
 def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under_way():
     falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
     stuck = np.full((1, 4), 5.0)
     levels = CALIBRATE.futility_levels([np.concatenate([falling, stuck])], floor=1e-3)
-    np.testing.assert_allclose(levels, [4.0, 0.8, 0.8, 0.8])  # One is left at the third check.
+    np.testing.assert_allclose(levels, [3.0, 0.6, 0.6, 0.6])  # One is left at the third check.
     slower = 3 * falling  # After an edit, say: the highest of all counts.
     levels = CALIBRATE.futility_levels([falling, slower], floor=1e-3)
-    np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])
+    np.testing.assert_allclose(levels, [9.0, 1.8, 0.9, 0.0045])

@@ -135,7 +135,7 @@ def test_calibration_derived_again(name, method):
         dataclasses.replace(recorded, recipe=recipe),
         key=jax.random.fold_in(key, 1),
         encoders=encoders_of(calibration),
-        futility=calibration.measured.futility,
+        futility=calibration.measured.given_up,
     ).scores(np.concatenate([images[:3] for images in groups.values()]))
     scores = np.concatenate([scores[:3] for scores in wanted.values()])
     # Other blocks, versions and machines sum in another order; sixty steps may lead elsewhere then.
