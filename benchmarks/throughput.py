@@ -210,8 +210,8 @@ def many_images(folder: pathlib.Path, num: int, num_broken: int, steps: int) -> 
         "milliseconds of a core for an image, decoders": round(1000 * others / num, 2),
         "memory, MiB": {
             "highest": round(max(seen)),
-            "highest of the second tenth": round(max(seen[tenth : 2 * tenth])),
-            "highest of the ninth tenth": round(max(seen[8 * tenth : 9 * tenth])),
+            "highest of the second tenth": round(max(seen[tenth : 2 * tenth] or seen)),
+            "highest of the ninth tenth": round(max(seen[-2 * tenth : -tenth] or seen)),
         },
     }
 
