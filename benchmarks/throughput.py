@@ -4,8 +4,8 @@ python -m benchmarks.throughput --images=100000 --broken=1000 --out=benchmarks/r
 
 A tiny generator is calibrated with a cheap method. Images of its own, images of noise and broken
 files of six kinds are written to folders, no two alike. The command `jax-origin audit` runs over
-them in a process of its own. Every two seconds this one asks how much memory it and its decoders have
-to themselves. Then the records are counted: each file has one, each broken one says why.
+them in a process of its own. Every two seconds this one asks how much memory it and its decoders
+have. Then the records are counted: each file has one, each broken one says why.
 `--first=tar` (or parquet) makes a source of a million entries instead, and measures how long it
 takes from the start of the command to the first verdict that is on disk; then it ends the command.
 """
@@ -110,7 +110,7 @@ def write_source(folder: pathlib.Path, kind: str, num: int) -> pathlib.Path:
                 member = tarfile.TarInfo(f"{i:07}.png")
                 member.size = len(some[i % len(some)])
                 archive.addfile(member, io.BytesIO(some[i % len(some)]))
-                archive.members.clear()  # It would keep all of them.
+                archive.members.clear()  # type: ignore[attr-defined]  # It would keep all.
         return path
     schema = pa.schema([("image", pa.binary())])
     with pq.ParquetWriter(path, schema) as writer:
