@@ -138,14 +138,14 @@ def _attribution(files: Sequence[Row]) -> str:
             ]
         )
     sets = [name for name in files[0]["images"] if name not in order]
-    num = min(row["n"] for row in summary)
+    nums = sorted({row["n"] for row in summary})
     what = (
-        "`python scripts/evaluate.py --config=configs/evaluate/cifar10.py "
-        f"--data=DIR --out=FILE.json`: {num} belonging images (fresh, 8-bit) against as many of "
-        f"each foreign group: the other generators, {', '.join(sets)}. No calibration used any of "
-        "these images. TPR and FPR are those of the default decision; of groups that differ the "
-        'worst is shown. "Undecided" are images without a verdict, "evaluations" '
-        "gradient evaluations an image, all groups together."
+        "`python scripts/evaluate.py --config=configs/evaluate/cifar10.py --data=DIR "
+        f"--out=FILE.json`: {' or '.join(map(str, nums))} belonging images (fresh, 8-bit) "
+        f"against as many of each foreign group: the other generators, {', '.join(sets)}. No "
+        "calibration used any of these images. TPR and FPR are those of the default decision; of "
+        'groups that differ the worst is shown. "Undecided" are images without a verdict, '
+        '"evaluations" gradient evaluations an image, all groups together.'
     )
     for file in files[1:]:
         if file["seed"] != files[0]["seed"]:
@@ -156,7 +156,7 @@ def _attribution(files: Sequence[Row]) -> str:
                 f"{files[0]['seed']}), against {groups} groups."
             )
         fewest = min(row["n"] for row in file["rows"])
-        if fewest < num:
+        if fewest < nums[0]:
             names = ", ".join(dict.fromkeys(row["inspected"] for row in file["summary"]))
             what += f" Of each group {fewest} images stand against {names}."
     what += _earlier(files)
@@ -171,9 +171,9 @@ _LIMITS = (
     "hold one by one: about one in twenty may be wrong."
 )
 _CHOSEN = (
-    "The threshold of TPR at 1% FPR was chosen on the foreign test images themselves: the highest "
-    "that lets no more than 1% of a group through (one of 100, none of 50). It says how far scores "
-    "are apart. No user could have had it, and its FPR has no limit."
+    "The threshold of TPR at 1% FPR was chosen on the foreign test images themselves. It is the "
+    "highest that lets no more than 1% of a group through (one of 100, none of 50). It says how "
+    "far scores are apart. No user could have had it, and its FPR has no limit."
 )
 
 
@@ -199,8 +199,8 @@ def _storage(files: Sequence[Row]) -> str:
     what = (
         "`--config=configs/evaluate/storage.py`: "
         f"{min(row['n'] for row in summary)} belonging images, and as many of each foreign group, "
-        "all stored alike, chroma at half and at full resolution; the worst of both, and of the "
-        "groups."
+        "all stored alike, chroma at half and at full resolution. The worst of both, and of the "
+        "groups, is shown."
     )
     if on_pixels:
         num = min(row["n"] for other in on_pixels for row in other["summary"])
@@ -272,11 +272,11 @@ def _edits(files: Sequence[Row]) -> str:
         )
     what = (
         "`--config=configs/evaluate/edits.py`, `mixed.py` (one folder of PNG, JPEG of "
-        "many qualities and WebP) and `hard.py` (chains that no calibration knows): belonging and "
-        "foreign images edited alike, the worst of the groups; those of the table above are not "
-        "repeated. An own image that is neither attributed nor undecided is not recognised. "
-        "Beside them calibrations of images as made (`edits_clean_only.py`, the first images of "
-        "each group): `origin`'s without its conditions, and RONAN's."
+        "many qualities and WebP) and `hard.py` (chains that no calibration knows). Belonging and "
+        "foreign images are edited alike, and the worst of the groups is shown. Those of the table "
+        "above are not repeated. An own image that is neither attributed nor undecided is not "
+        "recognised. Beside them calibrations of images as made (`edits_clean_only.py`, "
+        "the first images of each group): `origin`'s without its conditions, and RONAN's."
     )
     what += _earlier(files)
     return f"## Edits\n\n{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"

@@ -184,9 +184,9 @@ rule at conformal. Give `calibrate --confidence=0.95` where one saved calibratio
 rate.
 
 Asked for: {alpha:g}%. A cell gives the mean rate of false exclusion over simulated calibrations of
-N belonging scores, in brackets the range that nine calibrations in ten lie in, and last the share
-of calibrations whose own rate is over {alpha:g}%. Each calibration's rate is 1 - F(threshold),
-exactly. 0.00% (0.0% to 0.0%) of "conformal, confidence 0.95" at N under {n} means that it excludes
-nothing there: images are then undecided. Made by `scripts/rule_sizes.py`.
+N belonging scores. In brackets is the range that nine calibrations in ten lie in, and last the
+share of calibrations whose own rate is over {alpha:g}%. Each calibration's rate is 1 -
+F(threshold), exactly. 0.00% (0.0% to 0.0%) of "conformal, confidence 0.95" at N under {n} means
+that it excludes nothing there: images are then undecided. Made by `scripts/rule_sizes.py`.
 
 """

@@ -21,6 +21,8 @@ PAGES = sorted(
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
     and path.relative_to(ROOT).parts[0] not in ("build", "runs", "site")
 )
+# Their sentences list what they are about.
+WRITTEN_BY_PROGRAMS = ("docs/explanations.md",)
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
@@ -65,6 +67,32 @@ def test_links_that_lead_nowhere_are_found(tmp_path, monkeypatch):
     (tmp_path / "a.md").write_text("# One\n[b](b.md) [c](c.md#two) [d](#one) [e](#on) `[f](f.md)`")
     (tmp_path / "c.md").write_text("## Two\n")
     assert faults_of("a.md") == ["a.md: b.md: no such file", "a.md: #on: no such heading"]
+
+
+def long_sentences_of(text: str) -> list[str]:
+    """Sentences of more than 25 words; headings, tables, code and what scripts make are none."""
+    prose = re.sub(r"<!-- Made by.*?<!-- The end of|```.*?```", "", text, flags=re.DOTALL)
+    prose = re.sub(r"^(#|\s*\|).*$", "", prose, flags=re.MULTILINE)
+    prose = re.sub(r"!?\[([^]]*)\]\([^)]*\)", r"\1", prose)
+    parts = re.split(r"\n\s*\n|^\s*(?:[-*]|\d+\.) |[.!?][\"*)_]*\s", prose, flags=re.MULTILINE)
+    words = [re.findall(r"\S*\w\S*", part) for part in parts]
+    return [" ".join(each) for each in words if len(each) > 25]
+
+
+def test_long_sentences_are_found():
+    short, long = "word " * 24 + "word.", "word " * 25 + "word."
+    listed = f"- {short}\n- {short}\n\n1. {short}\n"
+    assert long_sentences_of(f"# {long}\n\n{short} {short}\n\n{listed}\n| {long} |\n") == []
+    assert long_sentences_of(f"```\n{long}\n```\n") == []
+    assert long_sentences_of(f"{short}\n{long} [A {long}](a.md)\n") == [
+        "word " * 25 + "word",
+        "A " + "word " * 25 + "word",
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WRITTEN_BY_PROGRAMS])
+def test_sentences_are_short(page):
+    assert long_sentences_of(text_of(page)) == []
 
 
 def test_every_page_is_in_the_navigation():

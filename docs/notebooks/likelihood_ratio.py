@@ -1,8 +1,8 @@
 # %% [markdown]
 # # From a calibration to a likelihood ratio
 #
-# You take the scores of a shipped calibration and one new score, and follow it to the end:
-# two ranks, a verdict, limits on the error, a likelihood ratio, and the chance of being right.
+# You take the scores of a shipped calibration and one new score, and follow it to the end.
+# There are two ranks, a verdict, limits on the error, a likelihood ratio, and the chance of being right.
 # No image is inverted here. All of it is counting, and you can do it with scores from elsewhere, too.
 
 # %%

@@ -6,6 +6,7 @@ outside (0, 1).
 """
 
 import bisect
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ import numpy as np
 from jax_origin.calibration.checks import check_rate
 from jax_origin.calibration.foreign import ForeignGroup, most_as_low
 from jax_origin.calibration.rules import clopper_pearson, scores_needed
+
+_NAMED = 2  # groups that lack negatives
 
 
 class TooFewNegatives(ValueError):
@@ -113,10 +116,15 @@ def attribution_threshold(
     lacks = {name: needed - group.independent for name, group in foreign.items()}
     more = {name: num for name, num in lacks.items() if num > 0}
     if more:
-        lacking = ", ".join(f"{num} more of {name!r}" for name, num in more.items())
+        lacking = ", ".join(f"{num} more of {name!r}" for name, num in [*more.items()][:_NAMED])
+        if unnamed := [*more.values()][_NAMED:]:
+            lacking += f" and up to {max(unnamed)} more of {len(unnamed)} others"
+        fewest = min(group.independent for group in foreign.values())
+        least = upper_limit(0, fewest, confidence=confidence)
         raise TooFewNegatives(
             f"a false attribution rate of {rate:g} at {confidence:g} confidence needs {needed} "
-            f"independent negatives in each group: {lacking}",
+            f"independent negatives in each group: {lacking}; {fewest} support no rate "
+            f"under {math.ceil(least * 1e4) / 1e4:g}",
             more=more,
         )
     below, allowed, limits = np.inf, {}, {}

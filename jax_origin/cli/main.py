@@ -1,6 +1,7 @@
 """``jax-origin COMMAND [--flags]``: finds the command, reads its flags, runs it."""
 
 import importlib
+import importlib.metadata
 import inspect
 import pathlib
 import sys
@@ -22,6 +23,8 @@ COMMANDS = (
 
 # Flags that arguments without a name stand for, in their order; the last takes all that follow.
 _NAMELESS = {
+    "attribute": ("images",),
+    "audit": ("images",),
     "ask": ("image",),
     "verify": ("audit",),
     "export": ("audit",),
@@ -48,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in ("-h", "-help", "--help", "help"):
         with reader_may_leave():
             print(_commands())
+        return 0
+    if name in ("-V", "-version", "--version", "version"):
+        print(f"jax_origin {importlib.metadata.version('jax_origin')}")
         return 0
     if name not in COMMANDS:
         wrong = f"jax-origin: no command {name!r}{suggestion(name, COMMANDS)}" if name else ""

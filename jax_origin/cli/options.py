@@ -76,8 +76,8 @@ def calibrate(given: flags.FlagValues) -> None:
     python scripts/calibrate.py takes the same flags. An autoencoder has no prior to draw images
     from: give images that the model made, or photographs to reencode. Without --foreign, a zoo
     generator is calibrated against the zoo's other generators and plain pictures, where the method
-    looks at foreign images; with --standard_foreign, also beside --foreign. Add photographs, one
-    file for each: a group counts by its sources.
+    looks at foreign images. With --standard_foreign it is so beside --foreign, too. Add
+    photographs, one file for each: a group counts by its sources.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
@@ -297,8 +297,8 @@ def convert(given: flags.FlagValues) -> None:
 
     python scripts/convert_checkpoint.py takes the same flags. It prints what became of each array.
     --verify reads the checkpoint with PyTorch too. Of a folder of diffusers, it compares what its
-    network and ours make of the same input; of a file that torch.load or safetensors reads, every
-    array. Network pickles, .npz and shards with an index cannot be verified so.
+    network and ours make of the same input. Of a file that torch.load or safetensors reads, it
+    compares every array. Network pickles, .npz and shards with an index cannot be verified so.
 
     Exit code: 0; 1 if the command was refused or failed.
     """
@@ -330,8 +330,9 @@ def zoo(given: flags.FlagValues) -> None:
     _flag(given, list, "name", "A generator to get; zoo get NAME ... says the same.")
     _flag(given, bool, "all", "Get all that are not on this machine.")
     where = (
-        "A folder or an https:// address, under which files are NAME/FILE; or with {name} and "
-        "{file} in it. Without it what JAX_ORIGIN_ZOO_FROM names."
+        "A folder or an https:// address, under which files are NAME/FILE; a folder with the files "
+        "of a release; or either with {name} and {file} in it. Without it what "
+        "JAX_ORIGIN_ZOO_FROM names."
     )
     _flag(given, str, "from", where)
 
@@ -376,7 +377,8 @@ def _flags_of_candidates(given: flags.FlagValues) -> None:
 
 
 def _flags_of_images(given: flags.FlagValues) -> None:
-    _flag(given, str, "images", "Folder, pattern or single file; without it a demonstration.")
+    what = "Folder, pattern or single file, also without --images=; without it a demonstration."
+    _flag(given, str, "images", what)
     resize = "Resize images of another size, and say so in their records; by a method that judges "
     resize += "windows, enlarge those too small for one."
     _flag(given, bool, "resize", resize)

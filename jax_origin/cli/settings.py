@@ -58,8 +58,9 @@ def files_in(where: str | None, config: ConfigDict) -> list[str]:
 def warn_of_drift(calibration: Calibration) -> None:
     """Says what is not as it was when a calibration was made."""
     name = calibration.generator["name"]
-    for changed in circumstances(calibration):
-        print(f"warning: {name}: {changed}: an image in some hundreds may come out otherwise")
+    if changed := circumstances(calibration):
+        said = "; ".join(changed)
+        print(f"warning: {name}: {said}: an image in some hundreds may come out otherwise")
 
 
 def rates_of(config: ConfigDict) -> Rates:

@@ -60,7 +60,7 @@ def explain(
       tried: What else it was read as.
 
     Returns:
-      One to six sentences. All numbers are those of the decision and the calibration.
+      Some sentences. All numbers are those of the decision and the calibration.
     """
     asked = (rates or Rates()).over(calibration.rates)
     sentences = [_finding(decision, calibration, image, tried)]
@@ -105,13 +105,13 @@ def explain_run(
     about = [
         f"Each image has a score: the lower, the nearer {name} comes to it for what it says. It is "
         f"compared with those of {num:,} images that {name} made"
-        f"{f', also after {_listed(edits)}' if edits else ''}, and of foreign images: "
-        f"{_groups(calibration)}. No number here is the probability that a verdict is right."
+        f"{f', also after {_listed(edits)}' if edits else ''}. It is compared with foreign images, "
+        f"too: {_groups(calibration)}. No number here is the probability that a verdict is right."
     ]
     about.append(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
-        "recognised means that nothing speaks for it, not that somebody else made the image: an "
+        "recognised means that nothing speaks for it, not that somebody else made the image. An "
         "image of its own that met another edit (cut freely, sharpened) is not recognised."
     )
     if read_again and asked.beta is not None:
@@ -123,13 +123,13 @@ def explain_run(
     about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:
         about.append(
-            f"Its own images are {source}. How well an image fits is said of such as these: if "
+            f"Its own images are {source}. How well an image fits is said of such as these. If "
             f"those that its users get are otherwise, more of them may fail to fit {name}."
         )
     if calibration.foreign and asked.beta is not None and asked.alpha is not None:
         false, true = asked.beta * (_BASE_RATE - 1), 1 - asked.alpha
         about.append(
-            f"A false rate of {percent(asked.beta)} is much where few images are its own: if one "
+            f"A false rate of {percent(asked.beta)} is much where few images are its own. If one "
             f"in {_BASE_RATE:,} were, and {percent(true)} of these belonged, up to "
             f"{percent(false / (false + true))} of the attributions would be wrong."
         )
@@ -169,7 +169,7 @@ def unseen_conditions(calibration: Calibration) -> Iterator[str]:
         of = calibration.conditions[condition].size
         yield (
             f"Of {of:,} of its own images after {condition!r}, {unseen:,} did not look as if they "
-            f"had met it (with 95% confidence at most {percent(upper_limit(unseen, of))}): so many "
+            f"had met it (with 95% confidence at most {percent(upper_limit(unseen, of))}). So many "
             "more may fail to fit."
         )
     for condition, plain in calibration.measured.plain.items():
@@ -199,10 +199,11 @@ def _stuck(calibration: Calibration, rates: Rates) -> str:
     )
     if found.settled_by is None:
         return says
+    settled = settled_in_words(found)
     return (
         f"{says} So many images do not settle whether the rate is over {percent(rates.alpha or 0)} "
-        "or under it, that is, whether such an image is undecided or not recognised; "
-        f"{settled_in_words(found)}."
+        "or under it, that is, whether such an image is undecided or not recognised. "
+        f"{settled[0].upper()}{settled[1:]}."
     )
 
 
@@ -220,9 +221,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
     if decision.verdict == "belongs":
         edited = decision.condition not in (AS_MADE, None)
         own = f"{name}'s own images{f' after {decision.condition}' if edited else ''}"
-        none = f", and none of the foreign groups compared ({_origins(calibration)})"
+        none = f", and none of the foreign groups compared: {_origins(calibration)}"
         return (
-            f"The findings support that {name} made {image}: it fits {own}"
+            f"The findings support that {name} made {image}. It fits {own}"
             f"{none if calibration.foreign and calibration.decision.judges_q else ''}."
         )
     if decision.verdict == "not_recognised":
@@ -235,20 +236,20 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         *others, last = ways
         looked = f"{', '.join(others)} or {last}" if others else last
         return (
-            f"There is no evidence that {name} made {image}, {looked}; other edits are not "
+            f"There is no evidence that {name} made {image}, {looked}. Other edits are not "
             "excluded, and it does not mean that somebody else made it."
         )
     if reason == FITS_BOTH:
         why = f"it fits {name}'s own images, and foreign ones as well"
     elif reason == FITS_NEITHER:
         why = (
-            f"it fits neither {name}'s own images nor foreign ones, as an edited image of its own "
-            "would, or one of an origin that was not calibrated"
+            f"it fits neither {name}'s own images nor foreign ones. An edited image of its own "
+            "would do so, or one of an origin that was not calibrated"
         )
     elif reason == TOO_LITTLE:
         why = (
             f"there is too little in it. Even if {name} reproduced it to the last grey level, that "
-            "would show nothing, for foreign pictures as plain are reproduced as well. A version "
+            "would show nothing: foreign pictures as plain are reproduced as well. A version "
             "with more detail, larger or less compressed, would be needed"
         )
     elif reason and reason.startswith(IN_PART):
@@ -283,8 +284,8 @@ def _own_as_high(
             p_is = f"By the {rule.kind} rule p is {least}{p:.2g} {best}"
             return f"{p_is}: the smaller, the less it fits."
         return (
-            f"Of the images known to be its own, {best}, {least}{percent(p)} fit no better than "
-            "this one, itself counted in."
+            f"Of the images known to be its own, {least}{percent(p)} fit no better than this one, "
+            f"itself counted in. That is {best}."
         )
     if score is not None:
         (p,) = rule.fit(np.maximum(scores, floor)).p_value([max(score, floor)]).tolist()
@@ -351,12 +352,12 @@ def _how_often_false(
     )
     if again:
         return f"{often} by all such readings together, on average over such calibrations."
-    often += ", on average over such calibrations"
+    often += ", on average over such calibrations."
     limits = limits_of_q(_compared(decision, calibration), rate=rates.beta)
     if limits.worst is None:
-        return f"{often}; choices were made on these images, so this calibration has no limit."
+        return f"{often} Choices were made on these images, so this calibration has no limit."
     return (
-        f"{often}; for this calibration (not this image) the counts support at most "
+        f"{often} For this calibration (not this image) the counts support at most "
         f"{percent(limits.worst)} in each, with {percent(limits.confidence)} confidence."
     )
 
@@ -392,10 +393,10 @@ def _ratio(score: float, decision: Decision, calibration: Calibration, share: fl
     if log_ratio <= 0:  # It fits foreign images as well, which was said.
         return []
     capped = found.log10_lr[0] > found.high[0] - 1e-3
-    allowed = "; so few images support no larger claim with 95% confidence" if capped else ""
+    allowed = " So few images support no larger claim with 95% confidence." if capped else ""
     return [
-        f"Such a score is estimated to be at least {10**log_ratio:.2g} times as probable for an "
-        f"image that {name} made as for one of any foreign group under that condition{allowed}."
+        f"Under that condition such a score is estimated to be at least {10**log_ratio:.2g} times "
+        f"as probable for an image that {name} made as for one of any foreign group.{allowed}"
     ]
 
 

@@ -67,8 +67,8 @@ def _whole(part: JpegComponent, file: JpegFile) -> JpegComponent:
 
 def _quality_before(bright: JpegComponent) -> int | None:
     """The quality of an earlier JPEG, by the coefficients of brightness; None without traces."""
-    seen = np.abs(bright.coefficients).reshape(-1, 8, bright.coefficients.shape[1] // 8, 8)
-    seen = seen.swapaxes(1, 2).reshape(-1, 64)
+    boxes = np.abs(bright.coefficients).reshape(-1, 8, bright.coefficients.shape[1] // 8, 8)
+    seen = boxes.swapaxes(1, 2).reshape(-1, 64)
     # Blocks that are alike, as those of a gradient, count once.
     kinds = np.unique(64 * seen.astype(np.int64) + np.arange(64))
     seen, frequency = kinds[kinds >= 64] // 64, kinds[kinds >= 64] % 64

@@ -34,6 +34,7 @@ from jax_origin.images import (
     open_image,
 )
 from jax_origin.inversion import Run, require_key
+from jax_origin.inversion.retouched import Retouched, RetouchedStart
 from jax_origin.parts import one_of
 from jax_origin.workflow.another_size import read_so
 from jax_origin.workflow.drift import ScoredAgain, score_again
@@ -42,7 +43,14 @@ from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Asked, Scored, Scorer, encoders_of
-from jax_origin.workflow.second_look import SecondLook, glancing, may_look_again
+from jax_origin.workflow.second_look import (
+    Look,
+    RetouchingLook,
+    SecondLook,
+    glancing,
+    later_by,
+    may_look_again,
+)
 from jax_origin.workflow.verdict import Verdict
 
 READINGS = ("usual", "all", "none")
@@ -51,6 +59,7 @@ READINGS = ("usual", "all", "none")
 _AHEAD, _TOGETHER = 128, 8  # Images that are opened ahead; and in one message.
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
 _FILES = (str, os.PathLike, bytes, bytearray)
+_LATER = 2  # Checks that a search for what was retouched may take longer.
 _NO_IMAGE = "the generator gave no finite image for any latent that was tried"
 
 
@@ -146,19 +155,28 @@ class Attributor:
             options = {"reference": reference, "encoders": encoders_of(calibration), **told}
             return Scorer(self.generator, method, key=key, futility=levels, run=self.run, **options)
 
-        self._second_look: SecondLook | None = None
+        def for_retouched(**told: Any) -> Scorer:
+            encoders = {r: RetouchedStart(e) for r, e in encoders_of(calibration).items()}
+            levels = later_by(_LATER, futility)
+            options: dict[str, Any] = {"encoders": encoders, "futility": levels, **told}
+            return Scorer(Retouched(self.generator), self.method, key=key, run=self.run, **options)
+
+        self._looks: list[Look] = []
         looks = 1
         if readings != "none" and may_look_again(self.method, calibration, self.rates):
-            looks = 2  # Half of an image is done when it was looked at once.
-            self._second_look = SecondLook(
-                calibration,
-                rates=self.rates,
-                make_scorer=functools.partial(make_scorer, *glancing(self.method, futility)),
-                run=self.run,
-                advance=lambda share: self._advance(share / looks),
-            )
+            looks = 3  # A third of an image is done when it was looked at once.
+            told: dict[str, Any] = {
+                "rates": self.rates,
+                "run": self.run,
+                "advance": lambda share: self._advance(share / looks),
+            }
+            for_turns = functools.partial(make_scorer, *glancing(self.method, futility))
+            self._looks = [
+                SecondLook(calibration, make_scorer=for_turns, **told),
+                RetouchingLook(self.generator, calibration, make_scorer=for_retouched, **told),
+            ]
         self._in_part: InPart | None = None
-        if readings == "all" and self._second_look and calibration.measured.belonging == FROM_PRIOR:
+        if readings == "all" and self._looks and calibration.measured.belonging == FROM_PRIOR:
             encoder = encoders_of(calibration).get(INSPECTED)
             options: dict[str, Any] = {"key": key, "encoder": encoder, "run": self.run}
             self._in_part = InPart(self.generator, self.method, **options)
@@ -219,16 +237,13 @@ class Attributor:
                 yield asked
 
         again: list[Verdict] = []
-        look = self._second_look
         for scored in self._scorer.stream(items()):
             while failed:
                 yield failed.pop(0)
             verdict, like = self._judged(scored), scored.tag.like
-            if look is None:
-                yield verdict
-                continue
-            if not look.is_for(verdict, like.unlike):
-                look.advance(1.0)
+            if not self._looks or not self._looks[0].is_for(verdict, like.unlike):
+                for look in self._looks:
+                    look.advance(1.0)
                 yield verdict
                 continue
             again.append(verdict)
@@ -239,19 +254,25 @@ class Attributor:
         yield from failed
 
     def _looked_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-        """What a second look at images says, and one for parts of those that do not fit either."""
-        assert self._second_look is not None or not verdicts
-        found = self._second_look(verdicts) if self._second_look else iter(verdicts)
-        return self._in_part([*found]) if self._in_part else found
+        """What further looks at images say, each at those that do not fit until then."""
+        going = list(verdicts)
+        for number, look in enumerate(self._looks):
+            fit, doubtful = list[Verdict](), list[Verdict]()
+            for verdict in look(going):
+                (doubtful if look.is_for(verdict, None) else fit).append(verdict)
+            for later in self._looks[number + 1 :]:
+                later.advance(float(len(fit)))
+            yield from fit
+            going = doubtful
+        yield from self._in_part(going) if self._in_part else going
 
     @property
     def inversions(self) -> int:
         """How often an image is inverted at the most, by all windows, draws and models together.
 
-        Where it may be read again that is one inversion more, and the first stage of some others.
+        Each further look is one inversion more, and turns take the first stage of some others.
         """
-        again = self._second_look is not None
-        return max(1, self.method.windows) * len(self._scorer.engines) + again
+        return max(1, self.method.windows) * len(self._scorer.engines) + len(self._looks)
 
     def score_again(self, num: int = 8) -> ScoredAgain | None:
         """Scores some of the calibration's own images again; see `score_again`."""

@@ -44,11 +44,12 @@ def circumstances(calibration: Calibration) -> list[str]:
     Other versions and devices sum in another order. Scores at the floor do not feel it; one in some
     hundreds of own images may be found where it was not, or be stuck where it was not.
     """
-    changed = []
-    for name in ("jax", "jaxlib"):
+    versions = {}
+    for name in ("jaxlib", "jax"):
         then, now = calibration.packages.get(name), importlib.metadata.version(name)
         if then != now:
-            changed.append(f"{name} {now}, calibrated with {then}")
+            versions[now, then] = name  # The two mostly go together: they are said once.
+    changed = [f"{name} {now}, calibrated with {then}" for (now, then), name in versions.items()]
     if calibration.platform != jax.default_backend():
         changed.append(f"runs on {jax.default_backend()}, calibrated on {calibration.platform}")
     scored, block = calibration.measured.scored_block, Method.of(calibration).recipe.block

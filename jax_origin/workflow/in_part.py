@@ -162,8 +162,8 @@ class InPart:
             file = stored_likewise(np.where(square[..., None], other, own), stored)
             side = cell_side(stored)
             room = [(0, -length % 16) for length in square.shape]
-            cells = np.pad(square, room, mode="edge")
-            cells = cells.reshape(cells.shape[0] // side, side, cells.shape[1] // side, side)
+            whole = np.pad(square, room, mode="edge")
+            cells = whole.reshape(whole.shape[0] // side, side, whole.shape[1] // side, side)
             files.append(file)
             insides.append(np.logical_not(np.asarray(cells.any(axis=(1, 3)))))
         return files, insides

@@ -4,13 +4,17 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, Decision, Futility, Rates
 from jax_origin.calibration.decision_rules import FITS_NEITHER, TOO_LITTLE
-from jax_origin.images import Turn, turned_alternatives
+from jax_origin.generators import GeneratorLike
+from jax_origin.images import Stored, Turn, turned_alternatives
 from jax_origin.inversion import Run
+from jax_origin.inversion.retouched import RETOUCHED, retouching_of
 from jax_origin.workflow.likeness import decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
@@ -33,10 +37,16 @@ def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
     if not recipe.start.needs_encoder or first.steps <= _GLANCE or first.rounds > 1:
         return method, futility
     glance = dataclasses.replace(first, steps=_GLANCE)
-    before = [math.inf] * glance.checks(recipe.chunk) if futility.levels else []
+    later = later_by(glance.checks(recipe.chunk), futility)
     recipe = dataclasses.replace(recipe, stages=(glance, *recipe.stages))
-    later = futility._replace(levels=(*before, *futility.levels))
     return dataclasses.replace(method, recipe=recipe), later
+
+
+def later_by(checks: int, futility: Futility) -> Futility:
+    """A futility that gives up so many checks later."""
+    if not futility.levels:
+        return futility
+    return futility._replace(levels=(*[math.inf] * checks, *futility.levels))
 
 
 def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bool:
@@ -47,19 +57,33 @@ def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bo
     return judged and of_files and once and rates.max_false_attribution is None
 
 
-class SecondLook:
-    """Decides on images as if they had been turned or mirrored.
+class Reading(NamedTuple):
+    """What an image was taken for.
 
-    All turns race (`glancing`), and the nearest is inverted to the end. Each is a further chance
-    for a foreign image: a turn may attribute at its share of beta alone, and its q is divided by
-    that share. So all turns together attribute at most beta of a foreign group.
+    Attributes:
+      words: What was done to it.
+      share: Of the look's chances, how much this reading is given.
+      tried: All that the look tried, in words.
+      made: What the model's image of it is as the file has it; float32 [H, W, C].
+    """
+
+    words: str
+    share: float
+    tried: tuple[str, ...]
+    made: NDArray[np.float32]
+
+
+class Look:
+    """Decides once more on images that do not fit, as if they had met something. See `SecondLook`.
+
+    A look of another kind says what it asks of a verdict's image, and what it read.
 
     Args:
       calibration: The one that verdicts are made with.
       rates: The rates that they are made with; `may_look_again` says of which.
       make_scorer: Makes what scores the readings, once.
       run: Where and how.
-      advance: Told of the share of an image's second look that is done, where it is looked at.
+      advance: Told of the share of an image's look that is done, where it is looked at.
     """
 
     def __init__(
@@ -89,36 +113,47 @@ class SecondLook:
         asked: list[Asked] = []
         for verdict in verdicts:
             assert verdict.image is not None
-            file, turns = turned_alternatives(verdict.image.stored)
-            if turns:
-                asked.append(Asked((verdict, turns), file, verdict.reference))
-            else:
+            found = self._asked(verdict, verdict.image.stored)
+            if found is None:
                 self.advance(1.0)
                 yield verdict
+            else:
+                asked.append(found)
         for scored in self._scorer().stream(asked) if asked else ():
             if self._run.statistics is not None:  # It is the same image.
                 self._run.statistics.images -= 1
-            verdict, turns = scored.tag
-            yield self._judged(verdict, turns, scored)
+            verdict, *_ = scored.tag
+            yield self._judged(verdict, scored)
 
-    def _judged(self, verdict: Verdict, turns: Sequence[Turn], scored: Scored) -> Verdict:
-        first, found = verdict.inversion, scored.inversion
+    def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
+        """What is scored, its tag beginning with the verdict; None where nothing can be."""
+        raise NotImplementedError
+
+    def _read(self, scored: Scored) -> Reading:
+        """What an image was taken for."""
+        raise NotImplementedError
+
+    def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
+        first, found, read = verdict.inversion, scored.inversion, self._read(scored)
         assert first is not None and verdict.image is not None
-        steps, tried = first.steps + found.steps, tuple(turn.words for turn in turns)
-        turn, like = turns[int(found.reading)], likeness(verdict.image.stored, self._calibration)
-        as_it_is = dataclasses.replace(verdict, inversion=first._replace(steps=steps), tried=tried)
+        steps, like = first.steps + found.steps, likeness(verdict.image.stored, self._calibration)
+        as_it_is = dataclasses.replace(
+            verdict,
+            inversion=first._replace(steps=steps),
+            tried=(*verdict.tried, *read.tried),
+        )
         if not np.isfinite(scored.score):
             return as_it_is
-        decision = self._decided(turn.share)(scored.score, like, scored.least)
+        decision = self._decided(read.share)(scored.score, like, scored.least)
         if decision.verdict == "not_recognised" or decision.reason in (FITS_NEITHER, TOO_LITTLE):
             return as_it_is
         assert decision.q is not None  # Without foreign groups nobody looks again.
         return dataclasses.replace(
             as_it_is,
-            inversion=found._replace(steps=steps, reconstruction=turn(found.reconstruction)),
+            inversion=found._replace(steps=steps, reconstruction=read.made),
             score=scored.score,
-            decision=decision._replace(q=min(1.0, decision.q / turn.share)),
-            reading=turn.words,
+            decision=decision._replace(q=min(1.0, decision.q / read.share)),
+            reading=read.words,
         )
 
     def _find_decided(self, share: float) -> Callable[..., Decision]:
@@ -127,3 +162,46 @@ class SecondLook:
         assert beta is not None  # q is judged.
         rates = dataclasses.replace(self._rates, beta=share * beta)
         return decider_alike(self._calibration, rates=rates)
+
+
+class SecondLook(Look):
+    """Decides on images as if they had been turned or mirrored.
+
+    All turns race (`glancing`), and the nearest is inverted to the end. Each is a further chance
+    for a foreign image: a turn may attribute at its share of beta alone, and its q is divided by
+    that share. So all turns together attribute at most beta of a foreign group.
+    """
+
+    def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
+        file, turns = turned_alternatives(stored)
+        return Asked((verdict, turns), file, verdict.reference) if turns else None
+
+    def _read(self, scored: Scored) -> Reading:
+        _, turns = scored.tag
+        turn: Turn = turns[int(scored.inversion.reading)]
+        tried = tuple(each.words for each in turns)
+        return Reading(turn.words, turn.share, tried, turn(scored.inversion.reconstruction))
+
+
+class RetouchingLook(Look):
+    """Decides on images as if their colours or sharpness had been changed: see `Retouching`.
+
+    What was changed is found beside the latent, by the same steps. The generic code gets as many
+    numbers more, so that foreign images score as they do as they are. It is one chance more for
+    them: retouching attributes at most beta of a foreign group, beside what turns may.
+
+    Args:
+      generator: The inspected generator; `make_scorer` scores by `Retouched` of it.
+    """
+
+    def __init__(self, generator: GeneratorLike, calibration: Calibration, **options: Any) -> None:
+        super().__init__(calibration, **options)
+        self._generator = generator
+
+    def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
+        return self._scorer().asked((verdict,), stored)
+
+    def _read(self, scored: Scored) -> Reading:
+        words = retouching_of(self._generator, np.asarray(scored.inversion.latent)).words
+        made = np.asarray(scored.inversion.reconstruction)
+        return Reading(words, 1.0, (RETOUCHED,), made)

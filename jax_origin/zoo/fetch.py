@@ -30,8 +30,8 @@ def fetch_member(name: str, *, source: str | None = None) -> pathlib.Path:
     Args:
       name: The generator's name.
       source: A folder, or an ``https://`` address, under which its files are NAME/FILE, as in a
-        checkout's jax_origin/zoo; or with {name} and {file} in it. Without it JAX_ORIGIN_ZOO_FROM,
-        else the project's releases.
+        checkout's jax_origin/zoo; or a folder with the files of a release, which are NAME-FILE; or
+        with {name} and {file} in it. Without it JAX_ORIGIN_ZOO_FROM, else the project's releases.
 
     Returns:
       Its directory. If it is on this machine already, nothing is fetched.
@@ -45,7 +45,7 @@ def fetch_member(name: str, *, source: str | None = None) -> pathlib.Path:
     here, files, target = member_folder(name), manifest().get(name, {}), fetched_folder() / name
     if here is not None and (here != target or _as_listed(here, files)):
         return here
-    pattern, read = _pattern(source), {}
+    pattern, read = _pattern(source, name), {}
     for file, entry in files.items():
         where = pattern.replace("{name}", name).replace("{file}", file)
         read[file] = _read(where, entry.size)
@@ -64,7 +64,7 @@ def _as_listed(folder: pathlib.Path, files: Mapping[str, FileEntry]) -> bool:
     return all(hash_file(folder / file) == entry.sha256 for file, entry in files.items())
 
 
-def _pattern(source: str | None) -> str:
+def _pattern(source: str | None, name: str) -> str:
     """Where a member's files are, with {name} and {file}."""
     if not (pattern := source or os.environ.get(FROM) or RELEASES):
         raise CheckpointError(
@@ -74,7 +74,9 @@ def _pattern(source: str | None) -> str:
     if "{version}" in pattern:
         pattern = pattern.replace("{version}", version("jax_origin"))
     if "{file}" not in pattern:
-        pattern = f"{pattern.rstrip('/')}/{{name}}/{{file}}"
+        folder = pattern.rstrip("/")
+        of_release = os.path.isfile(os.path.expanduser(f"{folder}/{name}-{CARD}"))
+        pattern = f"{folder}/{{name}}{'-' if of_release else '/'}{{file}}"
     return pattern
 
 

@@ -178,7 +178,7 @@ def test_own_images_that_do_not_look_edited_are_told_beside_the_rates():
     )
     # The upper limit of 3 of 100.
     assert "after 'jpeg-75', 3 did not look as if they had met it (with 95% conf" in flat
-    assert "at most 7.57%): so many more may fail to fit." in flat
+    assert "at most 7.57%). So many more may fail to fit." in flat
 
 
 def test_a_group_that_a_choice_used_has_no_limit():

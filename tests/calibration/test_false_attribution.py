@@ -59,6 +59,11 @@ def test_a_rate_that_the_counts_cannot_support_is_refused_with_what_is_lacking()
         attribution_threshold(groups, rate=0.001)
     assert caught.value.more == {"sdxl": 2900}
     assert "2900 more of 'sdxl'" in str(caught.value) and "photos" not in str(caught.value)
+    # 95 with none below support 1 - 0.05^(1/95).
+    assert str(caught.value).endswith("95 support no rate under 0.0311")
+    many = {f"g{i}": group(np.arange(90 + i)) for i in range(9)}
+    with pytest.raises(TooFewNegatives, match="'g0', 208 more of 'g1' and up to 207 more of 7 oth"):
+        attribution_threshold(many, rate=0.01)
     groups["sdxl"] = group(np.arange(2995))
     assert attribution_threshold(groups, rate=0.001).below == 0.0
 

@@ -115,7 +115,7 @@ def test_full_scores_are_another_run_with_the_same_verdict(folder, attributed):
     assert full["verdict"] == early["verdict"] == "belongs"
     assert full["score"] <= early["score"]
     told = " ".join(done.out.split())
-    assert "The findings support that tiny made images/good.png: it fits tiny's own" in told
+    assert "The findings support that tiny made images/good.png. It fits tiny's own" in told
     assert told.count("No number here is the probability that a verdict is right.") == 1
     refused = run(folder, *ATTRIBUTE, "--workdir=full")
     assert refused.code == 1

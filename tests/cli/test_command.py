@@ -1,6 +1,7 @@
 """How commands begin and fail: their list, help, flags, settings, one-line errors, exit codes."""
 
 import errno
+import importlib.metadata
 import inspect
 import io
 import os
@@ -56,8 +57,19 @@ def test_an_interrupt_is_one_line_and_130(capsys):
 def test_an_argument_that_is_no_flag_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(app.UsageError, match="unknown argument 'photos'; is a flag's value"):
         failing(KeyError())(["try_out.py", "photos"])
-    done = run(tmp_path, "attribute", "photos")
-    assert (done.code, done.line[:40]) == (1, "attribute: unknown argument 'photos'; is")
+    done = run(tmp_path, "attribute", "photos", "others")
+    assert (done.code, done.line[:40]) == (1, "attribute: unknown argument 'others'; is")
+
+
+@pytest.mark.parametrize("name", ["attribute", "audit"])
+def test_images_are_meant_by_an_argument_without_a_name(tmp_path, name):
+    done = run(tmp_path, name, "photos")
+    assert (done.code, done.line) == (1, f"{name}: photos: no such file or folder")
+
+
+def test_the_version_is_that_of_the_package(tmp_path):
+    done = run(tmp_path, "--version")
+    assert (done.code, done.out) == (0, f"jax_origin {importlib.metadata.version('jax_origin')}\n")
 
 
 def test_without_a_command_or_with_a_wrong_one_the_commands_are_listed(tmp_path):

@@ -27,6 +27,13 @@ def test_other_versions_devices_and_blocks_are_named(calibration):
     ]
 
 
+def test_a_version_that_both_packages_have_is_said_once(calibration):
+    older = dataclasses.replace(calibration, packages={"jax": "0.0.1", "jaxlib": "0.0.1"})
+    assert circumstances(older) == [f"jax {jax.__version__}, calibrated with 0.0.1"]
+    parted = dataclasses.replace(calibration, packages={"jax": "0.0.1", "jaxlib": "0.0.2"})
+    assert len(circumstances(parted)) == 2
+
+
 def test_calibration_images_score_again_what_they_scored(generator, calibration):
     again = score_again(generator, calibration, num=3)
     assert again == (3, 0, 1.0)

@@ -183,7 +183,7 @@ def test_verdicts_are_told_in_plain_words(generator, under_storage, own):
     (verdict,) = attribute(own[:1], generator, under_storage, key=KEY)
     record = {**verdict.record(), "path": "own.png"}
     text = explanations([record, {"verdict": None}], under_storage).replace("\n", " ")
-    assert "The findings support that tiny-0 made own.png: it fits" in text
+    assert "The findings support that tiny-0 made own.png. It fits" in text
     assert "images that tiny-0 made, also after jpeg-90" in text
 
 

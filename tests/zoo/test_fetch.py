@@ -74,10 +74,11 @@ def test_a_wheel_has_what_the_demonstration_needs(fetched):
     assert len(absent_names()) == 7
 
 
-@pytest.mark.parametrize("source", ["folder", "server", "release", "environment"])
+@pytest.mark.parametrize("source", ["folder", "server", "release", "its_folder", "environment"])
 def test_a_member_that_was_fetched_is_of_the_zoo(fetched, address, source, tmp_path, monkeypatch):
     where = {"folder": str(ZOO), "server": address, "release": f"{tmp_path}/{{name}}-{{file}}"}
-    if source == "release":
+    where["its_folder"] = f"{tmp_path}/"
+    if source in ("release", "its_folder"):
         for path in (ZOO / SMALLEST).iterdir():
             shutil.copy(path, tmp_path / f"{SMALLEST}-{path.name}")
     if source == "environment":

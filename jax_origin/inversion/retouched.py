@@ -1,0 +1,165 @@
+"""A generator whose images may have been retouched: colours and sharpness beside the latent."""
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d, gaussian_filter1d
+
+from jax_origin.generators import GeneratorLike, generator_name, sample_latents
+from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.inversion.start_encoder import StartEncoder
+
+RETOUCHED = "retouched"
+"""What records call an image whose colours or sharpness were changed."""
+
+_OFFSET = 0.25  # The most that is added to a channel, of its range.
+_GENTLE = 0.2  # A parameter of 1 is a tenth to a fifth of the most.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_DARKEST = 1 / 255  # A power of 0 has no slope.
+_SIGMAS = (1.0, 2.0)  # pixels
+_BESIDE = np.array([0.5, 0.0, 0.5], np.float32)  # The mean of the pixels on either side.
+
+
+class Retouching(NamedTuple):
+    """What was done to an image: to its colours first, and then to its sharpness.
+
+    Colours x become ``gain * saturated(x ** gamma) + offset``. Then what blurs take away is added,
+    so many times: a negative amount blurs, a positive one is an unsharp mask.
+
+    Attributes:
+      gain: Of each channel, from a half to 2, [C].
+      offset: Added to each channel, of its range, at most a quarter, [C].
+      gamma: From a half to 2.
+      saturation: What distances from the luma are times, from a half to 2; 1 for grey images.
+      sharpened: The amount for the mean of the four pixels beside each, and of the four at its
+        corners, from -1 to 1; and for blurs of 1 and of 2 pixels, from -3/4 to 3; [4].
+    """
+
+    gain: Any
+    offset: Any
+    gamma: Any
+    saturation: Any
+    sharpened: Any
+
+    @classmethod
+    def of(cls, parameters: Any, channels: int) -> "Retouching":
+        """From numbers [..., `num_parameters`]; all 0 leave an image as it is."""
+        bent = jnp.tanh(_GENTLE * parameters)
+        gain, offset, gamma, sharp, *saturation = jnp.split(
+            bent, np.cumsum([channels, channels, 1, 4]), axis=-1
+        )
+        grey = channels == 1
+        return cls(
+            gain=jnp.exp2(gain),
+            offset=_OFFSET * offset,
+            gamma=jnp.exp2(gamma[..., 0]),
+            saturation=jnp.ones_like(gamma[..., 0]) if grey else jnp.exp2(saturation[0][..., 0]),
+            sharpened=jnp.concatenate([sharp[..., :2], jnp.exp2(2 * sharp[..., 2:]) - 1], axis=-1),
+        )
+
+    @property
+    def words(self) -> str:
+        """What was done, about, for a record."""
+        names = ("red", "green", "blue") if len(self.gain) == 3 else ("grey",)
+        parts = [
+            f"{name} \N{MULTIPLICATION SIGN}{gain:.2f} {255 * offset:+.0f}"
+            for name, gain, offset in zip(names, self.gain, self.offset, strict=True)
+        ]
+        parts.append(f"gamma {self.gamma:.2f}")
+        if len(names) == 3:
+            parts.append(f"saturation {self.saturation:.2f}")
+        parts.append(f"sharpness {1 + self.sharpened.sum():.2f}")
+        return f"{RETOUCHED} (about {', '.join(parts)})"
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Images [N, H, W, C] in [0, 1] after it, before they are clipped."""
+        over = (slice(None), None, None)
+        x = jnp.maximum(images, _DARKEST) ** self.gamma[over][..., None]
+        if images.shape[-1] == 3:
+            luma = (x @ _LUMA)[..., None]
+            x = luma + self.saturation[over][..., None] * (x - luma)
+        x = self.gain[over] * x + self.offset[over]
+        amounts = self.sharpened.T[:, :, None, None, None]
+        return x + sum(a * (x - b) for a, b in zip(amounts, _blurs(x), strict=True))
+
+
+def num_parameters(channels: int) -> int:
+    """How many numbers say what was done to images of 1 or 3 channels."""
+    return 2 * channels + 5 + (channels == 3)
+
+
+def retouching_of(generator: GeneratorLike, latent: NDArray[np.floating]) -> Retouching:
+    """What a latent of `Retouched` says was done, as numbers of NumPy."""
+    channels = generator.image_shape[2]
+    parameters = np.asarray(latent).reshape(-1)[-num_parameters(channels) :]
+    return Retouching(*map(np.asarray, Retouching.of(parameters, channels)))
+
+
+class Retouched(nnx.Module):
+    """A generator with a retouching after it, whose parameters follow the latent's numbers."""
+
+    def __init__(self, generator: GeneratorLike) -> None:
+        self.generator = generator
+        self.name = generator_name(generator)
+        self.image_shape = generator.image_shape
+        self.inner_shape = tuple(generator.latent_shape)
+        self.numbers = math.prod(self.inner_shape)
+        self.latent_shape = (self.numbers + num_parameters(self.image_shape[2]),)
+
+    def __call__(self, latents: jax.Array, /) -> jax.Array:
+        """Latents [N, numbers] to images [N, H, W, C] in [0, 1]."""
+        inner = latents[:, : self.numbers].reshape(-1, *self.inner_shape)
+        images = jnp.clip(self.generator(inner), 0.0, 1.0)
+        done = Retouching.of(latents[:, self.numbers :], self.image_shape[2])
+        return clip_straight_through(done(images))
+
+    def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
+        """The generator's own prior, and slight retouching."""
+        own, touched = jax.random.split(key)
+        inner = sample_latents(self.generator, own, num).reshape(num, -1)
+        shape = (num, self.latent_shape[0] - self.numbers)
+        return jnp.concatenate([inner, jax.random.normal(touched, shape)], axis=1)
+
+
+class RetouchedStart(nnx.Module):
+    """A learned start for `Retouched`: it takes images for such as were not retouched."""
+
+    def __init__(self, encoder: StartEncoder) -> None:
+        self.encoder = encoder
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Images [N, H, W, C] in [0, 1] to latents [N, numbers]."""
+        inner = self.encoder(images).reshape(len(images), -1)
+        none = jnp.zeros((len(images), num_parameters(images.shape[3])), inner.dtype)
+        return jnp.concatenate([inner, none], axis=1)
+
+    def require(self, generator: Retouched) -> None:
+        """Raises ValueError unless the encoder was made for the generator."""
+        self.encoder.require(generator.generator)
+
+
+def _blurs(images: jax.Array) -> Iterator[jax.Array]:
+    """Images [N, H, W, C] after each blur; what lies beyond a border mirrors it."""
+    rows, columns = (_matrices(side) for side in images.shape[1:3])
+
+    def blurred(down: NDArray, along: NDArray) -> jax.Array:
+        return jnp.einsum("ih,nhwc,jw->nijc", down, images, along)
+
+    (still, beside, *_), (_, aside, *_) = rows, columns
+    yield (blurred(beside, columns[0]) + blurred(still, aside)) / 2
+    yield from (blurred(*pair) for pair in zip(rows[1:], columns[1:], strict=True))
+
+
+@functools.lru_cache
+def _matrices(side: int) -> list[NDArray[np.float32]]:
+    """Along a side, [side, side]: nothing, the mean of the neighbours, and the Gaussian blurs."""
+    still = np.eye(side, dtype=np.float32)
+    gaussians = [gaussian_filter1d(still, sigma, axis=0) for sigma in _SIGMAS]
+    return [still, correlate1d(still, _BESIDE, axis=0), *gaussians]
