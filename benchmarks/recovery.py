@@ -1,4 +1,4 @@
-"""Recipes of inversion side by side: what each recovers, what it separates, and what it costs."""
+"""Recipes side by side: what each recovers, separates and costs."""
 
 import dataclasses
 import math
