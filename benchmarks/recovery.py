@@ -1,4 +1,4 @@
-"""Recipes side by side: what each recovers, separates and costs."""
+"""Recipes side by side: what they recover, and cost."""
 
 import dataclasses
 import math

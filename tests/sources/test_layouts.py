@@ -1,4 +1,4 @@
-"""Each public benchmark's layout, read from a small copy."""
+"""Each benchmark's layout, read from a small copy."""
 
 import io
 import tarfile
