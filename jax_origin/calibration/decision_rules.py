@@ -12,6 +12,7 @@ TOO_FEW = "too few calibration images"
 TOO_LITTLE = "too little in it"
 DRIFT = "drift"
 IN_PART = "in part"
+RETOUCHED = "retouched"
 FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
 
 Verdict = Literal["belongs", "not_recognised", "undecided"]

@@ -17,6 +17,7 @@ from jax_origin.calibration.decision_rules import (
     FITS_BOTH,
     FITS_NEITHER,
     IN_PART,
+    RETOUCHED,
     TOO_LITTLE,
     Rates,
 )
@@ -112,13 +113,14 @@ def explain_run(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
         "recognised means that nothing speaks for it, not that somebody else made the image. An "
-        "image of its own that met another edit (cut freely, sharpened) is not recognised."
+        "image of its own that met another edit (cut freely, drawn on) is not recognised."
     )
     if read_again and asked.beta is not None:
         about.append(
             "An image that did not fit as it is was judged again as if it had been turned or "
-            f"mirrored. All these readings together attribute {percent(asked.beta)} of a foreign "
-            f"group at most, beside the {percent(asked.beta)} that may be attributed as they are."
+            "mirrored, and then as if its colours or sharpness had been changed. Turns together "
+            f"attribute {percent(asked.beta)} of a foreign group at most, and so do such changes, "
+            f"beside the {percent(asked.beta)} that may be attributed as they are."
         )
     about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:
@@ -231,8 +233,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         if resized := [each for each in tried if each.startswith(("enlarged", "reduced"))]:
             ways = resized  # It has another size, and was not looked at as it is.
         elif tried:
-            turned = any(each != IN_PART for each in tried)
-            ways += ["turned or mirrored"] * turned + [IN_PART] * (IN_PART in tried)
+            turned = any(each not in (IN_PART, RETOUCHED) for each in tried)
+            ways += ["turned or mirrored"] * turned
+            ways += [each for each in (RETOUCHED, IN_PART) if each in tried]
         *others, last = ways
         looked = f"{', '.join(others)} or {last}" if others else last
         return (

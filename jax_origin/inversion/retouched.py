@@ -16,9 +16,6 @@ from jax_origin.generators import GeneratorLike, generator_name, sample_latents
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.inversion.start_encoder import StartEncoder
 
-RETOUCHED = "retouched"
-"""What records call an image whose colours or sharpness were changed."""
-
 _OFFSET = 0.25  # The most that is added to a channel, of its range.
 _GENTLE = 0.2  # A parameter of 1 is a tenth to a fifth of the most.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -66,7 +63,7 @@ class Retouching(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What was done, about, for a record."""
+        """What was done, roughly, for a record."""
         names = ("red", "green", "blue") if len(self.gain) == 3 else ("grey",)
         parts = [
             f"{name} \N{MULTIPLICATION SIGN}{gain:.2f} {255 * offset:+.0f}"
@@ -76,7 +73,7 @@ class Retouching(NamedTuple):
         if len(names) == 3:
             parts.append(f"saturation {self.saturation:.2f}")
         parts.append(f"sharpness {1 + self.sharpened.sum():.2f}")
-        return f"{RETOUCHED} (about {', '.join(parts)})"
+        return ", ".join(parts)
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Images [N, H, W, C] in [0, 1] after it, before they are clipped."""

@@ -1,4 +1,4 @@
-"""A second look at images that do not fit as they are: as if they had been turned or mirrored."""
+"""Further looks at images that do not fit as they are: as if turned, mirrored or retouched."""
 
 import dataclasses
 import functools
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, Decision, Futility, Rates
-from jax_origin.calibration.decision_rules import FITS_NEITHER, TOO_LITTLE
+from jax_origin.calibration.decision_rules import FITS_NEITHER, RETOUCHED, TOO_LITTLE
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, Turn, turned_alternatives
 from jax_origin.inversion import Run
-from jax_origin.inversion.retouched import RETOUCHED, retouching_of
+from jax_origin.inversion.retouched import retouching_of
 from jax_origin.workflow.likeness import decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
@@ -202,6 +202,7 @@ class RetouchingLook(Look):
         return self._scorer().asked((verdict,), stored)
 
     def _read(self, scored: Scored) -> Reading:
-        words = retouching_of(self._generator, np.asarray(scored.inversion.latent)).words
+        done = retouching_of(self._generator, np.asarray(scored.inversion.latent))
+        words = f"{RETOUCHED} (about {done.words})"
         made = np.asarray(scored.inversion.reconstruction)
         return Reading(words, 1.0, (RETOUCHED,), made)

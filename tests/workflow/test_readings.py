@@ -6,8 +6,10 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import jax_origin as jo
+from jax_origin.calibration import RETOUCHED
 from jax_origin.images import TURNS, save_png, stored_pixels, turned_alternatives
 from jax_origin.inversion import Engine, Item
 from jax_origin.inversion.program import stage_programs
@@ -15,6 +17,7 @@ from jax_origin.workflow import belonging_images
 
 KEY = jax.random.key(4)
 MIRRORED, *OTHERS = TURNS
+ALL_TURNS = tuple(turn.words for turn in TURNS)
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +83,30 @@ def test_foreign_images_are_not_recognised_after_all_turns(attributor, noise, ow
     assert [verdict.tag for verdict in verdicts] == list(range(27))
     foreign = verdicts[:20]
     assert {(verdict.verdict, verdict.reading) for verdict in foreign} == {("not_recognised", None)}
-    assert all(len(verdict.tried) == 7 for verdict in foreign)
+    assert all(verdict.tried == (*ALL_TURNS, RETOUCHED) for verdict in foreign)
     assert run.statistics.images == 27
     # What becomes of an image does not depend on the others.
     (alone,) = again(images[3:4])
     assert (alone.score, alone.steps) == (foreign[3].score, foreign[3].steps)
     once = dataclasses.replace(foreign[3], tried=())
     assert once.record()["tried"] is None
+
+
+def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, own):
+    x = own / 255
+    brighter = 0.85 * x + [0.1, 0.05, 0.0]
+    darker = x**1.3
+    luma = (x @ [0.299, 0.587, 0.114])[..., None]
+    paler = luma + 0.6 * (x - luma)
+    blurred = ndimage.gaussian_filter(x, (0, 0.5, 0.5, 0), mode="reflect")
+    changed = np.concatenate([brighter[:3], darker[3:5], paler[5:], blurred[:2]])
+    verdicts = attributor(np.round(255 * changed).astype(np.uint8))
+    assert [verdict.verdict for verdict in verdicts] == ["belongs"] * 9
+    assert all(verdict.reading.startswith(f"{RETOUCHED} (about red") for verdict in verdicts)
+    assert {verdict.tried for verdict in verdicts} == {(*ALL_TURNS, RETOUCHED)}
+    assert max(verdict.q for verdict in verdicts) == pytest.approx(1 / 61)  # No share of it.
+    made = np.stack([verdict.reconstruction for verdict in verdicts])
+    np.testing.assert_allclose(made, changed, atol=0.03)  # The image as the file has it.
 
 
 @pytest.mark.outer
