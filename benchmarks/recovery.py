@@ -1,4 +1,4 @@
-"""Recipes of inversion side by side: what each recovers, what it separates, and what it costs."""
+"""Recipes side by side: what they recover, and cost."""
 
 import dataclasses
 import math

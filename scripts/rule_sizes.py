@@ -7,8 +7,9 @@ import functools
 import pathlib
 import sys
 
-import tqdm
 from absl import app, flags
+from rich.console import Console
+from rich.progress import track
 
 # benchmarks/ lies beside the package, and is no part of it.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -35,10 +36,11 @@ def main() -> None:
     """Simulates, writes the table and says where."""
     draws, kde_draws = _DRAWS.value, _KDE_DRAWS.value
     simulated = functools.partial(rule_sizes, draws=draws, kde_draws=kde_draws, seed=_SEED.value)
+    told = functools.partial(track, description="entries", console=Console(stderr=True))
     entries = simulated(alpha=_ALPHA.value)
-    text = size_table(list(tqdm.tqdm(entries, unit="entry")), alpha=_ALPHA.value)
+    text = size_table(list(told(entries)), alpha=_ALPHA.value)
     shipped = simulated(nums=SHIPPED_NUMS, alpha=SHIPPED_ALPHA)
-    text += "\n" + shipped_table(list(tqdm.tqdm(shipped, unit="entry")))
+    text += "\n" + shipped_table(list(told(shipped)))
     with atomic_write(_OUT.value) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
     print(f"wrote {_OUT.value}")

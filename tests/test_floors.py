@@ -37,7 +37,7 @@ FLOORS = (
 WITHOUT_JAX: dict[str, set[str]] = {
     "parts": set(),
     "files": {"numpy"},
-    "images": {"files", "PIL", "numpy", "scipy"},
+    "images": {"files", "PIL", "c2pa", "numpy", "scipy"},
     "sources": {
         *("parts", "images"),
         *("array_record", "fsspec", "google", "google_crc32c", "numpy", "pyarrow"),
@@ -254,7 +254,7 @@ def test_packages_that_are_imported_are_declared():
     for extra, lines in project["optional-dependencies"].items():
         if extra not in ("docs", "test"):  # Who uses the package need not have these.
             declared |= {distribution(line) for line in lines}
-    provided_by = packages_distributions()
+    provided_by = {"c2pa": ["c2pa-python"], **packages_distributions()}
     undeclared = {
         f"{place}: {target}"
         for place, _, target, inside in imports(ROOT / "jax_origin")

@@ -17,7 +17,7 @@ from jax_origin.audit.journal import Journal
 from jax_origin.audit.sorted_index import digest
 from jax_origin.calibration import Rates
 from jax_origin.images import Decoders, ImageError, as_uint8, declared, map_ahead, save_png
-from jax_origin.images.formats import format_of
+from jax_origin.images.formats import format_of, is_bare_png
 from jax_origin.inversion import Run
 from jax_origin.runs import RunError
 from jax_origin.runtime import wait_for_all
@@ -237,7 +237,9 @@ def _read(waiting: tuple[int, Entry], *, decoders: Decoders | None) -> _Read:
     about["sha256"], about["size"] = hashlib.sha256(data).hexdigest(), len(data)
     about["format"] = form and form.name
     try:
-        said = decoders(declared, data) if decoders else declared(data)
+        # A file that says nothing need not travel to another process for that.
+        away = decoders if not is_bare_png(data) else None
+        said = away(declared, data) if away else declared(data)
     except ImageError as error:
         return _Read(place, entry, b"", about, error.reason, since)
     about["declared"] = json.dumps(said) if said else None

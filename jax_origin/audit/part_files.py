@@ -100,8 +100,14 @@ def write_part(part: Part, records: Sequence[Mapping[str, Any]], note: Mapping[s
         name: [record.get(name) for record in records] for name in COLUMNS if name != "tried"
     }
     columns["tried"] = [list(record.get("tried") or ()) or None for record in records]
-    schema = _schema(arrow).with_metadata({_NOTE: json.dumps(dict(note)).encode("ascii")})
-    table = arrow.Table.from_pydict({name: columns[name] for name in COLUMNS}, schema=schema)
+    table = arrow.Table.from_pydict({n: columns[n] for n in COLUMNS}, schema=_schema(arrow))
+    return write_table(part, table, note)
+
+
+def write_table(part: Part, table: Any, note: Mapping[str, Any]) -> str:
+    """Does the same with records that are a pyarrow Table of `COLUMNS`."""
+    arrow = need_pyarrow()
+    table = table.replace_schema_metadata({_NOTE: json.dumps(dict(note)).encode("ascii")})
     held = arrow.BufferOutputStream()
     arrow.parquet.write_table(table, held, compression="zstd", write_page_checksum=True)
     data = held.getvalue().to_pybytes()

@@ -71,6 +71,14 @@ class PartRecords(Sequence[Record]):
         """One field of a record."""
         return self._table(int(self._part[i]))[name][int(self._row[i])].as_py()
 
+    def of_keys(self, keys: Sequence[str]) -> "list[Record]":
+        """The records of these keys, in their own order; none of a key that is not there."""
+        import pyarrow.compute
+
+        wanted = pyarrow.array(keys, pyarrow.large_string())
+        there = pyarrow.compute.is_in(self.texts("key"), value_set=wanted)
+        return [self._record(int(i)) for i in np.flatnonzero(there.to_numpy(zero_copy_only=False))]
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number of each record, float64 [N]; NaN where it has none."""
         found = np.empty(len(self), np.float64)

@@ -64,7 +64,7 @@ def examine_again(
     calibrations = audit.calibrations()
     for each in audit.manifest["candidates"]:
         name = each["name"]
-        own = {r["key"]: r for r in records[name] if r["key"] in wanted}
+        own = {record["key"]: record for record in records[name].of_keys(wanted)}
         own = {key: record for key, record in own.items() if not is_given_up(record["error"])}
         found = {key: files.get(key) for key in own}
         read = {key: data for key, data in found.items() if isinstance(data, bytes)}

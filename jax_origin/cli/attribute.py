@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from jax_origin.calibration import Calibration
 from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.cli.dry_run import planned
 from jax_origin.cli.settings import (
     begin,
     decoders_of,
@@ -21,7 +22,7 @@ from jax_origin.cli.settings import (
 from jax_origin.cli.showing import showing
 from jax_origin.cli.terminal import coloured
 from jax_origin.generators import generator_name
-from jax_origin.inversion import Engine, Run, Statistics
+from jax_origin.inversion import Run, Statistics
 from jax_origin.runs import (
     Workdir,
     count_table,
@@ -29,14 +30,13 @@ from jax_origin.runs import (
     demonstration_files,
     explanations,
     format_warning,
-    plan_table,
     sheet_row,
     statistics_line,
     verdict_table,
     write_contact_sheet,
 )
 from jax_origin.runtime import telling_others, wait_for_all
-from jax_origin.workflow import Attributor, encoders_of, get_method, load_calibration
+from jax_origin.workflow import Attributor, get_method, load_calibration
 from jax_origin.zoo import demonstration_images, load_generator, zoo_names
 
 _WORKDIR = "runs/attribute"
@@ -55,22 +55,24 @@ def main(config: ConfigDict) -> int:
     begin(config)
     statistics, key = Statistics(), jax.random.key(config.seed)
     paths = files_in(config.images, config)
-    with showing(metrics=config.metrics) as bar, decoders_of(config, paths) as decoders:
+    shown = showing(metrics=config.metrics, statistics=statistics)
+    with shown as bar, decoders_of(config, paths) as decoders:
         run = run_of(config, statistics=statistics, progress=bar, decoders=decoders)
         attributor = _attributor(config, run, key)
         if config.dry_run:
-            print(_plan(attributor, paths, run, key))
+            images = len(paths) or _demonstrated(attributor, key)
+            print(planned(attributor, images, run=run, key=key).table)
             return 0
         _warn_of_drift(attributor, config, images=len(paths))
         with _workdir(config, attributor) as workdir:
             if config.images is None:
                 folder = workdir.path / "images"
                 paths = demonstration_files(folder, [generator_name(attributor.generator)], key=key)
-            shown = frozenset(paths[: config.sheet_images])
+            drawn = frozenset(paths[: config.sheet_images])
             profile = config.profile
             with jax.profiler.trace(profile) if profile else contextlib.nullcontext():
                 for verdict in attributor.stream(workdir.waiting(paths)):
-                    kept = verdict.path in shown
+                    kept = verdict.path in drawn
                     bar.count(workdir.write(verdict, keep_reconstruction=kept))
     wait_for_all("verdicts")
     failed = False
@@ -142,16 +144,10 @@ def _workdir(config: ConfigDict, attributor: Attributor) -> Workdir:
     return Workdir(config.workdir or default_workdir(_WORKDIR, settings), settings)
 
 
-def _plan(attributor: Attributor, paths: list[str], run: Run, key: jax.Array) -> str:
-    encoder = encoders_of(attributor.calibration).get("generator")
-    recipe = attributor.method.recipe
-    engine = Engine(attributor.generator, recipe, key=key, encoder=encoder, run=run)
-    images = len(paths)
-    if not paths:
-        made = demonstration_images([generator_name(attributor.generator)], key=key)
-        images = sum(map(len, made.values()))
-    times = attributor.inversions
-    return plan_table(engine.plan(), images=images, times=times, blocks=engine.blocks)
+def _demonstrated(attributor: Attributor, key: jax.Array) -> int:
+    """How many images the demonstration has."""
+    made = demonstration_images([generator_name(attributor.generator)], key=key)
+    return sum(map(len, made.values()))
 
 
 def _report(records: list[dict[str, Any]], attributor: Attributor, config: ConfigDict) -> None:

@@ -35,6 +35,7 @@ from jax_origin.audit import (
 from jax_origin.audit.part_files import need_pyarrow, remove_unfinished
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
+from jax_origin.cli.dry_run import planned
 from jax_origin.cli.settings import (
     begin,
     decoders_of,
@@ -67,6 +68,7 @@ from jax_origin.workflow import Attributor
 from jax_origin.zoo import load_generator, standard_names, zoo_names
 
 _OUT = "runs/audit"
+_RECORD = 100 / 2**20  # MiB on disk of an image under a candidate, about.
 _VERDICTS_DEPEND_ON = ("images", "alpha", "beta", "resize", "readings", "seed")
 
 
@@ -107,6 +109,9 @@ def _audit(config: ConfigDict) -> int:
         layout = find_layout(config.layout) if config.layout else None
     options: dict[str, Any] = {"layout": layout, "all_files": config.all_files}
     open_sources(sources_of(config), **options)  # One that is not there says so now.
+    if config.dry_run:
+        _plan(candidates, open_sources(sources_of(config), **options), config, key)
+        return 0
     _check_rates(candidates, config, key)
     settings = run_settings(config, _VERDICTS_DEPEND_ON)
     if config.source:
@@ -165,7 +170,8 @@ def _examine(
     """Examines a source's images under each candidate; returns how many there are."""
     num, statistics = 0, Statistics()
     _, shares = share or (0, 1)
-    with decoders_of(config, source) as decoders, showing(metrics=config.metrics) as bar:
+    shown = showing(metrics=config.metrics, statistics=statistics)
+    with decoders_of(config, source) as decoders, shown as bar:
         run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
         for candidate in candidates:
             warn_of_drift(candidate.calibration)
@@ -251,8 +257,37 @@ def _examine_share(
 def _check_rates(candidates: Sequence[Candidate], config: ConfigDict, key: jax.Array) -> None:
     """Has the last candidate's calibration refuse the rates before the first one's work begins."""
     for candidate in candidates:
-        generator = load_generator(candidate.source)
-        Attributor(generator, candidate.calibration, key=key, rates=rates_of(config))
+        _attributor(candidate, config, key)
+
+
+def _attributor(candidate: Candidate, config: ConfigDict, key: jax.Array) -> Attributor:
+    return Attributor(
+        load_generator(candidate.source),
+        candidate.calibration,
+        key=key,
+        rates=rates_of(config),
+        full_scores=True,
+        resize=config.resize,
+        readings=config.readings,
+    )
+
+
+def _plan(
+    candidates: Sequence[Candidate], source: Source, config: ConfigDict, key: jax.Array
+) -> None:
+    """Prints what the audit would take, candidate by candidate; of no images, for a thousand."""
+    images = sum(1 for _ in source) or 1000
+    seconds = 0.0
+    for candidate in candidates:
+        attributor = _attributor(candidate, config, key)
+        found = planned(attributor, images, run=run_of(config), key=key)
+        seconds += found.seconds
+        print(f"{candidate.name}\n{found.table}\n")
+    each, mebibytes = "candidate" if len(candidates) == 1 else "candidates", _RECORD * images
+    print(
+        f"{images} images, {len(candidates)} {each}: {seconds:.1f} s on this machine, less what "
+        f"ends early and equal files; records of about {mebibytes * len(candidates):.0f} MiB"
+    )
 
 
 def _report(

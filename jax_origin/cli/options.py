@@ -159,6 +159,7 @@ def audit(given: flags.FlagValues) -> None:
     kept = "How many reconstructions of each verdict are kept, for the report to show."
     _flag(given, int, "reconstructions", kept, 100)
     _flag(given, bool, "plots", "Draw Tippett and PAV plots; needs Matplotlib.")
+    _flag(given, bool, "dry_run", "Say what the audit would take, and stop.")
     _flag(given, str, "out", _folder("runs/audit"))
     seconds = "A kill loses the records of about the last so many seconds."
     _flag(given, float, "part_seconds", seconds, 60.0)
@@ -407,7 +408,7 @@ def _flags_of_runs(given: flags.FlagValues) -> None:
     _flag(given, str, "metrics", metrics)
     decoders = (
         "Processes that open image files, each for itself: one that hangs or crashes takes no more "
-        "along. 0: threads. Without it threads for few images, else up to 4 processes."
+        "along. 0: threads. Without it threads for few images, else 2 to 4 processes."
     )
     _flag(given, int, "decoders", decoders)
     _flag(given, float, "decode_seconds", "How long such a process may take over a file.", 60.0)

@@ -15,7 +15,8 @@ from jax_origin.inversion import Run
 from jax_origin.runtime import join_processes, keep_compiled_programs, usable_cores
 from jax_origin.workflow import circumstances
 
-_MANY, _MOST_DECODERS = 256, 4  # To start processes takes as long as opening so many small files.
+_MANY = 256  # To start processes takes as long as opening so many small files.
+_MOST_DECODERS = 4  # And two at least: one waits whenever whoever asks it is busy.
 _RATES = ("alpha", "beta", "max_false_attribution", "fdr")
 
 
@@ -80,7 +81,7 @@ def decoders_of(
     num = config.decoders
     if num is None:
         many = len(list(itertools.islice(files, _MANY))) == _MANY
-        num = many * max(1, min(_MOST_DECODERS, usable_cores() - 1))
+        num = many * max(2, min(_MOST_DECODERS, usable_cores() - 1))
     if not num:
         return contextlib.nullcontext()
     return Decoders(num, seconds=config.decode_seconds)

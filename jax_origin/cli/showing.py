@@ -2,21 +2,25 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
 import jax
 
-from jax_origin.inversion import ProgressBar, progress_bar
+from jax_origin.inversion import ProgressBar, Statistics, progress_bar
 
 _COMPILING = "/jax/core/compile/backend_compile_duration"
+_COUNTED, _PAUSE = 100, 0.005  # Things that are counted in one go, and seconds until the next.
 _LONG = 2.0  # Seconds of compiling that are not worth a line.
 
 
 @contextlib.contextmanager
-def showing(*, metrics: str | None = None) -> Iterator[ProgressBar]:
+def showing(
+    *, metrics: str | None = None, statistics: Statistics | None = None
+) -> Iterator[ProgressBar]:
     """Shows a command's progress, as `progress_bar`, and says so where compiling takes long."""
-    with progress_bar(metrics=metrics) as bar, _compiling_said(bar):
+    with progress_bar(metrics=metrics, statistics=statistics) as bar, _compiling_said(bar):
         yield bar
 
 
@@ -59,7 +63,10 @@ def _compiling_said(bar: ProgressBar) -> Iterator[None]:
 
 
 class Counting:
-    """Counts things in a thread; without any, what there is stays unknown."""
+    """Counts things in a thread, which takes its time; without any, how many stays unknown.
+
+    Of several sources, those that know their length say it.
+    """
 
     def __init__(self, things: Iterable[Any] | None) -> None:
         self._num: int | None = None
@@ -72,4 +79,14 @@ class Counting:
 
     def _count(self, things: Iterable[Any]) -> None:
         with contextlib.suppress(Exception):  # Whoever examines them says what is wrong.
-            self._num = sum(1 for _ in things)
+            self._num = sum(map(_length, getattr(things, "sources", [things])))
+
+
+def _length(things: Iterable[Any]) -> int:
+    if isinstance(things, Sized):
+        return len(things)
+    num = 0
+    for num, _ in enumerate(things, 1):
+        if not num % _COUNTED:
+            time.sleep(_PAUSE)  # The first verdict is waited for more than the count is.
+    return num

@@ -34,6 +34,7 @@ from jax_origin.images.load import load_sources as load_sources
 from jax_origin.images.load import lossy_share as lossy_share
 from jax_origin.images.load import search_images as search_images
 from jax_origin.images.opened import OpenedImage as OpenedImage
+from jax_origin.images.opened import open_each as open_each
 from jax_origin.images.opened import open_image as open_image
 from jax_origin.images.photographs import photograph_crops as photograph_crops
 from jax_origin.images.plain import faded_images as faded_images

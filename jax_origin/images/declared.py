@@ -10,7 +10,9 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
+from jax_origin.images.credentials import credentials
 from jax_origin.images.decode import built_in_formats, quiet
+from jax_origin.images.formats import is_bare_png
 
 _LONGEST = 1000  # Characters of a text that are kept.
 # PNG texts that programs for making images write, and the program.
@@ -47,10 +49,11 @@ def declared(data: bytes) -> dict[str, str]:
       Those that are there of: `text:NAME`, a PNG text (at most 1000 characters); `program`, which
       such a text is written by; `model`, `model_hash` and `seed`, as AUTOMATIC1111 writes them;
       `software`, `description` and `comment` of EXIF; `digital_source_type`, IPTC's word in XMP,
-      such as "trainedAlgorithmicMedia"; `c2pa`, "present" where there seems to be a manifest, whose
-      signature nobody has checked.
+      such as "trainedAlgorithmicMedia"; `c2pa` and what belongs to it, see `credentials`.
     """
     found: dict[str, str] = {}
+    if is_bare_png(data):
+        return found
     with contextlib.suppress(Exception), quiet():  # Damaged metadata says nothing.
         with Image.open(io.BytesIO(data), formats=built_in_formats()) as image:
             info = dict(image.info)
@@ -65,9 +68,7 @@ def declared(data: bytes) -> dict[str, str]:
     for name, pattern in _SETTINGS.items():
         if said_of := re.search(pattern, settings):
             found[name] = said_of[1].strip()
-    if b"c2pa" in data and (b"jumb" in data or b"caBX" in data):
-        found["c2pa"] = "present"
-    return found
+    return found | credentials(data)
 
 
 def _png_texts(info: dict[Any, Any]) -> dict[str, str]:

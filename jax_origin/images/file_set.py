@@ -16,7 +16,7 @@ from PIL import Image
 
 from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
-from jax_origin.images.formats import unpacked
+from jax_origin.images.formats import is_bare_png, unpacked
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_recovered import recovered_jpeg
@@ -283,7 +283,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
         icon = getattr(image, "ico", None)
         if icon and icon.entry[0].color_depth <= 8:
             mode = "P"  # Pillow has resolved it.
-        orientation = exif_orientation(image)
+        orientation = 1 if is_bare_png(data) else exif_orientation(image)
     pixels, one_channel = decoded.pixels, decoded.pixels.shape[2] == 1
     taken = Stored("pixels", pixels, "grey" if one_channel else "rgb")
     profile = info.get("icc_profile") or b""

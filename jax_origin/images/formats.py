@@ -57,6 +57,9 @@ FORMATS = (
 
 SUFFIXES = tuple(sorted(suffix for form in FORMATS for suffix in form.suffixes))
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SAYING = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"caBX")  # Chunks of a PNG.
+
 BEGINNING = 64
 """How many bytes of a file tell its format."""
 
@@ -65,6 +68,11 @@ def format_of(data: bytes) -> Format | None:
     """The format that a file, or its first `BEGINNING` bytes, begins like; None if like none."""
     begins = data[:BEGINNING]
     return next((form for form in FORMATS if re.match(form.begins, begins, re.DOTALL)), None)
+
+
+def is_bare_png(data: bytes) -> bool:
+    """Whether a file is a PNG that holds no text, EXIF or manifest; False where it may."""
+    return data.startswith(_PNG) and not any(chunk in data for chunk in _SAYING)
 
 
 def begins_lossy(data: bytes) -> bool:

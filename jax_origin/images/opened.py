@@ -2,6 +2,8 @@
 
 import io
 import os
+import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from jax_origin.images.file_set import (
     stored_pixels,
     without_colours,
 )
+from jax_origin.images.formats import is_bare_png
 from jax_origin.images.rescaled import may_be_rescaled, rescaled
 
 _MOST = 3  # Files that are larger than an image by more than this have more than a border.
@@ -115,6 +118,17 @@ def open_image(
     return opened
 
 
+def open_each(sources: Sequence[Any], **options: Any) -> list[OpenedImage | ImageError]:
+    """Opens several files as `open_image` does; where one cannot be used, its error stands."""
+    found: list[OpenedImage | ImageError] = []
+    for source in sources:
+        try:
+            found.append(open_image(source, **options))
+        except ImageError as error:
+            found.append(error)
+    return found
+
+
 def _of_another_size(
     data: bytes, path: str | None, size: tuple[int, int], channels: int, *, rescale: bool
 ) -> OpenedImage | None:
@@ -122,6 +136,8 @@ def _of_another_size(
 
     None for any other file.
     """
+    if is_bare_png(data) and data[16:24] == struct.pack(">II", *size[::-1]):
+        return None  # As most are; what opens it next says what is wrong.
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size

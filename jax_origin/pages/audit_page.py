@@ -54,7 +54,7 @@ class Item(NamedTuple):
       picture: How it looks.
       kind: "named", "none", "undecided" or "error": its sign and its colour.
       says: The finding in a sentence.
-      right: Whether it agrees with its folder's name; None where that says nothing.
+      right: Whether it agrees with its group's name; None where that says nothing.
       nearest: The lowest of its scores; None without one.
       texts: The verdicts of the candidates that matter most, in words.
     """
@@ -125,7 +125,7 @@ def audit_page(
         "found": found,
         "candidates": [candidate.name for candidate in candidates],
         "outcomes": outcomes_of(found),
-        "folders": _folders(found),
+        "groups": _groups(found),
         "reasons": [
             (in_plain_words(reason), count)
             for reason, count in found.reasons.most_common(_MOST_ROWS)
@@ -175,13 +175,13 @@ def _item(image: Seen, picture: Picture, texts: list[str], found: Survey) -> Ite
         kind, says = "none", "No evidence that a candidate made it."
     else:
         kind, says = "undecided", f"Undecided: {in_plain_words(image.naming.reason)}."
-    right = found.is_right(image.folder, image.outcome)
+    right = found.is_right(image.group, image.outcome)
     return Item(image, picture, kind, says, right, min(scores, default=None), texts)
 
 
-def _folders(found: Survey) -> list[tuple[str, str, dict[str, int]]]:
-    """The folders with most images: name, what its images should come out as, and counts."""
-    by_size = sorted(found.folders.items(), key=lambda entry: -entry[1].total())
+def _groups(found: Survey) -> list[tuple[str, str, dict[str, int]]]:
+    """The groups with most images: name, what its images should come out as, and counts."""
+    by_size = sorted(found.groups.items(), key=lambda entry: -entry[1].total())
     rows = [(name, found.truth(name), dict(counts)) for name, counts in by_size[:_MOST_ROWS]]
     return sorted(rows, key=lambda row: (row[0] not in found.makers, row[0]))
 

@@ -1,4 +1,4 @@
-"""What a page says of each candidate's calibration: what it was made of, and what it can keep."""
+"""What a page says of each candidate's calibration: what it was made of, and what it keeps."""
 
 from typing import NamedTuple
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jax_origin.audit import Findings, sha256_of_each
+from jax_origin.audit.weighing import words
 from jax_origin.evidence import Naming
 
 Record = Mapping[str, Any]
@@ -26,7 +27,7 @@ NOT_RECOGNISED, UNDECIDED, NOT_EXAMINED = "not recognised", "undecided", "not ex
 BINS = 20
 """Bins of a decade of scores."""
 
-_MOST_FOLDERS, _MOST_REASONS = 10_000, 1_000
+_MOST_GROUPS, _MOST_REASONS = 10_000, 1_000
 _OTHERS, _LEAST = "(others)", 1e-12
 
 
@@ -38,12 +39,14 @@ class Seen(NamedTuple):
       naming: Who made it; None where a candidate could not be asked.
       records: Its record under each candidate, by name.
       sha256: SHA-256 of its file; None where it could not be read.
+      truth: Who made it by the layout, empty where that does not say; None where there is none.
     """
 
     path: str
     naming: Naming | None
     records: Mapping[str, Record]
     sha256: str | None
+    truth: str | None = None
 
     @property
     def outcome(self) -> str:
@@ -60,6 +63,11 @@ class Seen(NamedTuple):
         return self.path.rpartition("/")[0].rpartition("/")[2]
 
     @property
+    def group(self) -> str:
+        """What it is counted under: its maker by the layout, or its folder where there is none."""
+        return self.folder if self.truth is None else self.truth
+
+    @property
     def name(self) -> str:
         """The name of its file."""
         return self.path.rpartition("/")[2]
@@ -73,7 +81,8 @@ class Survey:
       makers: What an image of each candidate is said to be made by: it, or its whole group.
       num: How many images there are.
       outcomes: How many have each outcome.
-      folders: The same for each folder's name.
+      groups: The same for each folder's name; for each maker, where a layout says who that is.
+      by_maker: Whether a layout says it.
       reasons: Why images are undecided.
       samples: The images to show: as many of each outcome as there is room for, in order.
     """
@@ -81,24 +90,26 @@ class Survey:
     makers: dict[str, str]
     num: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    folders: dict[str, Counter[str]] = field(default_factory=dict)
+    groups: dict[str, Counter[str]] = field(default_factory=dict)
+    by_maker: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
     samples: list[Seen] = field(default_factory=list)
 
     @property
     def truth_known(self) -> bool:
-        """Whether a folder is called like a candidate, and so says who made its images."""
-        return any(name in self.makers for name in self.folders)
+        """Whether a layout says who made images, or a folder that is called like a candidate."""
+        return self.by_maker or any(name in self.makers for name in self.groups)
 
-    def truth(self, folder: str) -> str:
-        """What a folder's images should come out as: its candidate's, or nobody's."""
-        return self.makers.get(folder, NOT_RECOGNISED)
+    def truth(self, group: str) -> str:
+        """What a group's images should come out as: its candidate's, or nobody's."""
+        return self.makers.get(group, NOT_RECOGNISED)
 
-    def is_right(self, folder: str, outcome: str) -> bool | None:
-        """Whether an outcome agrees with a folder's name; None where it says neither."""
-        if not self.truth_known or outcome in (UNDECIDED, NOT_EXAMINED):
+    def is_right(self, group: str, outcome: str) -> bool | None:
+        """Whether an outcome agrees with a group's name; None where it says neither."""
+        unknown = not self.truth_known or (self.by_maker and not group)
+        if unknown or outcome in (UNDECIDED, NOT_EXAMINED):
             return None
-        return outcome == self.truth(folder)
+        return outcome == self.truth(group)
 
 
 class _Records(Mapping[str, Record]):
@@ -121,9 +132,14 @@ class _Records(Mapping[str, Record]):
 
 def seen(findings: Findings) -> Iterator[Seen]:
     """The images of findings, in order."""
-    images = zip(findings.paths, findings.naming, sha256_of_each(findings), strict=True)
-    for i, (path, naming, sha256) in enumerate(images):
-        yield Seen(path, naming, _Records(findings, i), sha256)
+    truths = words(findings.records[findings.candidates[0]], "truth")
+    # Without a layout no image has one.
+    said = [*truths.values, "" if truths.values else None]
+    images = zip(
+        findings.paths, findings.naming, sha256_of_each(findings), truths.codes, strict=True
+    )
+    for i, (path, naming, sha256, code) in enumerate(images):
+        yield Seen(path, naming, _Records(findings, i), sha256, said[code])
 
 
 def survey(
@@ -145,15 +161,16 @@ def survey(
     found = Survey(dict(makers))
     choice = _Choice(samples, preferred)
     for place, image in enumerate(images):
-        outcome, folder = image.outcome, image.folder
-        _of(found.folders, folder)[outcome] += 1
+        outcome, group = image.outcome, image.group
+        found.by_maker |= image.truth is not None
+        _of(found.groups, group)[outcome] += 1
         if outcome == UNDECIDED and image.naming is not None:
             reason = image.naming.reason or ""
             known = reason in found.reasons or len(found.reasons) < _MOST_REASONS
             found.reasons[reason if known else _OTHERS] += 1
-        # Of what agrees with its folder's name, and what does not, some is shown.
-        choice.offer(image, place, (outcome, makers.get(folder, NOT_RECOGNISED) == outcome))
-    for counts in found.folders.values():
+        # Of what agrees with its group's name, and what does not, some is shown.
+        choice.offer(image, place, (outcome, makers.get(group, NOT_RECOGNISED) == outcome))
+    for counts in found.groups.values():
         found.outcomes.update(counts)
     found.num = found.outcomes.total()
     found.samples = choice.made()
@@ -203,9 +220,9 @@ class _Choice:
         return [image for *_, image in sorted(chosen, key=lambda entry: -entry[2])]
 
 
-def _of(folders: dict[str, Counter[str]], name: str) -> Counter[str]:
-    if name not in folders:
-        if len(folders) >= _MOST_FOLDERS:
+def _of(groups: dict[str, Counter[str]], name: str) -> Counter[str]:
+    if name not in groups:
+        if len(groups) >= _MOST_GROUPS:
             name = _OTHERS
-        folders.setdefault(name, Counter())
-    return folders[name]
+        groups.setdefault(name, Counter())
+    return groups[name]

@@ -179,15 +179,15 @@ class Several:
     """Sources one after the other; see `open_sources`."""
 
     def __init__(self, sources: Sequence[Opened]) -> None:
-        self._sources = sources
+        self.sources = sources
 
     @property
     def left_out(self) -> list[str]:
         """What each source's folders held besides images, when it was iterated; a line for each."""
-        return [f"{each.text}: {each.left_out}" for each in self._sources if each.left_out]
+        return [f"{each.text}: {each.left_out}" for each in self.sources if each.left_out]
 
     def __iter__(self) -> Iterator[Entry]:
-        return itertools.chain.from_iterable(self._sources)
+        return itertools.chain.from_iterable(self.sources)
 
 
 def open_source(text: str, *, layout: Layout | None = None, all_files: bool = False) -> Opened:

@@ -1,5 +1,6 @@
 """The training loop: batches in, checkpoints and sample grids out, resumable at any step."""
 
+import contextlib
 import os
 import pathlib
 import time
@@ -7,12 +8,12 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
-import tqdm
 from orbax.checkpoint import v1 as ocp
 
 from jax_origin.files import atomic_write
 from jax_origin.generators import Autoencoder, Generator, sample_latents
 from jax_origin.images import as_float, save_png
+from jax_origin.inversion import progress_bar
 
 
 class TrainingError(ValueError):
@@ -60,7 +61,7 @@ def train(
       checkpoint_every: Steps between checkpoints; the last step is always saved.
       grid_every: Steps between sample grids.
       log_every: Steps between lines of `losses.csv`.
-      progress: Whether to show a progress bar.
+      progress: Whether to show how far it is; see `jax_origin.progress_bar`.
 
     Returns:
       The trained generator, in evaluation mode.
@@ -85,23 +86,24 @@ def train(
     init_key, step_key, grid_key = (jax.random.fold_in(key, tag) for tag in range(3))
     policy = ocp.training.preservation_policies.LatestN(2)
     folder = workdir / "checkpoints"
-    with ocp.training.Checkpointer(folder, preservation_policy=policy) as checkpointer:
+    showing = progress_bar() if progress else contextlib.nullcontext()
+    saving = ocp.training.Checkpointer(folder, preservation_policy=policy)
+    with saving as checkpointer, showing as bar:
         start, state = _resumed(checkpointer, task.init(init_key), steps=steps, workdir=workdir)
         _drop_lines_after(workdir / "losses.csv", start)
-        bar = tqdm.tqdm(
-            total=steps, initial=min(start, steps), disable=not progress, unit="step", mininterval=1
-        )
         since, since_step = time.monotonic(), start
         for step in range(start, steps):
             batch = images[_batch_indices(len(images), batch_size, step, seed)]
             state, losses = task.step(state, batch, jax.random.fold_in(step_key, step))
             done = step + 1
-            bar.update(1)
+            if bar:
+                bar("training", done, steps)
             if done % log_every == 0 or done == steps:
                 values = {name: float(value) for name, value in losses.items()}
                 speed = (done - since_step) * batch_size / (time.monotonic() - since)
                 since, since_step = time.monotonic(), done
-                bar.set_postfix({**values, "images/s": f"{speed:.0f}"})
+                if bar:
+                    bar.note = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
                 _log(workdir / "losses.csv", done, values, speed)
             if done % grid_every == 0 or done == steps:
                 generator = task.generator(state, grid_key)
@@ -110,7 +112,6 @@ def train(
             # Last, so that a run killed in between does the step's other files again.
             if done % checkpoint_every == 0 or done == steps:
                 checkpointer.save(done, _named_leaves(state))
-        bar.close()
     return task.generator(state, grid_key)
 
 

@@ -1,8 +1,10 @@
 """The front door: attribute images, with a calibration made for the generator."""
 
+import contextlib
 import functools
+import itertools
 import os
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +30,7 @@ from jax_origin.images import (
     as_uint8,
     find_images,
     map_ahead,
+    open_each,
     open_image,
 )
 from jax_origin.inversion import Run, require_key
@@ -53,6 +56,7 @@ from jax_origin.workflow.verdict import Verdict
 READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
+_AHEAD, _TOGETHER = 128, 8  # Images that are opened ahead; and in one message.
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
 _FILES = (str, os.PathLike, bytes, bytearray)
 _LATER = 2  # Checks that a search for what was retouched may take longer.
@@ -218,10 +222,14 @@ class Attributor:
         failed: list[Verdict] = []
 
         def items() -> Iterator[Asked]:
+            together = _TOGETHER if self.run.decoders else 1
             looking = map_ahead(
-                lambda each: self._look(*each), enumerate(source), workers=self.run.readers
+                self._look_at,
+                _batches(enumerate(source), together),
+                workers=self.run.readers,
+                ahead=_AHEAD // together,
             )
-            for asked in self.run.waiting_for(looking):
+            for asked in self.run.waiting_for(itertools.chain.from_iterable(looking)):
                 looked = asked.tag
                 if looked.error is not None:
                     self._advance(1.0)
@@ -272,14 +280,24 @@ class Attributor:
         options: dict[str, Any] = {"reference": self._reference, "run": self.run}
         return score_again(self.generator, self.calibration, num=num, **options)
 
-    def _look(self, tag: int, image: Any) -> Asked:
+    def _look_at(self, batch: Sequence[tuple[int, Any]]) -> list[Asked]:
+        """Looks at some images, whose files go to another process in one message; in a thread."""
+        images, decoders = [image for _, image in batch], self.run.decoders
+        found: Sequence[OpenedImage | ImageError | None] = [None] * len(images)
+        if decoders and len(images) > 1 and all(isinstance(each, _FILES) for each in images):
+            # One that ends the process ends it for all: then each is opened by itself.
+            with contextlib.suppress(ImageError):
+                found = decoders(open_each, images, **self._reading())
+        return [self._look(*each, first) for each, first in zip(batch, found, strict=True)]
+
+    def _look(self, tag: int, image: Any, first: OpenedImage | ImageError | None = None) -> Asked:
         """Opens an image, and works out once what it is compared with; in a thread.
 
-        The tag of what is asked says what it is.
+        The tag of what is asked says what it is. `first` is what came of opening it, if known.
         """
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         try:
-            opened = self._open(image)
+            opened = self._open(image, first)
         except ImageError as error:
             failed = _Looked(tag, error.path if path is None else path, error=error.reason)
             return Asked(failed, None)
@@ -291,23 +309,31 @@ class Attributor:
         looked = _Looked(tag, opened.path, opened, like, asked.reference)
         return asked._replace(tag=looked, image=pixels, accept=self._accept(looked))
 
-    def _open(self, image: Any) -> OpenedImage:
+    def _reading(self) -> dict[str, Any]:
+        """How files are opened: the options of `open_image`."""
         height, width, channels = self.generator.image_shape
-        if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
-            (pixels,) = as_uint8(np.asarray(image)[None])
-            return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
         windows = self.method.windows
         read: dict[str, Any] = {"channels": channels, "resize": self._resize}
         read["lossless"] = self._lossless
         read["rescale"] = self.method.recipe.distance.of_files and not windows
+        return {"size": None if windows else (height, width), **read}
+
+    def _open(self, image: Any, first: OpenedImage | ImageError | None) -> OpenedImage:
+        channels = self.generator.image_shape[2]
+        if channels not in (1, 3):  # No file holds such an image, and none can tell of it.
+            (pixels,) = as_uint8(np.asarray(image)[None])
+            return OpenedImage(Stored("pixels", pixels), None, None, pixels.shape[:2], None)
+        if isinstance(first, ImageError):
+            raise first
+        windows, read = self.method.windows, self._reading()
         is_file = isinstance(image, _FILES)
         decoders = self.run.decoders if is_file else None
         opening = functools.partial(decoders, open_image) if decoders else open_image
-        opened = opening(image, size=None if windows else (height, width), **read)
+        opened = opening(image, **read) if first is None else first
         if windows and self._resize and is_file:
             found = opened.pixels.shape[:2]
             if (size := enlarged(found, self.generator)) != found:
-                return opening(image, size=size, **read)
+                return opening(image, **{**read, "size": size})
         try:
             cut = may_be_cut(opened.stored)
             check_shape(opened.pixels.shape, self.generator, windows, "images", cut=cut)
@@ -467,6 +493,12 @@ def attribute_stream(
         run=run,
     )
     return attributor.stream(images)
+
+
+def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    items = iter(items)
+    while batch := list(itertools.islice(items, size)):
+        yield batch
 
 
 def check_calibration(

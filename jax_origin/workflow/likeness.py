@@ -1,4 +1,4 @@
-"""Like with like: which of a calibration's conditions would have left such a file as an image's."""
+"""Like with like: which calibrated conditions leave a file like an image's."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence

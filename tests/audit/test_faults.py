@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,31 @@ def test_a_changed_file_is_examined_again_and_says_so(images, tmp_path):
     other = found[str(folder / "1/00001.png")]
     assert found[str(path)]["score"] == other["score"] and other["note"] is None
     assert found[str(path)]["note"] == CHANGED and found[str(path)]["examined"] == 3
+
+
+def test_a_source_that_changes_under_way(tmp_path, monkeypatch):
+    folder = tmp_path / "images"
+    fill(folder, 400, every=500)  # More than are read ahead.
+    *_, late, later = sorted(folder.rglob("*.png"))
+    score = Cheap.verdict
+
+    def changing(self, tag, data):
+        if tag == 0:
+            late.unlink()
+            save_png(later, np.full((4, 4, 3), 77, np.uint8))
+            save_png(folder / "9/new.png", np.full((4, 4, 3), 78, np.uint8))
+        return score(self, tag, data)
+
+    monkeypatch.setattr(Cheap, "verdict", changing)
+    audited(str(folder), tmp_path)
+    found = {r["key"]: r for r in records(tmp_path)}
+    gone = found.pop(str(late), None)
+    assert gone is None or "cannot be read" in gone["error"]
+    monkeypatch.undo()
+    audited(str(folder), tmp_path)
+    found = {r["key"]: r for r in records(tmp_path) if r["key"] != str(late)}
+    files = {str(path): sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*.png")}
+    assert {key: record["sha256"] for key, record in found.items()} == files
 
 
 def test_of_a_changed_archive_only_what_changed_is_examined_again(images, tmp_path):

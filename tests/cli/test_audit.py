@@ -127,12 +127,12 @@ def test_files_that_hang_or_crash_their_decoder_are_errors_among_the_records(fol
         hostile.mkdir(exist_ok=True)
         (hostile / f"{name}.jxl").write_bytes(b"\xff\x0a\x41" + word)
     save_png(hostile / "4.png", np.full((8, 8, 3), 9, np.uint8))
-    options = ["--images=hostile", "--decoders=2", "--decode_seconds=1", "--out=survived"]
+    options = ["--images=hostile", "--decoders=2", "--decode_seconds=5", "--out=survived"]
     done = audit(*AUDIT[:1], *options, folder=folder)
     assert done.code == 0, done.err
     errors = [(row["error"] or "").partition(";")[0] for row in rows(folder / "survived")]
     assert errors == [
-        "its decoder takes more than 1 s (--decode_seconds)",
+        "its decoder takes more than 5 s (--decode_seconds)",
         "its decoder crashes (exit code 7)",
         "its decoder crashes (Segmentation fault)",
         "",
@@ -140,6 +140,17 @@ def test_files_that_hang_or_crash_their_decoder_are_errors_among_the_records(fol
     # Nobody opened them again, to show them: this process is still there.
     assert "its decoder crashes" in (folder / "survived/report.html").read_text()
     assert "failing" not in str(sys.modules.get("pillow_jxl"))
+
+
+def test_a_dry_run_says_what_it_would_take_and_does_nothing(folder):
+    done = audit(*AUDIT, "--out=dry", "--dry_run", folder=folder)
+    assert done.code == 0, done.err
+    one, two, (last,) = (part.splitlines() for part in done.out.strip().split("\n\n"))
+    for name, lines in (("one", one), ("two", two)):
+        assert lines[0] == name and lines[1].split()[:3] == ["stage", "lanes", "steps"]
+        assert any(line.startswith("9 images: ") for line in lines)
+    assert last.startswith("9 images, 2 candidates: ") and last.endswith(" MiB")
+    assert not (folder / "dry").exists()
 
 
 def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
@@ -311,6 +322,8 @@ def test_sources_and_a_layout_say_who_made_each(folder):
     }
     report = (folder / "sources/findings.md").read_text()
     assert "## Named images" in report and "| two" in report
+    page = (folder / "sources/report.html").read_text()
+    assert "Right and wrong, by maker" in page and "right</span></span></td>" in page
 
 
 def test_a_source_without_images_is_one_line(folder):

@@ -1,6 +1,8 @@
 """What files say of themselves is read, whatever says it; damaged metadata says nothing."""
 
 import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,11 +64,25 @@ def test_the_digital_source_type(format_):
     assert declared(data) == {"digital_source_type": "trainedAlgorithmicMedia"}
 
 
-def test_a_c2pa_manifest_is_said_to_be_there():
-    data = saved("JPEG")
+def with_box(data: bytes) -> bytes:
+    """A JPEG file with what looks like a manifest, and is none."""
     box = b"JP\0\1\0\0\0\1" + b"\0\0\0\x28jumb\0\0\0\x20jumdc2pa" + bytes(24)
-    segment = b"\xff\xeb" + (len(box) + 2).to_bytes(2, "big") + box
-    assert declared(data[:2] + segment + data[2:]) == {"c2pa": "present"}
+    return data[:2] + b"\xff\xeb" + (len(box) + 2).to_bytes(2, "big") + box + data[2:]
+
+
+def test_a_c2pa_manifest_is_said_to_be_there(monkeypatch):
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # As where it is not installed.
+    assert declared(with_box(saved("JPEG"))) == {"c2pa": "present"}
+
+
+def test_a_c2pa_manifest_is_checked():
+    pytest.importorskip("c2pa")
+    data = (Path(__file__).parent / "signed.png").read_bytes()
+    said = {"c2pa_signer": "tests", "c2pa_program": "SomeModel"}
+    said["c2pa_source_type"] = "trainedAlgorithmicMedia"
+    assert declared(data) == {"c2pa": "valid", **said}
+    assert declared(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])["c2pa"] == "invalid"
+    assert declared(with_box(saved("JPEG"))) == {"c2pa": "invalid"}
 
 
 def test_a_plain_or_damaged_file_says_nothing():

@@ -1,6 +1,7 @@
 """How far a run is: in a terminal, in a log, and for a monitor."""
 
 import io
+import re
 import sys
 import threading
 import time
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from jax_origin import progress_bar
-from jax_origin.inversion import progress
+from jax_origin.inversion import Statistics, progress
 
 
 class Terminal(io.StringIO):
@@ -38,9 +39,9 @@ def test_in_a_log_a_line_comes_now_and_then(clock, capsys):
                 bar.count({10: OWN, 20: TORN}.get(i, FOREIGN))
     assert capsys.readouterr().err.splitlines() == [
         "attributing: 16 of 200 images, 0.5 a second, 6:09 left; belongs 1, errors 1, "
-        "not recognised 13",
+        "not recognised 13, accepted early 1",
         "attributing: 30 of 200 images, 0.5 a second, 5:39 left; belongs 1, errors 1, "
-        "not recognised 28",
+        "not recognised 28, accepted early 1",
     ]
 
 
@@ -65,19 +66,37 @@ def test_other_images_begin_anew(clock):
             assert bar.line.startswith("attributing: 16 of 16 images, 0.5 a second, 0:00 left")
 
 
-def test_in_a_terminal_it_is_a_bar(monkeypatch):
-    terminal = Terminal()
+def drawn(monkeypatch, **environment) -> list[str]:
+    """The lines of the last picture that a terminal shows, and what is said above it."""
+    terminal, statistics = Terminal(), Statistics()
     monkeypatch.setattr(sys, "stderr", terminal)
-    with progress_bar() as bar:
-        bar("attributing", 0.2, 4)
+    for name, value in {"COLUMNS": "72", "TERM": "xterm", **environment}.items():
+        monkeypatch.setenv(name, value)
+    with progress_bar(statistics=statistics) as bar:
+        bar("one", 0.2, 4000)
         time.sleep(0.15)
-        bar.count(OWN)
-        bar("attributing", 2, 4)
-        bar.say("something to know")
-    shown = terminal.getvalue().replace("\r", "\n").splitlines()
-    assert any(line.startswith("attributing:  50%|") for line in shown)
-    assert "2/4 [00:00<" in shown[-1] and shown[-1].rstrip().endswith("], belongs 1")
-    assert "something to know" in shown
+        statistics.lane_steps, statistics.useful_lane_steps = 1000, 980
+        for record in (OWN, FOREIGN, TORN):
+            bar.count(record)
+        bar("one", 2000, 4000)
+        bar.say("something to [know]")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    return re.split("[\r\n]+", plain)
+
+
+def test_in_a_terminal_it_is_a_panel(monkeypatch):
+    lines = drawn(monkeypatch)
+    said = next(i for i, line in enumerate(lines) if "something to [know]" in line)
+    top, first, second, third, bottom, *_ = lines[said + 1 :]
+    assert top.startswith("╭─ one ──") and bottom.endswith("──╯")
+    assert re.fullmatch(r"│ [━╸╺]+ +50%, 2,000 of 4,000 images │", first)
+    assert re.fullmatch(r"│ 0:0\d so far, [\de+.]+ a second, 0:0\d left, lanes 98% busy +│", second)
+    assert third.startswith("│ belongs 1, errors 1, not recognised 1, accepted early 1 ")
+    assert {len(line) for line in (top, first, second, third, bottom)} == {72}
+
+
+def test_where_nothing_can_be_drawn_there_are_lines(monkeypatch):
+    assert drawn(monkeypatch, TERM="dumb") == ["something to [know]", ""]
 
 
 def test_a_monitor_reads_a_whole_file_at_any_time(clock, tmp_path, capsys):

@@ -26,7 +26,7 @@ def test_images_are_counted_by_outcome_and_folder():
     )
     counts = {"a": 1, "not recognised": 2, "undecided": 1, "not examined": 1}
     assert found.num == 5 and found.outcomes == counts
-    assert found.folders["a"] == {"a": 1, "not recognised": 1} and found.folders[""].total() == 1
+    assert found.groups["a"] == {"a": 1, "not recognised": 1} and found.groups[""].total() == 1
     assert found.reasons == {"several candidates fit: a, b": 1}
     assert [each.path for each in found.samples] == [
         "x/a/1",
@@ -48,6 +48,19 @@ def test_the_truth_is_known_where_a_folder_is_called_like_a_candidate():
     assert found.is_right("a", "a or b") and found.is_right("photos", NOT_RECOGNISED)
     assert found.is_right("a", NOT_RECOGNISED) is False and found.is_right("a", "undecided") is None
     assert survey([image("x/1", NAMED)], MAKERS, samples=1).is_right("x", "a") is None
+
+
+def test_what_a_layout_says_counts_and_not_the_folder():
+    images = [
+        image("b/1", NAMED)._replace(truth="a"),
+        image("b/2", NONE)._replace(truth="a"),
+        image("b/3", NONE)._replace(truth="real"),
+        image("b/4", NAMED)._replace(truth=""),
+    ]
+    found = survey(images, MAKERS, samples=4)
+    assert found.truth_known and set(found.groups) == {"a", "real", ""}
+    right = [found.is_right(each.group, each.outcome) for each in found.samples]
+    assert right == [True, False, True, None]
 
 
 def test_each_outcome_right_or_wrong_has_its_share_of_samples():

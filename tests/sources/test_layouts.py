@@ -1,4 +1,4 @@
-"""Each public benchmark's layout, read from a small copy of it."""
+"""Each benchmark's layout, read from a small copy."""
 
 import io
 import tarfile

@@ -12,7 +12,7 @@ from PIL import Image
 
 import jax_origin as jo
 from jax_origin.calibration import AS_MADE
-from jax_origin.images import decode_bytes, open_image, stored_image
+from jax_origin.images import Decoders, decode_bytes, open_image, stored_image
 from jax_origin.workflow import belonging_images
 
 KEY = jax.random.key(7)
@@ -57,6 +57,21 @@ def test_files_are_taken_by_folder_pattern_path_and_bytes(attributor, folder):
             assert record["stored"] == {".jpg": "jpeg", ".png": "pixels"}[path.suffix]
     for one in (paths[0], str(paths[0]), data[0], bytearray(data[0])):
         assert verdicts(attributor(one)) == OWN[:1]
+
+
+def test_files_opened_by_other_processes_have_the_same_records(
+    generator, under_storage, folder, monkeypatch
+):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "images/failing")
+    good = (folder / "b.png").read_bytes()
+    files = [good, (folder / "a.jpg").read_bytes(), good[:40], b"none"] * 3
+    ours = jo.Attributor(generator, under_storage, key=KEY)(files)
+    files.insert(2, b"\xff\x0a\x41exits")  # It ends a process, and takes no others along.
+    with Decoders(1) as decoders:
+        run = jo.Run(decoders=decoders)
+        theirs = jo.Attributor(generator, under_storage, key=KEY, run=run)(files)
+    assert theirs.pop(2).error.startswith("its decoder crashes (exit code 7)")
+    assert [each.record() for each in ours] == [each.record() for each in theirs]
 
 
 def test_images_that_were_opened_before_are_taken_as_they_were(attributor, folder):
