@@ -80,7 +80,7 @@ def _train(config: ConfigDict, workdir: pathlib.Path, source: str) -> None:
         raise CommandError(str(error)) from None
     card = _card(config, source, task_card)
     save_generator(workdir / "generator", generator, card=card)
-    grid = sample_grid(generator, jax.random.key(0), images=images)
+    grid = sample_grid(generator, jax.random.key(0), images=images, rows=4)
     save_png(workdir / "generator" / "samples.png", grid)
 
 

@@ -344,7 +344,7 @@ def without_colours(stored: Stored) -> Stored:
 
 def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
     """The set of a lossless file: that of a JPEG, if its pixels are those of one."""
-    quality = jpeg_quality(taken.pixels) if taken.note is None and not ways else None
+    quality = jpeg_quality(taken.pixels) if taken.note is None else None
     if quality is None:
         return replace(taken, resizings=ways)
     grey = taken.colour == "grey"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jax_origin.images.jpeg import YCBCR
 
-_QUALITIES = range(20, 97)
+_QUALITIES = range(5, 97)
 _ROUNDING = 0.35  # grey levels: the deviation that rounding leaves in a coefficient
 _OTHERS = 0.1  # the share of coefficients that lie anywhere: colours that were cut off at 0 or 255
 _NARROWEST = 3.0  # grey levels: narrower steps are no wider than rounding
