@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from jax_origin.audit import Panel, open_candidates
 from jax_origin.cli.command import CommandError, check_writable
-from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of_drift
+from jax_origin.cli.settings import begin, rates_of, run_of, run_settings, warn_of
 from jax_origin.cli.showing import showing
 from jax_origin.images.decode import read_file
 from jax_origin.pages import answer_in_json, image_page, three_lines, write_page
@@ -63,7 +63,7 @@ def panel_of(config: ConfigDict, **options: Any) -> tuple[Panel, dict[str, str]]
     candidates = open_candidates(sources, resize=True)
     if not config.get("json"):
         for candidate in candidates:
-            warn_of_drift(candidate.calibration)
+            warn_of(candidate.calibration, config)
     panel = Panel(
         candidates,
         key=jax.random.key(config.seed),

@@ -17,7 +17,7 @@ from jax_origin.cli.settings import (
     rates_of,
     run_of,
     run_settings,
-    warn_of_drift,
+    warn_of,
 )
 from jax_origin.cli.showing import showing
 from jax_origin.cli.terminal import coloured
@@ -120,7 +120,7 @@ def _attributor(config: ConfigDict, run: Run, key: jax.Array) -> Attributor:
 
 def _warn_of_drift(attributor: Attributor, config: ConfigDict, *, images: int) -> None:
     """Says what is not as it was when the calibration was made, and scores some of it again."""
-    warn_of_drift(attributor.calibration)
+    warn_of(attributor.calibration, config)
     enough = images * _CHECK_COSTS >= _CHECKED
     if {"always": True, "never": False}.get(config.check_calibration, enough) is False:
         return

@@ -42,7 +42,7 @@ from jax_origin.cli.settings import (
     rates_of,
     run_of,
     run_settings,
-    warn_of_drift,
+    warn_of,
 )
 from jax_origin.cli.showing import Counting, showing
 from jax_origin.cli.stopping import stop_when_told
@@ -174,7 +174,7 @@ def _examine(
     with decoders_of(config, source) as decoders, shown as bar:
         run = run_of(config, progress=bar, decoders=decoders, statistics=statistics)
         for candidate in candidates:
-            warn_of_drift(candidate.calibration)
+            warn_of(candidate.calibration, config)
             written = {"made_with": made_with(), "part_seconds": config.part_seconds}
             with candidate.journal(out, settings, **written, share=share) as journal:
                 num = examine(

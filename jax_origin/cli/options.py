@@ -387,8 +387,8 @@ def _flags_of_images(given: flags.FlagValues) -> None:
 
 
 def _flag_of_readings(given: flags.FlagValues) -> None:
-    reads = "What else images are read as that do not fit as they are: usual is turned, mirrored; "
-    reads += "all looks for a part besides that the generator made, which takes long."
+    reads = "What else images are read as that do not fit as they are: usual is turned, mirrored, "
+    reads += "retouched; all looks for a part besides that the generator made, which takes long."
     _flag(given, ("usual", "all", "none"), "readings", reads, "usual")
 
 

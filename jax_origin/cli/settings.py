@@ -13,7 +13,8 @@ from jax_origin.cli.command import CommandError, blamed_on, check_writable
 from jax_origin.images import Decoders, search_images
 from jax_origin.inversion import Run
 from jax_origin.runtime import join_processes, keep_compiled_programs, usable_cores
-from jax_origin.workflow import circumstances
+from jax_origin.workflow import Method, circumstances
+from jax_origin.workflow.looks import readings_of
 
 _MANY = 256  # To start processes takes as long as opening so many small files.
 _MOST_DECODERS = 4  # And two at least: one waits whenever whoever asks it is busy.
@@ -55,12 +56,17 @@ def files_in(where: str | None, config: ConfigDict) -> list[str]:
     return found.paths
 
 
-def warn_of_drift(calibration: Calibration) -> None:
-    """Says what is not as it was when a calibration was made."""
+def warn_of(calibration: Calibration, config: ConfigDict) -> None:
+    """Says what is not as it was when a calibration was made, and what is asked for in vain."""
     name = calibration.generator["name"]
     if changed := circumstances(calibration):
         said = "; ".join(changed)
         print(f"warning: {name}: {said}: an image in some hundreds may come out otherwise")
+    reads = readings_of(Method.of(calibration), calibration, rates_of(config), config.readings)
+    if reads != config.readings == "all":
+        only = "whole images of a prior's own are searched for a part, once, at beta"
+        read = "turns and retouching are read" if reads == "usual" else "nothing else is read"
+        print(f"warning: {name}: --readings=all: {only}; here {read}")
 
 
 def rates_of(config: ConfigDict) -> Rates:

@@ -13,13 +13,11 @@ import numpy as np
 from jax_origin.calibration import (
     Calibration,
     CalibrationError,
-    Futility,
     Rates,
     accepting_score,
     attribution_threshold,
     compared_with,
 )
-from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.calibration.rules import scores_needed
 from jax_origin.generators import GeneratorLike, fingerprint, generator_name, inspected
 from jax_origin.images import (
@@ -34,32 +32,19 @@ from jax_origin.images import (
     open_image,
 )
 from jax_origin.inversion import Run, require_key
-from jax_origin.inversion.retouched import Retouched, RetouchedStart
 from jax_origin.parts import one_of
 from jax_origin.workflow.another_size import read_so
 from jax_origin.workflow.drift import ScoredAgain, score_again
-from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.judged_windows import check_shape, enlarged, may_be_cut
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
+from jax_origin.workflow.looks import READINGS, Looks
 from jax_origin.workflow.methods import Method
-from jax_origin.workflow.scorer import INSPECTED, Asked, Scored, Scorer, encoders_of
-from jax_origin.workflow.second_look import (
-    Look,
-    RetouchingLook,
-    SecondLook,
-    glancing,
-    later_by,
-    may_look_again,
-)
+from jax_origin.workflow.scorer import Asked, Scored, Scorer, encoders_of
 from jax_origin.workflow.verdict import Verdict
-
-READINGS = ("usual", "all", "none")
-"""What else images are read as; see `Attributor`."""
 
 _AHEAD, _TOGETHER = 128, 8  # Images that are opened ahead; and in one message.
 _ONE_IMAGE = (bytes, bytearray, Stored, OpenedImage)
 _FILES = (str, os.PathLike, bytes, bytearray)
-_LATER = 2  # Checks that a search for what was retouched may take longer.
 _NO_IMAGE = "the generator gave no finite image for any latent that was tried"
 
 
@@ -150,39 +135,25 @@ class Attributor:
         self._decided = decider_alike(calibration, rates=self.rates)
         self._early = not full_scores
         self._advance = self.run.counter("attributing", None)
-        futility = calibration.measured.given_up
-
-        def make_scorer(method: Method, levels: Futility, **told: Any) -> Scorer:
-            options = {"reference": reference, "encoders": encoders_of(calibration), **told}
-            return Scorer(self.generator, method, key=key, futility=levels, run=self.run, **options)
-
-        def for_retouched(**told: Any) -> Scorer:
-            encoders = {r: RetouchedStart(e) for r, e in encoders_of(calibration).items()}
-            levels = later_by(_LATER, futility)
-            options: dict[str, Any] = {"encoders": encoders, "futility": levels, **told}
-            return Scorer(Retouched(self.generator), self.method, key=key, run=self.run, **options)
-
-        self._looks: list[Look] = []
-        looks = 1
-        if readings != "none" and may_look_again(self.method, calibration, self.rates):
-            looks = 3  # A third of an image is done when it was looked at once.
-            told: dict[str, Any] = {
-                "rates": self.rates,
-                "run": self.run,
-                "advance": lambda share: self._advance(share / looks),
-            }
-            for_turns = functools.partial(make_scorer, *glancing(self.method, futility))
-            self._looks = [
-                SecondLook(calibration, make_scorer=for_turns, **told),
-                RetouchingLook(self.generator, calibration, make_scorer=for_retouched, **told),
-            ]
-        self._in_part: InPart | None = None
-        if readings == "all" and self._looks and calibration.measured.belonging == FROM_PRIOR:
-            encoder = encoders_of(calibration).get(INSPECTED)
-            options: dict[str, Any] = {"key": key, "encoder": encoder, "run": self.run}
-            self._in_part = InPart(self.generator, self.method, **options)
-        self._scorer = make_scorer(
-            self.method, futility, advance=lambda share: self._advance(share / looks)
+        self._looks = Looks(
+            self.generator,
+            self.method,
+            calibration,
+            readings=readings,
+            rates=self.rates,
+            key=key,
+            run=self.run,
+            advance=self._looked,
+        )
+        self._scorer = Scorer(
+            self.generator,
+            self.method,
+            key=key,
+            reference=reference,
+            encoders=encoders_of(calibration),
+            futility=calibration.measured.given_up,
+            run=self.run,
+            advance=self._looked,
         )
         self._highest = functools.cache(self._find_highest)
         self._accepting = functools.cache(self._find_accepting)
@@ -242,30 +213,19 @@ class Attributor:
             while failed:
                 yield failed.pop(0)
             verdict, like = self._judged(scored), scored.tag.like
-            if not self._looks or not self._looks[0].is_for(verdict, like.unlike):
-                for look in self._looks:
-                    look.advance(1.0)
+            if not self._looks.are_for(verdict, like.unlike):
                 yield verdict
                 continue
             again.append(verdict)
             if len(again) == self.method.recipe.block:
-                yield from self._looked_again(again)
+                yield from self._looks(again)
                 again = []
-        yield from self._looked_again(again)
+        yield from self._looks(again)
         yield from failed
 
-    def _looked_again(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-        """What further looks at images say, each at those that do not fit until then."""
-        going = list(verdicts)
-        for number, look in enumerate(self._looks):
-            fit, doubtful = list[Verdict](), list[Verdict]()
-            for verdict in look(going):
-                (doubtful if look.is_for(verdict, None) else fit).append(verdict)
-            for later in self._looks[number + 1 :]:
-                later.advance(float(len(fit)))
-            yield from fit
-            going = doubtful
-        yield from self._in_part(going) if self._in_part else going
+    def _looked(self, share: float) -> None:
+        """Tells how much of an image's looks is done: the first one and those after it."""
+        self._advance(share / (1 + len(self._looks)))
 
     @property
     def inversions(self) -> int:

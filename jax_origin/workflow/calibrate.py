@@ -51,7 +51,7 @@ A method of another name keeps its recipe, whatever it is.
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
 # An image is given up where its score is so many times the largest of those that were fitted on: a
 # hundred as made, and some under each edit, without those that are not found.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 1.5, 25, 100.0, 1 + 1e-6
+_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 2.0, 25, 100.0, 1 + 1e-6
 _FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")

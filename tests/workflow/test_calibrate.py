@@ -511,7 +511,7 @@ def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under
     falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
     stuck = np.full((1, 4), 5.0)
     levels = CALIBRATE.futility_levels([np.concatenate([falling, stuck])], floor=1e-3)
-    np.testing.assert_allclose(levels, [3.0, 0.6, 0.6, 0.6])  # One is left at the third check.
+    np.testing.assert_allclose(levels, [4.0, 0.8, 0.8, 0.8])  # One is left at the third check.
     slower = 3 * falling  # After an edit, say: the highest of all counts.
     levels = CALIBRATE.futility_levels([falling, slower], floor=1e-3)
-    np.testing.assert_allclose(levels, [9.0, 1.8, 0.9, 0.0045])
+    np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])

@@ -1,0 +1,117 @@
+"""All further looks at images that do not fit as they are, one after the other."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+
+from jax_origin.calibration import Calibration, Rates
+from jax_origin.calibration.measured import FROM_PRIOR
+from jax_origin.generators import GeneratorLike
+from jax_origin.inversion import Run
+from jax_origin.inversion.retouched import Retouched, RetouchedStart
+from jax_origin.workflow.in_part import InPart
+from jax_origin.workflow.methods import Method
+from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
+from jax_origin.workflow.second_look import (
+    Look,
+    RetouchingLook,
+    SecondLook,
+    glancing,
+    later_by,
+    may_look_again,
+)
+from jax_origin.workflow.verdict import Verdict
+
+READINGS = ("usual", "all", "none")
+"""What else images are read as; see `Attributor`."""
+
+_LATER = 2  # Checks that a search for what was retouched may take longer.
+
+
+def readings_of(method: Method, calibration: Calibration, rates: Rates, readings: str) -> str:
+    """What images are read as indeed, whatever was asked for; both of `READINGS`."""
+    if readings == "none" or not may_look_again(method, calibration, rates):
+        return "none"
+    return "usual" if calibration.measured.belonging != FROM_PRIOR else readings
+
+
+class Looks:
+    """What images are read as that do not fit; each look is at what fits none before it.
+
+    Attributes:
+      readings: What they are read as indeed.
+
+    Args:
+      generator: The inspected generator.
+      method: As `Method.of` the calibration.
+      calibration: The one that verdicts are made with.
+      readings: As `Attributor` has it.
+      rates: The rates that verdicts are made with.
+      key: A JAX key.
+      run: Where and how.
+      advance: Told of the share of a look that is done.
+    """
+
+    def __init__(
+        self,
+        generator: GeneratorLike,
+        method: Method,
+        calibration: Calibration,
+        *,
+        readings: str,
+        rates: Rates,
+        key: jax.Array,
+        run: Run,
+        advance: Callable[[float], None],
+    ) -> None:
+        self._looks: list[Look] = []
+        self._in_part: InPart | None = None
+        self.readings = readings_of(method, calibration, rates, readings)
+        if self.readings == "none":
+            return
+        encoders, futility = encoders_of(calibration), calibration.measured.given_up
+
+        def for_turns(**told: Any) -> Scorer:
+            glance, levels = glancing(method, futility)
+            options: dict[str, Any] = {"encoders": encoders, "futility": levels, **told}
+            return Scorer(generator, glance, key=key, run=run, **options)
+
+        def for_retouched(**told: Any) -> Scorer:
+            starts: Any = {role: RetouchedStart(each) for role, each in encoders.items()}
+            options: dict[str, Any] = {"encoders": starts, "futility": later_by(_LATER, futility)}
+            return Scorer(Retouched(generator), method, key=key, run=run, **options, **told)
+
+        told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
+        self._looks = [
+            SecondLook(calibration, make_scorer=for_turns, **told),
+            RetouchingLook(generator, calibration, make_scorer=for_retouched, **told),
+        ]
+        if self.readings == "all":
+            options: dict[str, Any] = {"key": key, "encoder": encoders.get(INSPECTED), "run": run}
+            self._in_part = InPart(generator, method, **options)
+
+    def __len__(self) -> int:
+        """How often an image is inverted besides."""
+        return len(self._looks)
+
+    def are_for(self, verdict: Verdict, unlike: str | None) -> bool:
+        """Whether they look at an image; one that they do not look at is done for all of them."""
+        if self._looks and self._looks[0].is_for(verdict, unlike):
+            return True
+        for look in self._looks:
+            look.advance(1.0)
+        return False
+
+    def __call__(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
+        """The verdicts on images, as each fits first; else those that were given."""
+        going = list(verdicts)
+        for number, look in enumerate(self._looks):
+            fit, doubtful = list[Verdict](), list[Verdict]()
+            for verdict in look(going):
+                (doubtful if look.is_for(verdict, None) else fit).append(verdict)
+            for later in self._looks[number + 1 :]:
+                later.advance(float(len(fit)))
+            yield from fit
+            going = doubtful
+        yield from self._in_part(going) if self._in_part else going
