@@ -6,14 +6,17 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from scipy import ndimage
 
 import jax_origin as jo
 from jax_origin.calibration import RETOUCHED
+from jax_origin.cli.settings import warn_of
 from jax_origin.images import TURNS, save_png, stored_pixels, turned_alternatives
 from jax_origin.inversion import Engine, Item
 from jax_origin.inversion.program import stage_programs
 from jax_origin.workflow import belonging_images
+from jax_origin.workflow.looks import readings_of
 
 KEY = jax.random.key(4)
 MIRRORED, *OTHERS = TURNS
@@ -181,3 +184,17 @@ def test_enlarged_images_are_read_as_enlarged(generator, under_storage, own, noi
     save_png(tmp_path / "fine.png", rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
     (fine,) = attributor(str(tmp_path / "fine.png"))
     assert fine.verdict == "not_recognised" and fine.tried
+
+
+def test_what_is_asked_for_in_vain_is_said(under_storage, capsys):
+    method, rates = jo.Method.of(under_storage), jo.Rates()
+    assert readings_of(method, under_storage, rates, "all") == "all"
+    assert readings_of(method, under_storage, rates, "none") == "none"
+    assert readings_of(method, under_storage, jo.Rates(max_false_attribution=0.1), "all") == "none"
+    given = dataclasses.replace(under_storage.measured, belonging="images of a folder")
+    given = dataclasses.replace(under_storage, measured=given)
+    assert readings_of(method, given, rates, "all") == "usual"
+    warn_of(under_storage, ConfigDict({"readings": "all"}))
+    assert "--readings" not in capsys.readouterr().out
+    warn_of(given, ConfigDict({"readings": "all"}))
+    assert "--readings=all: whole images of a prior's own" in capsys.readouterr().out
