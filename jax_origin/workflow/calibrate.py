@@ -50,8 +50,9 @@ A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
 # An image is given up where its score is so many times the largest of those that were fitted on: a
-# hundred as made, and some under each edit, without those that are not found.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 2.0, 25, 100.0, 1 + 1e-6
+# hundred as made, and two hundred under all edits together, without those that are not found.
+_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 2.0, 200, 100.0, 1 + 1e-6
+_EARLY, _NO_LEVEL = 2, 1e6  # Checks before which a search tells little of where it goes.
 _FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -97,10 +98,10 @@ def calibrate(
       encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
         minutes on a small machine; `run.cache` keeps it.
       futility: Whether to stop early on images whose score falls more slowly than those of the
-        generator's own do. How those fall is fitted on others of its own: a hundred as made, and 25
-        under each edit. What it costs in own images given up is in the scores that are calibrated,
-        and so in p. None means: with the recipes of "origin", where at least 100 draws of the prior
-        are calibrated.
+        generator's own do. How those fall is fitted on others of its own: a hundred as made, and
+        two hundred under all edits together, a hundred of one at the most. What it costs in own
+        images given up is in the scores that are calibrated, and so in p. None means: with the
+        recipes of "origin", where at least 100 draws of the prior are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -257,7 +258,8 @@ class Calibrator:
         As made, and after each edit: edited images fall more slowly. An image whose score is
         promising is never given up: an edit that nobody calibrated may have kept it there.
         """
-        made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, _NUM_EDITED))
+        each = min(_NUM_TRIED, _NUM_EDITED // max(1, len(self.edits)))
+        made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, each))
         total = (0 if self._tried else made) + some * len(self.edits)
         advance = self.run.counter("fitting futility", total)
         groups = [self._tried or self._invert_others(made, _CURVES, advance)]
@@ -265,6 +267,7 @@ class Calibrator:
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
         floor = max(self.method.floor, self.method.recipe.floor)
         levels = np.maximum(futility_levels(falls, floor=floor), self.method.score.promising)
+        levels[:_EARLY] = _NO_LEVEL
         self.futility = Futility(tuple(map(float, levels)), of_scores=True)
 
     def fit_score(self, num: int) -> None:
