@@ -327,7 +327,7 @@ def test_the_script_trains_on_a_folder_of_pngs(tmp_path):
     generator = open_generator(tmp_path / "run" / "generator")
     assert isinstance(generator, VAE)
     assert generator.image_shape == (8, 8, 3)
-    assert load_images(tmp_path / "run" / "generator" / "samples.png").shape == (1, 64, 64, 3)
+    assert load_images(tmp_path / "run" / "generator" / "samples.png").shape == (1, 32, 64, 3)
     assert losses(tmp_path / "run")["step"].tolist() == [10, 20, 30]
     card = json.loads((tmp_path / "run" / "generator" / "card.json").read_text())
     assert card["task"]["steps"] == 30  # the learning rate falls over the steps that were trained

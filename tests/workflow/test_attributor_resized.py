@@ -104,11 +104,11 @@ def test_the_nearest_of_the_readings_counts(own):
     assert len(apart) == len(stored.resizings) + 1 >= 3
     run = jo.Run(statistics=jo.Statistics())
     scorer = Scorer(MINE, METHOD, key=KEY, run=run)
-    ((tag, score, found, _),) = scorer.found([stored])
+    ((tag, score, found, *_),) = scorer.found([stored])
     assert (tag, run.statistics.images) == (0, 1)
     assert run.statistics.evaluations == pytest.approx(found.steps, abs=2)
     assert score == float(min(apart)) < 2e-6 < 1e-4 < max(apart)
-    ((_, _, one, _),) = scorer.found(stored_pixels(own[:1]))
+    ((_, _, one, *_),) = scorer.found(stored_pixels(own[:1]))
     assert found.steps > one.steps
 
 
