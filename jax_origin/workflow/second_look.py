@@ -114,7 +114,7 @@ class Look:
         return verdict.verdict == "not_recognised" or verdict.reason == FITS_NEITHER
 
     def __call__(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
-        """The verdicts on images as turned, where they fit so; else those that were given."""
+        """The verdicts on images as read so, where they fit; else those that were given."""
         asked: list[Asked] = []
         for verdict in verdicts:
             assert verdict.image is not None
@@ -210,7 +210,8 @@ class RetouchingLook(Look):
         self._generator = generator
 
     def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
-        return self._scorer().asked((verdict,), stored)
+        # Blurred images look resized. What they lost is found with their sharpness.
+        return self._scorer().asked((verdict,), dataclasses.replace(stored, resizings=()))
 
     def _read(self, scored: Scored) -> Reading:
         done = retouching_of(self._generator, np.asarray(scored.inversion.latent))
