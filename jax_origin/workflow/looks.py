@@ -1,5 +1,6 @@
 """All further looks at images that do not fit as they are, one after the other."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -78,9 +79,12 @@ class Looks:
             return Scorer(generator, glance, key=key, run=run, **options)
 
         def for_retouched(**told: Any) -> Scorer:
+            # Of a longer recipe the first two stages: most own images need no more.
+            recipe = dataclasses.replace(method.recipe, stages=method.recipe.stages[:2])
+            brief = dataclasses.replace(method, recipe=recipe)
             starts: Any = {role: RetouchedStart(each) for role, each in encoders.items()}
             options: dict[str, Any] = {"encoders": starts, "futility": later_by(_LATER, futility)}
-            return Scorer(Retouched(generator), method, key=key, run=run, **options, **told)
+            return Scorer(Retouched(generator), brief, key=key, run=run, **options, **told)
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
         self._looks = [

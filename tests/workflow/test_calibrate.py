@@ -478,15 +478,17 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert list(found) == ["origin", "origin-thorough"]
     assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
     assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
-    assert made.measured.futility and np.count_nonzero(made.belonging > made.floor) <= 2
+    assert np.count_nonzero(made.belonging > made.floor) <= 2
+    assert made.measured.futility == ()  # Under the longer recipe it has to be asked for.
     made.save(tmp_path / "made.json")
     assert Calibration.load(tmp_path / "made.json").measured == made.measured
-    assert calibrate(generator, method=short, **options).measured.futility == ()  # Too few.
     # One that finds enough stays, and so does a method of another name.
     monkeypatch.setattr(CALIBRATE, "SHORT", dataclasses.replace(few, name="origin"))
     enough = calibrate(generator, method=CALIBRATE.SHORT, **options)
     assert enough.measured.found_again == {"origin": (100, 100)}
-    assert enough.method["name"] == "origin" and enough.measured.futility == ()
+    assert enough.method["name"] == "origin" and enough.measured.futility == ()  # Too few.
+    many = calibrate(generator, method=CALIBRATE.SHORT, num_belonging=100, key=KEY)
+    assert many.measured.futility_of_scores and len(many.measured.futility) == few.recipe.checks
     other = calibrate(generator, method=dataclasses.replace(short, name="hasty"), **options)
     assert other.measured.found_again == {} and Method.of(other).recipe == hasty
 
@@ -500,7 +502,8 @@ def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator,
     longer = dataclasses.replace(short, name="origin-thorough", recipe=few.recipe)
     monkeypatch.setattr(CALIBRATE, "SHORT", short)
     monkeypatch.setattr(CALIBRATE, "THOROUGH", longer)
-    made = calibrate(generator, method=short, num_belonging=100, conditions=(), key=KEY)
+    options = {"num_belonging": 100, "key": KEY}
+    made = calibrate(generator, method=short, conditions=(), futility=True, **options)
     found = made.measured.found_again
     assert found["origin"][0] < 50 < found["origin-thorough"][0]
     levels = np.array(made.measured.futility)
