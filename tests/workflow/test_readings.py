@@ -112,6 +112,15 @@ def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, 
     np.testing.assert_allclose(made, changed, atol=0.03)  # The image as the file has it.
 
 
+def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monkeypatch):
+    brighter = np.round(255 * (0.85 * own[:2] / 255 + 0.1)).astype(np.uint8)
+    assert {verdict.verdict for verdict in attributor(brighter)} == {"belongs"}
+    monkeypatch.setattr("jax_origin.workflow.second_look._RETOUCHED_TIMES", 1e9)
+    refused = attributor(brighter)
+    assert all(verdict.verdict != "belongs" and verdict.reading is None for verdict in refused)
+    assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
+
+
 @pytest.mark.outer
 def test_turns_that_race_begin_again_where_memory_was_short(
     generator, stored_method, turned_own, monkeypatch
