@@ -113,7 +113,7 @@ def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, 
 
 
 def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monkeypatch):
-    brighter = np.round(255 * (0.85 * own[:2] / 255 + 0.1)).astype(np.uint8)
+    brighter = np.round(255 * (0.85 * own[:2] / 255 + [0.1, 0.05, 0.0])).astype(np.uint8)
     assert {verdict.verdict for verdict in attributor(brighter)} == {"belongs"}
     monkeypatch.setattr("jax_origin.workflow.second_look._RETOUCHED_TIMES", 1e9)
     refused = attributor(brighter)
