@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ AS_MADE = "as made"
 
 _FORMAT = "jax_origin calibration"
 _VERSION = 5
+_NEXT = re.compile(r",\n\s+")
 _Part = TypeVar("_Part", bound=Part)
 
 
@@ -201,8 +203,8 @@ class Calibration:
         if self.encoders is not None:
             write_safetensors(start_path(path), self.encoder_weights)
         with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
-            json.dump(self._content(), file, indent=1, allow_nan=False)
-            file.write("\n")
+            text = json.dumps(self._content(), indent=1, allow_nan=False)
+            file.write(_LISTED.sub(_in_a_line, text) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":
@@ -367,6 +369,15 @@ def _weights_sha256(weights: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _in_lines(content: dict[str, Any]) -> str:
+    """JSON with a line for each value, and one for each list of numbers or words."""
+    text = json.dumps(content, indent=1, allow_nan=False)
+    listed = re.sub(
+        r"\[\n\s+([^][{}]*?)\n\s*\]", lambda found: f"[{_NEXT.sub(', ', found[1])}]", text
+    )
+    return listed + "\n"
 
 
 def _short(fingerprint: str) -> str:

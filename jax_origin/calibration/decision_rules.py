@@ -13,6 +13,7 @@ TOO_LITTLE = "too little in it"
 DRIFT = "drift"
 IN_PART = "in part"
 RETOUCHED = "retouched"
+REFRAMED = "reframed"
 FALSE_ATTRIBUTION_UNKNOWN = "false_attribution: unknown"
 
 Verdict = Literal["belongs", "not_recognised", "undecided"]

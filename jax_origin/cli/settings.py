@@ -65,7 +65,7 @@ def warn_of(calibration: Calibration, config: ConfigDict) -> None:
     reads = readings_of(Method.of(calibration), calibration, rates_of(config), config.readings)
     if reads != config.readings == "all":
         only = "whole images of a prior's own are searched for a part, once, at beta"
-        read = "turns and retouching are read" if reads == "usual" else "nothing else is read"
+        read = "turns, retouching and cuts are read" if reads == "usual" else "nothing else is read"
         print(f"warning: {name}: --readings=all: {only}; here {read}")
 
 

@@ -17,6 +17,7 @@ from jax_origin.calibration.decision_rules import (
     FITS_BOTH,
     FITS_NEITHER,
     IN_PART,
+    REFRAMED,
     RETOUCHED,
     TOO_LITTLE,
     Rates,
@@ -233,9 +234,8 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         if resized := [each for each in tried if each.startswith(("enlarged", "reduced"))]:
             ways = resized  # It has another size, and was not looked at as it is.
         elif tried:
-            turned = any(each not in (IN_PART, RETOUCHED) for each in tried)
-            ways += ["turned or mirrored"] * turned
-            ways += [each for each in (RETOUCHED, IN_PART) if each in tried]
+            further = [each for each in tried if each.startswith((RETOUCHED, REFRAMED, IN_PART))]
+            ways += ["turned or mirrored"] * (len(further) < len(tried)) + further
         *others, last = ways
         looked = f"{', '.join(others)} or {last}" if others else last
         return (

@@ -167,6 +167,18 @@ def _cut(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     return pixels[top : top + height, left : left + width]
 
 
+def _trim(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    cut = to_pillow(_cut(pixels, step))
+    return from_pillow(cut.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _tilt(pixels: np.ndarray, step: EditStep) -> np.ndarray:
+    rng = np.random.default_rng(int.from_bytes(pixels_sha256(pixels), "big"))
+    angle = rng.uniform(-step.amount, step.amount)
+    return from_pillow(to_pillow(pixels).rotate(angle, Image.Resampling.BICUBIC))
+
+
 def _turn(pixels: np.ndarray, step: EditStep) -> np.ndarray:
     if step.amount % 90:
         raise ValueError(f"turn-{step.amount:g}: images are turned by 0, 90, 180 or 270 degrees")
@@ -268,6 +280,8 @@ _RESIZE = "both sides resized by the factor and back, Lanczos or bicubic"
 _SCALE = "both sides resized by the factor, and left so, Lanczos or bicubic"
 _CROP = "cut by so many pixels on each side, and resized back (Lanczos)"
 _CUT = "cut out, so much of either side, at a place that the pixels give, and not resized"
+_TRIM = "cut out so, and resized back (bicubic)"
+_TILT = "turned by up to so many degrees, as the pixels give (bicubic), the corners left black"
 _TURN = "turned clockwise by 0, 90, 180 or 270 degrees, or with -mirrored left to right before that"
 _NOISE = "Gaussian noise of this deviation in grey levels, from a seed that the pixels give"
 _BLUR = "Gaussian blur of this deviation in pixels, as Pillow approximates it"
@@ -287,6 +301,8 @@ _FAMILIES = {
     "scale": _Family(_scale, "scale-FACTOR[-bicubic]", 0.05, 8, _SCALE, option="bicubic"),
     "crop": _Family(_crop, "crop-PIXELS", 1, 4096, _CROP, whole=True),
     "cut": _Family(_cut, "cut-SHARE", 0.1, 0.99, _CUT),
+    "trim": _Family(_trim, "trim-SHARE", 0.1, 0.99, _TRIM),
+    "tilt": _Family(_tilt, "tilt-DEGREES", 0.1, 45, _TILT),
     "turn": _Family(_turn, "turn-DEGREES[-mirrored]", 0, 270, _TURN, whole=True, option="mirrored"),
     "noise": _Family(_noise, "noise-SIGMA", 0.01, 255, _NOISE),
     "caption": _Family(_caption, "caption-SHARE", 0.01, 0.9, _CAPTION),

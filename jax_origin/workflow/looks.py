@@ -10,12 +10,14 @@ from jax_origin.calibration import Calibration, Rates
 from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Run
+from jax_origin.inversion.reframed import Framed, Reframed, ReframedEncoder
 from jax_origin.inversion.retouched import Retouched, RetouchedStart
 from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
 from jax_origin.workflow.second_look import (
     Look,
+    ReframingLook,
     RetouchingLook,
     SecondLook,
     glancing,
@@ -27,7 +29,10 @@ from jax_origin.workflow.verdict import Verdict
 READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
-_LATER = 2  # Checks that a search for what was retouched may take longer.
+_LATER = 2  # Checks that a search for numbers beside the latent may take longer.
+_RACE = 4  # Steps after which the best of frames goes on alone.
+_WIDE = Framed(lanes=8, least=0.6)
+"""Where the search for a frame begins with `--readings=all`: it has ten times as many frames."""
 
 
 def readings_of(method: Method, calibration: Calibration, rates: Rates, readings: str) -> str:
@@ -86,11 +91,30 @@ class Looks:
             options: dict[str, Any] = {"encoders": starts, "futility": later_by(_LATER, futility)}
             return Scorer(Retouched(generator), brief, key=key, run=run, **options, **told)
 
+        frames = _WIDE if self.readings == "all" else Framed()
+
+        def for_reframed(**told: Any) -> Scorer:
+            first, *rest = method.recipe.stages[:2]
+            race = dataclasses.replace(first, steps=min(_RACE, first.steps))
+            stages = (race, dataclasses.replace(first, lanes=1), *rest)
+            recipe = dataclasses.replace(
+                method.recipe, start=frames, stages=stages, restarts=frames.restarts
+            )
+            later = later_by(_LATER + race.checks(recipe.chunk), futility)
+            starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
+            options: dict[str, Any] = {"encoders": starts, "futility": later, **told}
+            brief = dataclasses.replace(method, recipe=recipe)
+            return Scorer(Reframed(generator), brief, key=key, run=run, **options)
+
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
         self._looks = [
             SecondLook(calibration, make_scorer=for_turns, **told),
             RetouchingLook(generator, calibration, make_scorer=for_retouched, **told),
         ]
+        if method.recipe.start.needs_encoder:  # It tells frames apart.
+            self._looks.append(
+                ReframingLook(frames, calibration, make_scorer=for_reframed, **told)
+            )
         if self.readings == "all":
             options: dict[str, Any] = {"key": key, "encoder": encoders.get(INSPECTED), "run": run}
             self._in_part = InPart(generator, method, **options)

@@ -1,4 +1,4 @@
-"""Further looks at images that do not fit as they are: as if turned, mirrored or retouched."""
+"""Further looks at images that do not fit as they are: as if turned, retouched or reframed."""
 
 import dataclasses
 import functools
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, Decision, Futility, Rates
-from jax_origin.calibration.decision_rules import FITS_NEITHER, RETOUCHED, TOO_LITTLE
+from jax_origin.calibration.decision_rules import FITS_NEITHER, REFRAMED, RETOUCHED, TOO_LITTLE
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, Turn, turned_alternatives
 from jax_origin.inversion import Run
+from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import retouching_of
 from jax_origin.workflow.likeness import decider_alike, likeness
 from jax_origin.workflow.methods import Method
@@ -26,8 +27,9 @@ _GLANCE = 2
 Of 96 images of the zoo's GAN and VAE, mirrored, turned, and stored as JPEG 75, it was the right one
 in all of them after one step, by a factor of 2 to 3.
 """
-_RETOUCHED_TIMES = 2.0
-"""What a score counts as retouched: of 912 foreign files, one scored under half of the lowest."""
+_TIMES = 2.0
+"""What a score counts as retouched or reframed: of 912 foreign files, one scored under half of the
+lowest as retouched."""
 
 
 def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
@@ -69,6 +71,7 @@ class Reading(NamedTuple):
       made: What the model's image of it is as the file has it; float32 [H, W, C].
       times: What the score counts beside those of foreign images, to which the reading makes it
         easier.
+      begun: Evaluations that its start took; those of the search know nothing of them.
     """
 
     words: str
@@ -76,6 +79,7 @@ class Reading(NamedTuple):
     tried: tuple[str, ...]
     made: NDArray[np.float32]
     times: float = 1.0
+    begun: int = 0
 
 
 class Look:
@@ -141,7 +145,8 @@ class Look:
     def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
         first, found, read = verdict.inversion, scored.inversion, self._read(scored)
         assert first is not None and verdict.image is not None
-        steps, like = first.steps + found.steps, likeness(verdict.image.stored, self._calibration)
+        steps = first.steps + found.steps + read.begun
+        like = likeness(verdict.image.stored, self._calibration)
         as_it_is = dataclasses.replace(
             verdict,
             inversion=first._replace(steps=steps),
@@ -217,4 +222,28 @@ class RetouchingLook(Look):
         done = retouching_of(self._generator, np.asarray(scored.inversion.latent))
         words = f"{RETOUCHED} (about {done.words})"
         made = np.asarray(scored.inversion.reconstruction)
-        return Reading(words, 1.0, (RETOUCHED,), made, _RETOUCHED_TIMES)
+        return Reading(words, 1.0, (RETOUCHED,), made, _TIMES)
+
+
+class ReframingLook(Look):
+    """Decides on images as if a part of one had been cut out, or it had been turned: see `Frame`.
+
+    As `RetouchingLook` does: the frame is found beside the latent, and has chances of its own.
+
+    Args:
+      start: Where its search begins; `make_scorer` scores by `Reframed` from it.
+    """
+
+    def __init__(self, start: Framed, calibration: Calibration, **options: Any) -> None:
+        super().__init__(calibration, **options)
+        self._start = start
+
+    def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
+        return self._scorer().asked((verdict,), unframed(stored))
+
+    def _read(self, scored: Scored) -> Reading:
+        found = scored.inversion
+        words = f"{REFRAMED} (about {frame_of(np.asarray(found.latent)).words})"
+        tried = f"{REFRAMED}, {self._start.least:.0%} of a side or more"
+        made = np.asarray(found.reconstruction)
+        return Reading(words, 1.0, (tried,), made, _TIMES, self._start.evaluations)

@@ -1,0 +1,246 @@
+"""A generator whose images may have been cut or turned a little: the frame beside the latent."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+
+from jax_origin.generators import GeneratorLike, generator_name, sample_latents
+from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.images import Stored
+from jax_origin.inversion.start_encoder import StartEncoder
+from jax_origin.inversion.starts import Encode, Learned
+from jax_origin.parts import at_least, register
+
+_MIDDLE, _HALF = -0.25, 0.4  # Of the logarithm of the scale: from 0.52 to 1.16.
+_SHIFT = 0.3  # The most, of a side.
+_ANGLE = 0.26  # The most, in radians: 15 degrees.
+_GENTLE = 1 / 8  # A parameter of 1 is about an eighth of the most.
+_TURN = math.radians(3.3)  # Of frames that are compared: from 0 to 5 degrees one is near.
+_FIRST, _NEXT, _APART = 0.88, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
+_BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
+NUM_PARAMETERS = 7
+"""How many numbers say what part of an image a file shows."""
+
+
+class Frame(NamedTuple):
+    """Which part of an image a file shows, and how it was brought to the file's size.
+
+    Attributes:
+      scale: The part's height and width, of the image's, [..., 2].
+      shift: How far its centre lies below and to the right of the image's, of a side, [..., 2].
+      angle: By which the image was turned counterclockwise, in radians, [...].
+      kernel: How much linear interpolation stands for cubic's, and how much flatter that is, [...,
+        2].
+    """
+
+    scale: Any
+    shift: Any
+    angle: Any
+    kernel: Any
+
+    @classmethod
+    def of(cls, parameters: Any) -> "Frame":
+        """From numbers [..., `NUM_PARAMETERS`]."""
+        bent = jnp.tanh(_GENTLE * parameters[..., :5])
+        return cls(
+            scale=jnp.exp(_MIDDLE + _HALF * bent[..., :2]),
+            shift=_SHIFT * bent[..., 2:4],
+            angle=_ANGLE * bent[..., 4],
+            kernel=0.25 * parameters[..., 5:],
+        )
+
+    @property
+    def words(self) -> str:
+        """What a file shows, roughly, for a record; of a single frame."""
+        high, wide = self.scale
+        degrees = math.degrees(self.angle)
+        return f"{high:.0%} of its height and {wide:.0%} of its width, turned {degrees:+.1f}\N{DEGREE SIGN}"
+
+    def places(self, sides: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+        """Where a file's pixels, of such sides, lie in the image: rows and columns, [..., H, W]."""
+        high, wide = ((jnp.arange(side) + 0.5) / side - 0.5 for side in sides)
+        over = (..., None, None)
+        y = self.scale[..., 0][over] * high[:, None] * sides[0]
+        x = self.scale[..., 1][over] * wide * sides[1]
+        cos, sin = jnp.cos(self.angle)[over], jnp.sin(self.angle)[over]
+        down = cos * y - sin * x + (0.5 + self.shift[..., 0][over]) * sides[0] - 0.5
+        along = sin * y + cos * x + (0.5 + self.shift[..., 1][over]) * sides[1] - 0.5
+        return down, along
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """What files show of images [N, H, W, C], before it is clipped."""
+        height, width = images.shape[1:3]
+        down, along = self.places((height, width))
+        return _sampled(images, down, along, self.kernel)
+
+    def undone(self, files: jax.Array) -> jax.Array:
+        """Images of which files [N, H, W, C] may show a part; what is not seen repeats its edge."""
+        height, width = files.shape[1:3]
+        high, wide = ((jnp.arange(side) + 0.5) / side - 0.5 for side in (height, width))
+        y = (high[:, None] - self.shift[:, 0, None, None]) * height
+        x = (wide - self.shift[:, 1, None, None]) * width
+        cos, sin = jnp.cos(self.angle)[:, None, None], jnp.sin(self.angle)[:, None, None]
+        down = (cos * y + sin * x) / self.scale[:, 0, None, None] + height / 2 - 0.5
+        along = (cos * x - sin * y) / self.scale[:, 1, None, None] + width / 2 - 0.5
+        return _sampled(files, down, along, jnp.array([[1.0, 0.0]]))
+
+
+def _sampled(
+    images: jax.Array, down: jax.Array, along: jax.Array, kernel: jax.Array
+) -> jax.Array:
+    """Images [N, H, W, C] at places [N, h, w]; beyond an edge it is repeated."""
+    num, height, width, channels = images.shape
+    above, by_row = _taps(down.reshape(num, -1), height, kernel[:, None])
+    before, by_column = _taps(along.reshape(num, -1), width, kernel[:, None])
+    padded = jnp.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+
+    def around(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_slice(image, (row, column, 0), (4, 4, channels))
+
+    near = jax.vmap(jax.vmap(around, (None, 0, 0)))(padded, above, before)
+    return jnp.einsum("npabc,npa,npb->npc", near, by_row, by_column).reshape(images.shape)
+
+
+def _taps(where: jax.Array, side: int, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of places [N, P] in a side: the first of four pixels around, of two more on either end.
+
+    Returns:
+      Which it is, int32 [N, P], and the weights of the four, [N, P, 4]: Keys' cubic convolution
+      (IEEE Trans. ASSP 29, 1981) with a = -1/2, a tent in its stead, and more or less of a.
+    """
+    where = jnp.clip(where, -0.5, side - 0.5)
+    below = jnp.floor(jax.lax.stop_gradient(where))
+    x = jnp.abs(where - below - jnp.array([[-1.0], [0.0], [1.0], [2.0]])[:, :, None])
+    x, near = jnp.moveaxis(x, 0, -1), jnp.array([False, True, True, False])
+    sharper = jnp.where(near, (x - 1) * x**2, ((x - 5) * x + 8) * x - 4)
+    tent = jnp.maximum(0.0, 1 - x)
+    cubic = jnp.where(near, (2 * x - 3) * x**2 + 1, 0.0) - 0.5 * sharper
+    linear, less = kernel[..., :1], kernel[..., 1:]
+    weights = cubic + linear * (tent - cubic) - less * sharper
+    return below.astype(jnp.int32) + 1, weights
+
+
+def frame_of(latent: NDArray[np.floating]) -> Frame:
+    """What a latent of `Reframed` says that a file shows, as numbers of NumPy."""
+    return Frame(*map(np.asarray, Frame.of(np.asarray(latent).reshape(-1)[-NUM_PARAMETERS:])))
+
+
+class Reframed(nnx.Module):
+    """A generator's images seen through a frame, whose parameters follow the latent's numbers."""
+
+    def __init__(self, generator: GeneratorLike) -> None:
+        self.generator = generator
+        self.name = generator_name(generator)
+        self.image_shape = generator.image_shape
+        self.inner_shape = tuple(generator.latent_shape)
+        self.numbers = math.prod(self.inner_shape)
+        self.latent_shape = (self.numbers + NUM_PARAMETERS,)
+
+    def __call__(self, latents: jax.Array, /) -> jax.Array:
+        """Latents [N, numbers] to images [N, H, W, C] in [0, 1]."""
+        inner = latents[:, : self.numbers].reshape(-1, *self.inner_shape)
+        images = jnp.clip(self.generator(inner), 0.0, 1.0)
+        return clip_straight_through(Frame.of(latents[:, self.numbers :])(images))
+
+    def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
+        """The generator's own prior, and slight changes of a frame."""
+        own, framed = jax.random.split(key)
+        inner = sample_latents(self.generator, own, num).reshape(num, -1)
+        shape = (num, self.latent_shape[0] - self.numbers)
+        return jnp.concatenate([inner, jax.random.normal(framed, shape)], axis=1)
+
+
+class ReframedEncoder(nnx.Module):
+    """A learned start's encoder for `Framed`, which undoes frames before it."""
+
+    def __init__(self, encoder: StartEncoder) -> None:
+        self.encoder = encoder
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Images [N, H, W, C] in [0, 1] to the generator's own latents."""
+        return self.encoder(images)
+
+    def require(self, generator: Reframed) -> None:
+        """Raises ValueError unless the encoder was made for the generator."""
+        self.encoder.require(generator.generator)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class Framed(Learned):
+    """From the frames that fit best, of many: as the encoder sees what is left without them.
+
+    For `Reframed` generators.
+
+    Attributes:
+      lanes: How many frames begin, of each image.
+      least: The smallest part of a side that a file may show. Smaller ones have more places.
+    """
+
+    kind: ClassVar[str] = "framed"
+    lanes: int = 6
+    least: float = 0.85
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("lanes", self.lanes, 1)
+        if not 0.55 <= self.least < 1:
+            raise ValueError(f"least must be 0.55 or more and under 1, not {self.least}")
+
+    @property
+    def restarts(self) -> int:
+        """A lane for each frame that begins."""
+        return min(self.lanes, len(self.frames()))
+
+    @property
+    def evaluations(self) -> int:
+        """About how many evaluations it takes to compare the frames: two passes of each."""
+        return math.ceil(len(self.frames()) * 2 / 3)
+
+    def frames(self) -> NDArray[np.float32]:
+        """The parameters of all frames that are compared, [K, `NUM_PARAMETERS`]."""
+        shown = [(1.0, 0.0, 0.0, angle) for angle in (-_TURN, 0.0, _TURN)]
+        shown += [(0.94, 0.0, 0.0, 0.0), (0.9, 0.0, 0.0, -_TURN), (0.9, 0.0, 0.0, _TURN)]
+        scale = _FIRST
+        while scale > self.least:
+            most = (1 - scale) / 2
+            places = np.linspace(-most, most, round(2 * most / _APART) + 1)
+            shown += [(scale, down, along, 0.0) for down in places for along in places]
+            scale *= _NEXT
+        scales, down, along, angle = np.array(shown).T
+        bent = np.zeros((len(shown), NUM_PARAMETERS))
+        bent[:, :2] = (np.log(scales)[:, None] - _MIDDLE) / _HALF
+        bent[:, 2:5] = np.stack([down / _SHIFT, along / _SHIFT, angle / _ANGLE], axis=1)
+        return (np.arctanh(bent) / _GENTLE).astype(np.float32)
+
+    def centres(
+        self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
+    ) -> jax.Array:
+        """The best frames, each with the encoder's latent."""
+        if encode is None:
+            raise ValueError("starts.Framed needs a ReframedEncoder: pass encoder=")
+        frames = jnp.asarray(self.frames())
+        num, each = len(images), len(frames)
+        files = jnp.repeat(images, each, axis=0)
+        parameters = jnp.tile(frames, (num, 1))
+        inner = encode(Frame.of(parameters).undone(files)).reshape(num * each, -1)
+        points = jnp.concatenate([inner, parameters], axis=1)
+        missed = jnp.mean((generator(points) - files) ** 2, axis=(1, 2, 3)).reshape(num, each)
+        _, best = jax.lax.top_k(-missed, keys.shape[1])
+        return jnp.take_along_axis(points.reshape(num, each, -1), best[..., None], axis=1)
+
+
+def unframed(stored: Stored) -> Stored:
+    """A file without what a turn leaves at its borders, where it can be left aside: pixels."""
+    if stored.kind != "pixels":
+        return dataclasses.replace(stored, resizings=())
+    (top, bottom), (left, right) = (
+        (edge := math.ceil(_BORDER * side), side - edge) for side in stored.pixels.shape[:2]
+    )
+    return dataclasses.replace(stored, resizings=(), seen=((top, bottom), (left, right)))
