@@ -142,7 +142,7 @@ def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
         measured = dataclasses.replace(
             calibration.measured,
             futility=given_up.levels,
-            futility_of_scores=given_up.of_scores,
+            futility_power=given_up.power,
         )
         return dataclasses.replace(calibration, measured=measured)
 

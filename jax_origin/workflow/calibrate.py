@@ -49,9 +49,14 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-# An image is given up where its score is so many times the largest of those that were fitted on: a
-# hundred as made, and two hundred under all edits together, without those that are not found.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 2.0, 200, 100.0, 1 + 1e-6
+# How far a stuck image is grows more slowly than a generic code's distance from it: with this power.
+_POWER = 0.65
+# Own images that futility is fitted on: as made, under all edits together, under one of them, and
+# for each that is calibrated. An image is given up where it is farther than all of those that are
+# found, but for one in so many, by a margin: the farthest of few says little of the next one.
+_NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
+_ONE_IN, _MARGIN = 500, 100.0
+_ALIKE, _ROUNDING, _TINY = 100.0, 1 + 1e-6, 1e-30
 _EARLY, _NO_LEVEL = 2, 1e6  # Checks before which a search tells little of where it goes.
 _FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
@@ -98,11 +103,10 @@ def calibrate(
       encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
         minutes on a small machine; `run.cache` keeps it.
       futility: Whether to stop early on images whose score falls more slowly than those of the
-        generator's own do. How those fall is fitted on others of its own: a hundred as made, and
-        two hundred under all edits together, a hundred of one at the most. What it costs in own
-        images given up is in the scores that are calibrated, and so in p. None means: with the
-        shorter recipe of "origin", where at least 100 draws of the prior are calibrated. Under the
-        longer one too many own images are found late.
+        generator's own do. How those fall is fitted on others of its own: 800 as made, and as many
+        under all edits together, 400 of one at the most, and four times as many as are calibrated.
+        What it costs in own images given up is in the scores that are calibrated, and so in p. None
+        means: with both recipes of "origin", where at least 100 draws of the prior are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -125,9 +129,8 @@ def calibrate(
     num = calibrator.from_where(belonging, num_belonging, futility=bool(futility))
     calibrator.check_sizes(num, groups, futility=bool(futility))
     calibrator.train(encoder)
-    short = calibrator.choose_recipe()
-    many = num >= _NUM_TRIED  # Of a few, the slowest says little of the slowest to come.
-    if (short and many) if futility is None else futility:
+    calibrator.choose_recipe()
+    if calibrator.gives_up(num) if futility is None else futility:
         calibrator.fit_futility(num)
     calibrator.fit_score(num)
     return calibrator.calibration(num, groups, seed=seed)
@@ -224,22 +227,17 @@ class Calibrator:
                 given = encoder if role == INSPECTED else None
                 self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
 
-    def choose_recipe(self) -> bool:
+    def choose_recipe(self) -> None:
         """Takes the longer recipe of "origin" where the shorter one misses too many own images.
 
         Both are tried on a hundred draws of the prior that serve nothing else, the longer one where
         the shorter one misses several. An image is found again where its score comes to the
         method's floor, under which scores tell nothing more. Of a generator whose images are given
         nothing is drawn, and nothing chosen.
-
-        Returns:
-          Whether it is the shorter one, and own images are drawn.
         """
         ours = self.method
-        if self.belonging.num:
-            return False
-        if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
-            return False
+        if self.belonging.num or (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
+            return
         longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
         most = -1
         for method in (ours, longer):
@@ -251,25 +249,40 @@ class Calibrator:
                 self.method, self._tried, most = method, tried, again
             if len(tried) - again <= _MAY_MISS:
                 break
-        return self.method is ours
+
+    def gives_up(self, num: int) -> bool:
+        """Whether futility is fitted without being asked for, where so many own images are scored.
+
+        It is with both recipes of "origin", where own images are drawn and a hundred are scored or
+        more: the farthest of a few says little of the next one.
+        """
+        known = (self.method.name, self.method.recipe)
+        ours = known in [(each.name, each.recipe) for each in (SHORT, THOROUGH)]
+        return ours and self.reference is None and not self.belonging.num and num >= _NUM_TRIED
 
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
 
         As made, and after each edit: edited images fall more slowly. An image whose score is
-        promising is never given up: an edit that nobody calibrated may have kept it there.
+        promising is never given up: an edit that nobody calibrated may have kept it there. So these
+        images are inverted no further, and many cost little.
         """
-        each = min(_NUM_TRIED, _NUM_EDITED // max(1, len(self.edits)))
-        made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, each))
-        total = (0 if self._tried else made) + some * len(self.edits)
-        advance = self.run.counter("fitting futility", total)
-        groups = [self._tried or self._invert_others(made, _CURVES, advance)]
-        groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
+        most, promising = _TIMES * num, self.method.score.promising
+        each = min(most, _NUM_OF_AN_EDIT, _NUM_EDITED // max(1, len(self.edits)))
+        made, some = map(self.belonging.num_others, (min(most, _NUM_MADE), each))
+        wanted = {"": made - len(self._tried), **dict.fromkeys(self.edits, some)}
+        advance = self.run.counter("fitting futility", sum(wanted.values()))
+        groups = [
+            self._invert_others(many, _CURVES, advance, edit=edit, accept=promising)
+            for edit, many in wanted.items()
+        ]
+        groups[0] = self._tried + groups[0]
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
+        units = [np.array([one.unit for one in found]) for found in groups]
         floor = max(self.method.floor, self.method.recipe.floor)
-        levels = np.maximum(futility_levels(falls, floor=floor), self.method.score.promising)
+        levels = futility_levels(falls, units, floor=floor, promising=promising)
         levels[:_EARLY] = _NO_LEVEL
-        self.futility = Futility(tuple(map(float, levels)), of_scores=True)
+        self.futility = Futility(tuple(map(float, levels)), _POWER)
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""
@@ -338,7 +351,7 @@ class Calibrator:
             measured=Measured(
                 score=self.method.score.to_json() if self.method.score.fits else None,
                 futility=self.futility.levels,
-                futility_of_scores=self.futility.of_scores,
+                futility_power=self.futility.power,
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
@@ -393,16 +406,17 @@ class Calibrator:
         advance: Callable[[float], None],
         *,
         edit: str = "",
+        accept: float = 0.0,
         method: Method | None = None,
     ) -> list[Scored]:
-        """Inverts own images that serve nothing else, after an edit."""
+        """Inverts own images that serve nothing else, after an edit, down to a score at the most."""
         key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
         images = edited(self.belonging.others(num, key=image_key), edit)
         method = dataclasses.replace(method or self.method, draws=1)
         if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
             method = dataclasses.replace(method, score=Loss(), floor=0.0)
-        return self._scorer(method, start_key, advance).found(images)
+        return self._scorer(method, start_key, advance).found(images, accept=accept or None)
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
         """The conditions that would have left such a file."""
@@ -452,28 +466,47 @@ class Calibrator:
 
 
 def futility_levels(
-    groups: Sequence[NDArray[np.floating]], *, floor: float
+    groups: Sequence[NDArray[np.floating]],
+    units: Sequence[NDArray[np.floating]],
+    *,
+    floor: float,
+    promising: float = 0.0,
 ) -> NDArray[np.floating]:
-    """The score at each check above which an image is given up, [checks].
+    """The level at each check over which an image is given up, [checks]; see `Futility`.
 
-    Images that are not found in the end tell nothing of how those fall that are, and are left out.
-    Once few are under way the level stays.
+    Images that are not found in the end tell nothing of how those fall that are, and are left out;
+    so are the farthest, one of five hundred. Of a fresh image that is found, that and two or three
+    of as many as were fitted on are over a level. Once few are under way the level stays.
 
     Args:
       groups: How own images' scores fall, [N, checks] of each group that was edited alike.
+      units: The distance at which each scores 1, [N] of each group.
       floor: Where an image is found. Of a group most of which is not, those are taken that end near
         its median.
+      promising: One that scores at most this is found, too, and over no level.
     """
-    found, floor = [], floor * _ROUNDING
-    for curves in groups:
-        end, typical = curves[:, -1], np.median(curves[:, -1])
-        found.append(curves[end <= (floor if typical <= floor else _ALIKE * typical)])
-    of_found = np.concatenate(found)
-    under_way = np.count_nonzero(of_found > floor, axis=0)
+    found, near = [], max(floor, promising) * _ROUNDING
+    for scores, unit in zip(groups, units, strict=True):
+        end, typical = scores[:, -1], np.median(scores[:, -1])
+        kept = end <= (near if typical <= near else _ALIKE * typical)
+        weights = np.where(np.isfinite(unit), unit, 0.0)[kept, None] ** (1 - _POWER)
+        found.append(np.where(scores[kept] > promising, scores[kept] * weights, 0.0))
+    far = np.concatenate(found)
+    under_way = np.count_nonzero(far > (0.0 if promising else floor), axis=0)
     last = max(np.flatnonzero(under_way >= _FEW), default=0)
-    highest = of_found.max(axis=0)
+    margin = 1 + _MARGIN / len(far)
+    for _ in range(len(far) // _ONE_IN):
+        far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
+    highest = far.max(axis=0)
     highest[last:] = highest[last]
-    return np.maximum(_FUTILITY_MARGIN * highest, floor)
+    return np.maximum(margin * highest, floor)
+
+
+def _outlier(far: NDArray[np.floating]) -> int:
+    """The image without which levels fall most, of [N, checks]."""
+    second, first = np.log(np.maximum(np.sort(far, axis=0)[-2:], _TINY))
+    gained = np.bincount(far.argmax(axis=0), weights=first - second, minlength=len(far))
+    return int(gained.argmax())
 
 
 def _with_reference(method: Method, generator: GeneratorLike, reference: GeneratorLike) -> Method:

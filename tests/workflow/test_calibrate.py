@@ -279,7 +279,7 @@ def test_progress_tells_edits_and_futility(generator, few, noise):
     )
     ends = {what: (done, total) for what, done, total in told}
     assert list(ends) == ["fitting futility", "scoring"]
-    assert ends["fitting futility"] == (pytest.approx(40), 40)
+    assert ends["fitting futility"] == (pytest.approx(160), 160)  # Four times 20, twice.
     assert ends["scoring"] == (pytest.approx(20 * 2 + 6 * 2), 52)
 
 
@@ -389,8 +389,9 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert same.sum() >= 94
     assert (hopeless.belonging >= calibration.belonging).all()
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
-    # With no margin at all, each level is the largest distance of those others at a check.
-    monkeypatch.setattr(CALIBRATE, "_FUTILITY_MARGIN", 1.0)
+    # With no margin at all, each level is the largest distance of a few others at a check.
+    monkeypatch.setattr(CALIBRATE, "_MARGIN", 0.0)
+    monkeypatch.setattr(CALIBRATE, "_TIMES", 1)
     common = {"method": few, "num_belonging": 40, "key": jax.random.key(0)}
     strict, plain = calibrate(generator, **common, futility=True), calibrate(generator, **common)
     assert (strict.belonging >= plain.belonging).all()
@@ -479,7 +480,7 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
     assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
     assert np.count_nonzero(made.belonging > made.floor) <= 2
-    assert made.measured.futility == ()  # Under the longer recipe it has to be asked for.
+    assert len(made.measured.futility) == few.recipe.checks and made.measured.futility_power == 0.65
     made.save(tmp_path / "made.json")
     assert Calibration.load(tmp_path / "made.json").measured == made.measured
     # One that finds enough stays, and so does a method of another name.
@@ -488,9 +489,11 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert enough.measured.found_again == {"origin": (100, 100)}
     assert enough.method["name"] == "origin" and enough.measured.futility == ()  # Too few.
     many = calibrate(generator, method=CALIBRATE.SHORT, num_belonging=100, key=KEY)
-    assert many.measured.futility_of_scores and len(many.measured.futility) == few.recipe.checks
+    assert len(many.measured.futility) == few.recipe.checks
+    options["num_belonging"] = 100
     other = calibrate(generator, method=dataclasses.replace(short, name="hasty"), **options)
     assert other.measured.found_again == {} and Method.of(other).recipe == hasty
+    assert other.measured.futility == ()  # It has to be asked for.
 
 
 def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator, few, monkeypatch):
@@ -506,15 +509,33 @@ def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator,
     made = calibrate(generator, method=short, conditions=(), futility=True, **options)
     found = made.measured.found_again
     assert found["origin"][0] < 50 < found["origin-thorough"][0]
-    levels = np.array(made.measured.futility)
-    assert made.measured.futility_of_scores and (levels >= scores.CodeRatio.promising).all()
+    assert made.measured.futility
 
 
 def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under_way():
     falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
-    stuck = np.full((1, 4), 5.0)
-    levels = CALIBRATE.futility_levels([np.concatenate([falling, stuck])], floor=1e-3)
-    np.testing.assert_allclose(levels, [4.0, 0.8, 0.8, 0.8])  # One is left at the third check.
-    slower = 3 * falling  # After an edit, say: the highest of all counts.
-    levels = CALIBRATE.futility_levels([falling, slower], floor=1e-3)
+    found = np.concatenate([falling, np.full((38, 4), 1e-3)])
+    with_stuck, one = np.concatenate([found, np.full((1, 4), 5.0)]), np.ones(51)
+    levels = CALIBRATE.futility_levels([with_stuck], [one], floor=1e-3)
+    # Three times the farthest of fifty. One is left at the third check.
+    np.testing.assert_allclose(levels, [6.0, 1.2, 1.2, 1.2])
+    slower = 3 * found  # After an edit, say: the highest of all counts, twice that of a hundred.
+    levels = CALIBRATE.futility_levels([found, slower], [one[1:]] * 2, floor=1e-3)
     np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])
+
+
+def test_levels_of_futility_leave_out_what_is_promising_and_one_of_five_hundred():
+    falling = np.tile([1.0, 0.6, 0.1, 1e-3], (1200, 1))
+    far, farther = [1.5, 1.2, 0.7, 0.2], [9.0, 0.7, 0.4, 0.4]
+    late = [0.7, 0.7, 3.0, 0.4]
+    curves = np.array([*falling, *[far] * 10, farther, late])
+    levels = CALIBRATE.futility_levels([curves], [np.ones(1212)], floor=1e-3, promising=0.5)
+    margin = 1 + 100 / 1212
+    # Two are left out: the first check does not count. Under way are those over what is promising.
+    np.testing.assert_allclose(levels, np.array([9.0, 1.2, 0.7, 0.7]) * margin)
+    # A picture that a code says ten times better may be ten to the 0.35 times nearer in score.
+    said = np.array([*falling, *[far] * 10])
+    units = np.array([1.0] * 1200 + [0.1] * 10)
+    levels = CALIBRATE.futility_levels([said], [units], floor=1e-3, promising=0.5)
+    np.testing.assert_allclose(levels[0], 1 * (1 + 100 / 1210))
+    np.testing.assert_allclose(levels[2], 0.7 * 0.1**0.35 * (1 + 100 / 1210))
