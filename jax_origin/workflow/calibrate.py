@@ -35,6 +35,7 @@ from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
+from jax_origin.workflow.futility import fitted_on, futility_of
 from jax_origin.workflow.judged_windows import listed
 from jax_origin.workflow.likeness import conditions_alike, kept_of
 from jax_origin.workflow.makers import edited, makers_of
@@ -49,16 +50,6 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-# How far a stuck image is grows more slowly than a generic code's distance from it: with this power.
-_POWER = 0.65
-# Own images that futility is fitted on: as made, under all edits together, under one of them, and
-# for each that is calibrated. An image is given up where it is farther than all of those that are
-# found, but for one in so many, by a margin: the farthest of few says little of the next one.
-_NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
-_ONE_IN, _MARGIN = 500, 100.0
-_ALIKE, _ROUNDING, _TINY = 100.0, 1 + 1e-6, 1e-30
-_EARLY, _NO_LEVEL = 2, 1e6  # Checks before which a search tells little of where it goes.
-_FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -267,9 +258,8 @@ class Calibrator:
         promising is never given up: an edit that nobody calibrated may have kept it there. So these
         images are inverted no further, and many cost little.
         """
-        most, promising = _TIMES * num, self.method.score.promising
-        each = min(most, _NUM_OF_AN_EDIT, _NUM_EDITED // max(1, len(self.edits)))
-        made, some = map(self.belonging.num_others, (min(most, _NUM_MADE), each))
+        promising = self.method.score.promising
+        made, some = map(self.belonging.num_others, fitted_on(num, len(self.edits)))
         wanted = {"": made - len(self._tried), **dict.fromkeys(self.edits, some)}
         advance = self.run.counter("fitting futility", sum(wanted.values()))
         groups = [
@@ -280,9 +270,7 @@ class Calibrator:
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
         units = [np.array([one.unit for one in found]) for found in groups]
         floor = max(self.method.floor, self.method.recipe.floor)
-        levels = futility_levels(falls, units, floor=floor, promising=promising)
-        levels[:_EARLY] = _NO_LEVEL
-        self.futility = Futility(tuple(map(float, levels)), _POWER)
+        self.futility = futility_of(falls, units, floor=floor, promising=promising)
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""
@@ -409,7 +397,7 @@ class Calibrator:
         accept: float = 0.0,
         method: Method | None = None,
     ) -> list[Scored]:
-        """Inverts own images that serve nothing else, after an edit, down to a score at the most."""
+        """Inverts own images that serve nothing else, after an edit, and down to a score."""
         key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
         images = edited(self.belonging.others(num, key=image_key), edit)
@@ -463,50 +451,6 @@ class Calibrator:
                 f"{generator_name(self.generator)!r}: its weights or its output hold NaN"
             )
         return scores
-
-
-def futility_levels(
-    groups: Sequence[NDArray[np.floating]],
-    units: Sequence[NDArray[np.floating]],
-    *,
-    floor: float,
-    promising: float = 0.0,
-) -> NDArray[np.floating]:
-    """The level at each check over which an image is given up, [checks]; see `Futility`.
-
-    Images that are not found in the end tell nothing of how those fall that are, and are left out;
-    so are the farthest, one of five hundred. Of a fresh image that is found, that and two or three
-    of as many as were fitted on are over a level. Once few are under way the level stays.
-
-    Args:
-      groups: How own images' scores fall, [N, checks] of each group that was edited alike.
-      units: The distance at which each scores 1, [N] of each group.
-      floor: Where an image is found. Of a group most of which is not, those are taken that end near
-        its median.
-      promising: One that scores at most this is found, too, and over no level.
-    """
-    found, near = [], max(floor, promising) * _ROUNDING
-    for scores, unit in zip(groups, units, strict=True):
-        end, typical = scores[:, -1], np.median(scores[:, -1])
-        kept = end <= (near if typical <= near else _ALIKE * typical)
-        weights = np.where(np.isfinite(unit), unit, 0.0)[kept, None] ** (1 - _POWER)
-        found.append(np.where(scores[kept] > promising, scores[kept] * weights, 0.0))
-    far = np.concatenate(found)
-    under_way = np.count_nonzero(far > (0.0 if promising else floor), axis=0)
-    last = max(np.flatnonzero(under_way >= _FEW), default=0)
-    margin = 1 + _MARGIN / len(far)
-    for _ in range(len(far) // _ONE_IN):
-        far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
-    highest = far.max(axis=0)
-    highest[last:] = highest[last]
-    return np.maximum(margin * highest, floor)
-
-
-def _outlier(far: NDArray[np.floating]) -> int:
-    """The image without which levels fall most, of [N, checks]."""
-    second, first = np.log(np.maximum(np.sort(far, axis=0)[-2:], _TINY))
-    gained = np.bincount(far.argmax(axis=0), weights=first - second, minlength=len(far))
-    return int(gained.argmax())
 
 
 def _with_reference(method: Method, generator: GeneratorLike, reference: GeneratorLike) -> Method:

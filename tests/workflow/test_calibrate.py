@@ -27,7 +27,7 @@ from jax_origin import (
 )
 from jax_origin.calibration import attribution_threshold
 from jax_origin.generators import fingerprint
-from jax_origin.workflow import Scorer, belonging_images, check_calibration
+from jax_origin.workflow import Scorer, belonging_images, check_calibration, futility
 from jax_origin.workflow.drift import score_again
 
 KEY = jax.random.key(7)
@@ -390,8 +390,8 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert (hopeless.belonging >= calibration.belonging).all()
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
     # With no margin at all, each level is the largest distance of a few others at a check.
-    monkeypatch.setattr(CALIBRATE, "_MARGIN", 0.0)
-    monkeypatch.setattr(CALIBRATE, "_TIMES", 1)
+    monkeypatch.setattr(futility, "_MARGIN", 0.0)
+    monkeypatch.setattr(futility, "_TIMES", 1)
     common = {"method": few, "num_belonging": 40, "key": jax.random.key(0)}
     strict, plain = calibrate(generator, **common, futility=True), calibrate(generator, **common)
     assert (strict.belonging >= plain.belonging).all()
@@ -510,32 +510,3 @@ def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator,
     found = made.measured.found_again
     assert found["origin"][0] < 50 < found["origin-thorough"][0]
     assert made.measured.futility
-
-
-def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under_way():
-    falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
-    found = np.concatenate([falling, np.full((38, 4), 1e-3)])
-    with_stuck, one = np.concatenate([found, np.full((1, 4), 5.0)]), np.ones(51)
-    levels = CALIBRATE.futility_levels([with_stuck], [one], floor=1e-3)
-    # Three times the farthest of fifty. One is left at the third check.
-    np.testing.assert_allclose(levels, [6.0, 1.2, 1.2, 1.2])
-    slower = 3 * found  # After an edit, say: the highest of all counts, twice that of a hundred.
-    levels = CALIBRATE.futility_levels([found, slower], [one[1:]] * 2, floor=1e-3)
-    np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])
-
-
-def test_levels_of_futility_leave_out_what_is_promising_and_one_of_five_hundred():
-    falling = np.tile([1.0, 0.6, 0.1, 1e-3], (1200, 1))
-    far, farther = [1.5, 1.2, 0.7, 0.2], [9.0, 0.7, 0.4, 0.4]
-    late = [0.7, 0.7, 3.0, 0.4]
-    curves = np.array([*falling, *[far] * 10, farther, late])
-    levels = CALIBRATE.futility_levels([curves], [np.ones(1212)], floor=1e-3, promising=0.5)
-    margin = 1 + 100 / 1212
-    # Two are left out: the first check does not count. Under way are those over what is promising.
-    np.testing.assert_allclose(levels, np.array([9.0, 1.2, 0.7, 0.7]) * margin)
-    # A picture that a code says ten times better may be ten to the 0.35 times nearer in score.
-    said = np.array([*falling, *[far] * 10])
-    units = np.array([1.0] * 1200 + [0.1] * 10)
-    levels = CALIBRATE.futility_levels([said], [units], floor=1e-3, promising=0.5)
-    np.testing.assert_allclose(levels[0], 1 * (1 + 100 / 1210))
-    np.testing.assert_allclose(levels[2], 0.7 * 0.1**0.35 * (1 + 100 / 1210))
