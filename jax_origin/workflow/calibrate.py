@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -233,7 +234,8 @@ class Calibrator:
         most = -1
         for method in (ours, longer):
             advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
-            tried = self._invert_others(_NUM_TRIED, _TRIED, advance, method=method)
+            wanted = {"": _NUM_TRIED}
+            (tried,) = self._invert_others(wanted, _TRIED, advance, method=method)
             again = sum(str(each.inversion.ended) == "floor" for each in tried)
             self.found_again[method.name] = (again, len(tried))
             if again > most:
@@ -260,12 +262,10 @@ class Calibrator:
         """
         promising = self.method.score.promising
         made, some = map(self.belonging.num_others, fitted_on(num, len(self.edits)))
-        wanted = {"": made - len(self._tried), **dict.fromkeys(self.edits, some)}
+        made = max(0, made - len(self._tried))
+        wanted = {"": made, **dict.fromkeys(self.edits, some)}
         advance = self.run.counter("fitting futility", sum(wanted.values()))
-        groups = [
-            self._invert_others(many, _CURVES, advance, edit=edit, accept=promising)
-            for edit, many in wanted.items()
-        ]
+        groups = self._invert_others(wanted, _CURVES, advance, accept=promising)
         groups[0] = self._tried + groups[0]
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
         units = [np.array([one.unit for one in found]) for found in groups]
@@ -277,7 +277,7 @@ class Calibrator:
         if not self.method.score.fits:
             return
         advance = self.run.counter("fitting the score", self.belonging.num_others(num))
-        found = self._invert_others(num, _TYPICAL, advance)
+        (found,) = self._invert_others({"": num}, _TYPICAL, advance)
         own = Inversion.stacked([each.inversion for each in found])
         try:
             score = self.method.score.fit(own)
@@ -389,22 +389,29 @@ class Calibrator:
 
     def _invert_others(
         self,
-        num: int,
+        wanted: Mapping[str, int],
         tag: int,
         advance: Callable[[float], None],
         *,
-        edit: str = "",
         accept: float = 0.0,
         method: Method | None = None,
-    ) -> list[Scored]:
-        """Inverts own images that serve nothing else, after an edit, and down to a score."""
+    ) -> list[list[Scored]]:
+        """Inverts own images that serve nothing else: so many after each edit, down to a score.
+
+        All go together: of a few the last would take as long as many.
+        """
         key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
-        images = edited(self.belonging.others(num, key=image_key), edit)
+        images = [
+            list(edited(self.belonging.others(num, key=image_key), edit)) if num > 0 else []
+            for edit, num in wanted.items()
+        ]
         method = dataclasses.replace(method or self.method, draws=1)
         if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
             method = dataclasses.replace(method, score=Loss(), floor=0.0)
-        return self._scorer(method, start_key, advance).found(images, accept=accept or None)
+        scorer = self._scorer(method, start_key, advance)
+        found = iter(scorer.found([*itertools.chain(*images)], accept=accept or None))
+        return [list(itertools.islice(found, len(some))) for some in images]
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
         """The conditions that would have left such a file."""
