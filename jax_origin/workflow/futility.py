@@ -50,7 +50,7 @@ def futility_of(
     for scores, unit in zip(groups, units, strict=True):
         end, typical = scores[:, -1], np.median(scores[:, -1])
         kept = end <= (near if typical <= near else _ALIKE * typical)
-        weights = np.where(np.isfinite(unit), unit, 0.0)[kept, None] ** (1 - _POWER)
+        weights = unit[kept, None] ** (1 - _POWER)
         found.append(np.where(scores[kept] > promising, scores[kept] * weights, 0.0))
     far = np.concatenate(found)
     under_way = np.count_nonzero(far > (0.0 if promising else floor), axis=0)

@@ -51,7 +51,7 @@ class Scored(NamedTuple):
       inversion: Under the inspected generator, without a first axis: the first one of several
         draws, or the image's and not its reconstruction's, with the evaluations of all.
       least: The lowest score that the image could have; see `jax_origin.scores.Score.least`.
-      unit: The distance at which it scores 1; infinite where futility does not give it up.
+      unit: The distance at which it scores 1; 1 where the distance alone does not say it.
     """
 
     tag: Any
@@ -205,13 +205,7 @@ class Scorer:
         ]
 
     def _unit(self, reference: float | None) -> float:
-        """The distance of an image that scores 1; 1 where the distance alone does not say it.
-
-        Infinite for an image that cannot come to the method's floor: it says little however far it
-        falls, and is never given up.
-        """
-        if 0 < self._method.floor < self._score.least(reference):
-            return math.inf
+        """The distance of an image that scores 1; 1 where the distance alone does not say it."""
         return self._score.distance_at(1.0, reference) or 1.0
 
     def _scored(self, item: Asked, found: Mapping[tuple[int, int], Inversion]) -> Scored:
