@@ -117,8 +117,8 @@ def peer_rows(
 def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
     """The subject's calibration without and with giving images up.
 
-    Where the calibration has no futility curve, one is fitted on `num` of the generator's own
-    images; its p-values are then those of the calibration without it.
+    Where the calibration has no futility curve, one is fitted as if `num` own images were scored;
+    its p-values are then those of the calibration without it.
 
     Returns:
       Calibrations by "futility off" and "futility on".
@@ -142,7 +142,7 @@ def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
         measured = dataclasses.replace(
             calibration.measured,
             futility=given_up.levels,
-            futility_of_scores=given_up.of_scores,
+            futility_power=given_up.power,
         )
         return dataclasses.replace(calibration, measured=measured)
 

@@ -164,7 +164,7 @@ def _file_name(
         "generator": fingerprint(generator),
         "recipe": method.recipe.to_json(),
         "encoder": encoder and encoder.digest,
-        "futility": list(futility if futility.of_scores else futility.levels),
+        "futility": list(futility if futility.power else futility.levels),
         "score": method.score.to_json(),
         "draws": method.draws,
         "key": np.asarray(jax.random.key_data(key)).tolist(),

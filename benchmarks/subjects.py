@@ -47,7 +47,7 @@ class Sizes:
       peer_steps: Steps that are timed of it.
       batched_steps: Steps that are timed of the published recipe in batches.
       training_steps: Steps that are timed of a learned start's training.
-      futility_images: Belonging images that the futility curve is fitted on.
+      futility_images: Belonging images that futility is fitted as for; see `fit_futility`.
     """
 
     pairs: int = 20

@@ -21,11 +21,12 @@ class Futility(NamedTuple):
 
     Attributes:
       levels: For each check of an inversion, what an image is given up over; empty for never.
-      of_scores: Whether they are scores; distances else.
+      power: Levels are distances over this power of the distance at which the image scores 1: 0 for
+        distances as they are, 1 for scores.
     """
 
     levels: tuple[float, ...] = ()
-    of_scores: bool = False
+    power: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Measured:
 
     Attributes:
       score: The fitted score as JSON (`Score.to_json`); None for a score that measures nothing.
-      futility: For each check of an inversion, the score above which an image is given up;
+      futility: For each check of an inversion, the level above which an image is given up;
         positive; empty for never.
       looks_resized: Whether the generator's own images look as if they had been resized.
       scored_block: How many lanes were computed together, 1 or more; None where it is not known.
@@ -49,7 +50,7 @@ class Measured:
         too few are left of is none of the calibration's.
       found_again: Where a recipe was chosen: how many own images each that was tried brought to the
         floor, and of how many, by the method's name.
-      futility_of_scores: False in files of older versions, where `futility` holds distances.
+      futility_power: See `Futility.power`; 0 in files of older versions.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -63,7 +64,7 @@ class Measured:
     belonging: str = FROM_PRIOR
     plain: dict[str, int] = field(default_factory=dict, hash=False)
     found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
-    futility_of_scores: bool = False
+    futility_power: float = 0.0
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -80,7 +81,7 @@ class Measured:
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        for name in ("plain", "found_again", "futility_of_scores"):
+        for name in ("plain", "found_again", "futility_power"):
             if not values[name]:
                 del values[name]
         return values
@@ -88,7 +89,7 @@ class Measured:
     @property
     def given_up(self) -> Futility:
         """When an image is given up."""
-        return Futility(self.futility, self.futility_of_scores)
+        return Futility(self.futility, self.futility_power)
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
@@ -96,6 +97,9 @@ class Measured:
         if isinstance(values, cls):
             return values
         names = [field.name for field in fields(cls)]
+        if isinstance(values, dict) and "futility_of_scores" in values:  # One older version has it.
+            kept = {name: value for name, value in values.items() if name != "futility_of_scores"}
+            values = {**kept, "futility_power": float(values["futility_of_scores"])}
         if not isinstance(values, dict) or not set(values) <= set(names):
             raise CalibrationError(f"measured must hold {', '.join(names)}, and nothing else")
         return cls(**values)
@@ -121,7 +125,7 @@ _MEASURED_FIELDS: Fields = {
         lambda v: isinstance(v, list | tuple) and all(is_number(x) and x > 0 for x in v),
         "positive numbers",
     ),
-    "futility_of_scores": (lambda v: isinstance(v, bool), "true or false"),
+    "futility_power": (lambda v: is_number(v) and 0 <= v <= 1, "a number in [0, 1]"),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,

@@ -113,8 +113,8 @@ def calibrate(given: flags.FlagValues) -> None:
     confidence = "Keep alpha with this confidence for this very calibration, not on average."
     _flag(given, float, "confidence", confidence)
     futile = (
-        "Whether to stop early on images that fall more slowly than own ones; auto: with "
-        "origin's shorter recipe, where a hundred own images or more are drawn."
+        "Whether to stop early on images that fall more slowly than own ones; auto: with both "
+        "recipes of origin, where a hundred own images or more are drawn."
     )
     _flag(given, ("auto", "always", "never"), "futility", futile, "auto")
     _flag(given, int, "num_belonging", "Images of the generator's own; or the method's number.")

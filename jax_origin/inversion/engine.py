@@ -299,7 +299,8 @@ class Engine:
             begun = self._begin(*weights, self._key, words[rows], seen[rows])
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
-        goals = [(case.item.accept, case.item.floor, case.item.unit) for case in batch]
+        items = [case.item for case in batch]
+        goals = [(item.accept, item.floor, item.unit, item.promising) for item in items]
         parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
         return [ImageUnderWay(*part, *goal) for *part, goal in parts]
 
@@ -408,8 +409,9 @@ class Engine:
         if image.accept is not None and lowest <= image.accept:
             return "accepted"
         levels = self._futility
-        if levels and lowest > image.unit * levels[min(len(image.curve), len(levels)) - 1]:
-            return "futile"
+        if levels and lowest > image.promising:
+            if lowest > image.unit * levels[min(len(image.curve), len(levels)) - 1]:
+                return "futile"
         return ""
 
     def _leave(self, images: list[ImageUnderWay]) -> Iterator[tuple[tuple[Case, int], Inversion]]:

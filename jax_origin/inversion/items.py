@@ -25,7 +25,8 @@ class Item(NamedTuple):
       accept: The image is done as soon as its tracked distance is at this or under it.
       share: Which part of an image it is, for the progress that is told.
       floor: As `Recipe.floor`, for this image: nothing under it makes a difference.
-      unit: The levels of futility are times this; infinite for an image that is never given up.
+      unit: The levels of futility are times this.
+      promising: At this distance or under it the image is not given up.
     """
 
     tag: Any
@@ -34,6 +35,7 @@ class Item(NamedTuple):
     share: float = 1.0
     floor: float = 0.0
     unit: float = 1.0
+    promising: float = 0.0
 
 
 @dataclasses.dataclass(eq=False)

@@ -36,6 +36,7 @@ class ImageUnderWay:
       accept: The image is done at this distance; None for never.
       floor: At this distance it has come to the floor.
       unit: The levels of futility are times this.
+      promising: At this distance or under it the image is not given up.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
       slots: Each running lane's place in its pool.
@@ -53,6 +54,7 @@ class ImageUnderWay:
     accept: float | None
     floor: float
     unit: float
+    promising: float
     slots: dict[int, int] = dataclasses.field(default_factory=dict)
     curve: list[float] = dataclasses.field(default_factory=list)
     round: int = 0

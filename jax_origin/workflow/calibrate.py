@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ from jax_origin.scores import Loss, ReferenceRatio
 from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
+from jax_origin.workflow.futility import fitted_on, futility_of
 from jax_origin.workflow.judged_windows import listed
 from jax_origin.workflow.likeness import conditions_alike, kept_of
 from jax_origin.workflow.makers import edited, makers_of
@@ -49,11 +51,6 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-# An image is given up where its score is so many times the largest of those that were fitted on: a
-# hundred as made, and two hundred under all edits together, without those that are not found.
-_FUTILITY_MARGIN, _NUM_EDITED, _ALIKE, _ROUNDING = 2.0, 200, 100.0, 1 + 1e-6
-_EARLY, _NO_LEVEL = 2, 1e6  # Checks before which a search tells little of where it goes.
-_FEW = 10  # Images under way; the slowest of fewer says little of the slowest to come.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -98,11 +95,10 @@ def calibrate(
       encoder: For a recipe that starts from a trained encoder. Trained here without it, which takes
         minutes on a small machine; `run.cache` keeps it.
       futility: Whether to stop early on images whose score falls more slowly than those of the
-        generator's own do. How those fall is fitted on others of its own: a hundred as made, and
-        two hundred under all edits together, a hundred of one at the most. What it costs in own
-        images given up is in the scores that are calibrated, and so in p. None means: with the
-        shorter recipe of "origin", where at least 100 draws of the prior are calibrated. Under the
-        longer one too many own images are found late.
+        generator's own do. How those fall is fitted on others of its own: 800 as made, and as many
+        under all edits together, 400 of one at the most, and four times as many as are calibrated.
+        What it costs in own images given up is in the scores that are calibrated, and so in p. None
+        means: with both recipes of "origin", where at least 100 draws of the prior are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -125,9 +121,8 @@ def calibrate(
     num = calibrator.from_where(belonging, num_belonging, futility=bool(futility))
     calibrator.check_sizes(num, groups, futility=bool(futility))
     calibrator.train(encoder)
-    short = calibrator.choose_recipe()
-    many = num >= _NUM_TRIED  # Of a few, the slowest says little of the slowest to come.
-    if (short and many) if futility is None else futility:
+    calibrator.choose_recipe()
+    if calibrator.gives_up(num) if futility is None else futility:
         calibrator.fit_futility(num)
     calibrator.fit_score(num)
     return calibrator.calibration(num, groups, seed=seed)
@@ -224,59 +219,65 @@ class Calibrator:
                 given = encoder if role == INSPECTED else None
                 self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
 
-    def choose_recipe(self) -> bool:
+    def choose_recipe(self) -> None:
         """Takes the longer recipe of "origin" where the shorter one misses too many own images.
 
         Both are tried on a hundred draws of the prior that serve nothing else, the longer one where
         the shorter one misses several. An image is found again where its score comes to the
         method's floor, under which scores tell nothing more. Of a generator whose images are given
         nothing is drawn, and nothing chosen.
-
-        Returns:
-          Whether it is the shorter one, and own images are drawn.
         """
         ours = self.method
-        if self.belonging.num:
-            return False
-        if (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
-            return False
+        if self.belonging.num or (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
+            return
         longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
         most = -1
         for method in (ours, longer):
             advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
-            tried = self._invert_others(_NUM_TRIED, _TRIED, advance, method=method)
+            wanted = {"": _NUM_TRIED}
+            (tried,) = self._invert_others(wanted, _TRIED, advance, method=method)
             again = sum(str(each.inversion.ended) == "floor" for each in tried)
             self.found_again[method.name] = (again, len(tried))
             if again > most:
                 self.method, self._tried, most = method, tried, again
             if len(tried) - again <= _MAY_MISS:
                 break
-        return self.method is ours
+
+    def gives_up(self, num: int) -> bool:
+        """Whether futility is fitted without being asked for, where so many own images are scored.
+
+        It is with both recipes of "origin", where own images are drawn and a hundred are scored or
+        more: the farthest of a few says little of the next one.
+        """
+        known = (self.method.name, self.method.recipe)
+        ours = known in [(each.name, each.recipe) for each in (SHORT, THOROUGH)]
+        return ours and self.reference is None and not self.belonging.num and num >= _NUM_TRIED
 
     def fit_futility(self, num: int) -> None:
         """Finds the levels above which no own image was while its distance fell.
 
         As made, and after each edit: edited images fall more slowly. An image whose score is
-        promising is never given up: an edit that nobody calibrated may have kept it there.
+        promising is never given up: an edit that nobody calibrated may have kept it there. So these
+        images are inverted no further, and many cost little.
         """
-        each = min(_NUM_TRIED, _NUM_EDITED // max(1, len(self.edits)))
-        made, some = (self.belonging.num_others(min(num, n)) for n in (_NUM_TRIED, each))
-        total = (0 if self._tried else made) + some * len(self.edits)
-        advance = self.run.counter("fitting futility", total)
-        groups = [self._tried or self._invert_others(made, _CURVES, advance)]
-        groups += [self._invert_others(some, _CURVES, advance, edit=edit) for edit in self.edits]
+        promising = self.method.score.promising
+        made, some = map(self.belonging.num_others, fitted_on(num, len(self.edits)))
+        made = max(0, made - len(self._tried))
+        wanted = {"": made, **dict.fromkeys(self.edits, some)}
+        advance = self.run.counter("fitting futility", sum(wanted.values()))
+        groups = self._invert_others(wanted, _CURVES, advance, accept=promising)
+        groups[0] = self._tried + groups[0]
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
+        units = [np.array([one.unit for one in found]) for found in groups]
         floor = max(self.method.floor, self.method.recipe.floor)
-        levels = np.maximum(futility_levels(falls, floor=floor), self.method.score.promising)
-        levels[:_EARLY] = _NO_LEVEL
-        self.futility = Futility(tuple(map(float, levels)), of_scores=True)
+        self.futility = futility_of(falls, units, floor=floor, promising=promising)
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""
         if not self.method.score.fits:
             return
         advance = self.run.counter("fitting the score", self.belonging.num_others(num))
-        found = self._invert_others(num, _TYPICAL, advance)
+        (found,) = self._invert_others({"": num}, _TYPICAL, advance)
         own = Inversion.stacked([each.inversion for each in found])
         try:
             score = self.method.score.fit(own)
@@ -338,7 +339,7 @@ class Calibrator:
             measured=Measured(
                 score=self.method.score.to_json() if self.method.score.fits else None,
                 futility=self.futility.levels,
-                futility_of_scores=self.futility.of_scores,
+                futility_power=self.futility.power,
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
@@ -388,21 +389,29 @@ class Calibrator:
 
     def _invert_others(
         self,
-        num: int,
+        wanted: Mapping[str, int],
         tag: int,
         advance: Callable[[float], None],
         *,
-        edit: str = "",
+        accept: float = 0.0,
         method: Method | None = None,
-    ) -> list[Scored]:
-        """Inverts own images that serve nothing else, after an edit."""
+    ) -> list[list[Scored]]:
+        """Inverts own images that serve nothing else: so many after each edit, down to a score.
+
+        All go together: of a few the last would take as long as many.
+        """
         key = jax.random.fold_in(self.key, tag)
         image_key, start_key = (jax.random.fold_in(key, part) for part in (IMAGES, STARTS))
-        images = edited(self.belonging.others(num, key=image_key), edit)
+        images = [
+            list(edited(self.belonging.others(num, key=image_key), edit)) if num > 0 else []
+            for edit, num in wanted.items()
+        ]
         method = dataclasses.replace(method or self.method, draws=1)
         if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
             method = dataclasses.replace(method, score=Loss(), floor=0.0)
-        return self._scorer(method, start_key, advance).found(images)
+        scorer = self._scorer(method, start_key, advance)
+        found = iter(scorer.found([*itertools.chain(*images)], accept=accept or None))
+        return [list(itertools.islice(found, len(some))) for some in images]
 
     def _alike(self, image: Stored, looks_resized: bool) -> tuple[str, ...]:
         """The conditions that would have left such a file."""
@@ -449,31 +458,6 @@ class Calibrator:
                 f"{generator_name(self.generator)!r}: its weights or its output hold NaN"
             )
         return scores
-
-
-def futility_levels(
-    groups: Sequence[NDArray[np.floating]], *, floor: float
-) -> NDArray[np.floating]:
-    """The score at each check above which an image is given up, [checks].
-
-    Images that are not found in the end tell nothing of how those fall that are, and are left out.
-    Once few are under way the level stays.
-
-    Args:
-      groups: How own images' scores fall, [N, checks] of each group that was edited alike.
-      floor: Where an image is found. Of a group most of which is not, those are taken that end near
-        its median.
-    """
-    found, floor = [], floor * _ROUNDING
-    for curves in groups:
-        end, typical = curves[:, -1], np.median(curves[:, -1])
-        found.append(curves[end <= (floor if typical <= floor else _ALIKE * typical)])
-    of_found = np.concatenate(found)
-    under_way = np.count_nonzero(of_found > floor, axis=0)
-    last = max(np.flatnonzero(under_way >= _FEW), default=0)
-    highest = of_found.max(axis=0)
-    highest[last:] = highest[last]
-    return np.maximum(_FUTILITY_MARGIN * highest, floor)
 
 
 def _with_reference(method: Method, generator: GeneratorLike, reference: GeneratorLike) -> Method:

@@ -51,7 +51,7 @@ class Scored(NamedTuple):
       inversion: Under the inspected generator, without a first axis: the first one of several
         draws, or the image's and not its reconstruction's, with the evaluations of all.
       least: The lowest score that the image could have; see `jax_origin.scores.Score.least`.
-      unit: The distance that levels of futility are times; infinite where none gives it up.
+      unit: The distance at which it scores 1; 1 where the distance alone does not say it.
     """
 
     tag: Any
@@ -88,7 +88,7 @@ class Scorer:
         self._generator, self._twice = generator, method.score.twice
         self._run = run or Run()
         self._statistics = self._run.statistics
-        levels, self._given_up_by_score = futility
+        levels, self._power = futility
         models = [
             (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, levels)
             for draw in range(method.draws)
@@ -189,25 +189,23 @@ class Scorer:
             accept = self._score.distance_at(accept, item.reference)
         # Scores are clamped at the method's floor: a distance that comes to it need not go lower.
         floor = self._score.distance_at(self._method.floor, item.reference) or 0.0
-        unit = self._unit(item.reference) if self._given_up_by_score else 1.0
+        unit, promising = 1.0, 0.0
+        if self._power:
+            unit = self._unit(item.reference) ** self._power
+            promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
+        goals = {"floor": floor, "unit": unit, "promising": promising}
         if not item.windows:
-            return [Item((item, 0), item.image, accept, floor=floor, unit=unit)]
+            return [Item((item, 0), item.image, accept, **goals)]
         # Several are inverted in full: that one is near enough does not say that all are.
         several = len(item.windows) > 1
         share, accept = 1 / len(item.windows), None if several else accept
         return [
-            Item((item, i), window.stored, accept, share, floor, unit)
+            Item((item, i), window.stored, accept, share, **goals)
             for i, window in enumerate(item.windows)
         ]
 
     def _unit(self, reference: float | None) -> float:
-        """The distance of an image that scores 1; 1 where the distance alone does not say it.
-
-        Infinite for an image that cannot come to the method's floor: it says little however far it
-        falls, and is never given up.
-        """
-        if 0 < self._method.floor < self._score.least(reference):
-            return math.inf
+        """The distance of an image that scores 1; 1 where the distance alone does not say it."""
         return self._score.distance_at(1.0, reference) or 1.0
 
     def _scored(self, item: Asked, found: Mapping[tuple[int, int], Inversion]) -> Scored:
@@ -234,9 +232,10 @@ class Scorer:
         """The scores of images [N, H, W, C], or of N as files store them, float64 [N]."""
         return np.array([each.score for each in self.found(images)], np.float64)
 
-    def found(self, images: Any) -> list[Scored]:
-        """What is found of each image, in order; `tag` is its place."""
-        items = map_ahead(lambda each: self.asked(*each), enumerate(as_images(images)))
+    def found(self, images: Any, *, accept: float | None = None) -> list[Scored]:
+        """What is found of each image, in order; `tag` is its place. For `accept` see `Asked`."""
+        numbered = enumerate(as_images(images))
+        items = map_ahead(lambda each: self.asked(*each)._replace(accept=accept), numbered)
         return sorted(self.stream(self._run.waiting_for(items)), key=lambda each: each.tag)
 
 

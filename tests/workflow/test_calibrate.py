@@ -27,7 +27,7 @@ from jax_origin import (
 )
 from jax_origin.calibration import attribution_threshold
 from jax_origin.generators import fingerprint
-from jax_origin.workflow import Scorer, belonging_images, check_calibration
+from jax_origin.workflow import Scorer, belonging_images, check_calibration, futility
 from jax_origin.workflow.drift import score_again
 
 KEY = jax.random.key(7)
@@ -279,7 +279,7 @@ def test_progress_tells_edits_and_futility(generator, few, noise):
     )
     ends = {what: (done, total) for what, done, total in told}
     assert list(ends) == ["fitting futility", "scoring"]
-    assert ends["fitting futility"] == (pytest.approx(40), 40)
+    assert ends["fitting futility"] == (pytest.approx(160), 160)  # Four times 20, twice.
     assert ends["scoring"] == (pytest.approx(20 * 2 + 6 * 2), 52)
 
 
@@ -389,8 +389,9 @@ def test_what_futility_costs_is_in_the_scores_of_belonging_images(
     assert same.sum() >= 94
     assert (hopeless.belonging >= calibration.belonging).all()
     assert (hopeless.foreign["noise"].scores > calibration.foreign["noise"].scores).all()
-    # With no margin at all, each level is the largest distance of those others at a check.
-    monkeypatch.setattr(CALIBRATE, "_FUTILITY_MARGIN", 1.0)
+    # With no margin at all, each level is the largest distance of a few others at a check.
+    monkeypatch.setattr(futility, "_MARGIN", 0.0)
+    monkeypatch.setattr(futility, "_TIMES", 1)
     common = {"method": few, "num_belonging": 40, "key": jax.random.key(0)}
     strict, plain = calibrate(generator, **common, futility=True), calibrate(generator, **common)
     assert (strict.belonging >= plain.belonging).all()
@@ -479,7 +480,7 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
     assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
     assert np.count_nonzero(made.belonging > made.floor) <= 2
-    assert made.measured.futility == ()  # Under the longer recipe it has to be asked for.
+    assert len(made.measured.futility) == few.recipe.checks and made.measured.futility_power == 0.65
     made.save(tmp_path / "made.json")
     assert Calibration.load(tmp_path / "made.json").measured == made.measured
     # One that finds enough stays, and so does a method of another name.
@@ -488,9 +489,11 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     assert enough.measured.found_again == {"origin": (100, 100)}
     assert enough.method["name"] == "origin" and enough.measured.futility == ()  # Too few.
     many = calibrate(generator, method=CALIBRATE.SHORT, num_belonging=100, key=KEY)
-    assert many.measured.futility_of_scores and len(many.measured.futility) == few.recipe.checks
+    assert len(many.measured.futility) == few.recipe.checks
+    options["num_belonging"] = 100
     other = calibrate(generator, method=dataclasses.replace(short, name="hasty"), **options)
     assert other.measured.found_again == {} and Method.of(other).recipe == hasty
+    assert other.measured.futility == ()  # It has to be asked for.
 
 
 def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator, few, monkeypatch):
@@ -506,15 +509,4 @@ def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator,
     made = calibrate(generator, method=short, conditions=(), futility=True, **options)
     found = made.measured.found_again
     assert found["origin"][0] < 50 < found["origin-thorough"][0]
-    levels = np.array(made.measured.futility)
-    assert made.measured.futility_of_scores and (levels >= scores.CodeRatio.promising).all()
-
-
-def test_levels_of_futility_are_of_images_that_are_found_while_several_are_under_way():
-    falling = np.array([[1.0, 0.1, 1e-3, 1e-3]] * 11 + [[2.0, 0.4, 0.2, 1e-3]])
-    stuck = np.full((1, 4), 5.0)
-    levels = CALIBRATE.futility_levels([np.concatenate([falling, stuck])], floor=1e-3)
-    np.testing.assert_allclose(levels, [4.0, 0.8, 0.8, 0.8])  # One is left at the third check.
-    slower = 3 * falling  # After an edit, say: the highest of all counts.
-    levels = CALIBRATE.futility_levels([falling, slower], floor=1e-3)
-    np.testing.assert_allclose(levels, [12.0, 2.4, 1.2, 0.006])
+    assert made.measured.futility

@@ -1,0 +1,92 @@
+"""When images are given up: levels that own images' searches set."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from jax_origin.calibration import CalibrationError, Futility, Measured
+from jax_origin.scores import CodeRatio
+from jax_origin.workflow import Scorer, belonging_images
+from jax_origin.workflow.futility import fitted_on, futility_of
+
+NEVER = 1e6  # The level of checks that are too early.
+NONE = Futility()
+
+
+def levels_of(groups, units=None, *, floor=1e-3, promising=0.0):
+    units = units or [np.ones(len(curves)) for curves in groups]
+    levels, power = futility_of(groups, units, floor=floor, promising=promising)
+    assert power == 0.65 and levels[:2] == (NEVER, NEVER)
+    return np.array(levels[2:])
+
+
+def after_two(curves):
+    """With two checks before those that count."""
+    return np.concatenate([np.full((len(curves), 2), 9.0), curves], axis=1)
+
+
+def test_levels_are_of_images_that_are_found_while_several_are_under_way():
+    falling = after_two([[1.0, 0.1, 1e-3, 1e-3]] * 49 + [[2.0, 0.4, 0.2, 1e-3]])
+    stuck = np.full((1, 6), 5.0)
+    # Three times the farthest of fifty. One is left at the last check but one.
+    levels = levels_of([np.concatenate([falling, stuck])])
+    np.testing.assert_allclose(levels, [6.0, 1.2, 1.2, 1.2])
+    # After an edit, say: the farthest of all counts, twice that of a hundred.
+    np.testing.assert_allclose(levels_of([falling, 2 * falling])[:2], [8.0, 1.6])
+
+
+def test_levels_leave_out_what_is_promising_and_the_farthest_of_three_hundred():
+    usual, far = [1.0, 0.7, 0.3, 1e-3], [2.0, 1.2, 0.4, 0.3]
+    outlier, second = [3.0, 2.5, 0.4, 0.4], [2.5, 1.3, 0.4, 0.4]
+    curves = after_two([usual] * 400 + [far] * 10 + [outlier, second])
+    margin = 1 + 100 / 412
+    levels = levels_of([curves], promising=0.5)
+    np.testing.assert_allclose(levels, np.array([2.5, 1.3, 1.3, 1.3]) * margin)
+
+
+def test_a_picture_that_a_code_says_better_may_score_higher():
+    curves = after_two([[0.6, 0.6, 1e-3]] * 400 + [[0.9, 0.9, 1e-3]] * 100)
+    units = np.array([1.0] * 400 + [0.01] * 100)
+    highest = max(0.6, 0.9 * 0.01**0.35)
+    np.testing.assert_allclose(levels_of([curves], [units])[:2], highest * 1.2)
+
+
+def test_more_images_than_are_calibrated_are_fitted_on():
+    assert fitted_on(200, 8) == (800, 100) and fitted_on(200, 1) == (800, 400)
+    assert fitted_on(5, 0) == (20, 20)
+
+
+def test_levels_are_times_a_power_of_the_codes_distance_and_spare_what_is_promising(
+    generator, method, noise
+):
+    asked = dataclasses.replace(method, score=CodeRatio(), floor=0.01)
+    key, checks = jax.random.key(3), method.recipe.checks
+
+    def found(images, futility=NONE):
+        return Scorer(generator, asked, key=key, futility=futility).found(images)
+
+    def given_up(images, futility):
+        return [str(one.inversion.ended) == "futile" for one in found(images, futility)]
+
+    first = np.array([(one.inversion.curve[0], one.unit) for one in found(noise[:4])])
+    assert (first[:, 0] > 0.5 * first[:, 1]).all()
+    far = first[:, 0] / first[:, 1] ** 0.65
+    between = Futility((float(np.median(far)),) * checks, 0.65)
+    assert given_up(noise[:4], between) == list(far > np.median(far))
+    # Half as far as the code is near enough, whatever the level.
+    own = belonging_images(generator, 8, key=jax.random.key(4))
+    spared = [one.inversion.curve[0] <= 0.5 * one.unit for one in found(own)]
+    assert any(spared)
+    assert given_up(own, Futility((1e-9,) * checks, 0.65)) == [not near for near in spared]
+
+
+def test_files_of_an_older_version_count_in_scores_or_distances():
+    assert Measured.from_json({"futility": [0.3]}).given_up == ((0.3,), 0.0)
+    old = {"futility": [0.3], "futility_of_scores": True}
+    measured = Measured.from_json(old)
+    assert measured.given_up == ((0.3,), 1.0)
+    assert Measured.from_json(measured.to_json()) == measured
+    with pytest.raises(CalibrationError, match=r"futility_power must be a number in \[0, 1\]"):
+        Measured(futility=(0.3,), futility_power=2.0)
