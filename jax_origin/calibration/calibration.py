@@ -203,8 +203,7 @@ class Calibration:
         if self.encoders is not None:
             write_safetensors(start_path(path), self.encoder_weights)
         with atomic_write(path) as temporary, open(temporary, "w", encoding="ascii") as file:
-            text = json.dumps(self._content(), indent=1, allow_nan=False)
-            file.write(_LISTED.sub(_in_a_line, text) + "\n")
+            file.write(_in_lines(self._content()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Calibration":

@@ -22,7 +22,7 @@ _SHIFT = 0.3  # The most, of a side.
 _ANGLE = 0.26  # The most, in radians: 15 degrees.
 _GENTLE = 1 / 8  # A parameter of 1 is about an eighth of the most.
 _TURN = math.radians(3.3)  # Of frames that are compared: from 0 to 5 degrees one is near.
-_FIRST, _NEXT, _APART = 0.88, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
+_FIRST, _NEXT, _APART = 0.865, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
 NUM_PARAMETERS = 7
 """How many numbers say what part of an image a file shows."""
