@@ -23,6 +23,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -73,21 +74,28 @@ def make(folder: pathlib.Path, num: int) -> None:
             save_png(path, noise[i % 99] if i % 3 else rng.integers(0, 256, (8, 8, 3), np.uint8))
 
 
-def start(folder: pathlib.Path, out: str) -> multiprocessing.process.BaseProcess:
-    """Starts the audit in a process of its own."""
+def start(
+    folder: pathlib.Path, out: str, *flags: str, first: Callable[[], None] | None = None
+) -> multiprocessing.process.BaseProcess:
+    """Starts the audit in a process of its own, which calls `first` and writes to OUT.txt."""
     context = multiprocessing.get_context("forkserver")
-    run = context.Process(target=_audit, args=(folder, out))
+    run = context.Process(target=_audit, args=(folder, out, flags, first))
     run.start()
     return run
 
 
-def _audit(folder: pathlib.Path, out: str) -> None:
+def _audit(
+    folder: pathlib.Path, out: str, flags: Sequence[str], first: Callable[[], None] | None
+) -> None:
     os.chdir(folder)
+    said = os.open(f"{out}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        os.dup2(said, stream)
+    if first is not None:
+        first()
     candidates = [f"--candidate={name}={name}.json" for name in NAMES]
     options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.1"]
-    sys.exit(command(["audit", *candidates, *options]))
+    sys.exit(command(["audit", *candidates, *options, *flags]))
 
 
 def on_disk(out: pathlib.Path) -> int:

@@ -143,6 +143,15 @@ def read_part(path: pathlib.Path, columns: Iterable[str] | None = None) -> Any:
         raise damaged(path, str(error)) from None
 
 
+def rows_in(path: pathlib.Path) -> int:
+    """How many records a part has; a RecordError where the file is damaged."""
+    arrow = need_pyarrow()
+    try:
+        return int(arrow.parquet.read_metadata(path).num_rows)
+    except (OSError, arrow.ArrowException) as error:
+        raise damaged(path, str(error)) from None
+
+
 def no_records(columns: Sequence[str]) -> Any:
     """A table of these columns without rows, as `read_part` gives it."""
     arrow = need_pyarrow()
