@@ -39,7 +39,7 @@ from jax_origin.runs import CHANGED
 
 _TIMES = ("seconds", "stamp", "examined")  # What a run of its own makes of a record.
 _PLUGIN = pathlib.Path(__file__).parents[1] / "tests/images/failing"  # It hangs or crashes.
-_NONE = ("lost", "twice", "differ", "half-written")
+_NONE = ("lost", "twice", "differ", "half-written", "not as their hashes")
 _HANGS = ("hangs", "exits", "crashes")
 
 
@@ -276,8 +276,7 @@ def compared(folder: pathlib.Path, out: str, *, finite: bool = False) -> dict[st
     ]
     lines = (folder / out / "findings.jsonl").read_text().splitlines()
     paths = [json.loads(line)["path"] for line in lines]
-    hidden = [path for path in (folder / out).rglob(".*") if path.is_file()]
-    page = (folder / out / "report.html").read_text()
+    whole_page = (folder / out / "report.html").read_text().rstrip().endswith("</html>")
     shared = whole.keys() & again.keys()
     if finite:  # Other numbers are right here; none may be NaN, and what has none says why.
         differ = sum((again[k]["score"] is None) != (again[k]["error"] is not None) for k in shared)
@@ -288,7 +287,8 @@ def compared(folder: pathlib.Path, out: str, *, finite: bool = False) -> dict[st
         "lost": len(whole.keys() - again.keys()),
         "twice": len(rows) - len({*rows}) + len(paths) - len({*paths}),
         "differ": differ,
-        "half-written": len(hidden) + len(check_manifest(folder / out)) + ("</html>" not in page),
+        "half-written": len(kills.half_written(folder / out)) + (not whole_page),
+        "not as their hashes": len(check_manifest(folder / out)),
     }
 
 
@@ -296,16 +296,16 @@ def _found(out: pathlib.Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What was found, by key and candidate, without what another run says of itself."""
     found = {}
     for key, record in kills.records(out).items():
-        notes = [note for note in str(record["note"] or "").split("; ") if note != CHANGED]
+        notes = [note for note in str(record["note"]).split("; ") if note != CHANGED]
         kept = {name: value for name, value in record.items() if name not in _TIMES}
-        found[key] = kept | {"note": notes}
+        found[key] = kept | {"note": notes or ["None"]}
     return found
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     """The counts as a Markdown table."""
     heads = ("records", *_NONE)
-    lines = [f"| fault | exit codes | {' | '.join(heads)} |", "| --- |" + " ---: |" * 6]
+    lines = [f"| fault | exit codes | {' | '.join(heads)} |", "| --- " + "| ---: " * 7 + "|"]
     for name, each in found.items():
         codes = ", ".join(map(str, each["exit codes"]))
         lines.append(f"| {name} | {codes} | {' | '.join(f'{each[h]:,}' for h in heads)} |")

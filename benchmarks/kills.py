@@ -88,7 +88,7 @@ def _audit(
     folder: pathlib.Path, out: str, flags: Sequence[str], first: Callable[[], None] | None
 ) -> None:
     os.chdir(folder)
-    said = os.open(f"{out}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    said = os.open(f"{out}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
         os.dup2(said, stream)
     if first is not None:
@@ -110,6 +110,11 @@ def records(out: pathlib.Path) -> dict[tuple[str, str], dict[str, object]]:
         (record["key"], record["candidate"]): {k: v for k, v in record.items() if k != "seconds"}
         for record in jo.audit.open(out)
     }
+
+
+def half_written(out: pathlib.Path) -> list[pathlib.Path]:
+    """Files that were begun and not ended, in an audit's folder."""
+    return [path for path in out.rglob(".*") if path.is_file()]
 
 
 def kill_often(
@@ -174,12 +179,13 @@ def main() -> None:
             "twice": on_disk(folder / "killed") - len(again),
             "differ": sum(whole[key] != again[key] for key in whole.keys() & again.keys()),
             "hashes that do not fit": len(check_manifest(folder / "killed")),
+            "half-written": len(half_written(folder / "killed")),
         }
     print(json.dumps(found))
     if options.out:
         with atomic_write(options.out) as temporary:
             pathlib.Path(temporary).write_text(json.dumps(found, indent=2) + "\n")
-    wrong = ("lost", "twice", "differ", "hashes that do not fit")
+    wrong = ("lost", "twice", "differ", "hashes that do not fit", "half-written")
     sys.exit(any(found[each] for each in wrong))
 
 

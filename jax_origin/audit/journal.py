@@ -18,12 +18,12 @@ from jax_origin.audit.part_files import (
     part_name,
     parts_in,
     read_part,
-    remove_unfinished,
     write_part,
 )
 from jax_origin.audit.sorted_index import SortedIndex, digest
 from jax_origin.audit.weighing import weigh
 from jax_origin.calibration import Calibration
+from jax_origin.files import remove_unfinished
 from jax_origin.runs import CHANGED, RecordError, RunError, RunFolder
 from jax_origin.runs.record import plain_record
 

@@ -75,12 +75,6 @@ def parts_in(folder: pathlib.Path) -> list[Part]:
     return [Part(folder / name, int(m[1]), int(m[2])) for name, m in found if m]
 
 
-def remove_unfinished(folder: pathlib.Path) -> None:
-    """Removes what a killed run has left half-written; nobody may be writing."""
-    for path in folder.glob(".*.part.parquet"):
-        path.unlink(missing_ok=True)
-
-
 def write_part(part: Part, records: Sequence[Mapping[str, Any]], note: Mapping[str, Any]) -> str:
     """Writes records as a part, whole or not at all.
 
