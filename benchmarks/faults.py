@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+import jax_origin as jo
 from benchmarks import kills
 from benchmarks.throughput import keep
 from jax_origin.audit import check_manifest
@@ -35,12 +36,15 @@ from jax_origin.audit.part_files import parts_in, read_part
 from jax_origin.files import atomic_write
 from jax_origin.generators import DCGAN
 from jax_origin.inversion import engine
+from jax_origin.inversion.program import stage_programs
 from jax_origin.runs import CHANGED
 
 _TIMES = ("seconds", "stamp", "examined")  # What a run of its own makes of a record.
 _PLUGIN = pathlib.Path(__file__).parents[1] / "tests/images/failing"  # It hangs or crashes.
-_NONE = ("lost", "twice", "differ", "half-written", "not as their hashes")
 _HANGS = ("hangs", "exits", "crashes")
+
+COUNTS = ("lost", "twice", "differ", "half-written", "not as their hashes")
+"""What is counted after a fault; all are to be 0."""
 
 
 class Ended(NamedTuple):
@@ -154,10 +158,10 @@ def out_of_memory(folder: pathlib.Path, out: str) -> Iterator[tuple[str, Ended, 
 
 
 def _short_of_memory() -> None:
-    made, steps = engine.stage_programs, itertools.count()
+    steps = itertools.count()
 
     def programs(*arguments: Any) -> Any:
-        found = made(*arguments)
+        found = stage_programs(*arguments)
 
         def advance(weights: Any, carry: Any) -> Any:
             if next(steps) == 5:
@@ -166,7 +170,7 @@ def _short_of_memory() -> None:
 
         return found._replace(advance=advance)
 
-    engine.stage_programs = programs  # type: ignore[assignment]
+    vars(engine)["stage_programs"] = programs
 
 
 def no_number(folder: pathlib.Path, out: str) -> Iterator[tuple[str, Ended, int, str]]:
@@ -261,7 +265,7 @@ def injected(folder: pathlib.Path, name: str) -> dict[str, Any]:
 
 def _errors(out: pathlib.Path) -> str:
     with contextlib.suppress(Exception):
-        return "\n".join(filter(None, (record["error"] for record in kills.jo.audit.open(out))))
+        return "\n".join(filter(None, (record["error"] for record in jo.audit.open(out))))
     return ""
 
 
@@ -304,7 +308,7 @@ def _found(out: pathlib.Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     """The counts as a Markdown table."""
-    heads = ("records", *_NONE)
+    heads = ("records", *COUNTS)
     lines = [f"| fault | exit codes | {' | '.join(heads)} |", "| --- " + "| ---: " * 7 + "|"]
     for name, each in found.items():
         codes = ", ".join(map(str, each["exit codes"]))
@@ -338,7 +342,7 @@ def main() -> None:
     for name, each in found.items():
         if options.out:
             keep(options.out, name, {"images": options.images, **each})
-    sys.exit(bool(wrong) or any(each[count] for each in found.values() for count in _NONE))
+    sys.exit(bool(wrong) or any(each[count] for each in found.values() for count in COUNTS))
 
 
 if __name__ == "__main__":
