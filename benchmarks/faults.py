@@ -220,10 +220,12 @@ def _backwards() -> None:
 def two_runs(folder: pathlib.Path, out: str) -> Iterator[tuple[str, Ended, int, str]]:
     """A second run in the folder, from elsewhere."""
     process = begun(folder, out)
+    os.kill(process.pid, signal.SIGSTOP)  # So it is still at work when the other one comes.
     (folder / "elsewhere").mkdir()
     for name in ("images", *(f"{n}{suffix}" for n in kills.NAMES for suffix in ("", ".json"))):
         (folder / "elsewhere" / name).symlink_to(folder / name)
     second = run(folder / "elsewhere", "second", f"--out={folder / out}")
+    os.kill(process.pid, signal.SIGCONT)
     yield "the second", second, 1, "another run is at work here"
     yield "the first", ended(folder, out, process), 0, ""
 
