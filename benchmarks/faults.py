@@ -6,8 +6,8 @@ The audits are those of `benchmarks.kills`, which does kill -9. Each is disturbe
 user would mend it, and run again until it ends. Then it says how many records are lost, are there
 twice, or differ from the undisturbed audit's in what was found, and how many files are half-written
 or do not fit their hashes. What the audit must have said and its exit code are checked, too. The
-exit code is 1 if something is not as it should be. Two faults no program can cause: that a device
-runs out of memory, and a loss of NaN. There the audit's process replaces the step that fails.
+exit code is 1 if something is not as it should be. A full disk is a limit on the size of files. For
+a device without memory, losses of NaN and the clock, the audit's process replaces what fails.
 """
 
 import argparse
