@@ -129,11 +129,12 @@ def changing_source(folder: pathlib.Path, out: str) -> Iterator[tuple[str, Ended
 
 
 def damaged_part(folder: pathlib.Path, out: str) -> Iterator[tuple[str, Ended, int, str]]:
-    """A bit of a part is another; its user deletes the part."""
+    """Half of a part is something else; its user deletes the part."""
     run(folder, out)
     part, *_ = parts_in(folder / out / "two/parts")
     data = bytearray(part.path.read_bytes())
-    data[len(data) // 2] ^= 1
+    quarter = len(data) // 4
+    data[quarter:-quarter] = bytes(len(data) - 2 * quarter)
     part.path.write_bytes(data)
     yield "damaged", run(folder, out), 1, f"{part.path.name}: is damaged"
     part.path.unlink()

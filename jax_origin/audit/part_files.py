@@ -209,10 +209,19 @@ def check_chain(parts: Sequence[Part], *, thorough: bool = False) -> Chain:
         lost += note["lost"]
         before = heads.get(part.process, "")
         if part.number == expected and note["previous"] != before and before:
-            faults.append(f"{part.path}: the part before it is not the one that it follows")
+            faults.append(_unlike(part, before=part_name(part.process, part.number - 1)))
         heads[part.process] = found
     missing = [name for name in gaps if name not in lost]
     return Chain(heads, missing, sorted(set(lost)), faults)
+
+
+def _unlike(part: Part, *, before: str) -> str:
+    """What is wrong where a part does not hold the hash of the one before it."""
+    try:
+        read_part(part.path.with_name(before))
+    except RecordError as error:
+        return str(error)
+    return f"{part.path}: the part before it is not the one that it follows"
 
 
 def part_name(process: int, number: int) -> str:

@@ -275,11 +275,12 @@ def test_a_damaged_part_is_named_and_what_it_held_is_examined_again(images, tmp_
     audited(str(images), tmp_path, part_records=16)
     whole, parts = records(tmp_path), parts_in(tmp_path / "a/parts")
     data = bytearray(parts[1].path.read_bytes())
-    data[len(data) // 2] ^= 255
+    middle = len(data) // 2
+    data[middle : middle + 64] = bytes(64)
     parts[1].path.write_bytes(data)
-    with pytest.raises(RecordError) as caught:
+    with pytest.raises(RecordError, match=rf"{parts[1].path.name}: is damaged") as caught:
         audited(str(images), tmp_path)
-    assert "part-00000-00000" in str(caught.value) and "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value)
     parts[1].path.unlink()
     audited(str(images), tmp_path)
     assert records(tmp_path) == whole and rows_on_disk(tmp_path) == 60
