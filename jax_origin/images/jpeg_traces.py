@@ -54,12 +54,9 @@ def jpeg_quality(pixels: NDArray[np.uint8]) -> int | None:
     multiple = np.rint(waves / steps)
     says = (multiple > 0) & (steps >= _NARROWEST)
     # The log likelihood ratio of each quality's steps against no steps; in place, which is quicker.
-    evidence = multiple * steps
-    evidence -= waves
-    evidence *= evidence
+    evidence = (multiple * steps - waves) ** 2
     evidence *= -0.5 / _ROUNDING**2
-    np.exp(evidence, out=evidence)
-    evidence *= steps
+    evidence = np.exp(evidence, out=evidence) * steps
     evidence *= (1 - _OTHERS) / (_ROUNDING * np.sqrt(2 * np.pi))
     evidence += _OTHERS
     np.log(evidence, out=evidence)
