@@ -23,6 +23,7 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -73,21 +74,28 @@ def make(folder: pathlib.Path, num: int) -> None:
             save_png(path, noise[i % 99] if i % 3 else rng.integers(0, 256, (8, 8, 3), np.uint8))
 
 
-def start(folder: pathlib.Path, out: str) -> multiprocessing.process.BaseProcess:
-    """Starts the audit in a process of its own."""
+def start(
+    folder: pathlib.Path, out: str, *flags: str, first: Callable[[], None] | None = None
+) -> multiprocessing.process.BaseProcess:
+    """Starts the audit in a process of its own, which calls `first` and writes to OUT.txt."""
     context = multiprocessing.get_context("forkserver")
-    run = context.Process(target=_audit, args=(folder, out))
+    run = context.Process(target=_audit, args=(folder, out, flags, first))
     run.start()
     return run
 
 
-def _audit(folder: pathlib.Path, out: str) -> None:
+def _audit(
+    folder: pathlib.Path, out: str, flags: Sequence[str], first: Callable[[], None] | None
+) -> None:
     os.chdir(folder)
+    said = os.open(f"{out}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        os.dup2(said, stream)
+    if first is not None:
+        first()
     candidates = [f"--candidate={name}={name}.json" for name in NAMES]
     options = ["--images=images", f"--out={out}", "--config.cache=cache", "--part_seconds=0.1"]
-    sys.exit(command(["audit", *candidates, *options]))
+    sys.exit(command(["audit", *candidates, *options, *flags]))
 
 
 def on_disk(out: pathlib.Path) -> int:
@@ -102,6 +110,11 @@ def records(out: pathlib.Path) -> dict[tuple[str, str], dict[str, object]]:
         (record["key"], record["candidate"]): {k: v for k, v in record.items() if k != "seconds"}
         for record in jo.audit.open(out)
     }
+
+
+def half_written(out: pathlib.Path) -> list[pathlib.Path]:
+    """Files that were begun and not ended, in an audit's folder."""
+    return [path for path in out.rglob(".*") if path.is_file()]
 
 
 def kill_often(
@@ -166,12 +179,13 @@ def main() -> None:
             "twice": on_disk(folder / "killed") - len(again),
             "differ": sum(whole[key] != again[key] for key in whole.keys() & again.keys()),
             "hashes that do not fit": len(check_manifest(folder / "killed")),
+            "half-written": len(half_written(folder / "killed")),
         }
     print(json.dumps(found))
     if options.out:
         with atomic_write(options.out) as temporary:
             pathlib.Path(temporary).write_text(json.dumps(found, indent=2) + "\n")
-    wrong = ("lost", "twice", "differ", "hashes that do not fit")
+    wrong = ("lost", "twice", "differ", "hashes that do not fit", "half-written")
     sys.exit(any(found[each] for each in wrong))
 
 

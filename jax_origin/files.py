@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import pathlib
+import re
 import secrets
 from collections.abc import Iterator
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")
 
 
 @contextlib.contextmanager
@@ -39,6 +43,17 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
         raise
+
+
+def remove_unfinished(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left of `atomic_write` below a folder; nobody may be writing.
+
+    Args:
+      folder: it may be missing.
+    """
+    for path in pathlib.Path(folder).rglob(".*.part*"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: str) -> None:

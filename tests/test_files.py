@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jax_origin.files import atomic_write
+from jax_origin.files import atomic_write, remove_unfinished
 
 
 def test_writes_a_new_file_and_leaves_nothing_else(tmp_path: Path):
@@ -71,3 +71,15 @@ def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path):
         Path(temporary).write_text("x")
     modes = [(tmp_path / name).stat().st_mode for name in ("plain.txt", "result.txt")]
     assert modes[0] == modes[1]
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path: Path):
+    left = ["a/.0123456789abcdef.part.json", ".fedcba9876543210.part"]
+    others = [".hidden", "a/.mine.part.json", "a/0123456789abcdef.part.json"]
+    for name in (*left, *others):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    remove_unfinished(tmp_path)
+    files = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert sorted(str(path.relative_to(tmp_path)) for path in files) == sorted(others)
+    remove_unfinished(tmp_path / "missing")

@@ -18,12 +18,12 @@ from jax_origin.audit.part_files import (
     part_name,
     parts_in,
     read_part,
-    remove_unfinished,
     write_part,
 )
 from jax_origin.audit.sorted_index import SortedIndex, digest
 from jax_origin.audit.weighing import weigh
 from jax_origin.calibration import Calibration
+from jax_origin.files import remove_unfinished
 from jax_origin.runs import CHANGED, RecordError, RunError, RunFolder
 from jax_origin.runs.record import plain_record
 
@@ -198,12 +198,11 @@ class Journal(RunFolder):
             strict=True,
         ):
             limits = (low, high) if against is not None else (None, None)
-            record |= {"log10_lr": ratio, "against": against}
-            record |= {"log10_lr_low": limits[0], "log10_lr_high": limits[1]}
+            found = {"log10_lr_low": limits[0], "log10_lr_high": limits[1]}
+            record |= plain_record({**found, "log10_lr": ratio, "against": against})
         part = Part(self.folder / part_name(self._process, number), self._process, number)
         note = {"previous": self._previous, "lost": self._lost, "made_with": self._made_with}
-        plain = [plain_record(record) for record in records]
-        written = write_part(part, plain, note)
+        written = write_part(part, records, note)
         self._previous, self._lost = written, []
         self._paths.append(part.path)
         self._making = (number + 1, [])

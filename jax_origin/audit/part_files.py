@@ -75,12 +75,6 @@ def parts_in(folder: pathlib.Path) -> list[Part]:
     return [Part(folder / name, int(m[1]), int(m[2])) for name, m in found if m]
 
 
-def remove_unfinished(folder: pathlib.Path) -> None:
-    """Removes what a killed run has left half-written; nobody may be writing."""
-    for path in folder.glob(".*.part.parquet"):
-        path.unlink(missing_ok=True)
-
-
 def write_part(part: Part, records: Sequence[Mapping[str, Any]], note: Mapping[str, Any]) -> str:
     """Writes records as a part, whole or not at all.
 
@@ -140,6 +134,15 @@ def read_part(path: pathlib.Path, columns: Iterable[str] | None = None) -> Any:
     except OSError as error:
         raise damaged(path, str(error)) from None
     except arrow.ArrowException as error:
+        raise damaged(path, str(error)) from None
+
+
+def rows_in(path: pathlib.Path) -> int:
+    """How many records a part has; a RecordError where the file is damaged."""
+    arrow = need_pyarrow()
+    try:
+        return int(arrow.parquet.read_metadata(path).num_rows)
+    except (OSError, arrow.ArrowException) as error:
         raise damaged(path, str(error)) from None
 
 
@@ -206,10 +209,19 @@ def check_chain(parts: Sequence[Part], *, thorough: bool = False) -> Chain:
         lost += note["lost"]
         before = heads.get(part.process, "")
         if part.number == expected and note["previous"] != before and before:
-            faults.append(f"{part.path}: the part before it is not the one that it follows")
+            faults.append(_unlike(part, before=part_name(part.process, part.number - 1)))
         heads[part.process] = found
     missing = [name for name in gaps if name not in lost]
     return Chain(heads, missing, sorted(set(lost)), faults)
+
+
+def _unlike(part: Part, *, before: str) -> str:
+    """What is wrong where a part does not hold the hash of the one before it."""
+    try:
+        read_part(part.path.with_name(before))
+    except RecordError as error:
+        return str(error)
+    return f"{part.path}: the part before it is not the one that it follows"
 
 
 def part_name(process: int, number: int) -> str:

@@ -8,10 +8,11 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.audit.part_files import COLUMNS, no_records, parts_in, read_part
-from jax_origin.audit.sorted_index import digest, last_by_key
+from jax_origin.audit.part_files import COLUMNS, no_records, parts_in, read_part, rows_in
+from jax_origin.audit.sorted_index import digest
 from jax_origin.audit.weighing import Record, Words
 
+_AT_A_TIME = 1 << 16
 _KEPT = 64  # Parts held in memory, about a megabyte each.
 _ROWS = np.dtype(
     [("key", "S16"), ("examined", "i4"), ("place", "i8"), ("part", "i4"), ("row", "i4")]
@@ -75,9 +76,9 @@ class PartRecords(Sequence[Record]):
         """The records of these keys, in their own order; none of a key that is not there."""
         import pyarrow.compute
 
-        wanted = pyarrow.array(keys, pyarrow.large_string())
+        wanted = pyarrow.array(keys, pyarrow.string())
         there = pyarrow.compute.is_in(self.texts("key"), value_set=wanted)
-        return [self._record(int(i)) for i in np.flatnonzero(there.to_numpy(zero_copy_only=False))]
+        return [self._record(int(i)) for i in np.flatnonzero(there.to_numpy())]
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A number of each record, float64 [N]; NaN where it has none."""
@@ -96,16 +97,12 @@ class PartRecords(Sequence[Record]):
         return Words(codes, list(places))
 
     def texts(self, name: str) -> Any:
-        """A text of each record, as one array of pyarrow."""
+        """A text of each record, as a chunked array of pyarrow."""
         import pyarrow
 
-        found, order = [], []
-        for column, where, rows in self._by_part(name):
-            found.append(column.cast(pyarrow.large_string()).take(rows))
-            order.append(where)
-        if not found:
-            return pyarrow.array([], pyarrow.large_string())
-        return pyarrow.concat_arrays(found).take(np.argsort(np.concatenate(order)))
+        starts = range(0, len(self), _AT_A_TIME)
+        found = [self.some(start, start + _AT_A_TIME, (name,)).array(name) for start in starts]
+        return pyarrow.chunked_array(found, pyarrow.string())
 
     def any(self, name: str) -> bool:
         """Whether a column holds anything but nulls."""
@@ -176,6 +173,10 @@ class SomeRecords(Sequence[Record]):
         codes = column.indices.fill_null(-1).to_numpy()
         return Words(codes, column.dictionary.to_pylist())
 
+    def array(self, name: str) -> Any:
+        """A field of each record, as an array of pyarrow."""
+        return _one_chunk(self._table[name])
+
     def texts(self, name: str) -> list[str | None]:
         """A text of each record."""
         found: list[str | None] = self._table[name].to_pylist()
@@ -208,9 +209,13 @@ def aligned_records(folders: Mapping[str, pathlib.Path]) -> dict[str, PartRecord
     first, *others = rows.values()
     common = first["key"]
     for other in others:
-        common = common[np.isin(common, other["key"], assume_unique=True)]
+        if not np.array_equal(common, other["key"]):  # The next line needs some copies.
+            common = common[np.isin(common, other["key"], assume_unique=True)]
     # The rows are sorted by key; the first candidate's places give the order.
-    found = {name: of[np.searchsorted(of["key"], common)] for name, of in rows.items()}
+    found = {
+        name: of if len(of) == len(common) else of[np.searchsorted(of["key"], common)]
+        for name, of in rows.items()
+    }
     leading = next(iter(found.values()))
     order = np.lexsort((leading["key"], leading["place"]))
     return {
@@ -221,16 +226,17 @@ def aligned_records(folders: Mapping[str, pathlib.Path]) -> dict[str, PartRecord
 
 def _last_rows(paths: Sequence[pathlib.Path]) -> NDArray[np.void]:
     """Of each key the record examined last, sorted by key."""
-    found = [np.empty(0, _ROWS)]
+    rows, done = np.empty(sum(map(rows_in, paths)), _ROWS), 0
     for at, path in enumerate(paths):
         table = read_part(path, ("key", "examined", "place"))
-        rows = np.empty(table.num_rows, _ROWS)
-        rows["key"] = [digest(key) for key in table["key"].to_pylist()]
-        rows["examined"], rows["place"] = table["examined"].to_numpy(), table["place"].to_numpy()
-        rows["part"], rows["row"] = at, np.arange(table.num_rows)
-        found.append(rows)
-    rows = np.concatenate(found)
-    return last_by_key(rows[np.argsort(rows["examined"], kind="stable")])
+        some = rows[done : done + table.num_rows]
+        some["key"] = [digest(key) for key in table["key"].to_pylist()]
+        some["examined"], some["place"] = table["examined"].to_numpy(), table["place"].to_numpy()
+        some["part"], some["row"] = at, np.arange(table.num_rows)
+        done += table.num_rows
+    order = np.lexsort((rows["examined"], rows["key"]))
+    keys = rows["key"][order]
+    return rows[order[np.append(keys[1:] != keys[:-1], True)]] if done else rows
 
 
 def _one_chunk(column: Any) -> Any:

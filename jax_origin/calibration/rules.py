@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from jax_origin.calibration.checks import as_scores, check_rate, finite_scores
 from jax_origin.parts import Part, register
@@ -195,7 +195,7 @@ class Grubbs(_OfSpread):
             with np.errstate(over="ignore"):
                 share = np.sqrt(num) / (num - 1) * ((scores - mean) / deviation)
             share = np.clip(share, 0.0, 1.0)
-            tail = special.betainc((num - 2) / 2, 0.5, (1.0 - share) * (1.0 + share)) / 2
+            tail = scipy.special.betainc((num - 2) / 2, 0.5, (1.0 - share) * (1.0 + share)) / 2
             return np.minimum(1.0, num * tail)
 
         def highest(rate: float) -> float:
@@ -228,9 +228,9 @@ class PredictionInterval(_OfSpread):
 
         def p(scores: _Array) -> Any:
             with np.errstate(over="ignore"):
-                return special.stdtr(num - 1, -(scores - mean) / error)
+                return scipy.special.stdtr(num - 1, -(scores - mean) / error)
 
-        return _Fitted(p, lambda rate: mean - error * special.stdtrit(num - 1, rate))
+        return _Fitted(p, lambda rate: mean - error * scipy.special.stdtrit(num - 1, rate))
 
 
 @register
@@ -320,7 +320,7 @@ def scores_needed(rate: float, *, confidence: float | None = None) -> int:
 def clopper_pearson(hits: NDArray[np.int_], num: int, confidence: float) -> _Array:
     """The upper one-sided limits of rates of which `hits` of num were seen, float64 [K]."""
     # Where all are hits, the second parameter would be 0, and the limit is 1.
-    limit = special.betaincinv(1.0 + hits, np.maximum(num - hits, 1), confidence)
+    limit = scipy.special.betaincinv(1.0 + hits, np.maximum(num - hits, 1), confidence)
     return np.where(hits == num, 1.0, limit)
 
 

@@ -32,7 +32,7 @@ from jax_origin.audit import (
     truth_line,
     write_findings,
 )
-from jax_origin.audit.part_files import need_pyarrow, remove_unfinished
+from jax_origin.audit.part_files import need_pyarrow
 from jax_origin.audit.weighing import words
 from jax_origin.cli.command import CommandError, blamed_on
 from jax_origin.cli.dry_run import planned
@@ -46,7 +46,7 @@ from jax_origin.cli.settings import (
 )
 from jax_origin.cli.showing import Counting, showing
 from jax_origin.cli.stopping import stop_when_told
-from jax_origin.files import atomic_write
+from jax_origin.files import atomic_write, remove_unfinished
 from jax_origin.images import ImageError
 from jax_origin.inversion import Statistics
 from jax_origin.pages import audit_page, write_page
@@ -120,6 +120,9 @@ def _audit(config: ConfigDict) -> int:
         settings["kind of device"] = _kind_of_workers(config)
     folder = config.out or default_workdir(_OUT, settings)
     with stop_when_told(), RunFolder(folder, settings, flag="--out") as out:
+        wait_for_all("folder")
+        if jax.process_index() == 0:
+            remove_unfinished(out.path)
         if demonstration:
             made = [candidate.source for candidate in candidates]
             demonstration_files(out.path / "images", made, others=12, key=key)

@@ -56,5 +56,7 @@ class _Errors(logging.Handler):
                 "pip install 'jax[cuda12]' lets it use it",
                 file=sys.stderr,
             )
+        elif record.name.startswith("jax_origin."):
+            print(f"note: {message}", file=sys.stderr)
         elif record.levelno >= logging.ERROR:
             print(f"{record.name}: {message}", file=sys.stderr)

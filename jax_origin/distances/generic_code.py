@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.distances.base import Distance

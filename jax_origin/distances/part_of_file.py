@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.ndimage
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.distances.file_set import FileSet, held_beyond, number_weights, off_middle

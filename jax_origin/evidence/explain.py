@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy import special
+import scipy
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
 from jax_origin.calibration.conditions import (
@@ -138,7 +138,7 @@ def explain_run(
         )
     assert asked.alpha is not None  # A calibration has one.
     if rank := excluding_rank(calibration.rule, num, asked.alpha):
-        low, high = special.betaincinv(rank, num + 1 - rank, [0.05, 0.95])
+        low, high = scipy.special.betaincinv(rank, num + 1 - rank, [0.05, 0.95])
         about.append(
             f"Of its own images at most {percent(asked.alpha)} fail to fit them, "
             f"{calibration.rule.keeps}; these are undecided or not recognised. For this "

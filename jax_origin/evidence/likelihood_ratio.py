@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 from jax_origin.calibration.checks import finite_scores
 from jax_origin.calibration.foreign import ForeignGroup
@@ -56,7 +56,7 @@ class PavRatio:
         values, posterior = falling_posterior(scores, belongs, weights)
         prior = math.log10((num + 1) / (others + 1))
         self._scores = values[1:-1]
-        self._log10_lr = (special.logit(posterior) / math.log(10) - prior)[1:-1]
+        self._log10_lr = (scipy.special.logit(posterior) / math.log(10) - prior)[1:-1]
         self._own, self._foreign = np.sort(own), foreign.counting_scores()
         self._lowest = np.log10(clopper_pearson(np.arange(num + 1), num, _CONFIDENCE))
         self._highest = -np.log10(clopper_pearson(np.arange(others + 1), others, _CONFIDENCE))
@@ -115,11 +115,11 @@ class LogisticRatio:
 
         def loss(line: _Array) -> tuple[float, _Array]:
             logit = sign * (line[0] * x + line[1])
-            pull = -balanced * sign * special.expit(-logit)
+            pull = -balanced * sign * scipy.special.expit(-logit)
             value = balanced @ np.logaddexp(0.0, -logit) + line[0] ** 2 / 2
             return float(value), np.array([pull @ x + line[0], pull.sum()])
 
-        found = optimize.minimize(
+        found = scipy.optimize.minimize(
             loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(None, 0.0), (None, None)]
         )
         self._slope, self._offset = found.x / math.log(10)
@@ -150,7 +150,7 @@ def falling_posterior(scores: _Array, belongs: _Array, weights: _Array) -> tuple
     values, place = np.unique(scores, return_inverse=True)
     total = np.bincount(place, weights)
     share = np.bincount(place, weights * belongs) / total
-    return values, optimize.isotonic_regression(share, weights=total, increasing=False).x
+    return values, scipy.optimize.isotonic_regression(share, weights=total, increasing=False).x
 
 
 def _gap(scores: _Array, log10_lr: _Array) -> tuple[float, float]:

@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from jax_origin.calibration.checks import as_scores, check_rate
 from jax_origin.evidence.likelihood_ratio import falling_posterior
@@ -148,7 +148,7 @@ def _best(b: _Array, f: _Array) -> tuple[_Array, _Array]:
     negated, share = falling_posterior(-ratios, belongs, weights)
     # Sums of the weights are rounded: a block of one kind only is certain.
     share = np.where(share > 1 - 1e-12, 1.0, np.where(share < 1e-12, 0.0, share))
-    return -negated[::-1], special.logit(share[::-1]) / math.log(10)
+    return -negated[::-1], scipy.special.logit(share[::-1]) / math.log(10)
 
 
 def _checked(belonging: ArrayLike, foreign: ArrayLike) -> tuple[_Array, _Array]:

@@ -19,8 +19,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from jax_origin.calibration.calibration import AS_MADE, Calibration
 from jax_origin.calibration.checks import finite_scores
@@ -128,7 +128,7 @@ def pooled_log10_lr(by_group: Mapping[str, ArrayLike], mixture: Mapping[str, flo
         )
     inside = [name for name, share in mixture.items() if share > 0]
     ratios = np.stack([np.asarray(by_group[name], np.float64) for name in inside])
-    inverse = special.logsumexp(-ratios * math.log(10), b=shares[shares > 0, None], axis=0)
+    inverse = scipy.special.logsumexp(-ratios * math.log(10), b=shares[shares > 0, None], axis=0)
     return np.asarray(-inverse / math.log(10))
 
 

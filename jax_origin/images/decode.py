@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from jax_origin.images.formats import FORMATS, format_of, plugin_missing, unpacked
+from jax_origin.images.formats import FORMATS, format_of, plain_png_mode, plugin_missing, unpacked
 from jax_origin.images.jpeg2000 import jpeg2000_bits
 from jax_origin.images.jpeg_xl import jpeg_xl_size
 
@@ -131,8 +131,9 @@ def decode_bytes(
         raise ImageError(path, "is empty (zero bytes)")
     try:
         content, pictures = unpacked(data)
-        image = _open(content, path, max_pixels)
-        upright, notes = _upright(image, path, channels)
+        plain = plain_png_mode(content) is not None
+        image = _open(content, path, max_pixels, plain=plain)
+        upright, notes = _upright(image, path, channels, plain=plain)
         if pictures > 1:
             notes.insert(0, "largest picture of several taken")
     except ImageError:
@@ -201,7 +202,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
+def _open(data: bytes, path: str, max_pixels: int, *, plain: bool) -> ImageFile.ImageFile:
     """Reads the header, and refuses what must not or need not be decoded."""
     form = format_of(data)
     with quiet():
@@ -220,7 +221,7 @@ def _open(data: bytes, path: str, max_pixels: int) -> ImageFile.ImageFile:
             raise ImageError(path, f"is enormous ({_one_line(error)})") from error
         _check_size(image.height, image.width, path, max_pixels)
     _refuse_mode(image, path, data)
-    if image.format == "PNG":
+    if image.format == "PNG" and not plain:
         # Decoding ignores the checksums, so a damaged PNG would give wrong pixels.
         with quiet():
             Image.open(io.BytesIO(data), formats=("PNG",)).verify()
@@ -264,7 +265,9 @@ def _bits_per_channel(image: ImageFile.ImageFile, data: bytes) -> int:
     return 32 if image.mode == "I" else 8
 
 
-def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Image.Image, list[str]]:
+def _upright(
+    image: ImageFile.ImageFile, path: str, channels: int, *, plain: bool
+) -> tuple[Image.Image, list[str]]:
     """Decodes to RGB or grey, upright; also returns what was done."""
     with quiet():
         # A telephone's JPEG may carry a second picture (depth, gain map); Pillow calls it MPO.
@@ -276,7 +279,8 @@ def _upright(image: ImageFile.ImageFile, path: str, channels: int) -> tuple[Imag
             image.load()  # Applies the orientation itself, and forgets it.
     else:
         image.load()
-        orientation = exif_orientation(image)  # In a PNG it may stand after the pixels.
+        # In a PNG it may stand after the pixels.
+        orientation = 1 if plain else exif_orientation(image)
     is_grey = image.mode in ("1", "L", "LA")
     if image.mode in ("P", "PA"):
         notes.append("palette converted to RGB")

@@ -7,7 +7,7 @@ have arrays of the same shapes.
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from PIL import Image
 
 from jax_origin.images.arrays import as_float, as_uint8
 from jax_origin.images.decode import COLOUR_TO_GREY, DecodedImage, ImageError, exif_orientation
-from jax_origin.images.formats import is_bare_png, unpacked
+from jax_origin.images.formats import is_bare_png, plain_png_mode, unpacked
 from jax_origin.images.jpeg import YCBCR, JpegFile, read_jpeg
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_recovered import recovered_jpeg
@@ -278,12 +278,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
       decoded: what `decode_bytes` made of them; so no `ImageError` is raised.
     """
     data, _ = unpacked(data)
-    with Image.open(io.BytesIO(data)) as image:
-        mode, form, info = image.mode, image.format, image.info
-        icon = getattr(image, "ico", None)
-        if icon and icon.entry[0].color_depth <= 8:
-            mode = "P"  # Pillow has resolved it.
-        orientation = 1 if is_bare_png(data) else exif_orientation(image)
+    mode, form, info, orientation = _header(data)
     pixels, one_channel = decoded.pixels, decoded.pixels.shape[2] == 1
     taken = Stored("pixels", pixels, "grey" if one_channel else "rgb")
     profile = info.get("icc_profile") or b""
@@ -317,6 +312,17 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     ways = read_resizings(decoded.size) if resized else find_resizings(pixels)
     grey = one_channel or mode in ("L", "LA")
     return _of_pixels(replace(taken, colour="grey" if grey else "rgb"), ways)
+
+
+def _header(data: bytes) -> tuple[str, str | None, Mapping[Any, Any], int]:
+    """A file's mode, format and what it says besides, as Pillow has them; its orientation."""
+    if (mode := plain_png_mode(data)) is not None:
+        return mode, "PNG", {}, 1
+    with Image.open(io.BytesIO(data)) as image:
+        icon = getattr(image, "ico", None)
+        resolved = icon and icon.entry[0].color_depth <= 8  # Of a palette, by Pillow.
+        orientation = 1 if is_bare_png(data) else exif_orientation(image)
+        return "P" if resolved else image.mode, image.format, image.info, orientation
 
 
 def without_colours(stored: Stored) -> Stored:

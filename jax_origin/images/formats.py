@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import zlib
 from typing import NamedTuple
 
 from PIL import Image
@@ -59,6 +60,8 @@ SUFFIXES = tuple(sorted(suffix for form in FORMATS for suffix in form.suffixes))
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SAYING = (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"caBX")  # Chunks of a PNG.
+_PIXELS = {b"IHDR", b"IDAT", b"IEND"}
+_PNG_MODES = {b"\x08\x00": "L", b"\x08\x02": "RGB", b"\x08\x04": "LA", b"\x08\x06": "RGBA"}
 
 BEGINNING = 64
 """How many bytes of a file tell its format."""
@@ -73,6 +76,24 @@ def format_of(data: bytes) -> Format | None:
 def is_bare_png(data: bytes) -> bool:
     """Whether a file is a PNG that holds no text, EXIF or manifest; False where it may."""
     return data.startswith(_PNG) and not any(chunk in data for chunk in _SAYING)
+
+
+def plain_png_mode(data: bytes) -> str | None:
+    """Pillow's mode of a whole PNG of 8 bits that holds pixels and nothing else; None of others.
+
+    Its checksums are right.
+    """
+    if not data.startswith(_PNG):
+        return None
+    at, kinds = len(_PNG), set[bytes]()
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if zlib.crc32(data[at + 4 : end]).to_bytes(4, "big") != data[end : end + 4]:
+            return None
+        kinds.add(data[at + 4 : at + 8])
+        at = end + 4
+    plain = at == len(data) and kinds == _PIXELS and data[12:16] == b"IHDR"
+    return _PNG_MODES.get(data[24:26]) if plain and data[-8:-4] == b"IEND" else None
 
 
 def begins_lossy(data: bytes) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
-import scipy.linalg
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.images.jpeg import YCBCR, JpegComponent, JpegFile

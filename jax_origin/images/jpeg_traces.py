@@ -7,7 +7,7 @@ levels: a histogram with gaps (Fan and de Queiroz, IEEE Trans. Image Process. 12
 import functools
 
 import numpy as np
-import scipy.fft
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.images.jpeg import YCBCR
@@ -52,11 +52,15 @@ def jpeg_quality(pixels: NDArray[np.uint8]) -> int | None:
     place, frequency = np.nonzero(waves > _NARROWEST / 2)
     waves, steps = waves[place, frequency], _tables()[:, frequency]
     multiple = np.rint(waves / steps)
-    off = (waves - multiple * steps) / _ROUNDING
-    near = np.exp(-(off**2) / 2) / (_ROUNDING * np.sqrt(2 * np.pi))
     says = (multiple > 0) & (steps >= _NARROWEST)
-    # The log likelihood ratio of each quality's steps against no steps.
-    evidence = np.where(says, np.log((1 - _OTHERS) * near * steps + _OTHERS), 0.0)
+    # The log likelihood ratio of each quality's steps against no steps; in place, which is quicker.
+    evidence = (multiple * steps - waves) ** 2
+    evidence *= -0.5 / _ROUNDING**2
+    evidence = np.exp(evidence, out=evidence) * steps
+    evidence *= (1 - _OTHERS) / (_ROUNDING * np.sqrt(2 * np.pi))
+    evidence += _OTHERS
+    np.log(evidence, out=evidence)
+    evidence *= says
     best = int(np.argmax(evidence.sum(axis=1)))
     # Blocks that are alike, as those of a gradient, count once.
     kinds, counts = 64 * multiple[best] + frequency, says[best]

@@ -9,9 +9,7 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-import scipy.fft
-import scipy.linalg
-import scipy.special
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.images.jpeg import JpegComponent, JpegFile

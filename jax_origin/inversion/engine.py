@@ -39,7 +39,7 @@ from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
     Model,
     evenness,
-    reconstruct,
+    reconstruct_program,
     split_module,
     stage_programs,
     start_program,
@@ -105,6 +105,7 @@ class Engine:
             encoder.require(generator)
             encoding, self._encoder_weights = split_module(encoder)
         self._begin = start_program(self._model, encoding, recipe.start, recipe.lanes, recipe.hops)
+        self._reconstruct = reconstruct_program(self._model)  # Once: a model's hash takes long.
         self._stages = self._pools()
         self._running = False
 
@@ -420,7 +421,7 @@ class Engine:
         pixels = np.stack([image.pixels for image in images])
         rows = _padded(len(images), self._block)
         with self._statistics.timed("device"):
-            both = reconstruct(self._model, self._weights, latents[rows], pixels[rows])
+            both = self._reconstruct(self._weights, latents[rows], pixels[rows])
             made, losses = map(np.asarray, both)
         tracks_loss = self._recipe.distance.kind == "l2"
         for i, image in enumerate(images):

@@ -24,7 +24,12 @@ from jax_origin.distances.part_of_file import (
 )
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, StoredArrays, as_float, pixels_sha256, stack_stored
-from jax_origin.inversion.program import reconstruct, split_module, stage_programs, start_program
+from jax_origin.inversion.program import (
+    reconstruct_program,
+    split_module,
+    stage_programs,
+    start_program,
+)
 from jax_origin.inversion.recipe import Recipe, Stage
 from jax_origin.inversion.running import Run
 from jax_origin.inversion.solvers import GaussNewton
@@ -197,7 +202,7 @@ class PartialInverter:
         for some, padded in self._blocks(lanes):
             latents = np.stack([lane.latent for lane in padded])
             pixels = as_float(np.stack([images[lane.image].pixels for lane in padded]))
-            made, _ = reconstruct(self._model, self._weights, latents, pixels)
+            made, _ = reconstruct_program(self._model)(self._weights, latents, pixels)
             cells = cells_of(made, [lane.target for lane in padded])
             yield from zip(some, np.asarray(made), cells, strict=False)
 

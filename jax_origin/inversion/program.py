@@ -237,13 +237,18 @@ def stage_programs(
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def reconstruct(
-    model: Model, weights: Weights, latents: jax.Array, images: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The images of latents, and their mean squared errors."""
-    made = model.images(weights, latents)
-    return made, L2().l2(made, images)
+@functools.lru_cache(maxsize=64)
+def reconstruct_program(model: Model) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """``program(weights, latents, images)``: the images of latents, and mean squared errors."""
+
+    @jax.jit
+    def reconstruct(
+        weights: Weights, latents: jax.Array, images: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        made = model.images(weights, latents)
+        return made, L2().l2(made, images)
+
+    return reconstruct
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

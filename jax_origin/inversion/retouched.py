@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from flax import nnx
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d, gaussian_filter1d
 
 from jax_origin.generators import GeneratorLike, generator_name, sample_latents
 from jax_origin.generators.blocks import clip_straight_through
@@ -158,5 +158,5 @@ def _blurs(images: jax.Array) -> Iterator[jax.Array]:
 def _matrices(side: int) -> list[NDArray[np.float32]]:
     """Along a side, [side, side]: nothing, the mean of the neighbours, and the Gaussian blurs."""
     still = np.eye(side, dtype=np.float32)
-    gaussians = [gaussian_filter1d(still, sigma, axis=0) for sigma in _SIGMAS]
-    return [still, correlate1d(still, _BESIDE, axis=0), *gaussians]
+    gaussians = [scipy.ndimage.gaussian_filter1d(still, sigma, axis=0) for sigma in _SIGMAS]
+    return [still, scipy.ndimage.correlate1d(still, _BESIDE, axis=0), *gaussians]

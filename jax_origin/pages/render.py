@@ -9,8 +9,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jinja2
-
 from jax_origin.files import atomic_write
 
 _TEMPLATES = importlib.resources.files("jax_origin.pages") / "templates"
@@ -62,7 +60,9 @@ def short(value: float | None) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _environment() -> Any:
+    import jinja2  # Here: what is asked of an image or audit comes before its page.
+
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=True,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import kills, large_report, throughput
+from benchmarks import faults, kills, large_report, throughput
 from jax_origin.audit import check_manifest
 
 pytestmark = pytest.mark.outer
@@ -36,3 +36,19 @@ def test_records_are_repeated_as_those_of_other_images(tmp_path, monkeypatch):
     assert len(after) == 5 * len(before) == kills.on_disk(tmp_path / "large")
     found = large_report.report(tmp_path, "large")
     assert found["images"] == 200 and found["records"] == 400 and found["page, MB"] < 10
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "images/others").mkdir(parents=True)
+    kills.make(folder, 80)
+    assert faults.run(folder, "whole").code == 0
+    return folder
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS)
+def test_a_fault_loses_nothing_and_doubles_nothing(undisturbed, fault):
+    found = faults.injected(undisturbed, fault)
+    assert found["wrong"] == [] and found["records"] >= 160
+    assert {count: found[count] for count in faults.COUNTS} == dict.fromkeys(faults.COUNTS, 0)

@@ -158,7 +158,8 @@ def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
     # A kill in the middle of the second candidate's part; its findings were never written.
     part = folder / "found/two/parts/part-00000-000000.parquet"
     part.rename(part.with_name(".0123456789abcdef.part.parquet"))
-    (folder / "found/findings.jsonl").unlink()
+    findings = folder / "found/findings.jsonl"
+    findings.rename(findings.with_name(".0123456789abcdef.part.jsonl"))
     drawn = importlib.util.find_spec("matplotlib") is not None
     plots = ["--plots"] if drawn else []
     again = audit(*AUDIT, "--out=found", "--fdr=0.5", *plots, folder=folder)
@@ -167,6 +168,7 @@ def test_run_again_it_goes_on_where_it_was_killed(folder, audited):
     kept = [path for path in before if path != part and path.name != "manifest.json"]
     assert {path: path.read_bytes() for path in kept} == {path: before[path] for path in kept}
     assert [path.name for path in part.parent.iterdir()] == [part.name]
+    assert not list((folder / "found").glob(".*"))
     assert ("plots: found/one/evidence.png" in again.out) == drawn
     if drawn:
         assert (folder / "found/two/evidence.png").stat().st_size > 10_000

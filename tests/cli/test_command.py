@@ -130,7 +130,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path, arguments):
     assert (done.stdout.strip(), done.stderr) == (str(command.NO_READER), "")
 
 
-def test_only_errors_of_other_libraries_reach_the_terminal(tmp_path):
+def test_of_other_libraries_only_errors_reach_the_terminal(tmp_path):
     program = """
 import logging, warnings
 from jax_origin.cli.main import main
@@ -139,12 +139,13 @@ logging.getLogger("jax._src.xla_bridge").warning("A Google TPU may be present on
 logging.getLogger("jax._src.xla_bridge").warning("An NVIDIA GPU may be present on this machine")
 warnings.warn("a parameter is deprecated")
 logging.getLogger("orbax").error("the disk is full")
+logging.getLogger("jax_origin.inversion.engine").warning("out of memory on the device")
 """
     done = start(tmp_path, "-c", program)
     assert done.code == 0 and len(done.out.splitlines()) > len(COMMANDS)
-    note, error = done.err.splitlines()
+    note, error, own = done.err.splitlines()
     assert note.startswith("note: there seems to be an NVIDIA GPU") and "jax[cuda12]" in note
-    assert error == "orbax: the disk is full"
+    assert error == "orbax: the disk is full" and own == "note: out of memory on the device"
 
 
 class Terminal(io.StringIO):

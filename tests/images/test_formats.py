@@ -17,7 +17,7 @@ from jax_origin.images import (
     open_image,
     search_images,
 )
-from jax_origin.images.formats import FORMATS, format_of
+from jax_origin.images.formats import FORMATS, format_of, plain_png_mode
 from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_xl import jpeg_xl_size
 
@@ -305,3 +305,25 @@ def test_many_kinds_are_named_in_part(tmp_path):
 def test_the_share_of_lossy_files(form, options, share, tmp_path):
     (tmp_path / "a.png").write_bytes(encode(NOISE, form, **options))
     assert lossy_share(tmp_path) == share
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_png_of_pixels_alone_is_opened_as_one_that_says_more(mode):
+    image, plain, more = Image.fromarray(NOISE).convert(mode), io.BytesIO(), io.BytesIO()
+    image.save(plain, "PNG")
+    image.save(more, "PNG", dpi=(72, 72))
+    assert plain_png_mode(plain.getvalue()) == mode and plain_png_mode(more.getvalue()) is None
+    one, other = (open_image(each.getvalue()) for each in (plain, more))
+    assert np.array_equal(one.pixels, other.pixels) and one.note == other.note
+    assert one.stored.kind == other.stored.kind and one.stored.colour == other.stored.colour
+    for ours, theirs in zip(one.stored.coefficients, other.stored.coefficients, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("at", [*range(8, 33, 3), 60, -14, -9, -2, -1])
+def test_a_png_is_plain_only_as_it_was_written(at):
+    data = bytearray(encode(NOISE, "PNG"))
+    assert plain_png_mode(bytes(data)) == "RGB"
+    data[at] ^= 1
+    assert plain_png_mode(bytes(data)) is None
+    assert plain_png_mode(bytes(data)[:at]) is None
