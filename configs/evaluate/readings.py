@@ -22,6 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
         *("gain-0.8", "gain-1.25", "offset-20", "offset-20-darker", "gamma-0.7", "gamma-1.4"),
         *("tint-0.25", "saturation-0.5", "saturation-1.5", "gain-1.25+offset-20-darker+jpeg-85"),
         *("blur-0.5", "blur-1", "sharpen-1"),
+        *("trim-0.95", "trim-0.9", "trim-0.85", "trim-0.9+jpeg-90", "tilt-5", "tilt-5+jpeg-90"),
         *("scale-2.5", "scale-1.3-bicubic+jpeg-85", "scale-2+jpeg-60", "scale-4-bicubic+jpeg-85"),
     )
     config.seed = 4  # not used before

@@ -15,7 +15,7 @@ from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.images import Stored
 from jax_origin.inversion.start_encoder import StartEncoder
 from jax_origin.inversion.starts import Encode, Learned
-from jax_origin.parts import at_least, register
+from jax_origin.parts import at_least
 
 _MIDDLE, _HALF = -0.25, 0.4  # Of the logarithm of the scale: from 0.52 to 1.16.
 _SHIFT = 0.3  # The most, of a side.
@@ -34,8 +34,8 @@ class Frame(NamedTuple):
     Attributes:
       scale: The part's height and width, of the image's, [..., 2].
       shift: How far its centre lies below and to the right of the image's, of a side, [..., 2].
-      angle: By which the image was turned counterclockwise, in radians, [...].
-      kernel: How much linear interpolation stands for cubic's, and how much flatter that is, [...,
+      angle: By which the image was turned clockwise, in radians, [...].
+      kernel: How much linear interpolation stands for cubic's, and how much sharper that is, [...,
         2].
     """
 
@@ -60,40 +60,44 @@ class Frame(NamedTuple):
         """What a file shows, roughly, for a record; of a single frame."""
         high, wide = self.scale
         degrees = math.degrees(self.angle)
-        return f"{high:.0%} of its height and {wide:.0%} of its width, turned {degrees:+.1f}\N{DEGREE SIGN}"
+        turned = f"turned {degrees:+.1f}\N{DEGREE SIGN} clockwise"
+        return f"{high:.0%} of its height and {wide:.0%} of its width, {turned}"
 
     def places(self, sides: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
-        """Where a file's pixels, of such sides, lie in the image: rows and columns, [..., H, W]."""
-        high, wide = ((jnp.arange(side) + 0.5) / side - 0.5 for side in sides)
-        over = (..., None, None)
-        y = self.scale[..., 0][over] * high[:, None] * sides[0]
-        x = self.scale[..., 1][over] * wide * sides[1]
-        cos, sin = jnp.cos(self.angle)[over], jnp.sin(self.angle)[over]
-        down = cos * y - sin * x + (0.5 + self.shift[..., 0][over]) * sides[0] - 0.5
-        along = sin * y + cos * x + (0.5 + self.shift[..., 1][over]) * sides[1] - 0.5
-        return down, along
+        """Where a file's pixels, of such sides, lie in the image: rows and columns, [N, H, W]."""
+        high, wide = _grid(sides)
+        y, x = _over(self.scale[:, 0]) * high, _over(self.scale[:, 1]) * wide
+        cos, sin = _over(jnp.cos(self.angle)), _over(jnp.sin(self.angle))
+        middle = [(0.5 + _over(self.shift[:, i])) * side - 0.5 for i, side in enumerate(sides)]
+        return cos * y - sin * x + middle[0], sin * y + cos * x + middle[1]
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """What files show of images [N, H, W, C], before it is clipped."""
-        height, width = images.shape[1:3]
-        down, along = self.places((height, width))
-        return _sampled(images, down, along, self.kernel)
+        return _sampled(images, *self.places(images.shape[1:3]), self.kernel)
 
     def undone(self, files: jax.Array) -> jax.Array:
         """Images of which files [N, H, W, C] may show a part; what is not seen repeats its edge."""
-        height, width = files.shape[1:3]
-        high, wide = ((jnp.arange(side) + 0.5) / side - 0.5 for side in (height, width))
-        y = (high[:, None] - self.shift[:, 0, None, None]) * height
-        x = (wide - self.shift[:, 1, None, None]) * width
-        cos, sin = jnp.cos(self.angle)[:, None, None], jnp.sin(self.angle)[:, None, None]
-        down = (cos * y + sin * x) / self.scale[:, 0, None, None] + height / 2 - 0.5
-        along = (cos * x - sin * y) / self.scale[:, 1, None, None] + width / 2 - 0.5
-        return _sampled(files, down, along, jnp.array([[1.0, 0.0]]))
+        sides = files.shape[1:3]
+        y, x = (each - _over(self.shift[:, i]) * sides[i] for i, each in enumerate(_grid(sides)))
+        cos, sin = _over(jnp.cos(self.angle)), _over(jnp.sin(self.angle))
+        down = (cos * y + sin * x) / _over(self.scale[:, 0]) + (sides[0] - 1) / 2
+        along = (cos * x - sin * y) / _over(self.scale[:, 1]) + (sides[1] - 1) / 2
+        linear = jnp.tile(jnp.array([[1.0, 0.0]]), (len(files), 1))
+        return _sampled(files, down, along, linear)
 
 
-def _sampled(
-    images: jax.Array, down: jax.Array, along: jax.Array, kernel: jax.Array
-) -> jax.Array:
+def _over(numbers: jax.Array) -> jax.Array:
+    """Numbers [N] as [N, 1, 1]."""
+    return numbers[:, None, None]
+
+
+def _grid(sides: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """How far pixels lie from the middle: down and along, [1, H, 1] and [1, 1, W]."""
+    high, wide = ((jnp.arange(side) - (side - 1) / 2) for side in sides)
+    return high[None, :, None], wide[None, None, :]
+
+
+def _sampled(images: jax.Array, down: jax.Array, along: jax.Array, kernel: jax.Array) -> jax.Array:
     """Images [N, H, W, C] at places [N, h, w]; beyond an edge it is repeated."""
     num, height, width, channels = images.shape
     above, by_row = _taps(down.reshape(num, -1), height, kernel[:, None])
@@ -116,8 +120,8 @@ def _taps(where: jax.Array, side: int, kernel: jax.Array) -> tuple[jax.Array, ja
     """
     where = jnp.clip(where, -0.5, side - 0.5)
     below = jnp.floor(jax.lax.stop_gradient(where))
-    x = jnp.abs(where - below - jnp.array([[-1.0], [0.0], [1.0], [2.0]])[:, :, None])
-    x, near = jnp.moveaxis(x, 0, -1), jnp.array([False, True, True, False])
+    x = jnp.abs((where - below)[..., None] - jnp.array([[[-1.0, 0.0, 1.0, 2.0]]]))
+    near = jnp.array([[[False, True, True, False]]])
     sharper = jnp.where(near, (x - 1) * x**2, ((x - 5) * x + 8) * x - 4)
     tent = jnp.maximum(0.0, 1 - x)
     cubic = jnp.where(near, (2 * x - 3) * x**2 + 1, 0.0) - 0.5 * sharper
@@ -171,7 +175,6 @@ class ReframedEncoder(nnx.Module):
         self.encoder.require(generator.generator)
 
 
-@register
 @dataclasses.dataclass(frozen=True)
 class Framed(Learned):
     """From the frames that fit best, of many: as the encoder sees what is left without them.

@@ -96,7 +96,8 @@ class Looks:
         def for_reframed(**told: Any) -> Scorer:
             first, *rest = method.recipe.stages[:2]
             race = dataclasses.replace(first, steps=min(_RACE, first.steps))
-            stages = (race, dataclasses.replace(first, lanes=1), *rest)
+            longer = [dataclasses.replace(stage, steps=2 * stage.steps) for stage in rest]
+            stages = (race, dataclasses.replace(first, lanes=1), *longer)
             recipe = dataclasses.replace(
                 method.recipe, start=frames, stages=stages, restarts=frames.restarts
             )
@@ -112,9 +113,7 @@ class Looks:
             RetouchingLook(generator, calibration, make_scorer=for_retouched, **told),
         ]
         if method.recipe.start.needs_encoder:  # It tells frames apart.
-            self._looks.append(
-                ReframingLook(frames, calibration, make_scorer=for_reframed, **told)
-            )
+            self._looks.append(ReframingLook(frames, calibration, make_scorer=for_reframed, **told))
         if self.readings == "all":
             options: dict[str, Any] = {"key": key, "encoder": encoders.get(INSPECTED), "run": run}
             self._in_part = InPart(generator, method, **options)

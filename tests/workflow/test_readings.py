@@ -10,9 +10,10 @@ from ml_collections import ConfigDict
 from scipy import ndimage
 
 import jax_origin as jo
-from jax_origin.calibration import RETOUCHED
+from jax_origin.calibration import REFRAMED, RETOUCHED
 from jax_origin.cli.settings import warn_of
-from jax_origin.images import TURNS, save_png, stored_pixels, turned_alternatives
+from jax_origin.images import TURNS, edit_images, save_png, stored_pixels, turned_alternatives
+from jax_origin.images.photographs import photograph_crops
 from jax_origin.inversion import Engine, Item
 from jax_origin.inversion.program import stage_programs
 from jax_origin.workflow import belonging_images
@@ -115,10 +116,33 @@ def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, 
 def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monkeypatch):
     brighter = np.round(255 * (0.85 * own[:2] / 255 + [0.1, 0.05, 0.0])).astype(np.uint8)
     assert {verdict.verdict for verdict in attributor(brighter)} == {"belongs"}
-    monkeypatch.setattr("jax_origin.workflow.second_look._RETOUCHED_TIMES", 1e9)
+    monkeypatch.setattr("jax_origin.workflow.second_look._TIMES", 1e9)
     refused = attributor(brighter)
     assert all(verdict.verdict != "belongs" and verdict.reading is None for verdict in refused)
     assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
+
+
+@pytest.mark.outer
+def test_images_cut_or_turned_a_little_are_read_as_reframed():
+    """By a start that is learned; others do not tell frames apart, and nothing is tried."""
+    generator = jo.load_generator("dcgan-cifar10")
+    attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY)
+    own = belonging_images(generator, 8, key=jax.random.key(32))
+    tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED}, 85% of a side or more")
+    for edit in ("trim-0.9", "tilt-5"):
+        made = edit_images(own, edit)
+        verdicts = attributor(made)
+        read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(REFRAMED)]
+        assert len(read) >= 5, [(verdict.reading, verdict.score) for verdict in verdicts]
+        assert {(verdict.verdict, verdict.tried) for verdict in read} == {("belongs", tried)}
+        for verdict in read:  # The image as the file has it, but for its borders.
+            seen = verdict.reconstruction[2:-2, 2:-2] - made[verdict.tag][2:-2, 2:-2] / 255
+            assert np.abs(seen).mean() < 0.01
+    foreign = attributor(
+        edit_images(photograph_crops(16, (32, 32), seed=0, part="demonstration")[0], "trim-0.9")
+    )
+    assert "belongs" not in {verdict.verdict for verdict in foreign}
+    assert tried in {verdict.tried for verdict in foreign}
 
 
 @pytest.mark.outer
