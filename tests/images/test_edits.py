@@ -251,6 +251,8 @@ def test_images_that_cannot_be_edited_so_are_refused(images, name, message):
 def test_every_family_is_described_in_a_line():
     known = {"clean", "jpeg", "webp", "resize", "scale", "crop", "cut", "turn", "noise", "blur"}
     known |= {
+        "trim",
+        "tilt",
         "caption",
         "mark",
         "paste",
