@@ -244,6 +244,6 @@ class ReframingLook(Look):
     def _read(self, scored: Scored) -> Reading:
         found = scored.inversion
         words = f"{REFRAMED} (about {frame_of(np.asarray(found.latent)).words})"
-        tried = f"{REFRAMED}, {self._start.least:.0%} of a side or more"
+        tried = f"{REFRAMED} to {self._start.least:.0%} of a side or more"
         made = np.asarray(found.reconstruction)
         return Reading(words, 1.0, (tried,), made, _TIMES, self._start.evaluations)

@@ -128,7 +128,7 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     generator = jo.load_generator("dcgan-cifar10")
     attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY)
     own = belonging_images(generator, 8, key=jax.random.key(32))
-    tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED}, 85% of a side or more")
+    tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED} to 85% of a side or more")
     for edit in ("trim-0.9", "tilt-5"):
         made = edit_images(own, edit)
         verdicts = attributor(made)
