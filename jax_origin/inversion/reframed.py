@@ -73,11 +73,12 @@ class Frame(NamedTuple):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """What files show of images [N, H, W, C], before it is clipped."""
-        return _sampled(images, *self.places(images.shape[1:3]), self.kernel)
+        _, height, width, _ = images.shape
+        return _sampled(images, *self.places((height, width)), self.kernel)
 
     def undone(self, files: jax.Array) -> jax.Array:
         """Images of which files [N, H, W, C] may show a part; what is not seen repeats its edge."""
-        sides = files.shape[1:3]
+        sides = files.shape[1], files.shape[2]
         y, x = (each - _over(self.shift[:, i]) * sides[i] for i, each in enumerate(_grid(sides)))
         cos, sin = _over(jnp.cos(self.angle)), _over(jnp.sin(self.angle))
         down = (cos * y + sin * x) / _over(self.scale[:, 0]) + (sides[0] - 1) / 2
