@@ -43,7 +43,7 @@ def test_scores_of_a_zoo_generator(tmp_path):
     assert done.out.splitlines() == ["figure: made/scores.svg", "numbers: made/scores.csv"]
     text = (tmp_path / "made/scores.svg").read_text(encoding="utf-8")
     calibration = Calibration.load(calibration_path(MODEL))
-    for label in ("own, as made (200)", "vae-cifar10 (1,800)", "attributed only up to here (q)"):
+    for label in ("own, as made (200)", "vae-cifar10 (3,600)", "attributed only up to here (q)"):
         assert f">{label}<" in text
     rows = numbers(tmp_path / "made/scores.csv")
     made = [row for row in rows if (row["kind"], row["group"]) == ("own", "as made")]

@@ -97,7 +97,7 @@ def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_pat
     )
     ends = {what: done for what, done, _ in told}
     assert ends == {
-        "fitting futility": pytest.approx(6),
+        "fitting futility": pytest.approx(24),  # Four times as many as are scored.
         "fitting the score": pytest.approx(6),
         "scoring": pytest.approx(6),
     }
