@@ -10,9 +10,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from jax_origin.generators import GeneratorLike, generator_name, sample_latents
+from jax_origin.generators import GeneratorLike
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.images import Stored
+from jax_origin.inversion.beside import Beside
 from jax_origin.inversion.start_encoder import StartEncoder
 from jax_origin.inversion.starts import Encode, Learned
 from jax_origin.parts import at_least
@@ -136,29 +137,16 @@ def frame_of(latent: NDArray[np.floating]) -> Frame:
     return Frame(*map(np.asarray, Frame.of(np.asarray(latent).reshape(-1)[-NUM_PARAMETERS:])))
 
 
-class Reframed(nnx.Module):
+class Reframed(Beside):
     """A generator's images seen through a frame, whose parameters follow the latent's numbers."""
 
     def __init__(self, generator: GeneratorLike) -> None:
-        self.generator = generator
-        self.name = generator_name(generator)
-        self.image_shape = generator.image_shape
-        self.inner_shape = tuple(generator.latent_shape)
-        self.numbers = math.prod(self.inner_shape)
-        self.latent_shape = (self.numbers + NUM_PARAMETERS,)
+        super().__init__(generator, NUM_PARAMETERS)
 
     def __call__(self, latents: jax.Array, /) -> jax.Array:
         """Latents [N, numbers] to images [N, H, W, C] in [0, 1]."""
-        inner = latents[:, : self.numbers].reshape(-1, *self.inner_shape)
-        images = jnp.clip(self.generator(inner), 0.0, 1.0)
-        return clip_straight_through(Frame.of(latents[:, self.numbers :])(images))
-
-    def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
-        """The generator's own prior, and slight changes of a frame."""
-        own, framed = jax.random.split(key)
-        inner = sample_latents(self.generator, own, num).reshape(num, -1)
-        shape = (num, self.latent_shape[0] - self.numbers)
-        return jnp.concatenate([inner, jax.random.normal(framed, shape)], axis=1)
+        images, parameters = self.parts(latents)
+        return clip_straight_through(Frame.of(parameters)(images))
 
 
 class ReframedEncoder(nnx.Module):

@@ -1,7 +1,6 @@
 """A generator whose images may have been retouched: colours and sharpness beside the latent."""
 
 import functools
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,8 +11,9 @@ import scipy
 from flax import nnx
 from numpy.typing import NDArray
 
-from jax_origin.generators import GeneratorLike, generator_name, sample_latents
+from jax_origin.generators import GeneratorLike
 from jax_origin.generators.blocks import clip_straight_through
+from jax_origin.inversion.beside import Beside
 from jax_origin.inversion.start_encoder import StartEncoder
 
 _OFFSET = 0.25  # The most that is added to a channel, of its range.
@@ -99,30 +99,16 @@ def retouching_of(generator: GeneratorLike, latent: NDArray[np.floating]) -> Ret
     return Retouching(*map(np.asarray, Retouching.of(parameters, channels)))
 
 
-class Retouched(nnx.Module):
+class Retouched(Beside):
     """A generator with a retouching after it, whose parameters follow the latent's numbers."""
 
     def __init__(self, generator: GeneratorLike) -> None:
-        self.generator = generator
-        self.name = generator_name(generator)
-        self.image_shape = generator.image_shape
-        self.inner_shape = tuple(generator.latent_shape)
-        self.numbers = math.prod(self.inner_shape)
-        self.latent_shape = (self.numbers + num_parameters(self.image_shape[2]),)
+        super().__init__(generator, num_parameters(generator.image_shape[2]))
 
     def __call__(self, latents: jax.Array, /) -> jax.Array:
         """Latents [N, numbers] to images [N, H, W, C] in [0, 1]."""
-        inner = latents[:, : self.numbers].reshape(-1, *self.inner_shape)
-        images = jnp.clip(self.generator(inner), 0.0, 1.0)
-        done = Retouching.of(latents[:, self.numbers :], self.image_shape[2])
-        return clip_straight_through(done(images))
-
-    def sample_latents(self, key: jax.Array, num: int) -> jax.Array:
-        """The generator's own prior, and slight retouching."""
-        own, touched = jax.random.split(key)
-        inner = sample_latents(self.generator, own, num).reshape(num, -1)
-        shape = (num, self.latent_shape[0] - self.numbers)
-        return jnp.concatenate([inner, jax.random.normal(touched, shape)], axis=1)
+        images, parameters = self.parts(latents)
+        return clip_straight_through(Retouching.of(parameters, self.image_shape[2])(images))
 
 
 class RetouchedStart(nnx.Module):

@@ -35,9 +35,9 @@ def futility_of(
 ) -> Futility:
     """When an image is given up: at each check, farther than own images were that are found.
 
-    Images that are not found in the end tell nothing of how those fall that are, and are left out;
-    so is one of three hundred, without which levels fall most: not to lose it would cost foreign
-    images twice the evaluations. Once few are under way the level stays.
+    Images that are not found in the end tell nothing of how those fall that are. They are left out,
+    and so is one of three hundred, without which levels fall most. Not to lose that one would cost
+    foreign images twice the evaluations. Once few are under way the level stays.
 
     Args:
       groups: How own images' scores fall, [N, checks] of each group that was edited alike.
