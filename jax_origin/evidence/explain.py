@@ -114,14 +114,15 @@ def explain_run(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
         "recognised means that nothing speaks for it, not that somebody else made the image. An "
-        "image of its own that met another edit (cut freely, drawn on) is not recognised."
+        "image of its own that met another edit (cut far, drawn on) is not recognised."
     )
     if read_again and asked.beta is not None:
         about.append(
             "An image that did not fit as it is was judged again as if it had been turned or "
-            "mirrored, and then as if its colours or sharpness had been changed. Turns together "
-            f"attribute {percent(asked.beta)} of a foreign group at most, and so do such changes, "
-            f"beside the {percent(asked.beta)} that may be attributed as they are."
+            "mirrored, then as if its colours or sharpness had been changed, and then as if it had "
+            f"been cut or turned a little. Each of the three attributes {percent(asked.beta)} of a "
+            f"foreign group at most, beside the {percent(asked.beta)} that may be attributed as "
+            "they are."
         )
     about += _last_decoder(calibration)
     if (source := calibration.measured.belonging) != FROM_PRIOR:

@@ -267,6 +267,9 @@ def test_what_an_image_was_read_as():
     assert "made cat.png, as it is or turned or mirrored. Other edits" in text
     _, text = told(1.5, groups, rates=Rates(0.02), tried=("mirrored left to right", "retouched"))
     assert "made cat.png, as it is, turned or mirrored or retouched. Other edits" in text
+    every = ("mirrored left to right", "retouched", "reframed to 85% of a side or more")
+    _, text = told(1.5, groups, rates=Rates(0.02), tried=every)
+    assert "turned or mirrored, retouched or reframed to 85% of a side or more. Other" in text
     decision = Decision(0.4, 0.015, "belongs", None)
     reading = {"reading": "mirrored left to right", "share": 2 / 3}
     text = explain(decision, groups, score=0.0601, **reading)
@@ -274,7 +277,7 @@ def test_what_an_image_was_read_as():
     assert "66.7% of the chances" in text
     assert "at most 1% would be attributed by all such readings together, on average" in text
     run = explain_run(groups, read_again=True)
-    assert "Turns together attribute 1% of a foreign group at most, and so do such" in run
+    assert "Each of the three attributes 1% of a foreign group at most, beside the 1%" in run
     assert "mirrored" not in explain_run(groups)
     # The ratio of 34 above, for two thirds of the chances.
     assert "estimated to be at least 23 times as probable" in text
