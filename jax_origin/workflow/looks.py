@@ -92,6 +92,8 @@ class Looks:
             return Scorer(Retouched(generator), brief, key=key, run=run, **options, **told)
 
         frames = _WIDE if self.readings == "all" else Framed()
+        if (most := method.recipe.lane_block) is not None:
+            frames = dataclasses.replace(frames, lanes=min(frames.lanes, most))
 
         def for_reframed(**told: Any) -> Scorer:
             first, *rest = method.recipe.stages[:2]

@@ -213,6 +213,19 @@ def test_what_survives_is_counted_over_all_images_and_candidates():
     assert combine(records, CALIBRATIONS, **RATES, fdr=0.2).excluded.sum() == 300
 
 
+@pytest.mark.parametrize(("q", "attributed"), [(0.0124, True), (0.0126, False)])
+def test_q_counts_four_times_where_images_were_read_again(q, attributed):
+    """Turned, retouched, reframed: three more chances of a small q, for any image."""
+    alone = made_up("a", {"photos": CALIBRATIONS["a"].foreign["photos"]}, conditions={})
+
+    def found(**changes):
+        one = record("0.png", 0.5, q, 1e-3, **changes)
+        return bool(combine({"a": [one]}, {"a": alone}, **RATES).attributed[0, 0])
+
+    assert found(tried=["mirrored left to right"]) == attributed  # At 5%.
+    assert found(tried=None)
+
+
 def test_one_candidate_with_one_condition_and_group_is_held_to_hochbergs(records):
     alone = made_up("a", {"photos": CALIBRATIONS["a"].foreign["photos"]}, conditions={})
     found = combine({"a": records["a"]}, {"a": alone}, **RATES)
