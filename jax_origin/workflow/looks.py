@@ -1,17 +1,19 @@
 """All further looks at images that do not fit as they are, one after the other."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 
-from jax_origin.calibration import Calibration, Rates
+from jax_origin.calibration import Calibration, Futility, Rates
 from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.generators import GeneratorLike
-from jax_origin.inversion import Run
+from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.reframed import Framed, Reframed, ReframedEncoder
-from jax_origin.inversion.retouched import Retouched, RetouchedStart
+from jax_origin.inversion.retouched import Retouched
+from jax_origin.inversion.solvers import GaussNewton
 from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
@@ -30,7 +32,9 @@ READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
 _LATER = 2  # Checks that a search for numbers beside the latent may take longer.
-_RACE = 4  # Steps after which the best of frames goes on alone.
+_RACE = Stage(GaussNewton(iterations=3), steps=1)  # After which the best of frames goes on alone.
+_SEARCH = Stage(GaussNewton(), steps=20, tolerance=0.2, lanes=1)
+_SOONER, _ROOM = 2, 1.25  # Checks that own images come near sooner so; and a margin at the first.
 _WIDE = Framed(lanes=8, least=0.6)
 """Where the search for a frame begins with `--readings=all`: it has ten times as many frames."""
 
@@ -87,35 +91,32 @@ class Looks:
             # Of a longer recipe the first two stages: most own images need no more.
             recipe = dataclasses.replace(method.recipe, stages=method.recipe.stages[:2])
             brief = dataclasses.replace(method, recipe=recipe)
-            starts: Any = {role: RetouchedStart(each) for role, each in encoders.items()}
-            options: dict[str, Any] = {"encoders": starts, "futility": later_by(_LATER, futility)}
-            return Scorer(Retouched(generator), brief, key=key, run=run, **options, **told)
+            later = later_by(_LATER, futility)
+            return Scorer(Retouched(generator), brief, key=key, run=run, futility=later, **told)
 
         frames = _WIDE if self.readings == "all" else Framed()
         if (most := method.recipe.lane_block) is not None:
             frames = dataclasses.replace(frames, lanes=min(frames.lanes, most))
 
         def for_reframed(**told: Any) -> Scorer:
-            first, *rest = method.recipe.stages[:2]
-            race = dataclasses.replace(first, steps=min(_RACE, first.steps))
-            longer = [dataclasses.replace(stage, steps=2 * stage.steps) for stage in rest]
-            stages = (race, dataclasses.replace(first, lanes=1), *longer)
             recipe = dataclasses.replace(
-                method.recipe, start=frames, stages=stages, restarts=frames.restarts
+                method.recipe, start=frames, stages=(_RACE, _SEARCH), restarts=frames.restarts
             )
-            later = later_by(_LATER + race.checks(recipe.chunk), futility)
-            starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
-            options: dict[str, Any] = {"encoders": starts, "futility": later, **told}
             brief = dataclasses.replace(method, recipe=recipe)
-            return Scorer(Reframed(generator), brief, key=key, run=run, **options)
+            reworked = Retouched(Reframed(generator))
+            starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
+            options: dict[str, Any] = {"encoders": starts, "futility": _sooner(futility), **told}
+            return Scorer(reworked, brief, key=key, run=run, **options)
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
-        self._looks = [
-            SecondLook(calibration, make_scorer=for_turns, **told),
-            RetouchingLook(generator, calibration, make_scorer=for_retouched, **told),
-        ]
-        if method.recipe.start.needs_encoder:  # It tells frames apart.
-            self._looks.append(ReframingLook(frames, calibration, make_scorer=for_reframed, **told))
+        learned = method.recipe.start.needs_encoder  # It tells turns apart, and frames.
+        self._looks = [SecondLook(learned, calibration, make_scorer=for_turns, **told)]
+        if learned:
+            told["make_scorer"] = for_reframed
+            self._looks.append(ReframingLook(generator, frames, calibration, **told))
+        else:
+            told["make_scorer"] = for_retouched
+            self._looks.append(RetouchingLook(generator, calibration, **told))
         if self.readings == "all":
             options: dict[str, Any] = {"key": key, "encoder": encoders.get(INSPECTED), "run": run}
             self._in_part = InPart(generator, method, **options)
@@ -144,3 +145,9 @@ class Looks:
             yield from fit
             going = doubtful
         yield from self._in_part(going) if self._in_part else going
+
+
+def _sooner(futility: Futility) -> Futility:
+    """The levels of a search from the best of frames, by least squares from its first step on."""
+    first, *others = futility.levels[_SOONER:] or (math.inf,)
+    return futility._replace(levels=(_ROOM * first, *others))
