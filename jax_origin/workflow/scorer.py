@@ -203,7 +203,12 @@ class Scorer:
         if self._power:
             unit = self._unit(item.reference) ** self._power
             promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
-        goals = {"floor": floor, "unit": unit, "promising": promising, "heats": item.heats}
+        goals: dict[str, Any] = {
+            "floor": floor,
+            "unit": unit,
+            "promising": promising,
+            "heats": item.heats,
+        }
         if not item.windows:
             return [Item((item, 0), item.image, accept, **goals)]
         # Several are inverted in full: that one is near enough does not say that all are.

@@ -200,9 +200,9 @@ class SecondLook(Look):
         if not turns:
             return None
         # Of an image that is no square fewer turns race, and the nearest goes on.
-        heats = _HEATS if len(turns) == len(TURNS) else (_HEATS[0]._replace(ahead=math.inf),)
-        heats = heats if self._learned else ()
-        return Asked((verdict, turns), file, verdict.reference, heats=heats)
+        heats = _HEATS if len(turns) == len(TURNS) else (Heat(len(turns)),)
+        asked = Asked((verdict, turns), file, verdict.reference)
+        return asked._replace(heats=heats) if self._learned else asked
 
     def _read(self, scored: Scored) -> Reading:
         _, turns = scored.tag
