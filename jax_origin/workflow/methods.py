@@ -212,7 +212,7 @@ METHODS = {
         # StyleGAN2. Gauss-Newton goes on while it gains; what it does not bring to the floor
         # descends again in longer strides, twice. What misses little but in few places, as
         # belonging images that are stuck do, goes on as long as it gains a little, and then hops,
-        # and goes down again. Corrections of the start do not help where the encoder sees so little.
+        # and goes down again. Where the encoder sees so little, corrections do not help.
         _of_files(
             "origin-thorough",
             Stage(Optax("adam", 0.1), steps=10, objective="l1"),
