@@ -1,0 +1,167 @@
+"""What a lossy WebP's blocks are predicted to be, from what is decoded before them (RFC 6386).
+
+A prediction looks at pixels that the loop filter has not smoothed, so the filter plays no part.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.images.webp_scan import WHOLE_LUMA, WebpScan
+
+_ABOVE, _LEFT = 127, 129  # What stands for pixels beyond the frame.
+
+
+class Plane(NamedTuple):
+    """A component of a frame.
+
+    Attributes:
+      predicted: uint8 [16 * R, 16 * C], or half of either.
+      decoded: uint8, likewise: with what was coded added, before the loop filter.
+    """
+
+    predicted: NDArray[np.uint8]
+    decoded: NDArray[np.uint8]
+
+
+def predicted_planes(scan: WebpScan) -> tuple[Plane, Plane, Plane]:
+    """The three components of a frame, Y, Cb and Cr."""
+    steps = scan.steps[:, :, [0] * 16 + [2] * 8 + [1]]  # [R, C, 25, 2]
+    numbers = scan.levels * steps[..., 1, None, None].astype(np.int64)
+    numbers[..., 0, 0] = scan.levels[..., 0, 0] * steps[..., 0]
+    terms = _constant_terms(numbers[:, :, WHOLE_LUMA])
+    numbers[:, :, :16, 0, 0] = np.where(scan.whole[..., None], terms, numbers[:, :, :16, 0, 0])
+    rest = _inverse_dct(numbers[:, :, :WHOLE_LUMA])
+    luma = _joined(rest[:, :, :16])
+    first = _predicted(luma, scan.luma[..., 0], scan.luma, scan.whole)
+    chroma = (_joined(rest[:, :, at : at + 4]) for at in (16, 20))
+    second, third = (_predicted(plane, scan.chroma, None, None) for plane in chroma)
+    return first, second, third
+
+
+def _constant_terms(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The constant terms of 16 blocks, [R, C, 16], of what their transform was (section 14.3)."""
+    signs = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, -1]])
+    sums = np.einsum("ui,rcuv,vj->rcij", signs, numbers, signs)
+    return (sums + 3 >> 3).reshape(*numbers.shape[:2], 16)
+
+
+def _inverse_dct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Section 14.4, in its integers; [..., 4, 4]."""
+
+    def once(first: NDArray, second: NDArray, third: NDArray, fourth: NDArray) -> list[NDArray]:
+        even, odd = first + third, first - third
+        low = (second * 35468 >> 16) - fourth - (fourth * 20091 >> 16)
+        high = second + (second * 20091 >> 16) + (fourth * 35468 >> 16)
+        return [even + high, odd + low, odd - low, even - high]
+
+    rows = np.stack(once(*np.moveaxis(numbers, -2, 0)), axis=-2)
+    return np.stack(once(*np.moveaxis(rows, -1, 0)), axis=-1) + 4 >> 3
+
+
+def _joined(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Blocks [R, C, N * N, 4, 4] in their places, [R, C, 4 * N, 4 * N]."""
+    rows, columns, count = blocks.shape[:3]
+    side = int(count**0.5)
+    placed = blocks.reshape(rows, columns, side, side, 4, 4).swapaxes(3, 4)
+    return placed.reshape(rows, columns, 4 * side, 4 * side)
+
+
+def _predicted(
+    rest: NDArray[np.int64],
+    modes: NDArray[np.int64],
+    of_blocks: NDArray[np.int64] | None,
+    whole: NDArray[np.bool_] | None,
+) -> Plane:
+    """Goes through macroblocks in order (section 12).
+
+    Args:
+      rest: [R, C, S, S], what is added to the prediction.
+      modes: [R, C], of macroblocks that are predicted as one block.
+      of_blocks: [R, C, 16], the modes of the blocks of others; None where there are none.
+      whole: [R, C], which are predicted as one.
+    """
+    rows, columns, side, _ = rest.shape
+    # One row above, one column to the left, four more to the right.
+    decoded = np.zeros((rows * side + 1, columns * side + 5), np.int64)
+    decoded[:, 0], decoded[0] = _LEFT, _ABOVE
+    predicted = np.zeros_like(decoded)
+    for row, column in np.ndindex(rows, columns):
+        top, left = 1 + row * side, 1 + column * side
+        at = slice(top, top + side), slice(left, left + side)
+        if whole is None or of_blocks is None or whole[row, column]:
+            above, beside = decoded[top - 1, at[1]], decoded[at[0], left - 1]
+            mode, corner = modes[row, column], decoded[top - 1, left - 1]
+            predicted[at] = _block(mode, above, beside, corner, row > 0, column > 0)
+            decoded[at] = (predicted[at] + rest[row, column]).clip(0, 255)
+            continue
+        beyond = decoded[top - 1, left + side : left + side + 4].copy()
+        if row and column == columns - 1:
+            beyond[:] = decoded[top - 1, left + side - 1]
+        for block, mode in enumerate(of_blocks[row, column]):
+            y, x = top + block // 4 * 4, left + block % 4 * 4
+            above = decoded[y - 1, x - 1 : x + 8]
+            if block % 4 == 3:
+                above = np.concatenate([above[:5], beyond])
+            edge = np.concatenate([decoded[y : y + 4, x - 1][::-1], above])
+            made = (_DIRECTIONS[mode] @ edge + 4 >> 3).clip(0, 255).reshape(4, 4)
+            predicted[y : y + 4, x : x + 4] = made
+            made = made + rest[row, column, y - top : y - top + 4, x - left : x - left + 4]
+            decoded[y : y + 4, x : x + 4] = made.clip(0, 255)
+    return Plane(*(part[1:, 1:-4].astype(np.uint8) for part in (predicted, decoded)))
+
+
+def _block(
+    mode: int,
+    above: NDArray[np.int64],
+    left: NDArray[np.int64],
+    corner: np.int64,
+    has_above: bool,
+    has_left: bool,
+) -> NDArray[np.int64]:
+    """The prediction of a macroblock as one block (sections 12.2 and 12.3)."""
+    if mode == 1:
+        return (left[:, None] + above - corner).clip(0, 255)
+    if mode:
+        return above[None] if mode == 2 else left[:, None]
+    known = [part for part, there in ((above, has_above), (left, has_left)) if there]
+    if not known:
+        return np.full((1, 1), 128)
+    edge = np.concatenate(known)
+    return np.full((1, 1), (edge.sum() + len(edge) // 2) // len(edge))
+
+
+def _directions() -> NDArray[np.int64]:
+    """The ten modes of a 4x4 block as matrices, [10, 16, 13], in eighths (section 12.3).
+
+    They take the pixels around it: those to its left from below, the corner, eight above.
+    """
+    one = 8 * np.eye(13, dtype=np.int64)
+    of_two = (one + np.roll(one, -1, axis=0)) // 2  # with the next
+    ends = one[[0, *range(13), 12]]
+    of_three = (ends[:-2] + 2 * ends[1:-1] + ends[2:]) // 4
+    made = np.zeros((10, 4, 4, 13), np.int64)
+    made[0] = (one[:4].sum(axis=0) + one[5:9].sum(axis=0)) // 8
+    for y, x in np.ndindex(4, 4):
+        made[1, y, x] = one[3 - y] + one[5 + x] - one[4]
+        made[2, y, x], made[3, y, x] = of_three[5 + x], of_three[3 - y]
+        made[4, y, x], made[6, y, x] = of_three[4 + x - y], of_three[min(6 + x + y, 12)]
+        for mode, i, sign in ((5, 2 * x - y, 1), (8, 2 * y - x, -1)):
+            if i < -1:
+                made[mode, y, x] = of_three[4 + sign * (1 + i)]
+            elif i % 2:
+                made[mode, y, x] = of_three[4 + sign * (i + 1) // 2]
+            else:
+                made[mode, y, x] = of_two[4 + i // 2 if sign > 0 else 3 - i // 2]
+        made[7, y, x] = of_three[6 + x + y // 2] if y % 2 else of_two[5 + x + y // 2]
+        i = x + 2 * y
+        if i > 5:
+            made[9, y, x] = one[0]
+        else:
+            made[9, y, x] = of_three[2 - i // 2] if i % 2 else of_two[2 - i // 2]
+    made[7, 2:, 3] = of_three[10:12]  # The direction leaves the pixels above there.
+    return made.reshape(10, 16, 13)
+
+
+_DIRECTIONS = _directions()
