@@ -1,6 +1,68 @@
-"""How coarsely a lossy WebP was stored, read from its header (RFC 6386, sections 9.2 to 9.6)."""
+"""What a lossy WebP stores: its quantised numbers, and what they are added to.
+
+An encoder predicts each block from what is decoded before it, and stores what is missing. A file
+fixes all predictions; so an image that it holds is one whose transform, less that of the
+predictions, rounds to the numbers stored.
+"""
 
 from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jax_origin.images.webp_frame import joined, predicted_planes
+from jax_origin.images.webp_scan import WHOLE_LUMA, CorruptCodes, coarsest_quantiser, read_frame
+
+# Rows: Y, Cb, Cr of red, green and blue as libwebp has them (src/dsp/yuv.h), but for an offset, and
+# stretched from 219 and 224 levels to 255, so that an error means what it does in a JPEG.
+_STRETCHED = np.array([255 / 219, 255 / 224, 255 / 224])
+_COLOUR = np.array([[16839, 33059, 6420], [-9719, -19081, 28800], [28800, -24116, -4684]])
+WEBP_COLOUR = (_COLOUR / 2**16 * _STRETCHED[:, None]).astype(np.float32)
+"""The components of red, green and blue, less their middle (Cb and Cr) or least value (Y)."""
+
+_LEAST = 16, 128, 128
+
+# libwebp rounds towards 0 (src/enc/quant_enc.c, kBiasMatrices), by some more where it weighs size
+# against error. So a number lies this much beyond what is stored, in steps, give or take as much;
+# or near 0. What it loses of the mean of a block's colour it passes on to the next ones.
+_BEYOND, _GIVE, _NEAR_0, _GIVE_OF_MEANS = 0.05, 0.55, 0.6, 0.9
+
+_MOST_PIXELS = 1 << 22
+
+DCT_OF_4 = np.cos(np.outer(np.arange(4), 2 * np.arange(4) + 1) * np.pi / 8) * np.sqrt(0.5)
+"""The orthonormal cosine transform of four numbers, as a matrix."""
+DCT_OF_4[0] = 0.5
+
+WALSH_OF_4 = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, -1]]) / 2
+"""The transform that constant terms of four blocks meet once more."""
+
+
+class WebpComponent(NamedTuple):
+    """One component of a lossy WebP file, of whole macroblocks: 16x16 for Y, 8x8 for Cb and Cr.
+
+    Attributes:
+      levels: int16 [R, C], each 4x4 block in its place, frequencies rising downwards and to the
+        right; constant terms that are transformed once more where they come from.
+      steps: uint16 [R, C].
+      predicted: uint8 [R, C].
+    """
+
+    levels: NDArray[np.int16]
+    steps: NDArray[np.uint16]
+    predicted: NDArray[np.uint8]
+
+
+class WebpFile(NamedTuple):
+    """A lossy WebP of `height` and `width`: Y, Cb and Cr, the latter two for 2x2 pixels each.
+
+    Of macroblocks that are `whole`, bool [R / 16, C / 16], the constant terms of Y are transformed.
+    """
+
+    height: int
+    width: int
+    whole: NDArray[np.bool_]
+    components: tuple[WebpComponent, WebpComponent, WebpComponent]
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -21,29 +83,7 @@ def webp_quantiser(data: bytes) -> int | None:
 
     None where the file holds no VP8 key frame.
     """
-    frame = next((content for name, content in chunks(data) if name == b"VP8 "), b"")
-    if len(frame) < 12 or frame[0] & 1 or frame[3:6] != b"\x9d\x01\x2a":
-        return None
-    bits = _Bits(frame[10:])
-    bits.number(2)  # colour space, clamping
-    absolute, segments = False, list[int]()
-    if bits.number(1):  # segments
-        has_map, has_data = bits.number(1), bits.number(1)
-        if has_data:
-            absolute = bool(bits.number(1))
-            segments = [bits.optional(7) for _ in range(4)]
-            for _ in range(4):  # loop filter
-                bits.optional(6)
-        for _ in range(3 if has_map else 0):
-            bits.number(8) if bits.number(1) else None
-    bits.number(10)  # loop filter: kind, level, sharpness
-    if bits.number(1) and bits.number(1):  # its changes by reference frame and mode
-        for _ in range(8):
-            bits.optional(6)
-    bits.number(2)  # partitions
-    base = bits.number(7)
-    steps = [step if absolute else base + step for step in segments] or [base]
-    return max(0, min(127, max(steps)))
+    return coarsest_quantiser(_frame(data))
 
 
 def webp_coarsest(quality: float) -> int:
@@ -57,39 +97,62 @@ def webp_coarsest(quality: float) -> int:
     return int(127 * (1 - compression ** (1 + 0.9 * 50 / 100 / 128 * 127)))
 
 
-class _Bits:
-    """Reads even bits from VP8's arithmetic coder (section 7.3); past the end it reads zeros."""
+def read_webp(data: bytes) -> WebpFile | None:
+    """Reads the numbers of a lossy WebP file; None where there are none, or too many."""
+    try:
+        scan = read_frame(_frame(data), max_pixels=_MOST_PIXELS)
+    except CorruptCodes:
+        return None
+    levels, steps = scan.levels, np.empty(scan.levels.shape, np.uint16)
+    for blocks, kind in ((slice(16), 0), (slice(16, 24), 2), (slice(WHOLE_LUMA, 25), 1)):
+        steps[:, :, blocks] = scan.steps[:, :, None, kind, 1, None, None]
+        steps[:, :, blocks, 0, 0] = scan.steps[:, :, None, kind, 0]
+    planes = []
+    for blocks in (slice(16), slice(16, 20), slice(20, 24)):
+        planes.append([joined(part[:, :, blocks]) for part in (levels, steps)])
+    for part, plane in zip((levels, steps), planes[0], strict=True):
+        where = np.kron(scan.whole, np.ones((4, 4), bool))
+        plane[::4, ::4] = np.where(where, joined(part[:, :, WHOLE_LUMA:]), plane[::4, ::4])
+    predicted = [plane.predicted for plane in predicted_planes(scan)]
+    first, second, third = (
+        WebpComponent(*both, plane) for both, plane in zip(planes, predicted, strict=True)
+    )
+    return WebpFile(scan.height, scan.width, scan.whole, (first, second, third))
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at, self._count = data, 2, 0
-        self._value, self._range = int.from_bytes(data[:2].ljust(2, b"\0"), "big"), 255
 
-    def number(self, bits: int) -> int:
-        value = 0
-        for _ in range(bits):
-            value = 2 * value + self._bit()
-        return value
+def webp_boxes(
+    component: WebpComponent, which: int, whole: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the numbers before they were rounded may lie: the middles, and how far from them.
 
-    def optional(self, bits: int) -> int:
-        """A flag, and if it is set a size and a sign."""
-        if not self.number(1):
-            return 0
-        size = self.number(bits)
-        return -size if self.number(1) else size
+    They are those of orthonormal transforms of components as `WEBP_COLOUR` has them, [R, C].
 
-    def _bit(self) -> int:
-        split = 1 + ((self._range - 1) * 128 >> 8)
-        bit = int(self._value >= split << 8)
-        if bit:
-            self._range -= split
-            self._value -= split << 8
-        else:
-            self._range = split
-        while self._range < 128:
-            self._value, self._range = self._value << 1, self._range << 1
-            self._count += 1
-            if self._count == 8:
-                self._count = 0
-                self._value |= self._data[self._at] if self._at < len(self._data) else 0
-                self._at += 1
-        return bit
+    Args:
+      component: The numbers of a file.
+      which: Of Y, Cb and Cr.
+      whole: As in `WebpFile`, for Y.
+    """
+    levels, blocks = (
+        component.levels.astype(np.float64),
+        [side // 4 for side in component.levels.shape],
+    )
+    predicted = component.predicted.astype(np.float64) - _LEAST[which]
+    tiles = predicted.reshape(blocks[0], 4, blocks[1], 4)
+    middles = np.einsum("ux,ixjy,vy->iujv", DCT_OF_4, tiles, DCT_OF_4).reshape(levels.shape)
+    steps = component.steps / 2  # The format's transform is twice as large, the second once more.
+    if which == 0:
+        where = np.kron(whole, np.ones((4, 4), bool))
+        means = middles[::4, ::4].reshape(blocks[0] // 4, 4, blocks[1] // 4, 4)
+        means = np.einsum("ux,ixjy,vy->iujv", WALSH_OF_4, means, WALSH_OF_4).reshape(blocks)
+        middles[::4, ::4] = np.where(where, means, middles[::4, ::4])
+        steps[::4, ::4] /= np.where(where, 2, 1)
+    room = np.where(levels == 0, _NEAR_0, _GIVE)
+    beyond = _BEYOND * np.sign(levels)
+    if which:
+        room[::4, ::4], beyond[::4, ::4] = _GIVE_OF_MEANS, 0
+    steps *= _STRETCHED[which]
+    return middles * _STRETCHED[which] + (levels + beyond) * steps, room * steps
+
+
+def _frame(data: bytes) -> bytes:
+    return next((content for name, content in chunks(data) if name == b"VP8 "), b"")

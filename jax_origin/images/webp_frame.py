@@ -3,6 +3,7 @@
 A prediction looks at pixels that the loop filter has not smoothed, so the filter plays no part.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,11 +34,21 @@ def predicted_planes(scan: WebpScan) -> tuple[Plane, Plane, Plane]:
     terms = _constant_terms(numbers[:, :, WHOLE_LUMA])
     numbers[:, :, :16, 0, 0] = np.where(scan.whole[..., None], terms, numbers[:, :, :16, 0, 0])
     rest = _inverse_dct(numbers[:, :, :WHOLE_LUMA])
-    luma = _joined(rest[:, :, :16])
-    first = _predicted(luma, scan.luma[..., 0], scan.luma, scan.whole)
-    chroma = (_joined(rest[:, :, at : at + 4]) for at in (16, 20))
-    second, third = (_predicted(plane, scan.chroma, None, None) for plane in chroma)
-    return first, second, third
+    luma = _predicted(joined(rest[:, :, :16]), scan.luma, scan.whole)
+    everywhere = np.ones_like(scan.whole)
+    second, third = (
+        _predicted(joined(rest[:, :, at : at + 4]), scan.chroma[..., None], everywhere)
+        for at in (16, 20)
+    )
+    return luma, second, third
+
+
+def joined(blocks: NDArray) -> NDArray:
+    """Blocks [R, C, N * N, 4, 4] of macroblocks in their places, [4 * N * R, 4 * N * C]."""
+    rows, columns, count = blocks.shape[:3]
+    side = math.isqrt(count)
+    placed = blocks.reshape(rows, columns, side, side, 4, 4).transpose(0, 2, 4, 1, 3, 5)
+    return placed.reshape(4 * side * rows, 4 * side * columns)
 
 
 def _constant_terms(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -60,29 +71,18 @@ def _inverse_dct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack(once(*np.moveaxis(rows, -1, 0)), axis=-1) + 4 >> 3
 
 
-def _joined(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Blocks [R, C, N * N, 4, 4] in their places, [R, C, 4 * N, 4 * N]."""
-    rows, columns, count = blocks.shape[:3]
-    side = int(count**0.5)
-    placed = blocks.reshape(rows, columns, side, side, 4, 4).swapaxes(3, 4)
-    return placed.reshape(rows, columns, 4 * side, 4 * side)
-
-
 def _predicted(
-    rest: NDArray[np.int64],
-    modes: NDArray[np.int64],
-    of_blocks: NDArray[np.int64] | None,
-    whole: NDArray[np.bool_] | None,
+    rest: NDArray[np.int64], modes: NDArray[np.int64], whole: NDArray[np.bool_]
 ) -> Plane:
     """Goes through macroblocks in order (section 12).
 
     Args:
-      rest: [R, C, S, S], what is added to the prediction.
-      modes: [R, C], of macroblocks that are predicted as one block.
-      of_blocks: [R, C, 16], the modes of the blocks of others; None where there are none.
-      whole: [R, C], which are predicted as one.
+      rest: What is added to the prediction.
+      modes: [R, C, N], of each macroblock's blocks; the first counts where it is one block.
+      whole: [R, C], which are.
     """
-    rows, columns, side, _ = rest.shape
+    rows, columns = whole.shape
+    side = len(rest) // rows
     # One row above, one column to the left, four more to the right.
     decoded = np.zeros((rows * side + 1, columns * side + 5), np.int64)
     decoded[:, 0], decoded[0] = _LEFT, _ABOVE
@@ -90,16 +90,17 @@ def _predicted(
     for row, column in np.ndindex(rows, columns):
         top, left = 1 + row * side, 1 + column * side
         at = slice(top, top + side), slice(left, left + side)
-        if whole is None or of_blocks is None or whole[row, column]:
+        missing = rest[top - 1 : top - 1 + side, left - 1 : left - 1 + side]
+        if whole[row, column]:
             above, beside = decoded[top - 1, at[1]], decoded[at[0], left - 1]
-            mode, corner = modes[row, column], decoded[top - 1, left - 1]
+            mode, corner = modes[row, column, 0], decoded[top - 1, left - 1]
             predicted[at] = _block(mode, above, beside, corner, row > 0, column > 0)
-            decoded[at] = (predicted[at] + rest[row, column]).clip(0, 255)
+            decoded[at] = (predicted[at] + missing).clip(0, 255)
             continue
         beyond = decoded[top - 1, left + side : left + side + 4].copy()
         if row and column == columns - 1:
             beyond[:] = decoded[top - 1, left + side - 1]
-        for block, mode in enumerate(of_blocks[row, column]):
+        for block, mode in enumerate(modes[row, column]):
             y, x = top + block // 4 * 4, left + block % 4 * 4
             above = decoded[y - 1, x - 1 : x + 8]
             if block % 4 == 3:
@@ -107,7 +108,7 @@ def _predicted(
             edge = np.concatenate([decoded[y : y + 4, x - 1][::-1], above])
             made = (_DIRECTIONS[mode] @ edge + 4 >> 3).clip(0, 255).reshape(4, 4)
             predicted[y : y + 4, x : x + 4] = made
-            made = made + rest[row, column, y - top : y - top + 4, x - left : x - left + 4]
+            made = made + missing[y - top : y - top + 4, x - left : x - left + 4]
             decoded[y : y + 4, x : x + 4] = made.clip(0, 255)
     return Plane(*(part[1:, 1:-4].astype(np.uint8) for part in (predicted, decoded)))
 
