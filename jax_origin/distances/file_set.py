@@ -7,6 +7,7 @@ the set of a lossless file is what `L1` or `L2` would be of what lies beyond hal
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -31,15 +32,20 @@ class FileSet(Distance):
       margin: By how many grey levels the boxes of coefficients are widened on either side: so far
         an encoder's own rounding may carry one over the border, since it rounds colours, and
         averages of them, before it transforms. Boxes of pixels are exact.
+      webp: Whether a lossy WebP has a set of its own; or is taken for its pixels, as calibrations
+        took it before it had one.
     """
 
     kind: ClassVar[str] = "file_set"
     of_files: ClassVar[bool] = True
+    unsaid: ClassVar[Mapping[str, Any]] = {"webp": False}
     margin: float = 1.0
+    webp: bool = True
 
     def target(self, image: Any) -> StoredArrays:
         """The set as arrays."""
-        return image.to_arrays()
+        as_pixels = image.kind == "webp" and not self.webp
+        return (image.as_pixels() if as_pixels else image).to_arrays()
 
     def l1(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
         """Mean distance of the numbers stored to their boxes, [N]."""

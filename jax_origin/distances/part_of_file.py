@@ -71,7 +71,7 @@ class PartOfFile(FileSet):
 
 def cell_side(image: Stored) -> int:
     """Pixels to the side of a cell: a `BLOCK` of a JPEG, `CELL` of any other file."""
-    return BLOCK if image.kind == "jpeg" else CELL
+    return CELL if image.kind == "pixels" else BLOCK
 
 
 class Cells(NamedTuple):

@@ -32,7 +32,6 @@ from jax_origin.images.webp import (
     chunks,
     read_webp,
     webp_boxes,
-    webp_quantiser,
 )
 
 _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
@@ -219,7 +218,7 @@ class Stored:
         for i, plane in enumerate(self.coefficients or pixels):
             pairs = self.averaged[i] if lossy else (1, 1)
             places = [_places(*of) for of in zip(plane.shape, pairs, strict=True)]
-            middles, halves = self._boxes(i, plane)
+            middles, halves = self.boxes(i, plane)
             if self.seen is not None:
                 parts = [slice(*part) for part in self.seen]
                 places = [at[part] for at, part in zip(places, parts, strict=True)]
@@ -243,7 +242,7 @@ class Stored:
                 arrays.offset[i] = 128 if i == 0 or self.colour == "rgb" else 0
         return arrays
 
-    def _boxes(self, i: int, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def boxes(self, i: int, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Middles and half widths of the boxes of a component's numbers."""
         if self.kind == "webp":
             assert self.whole is not None
@@ -355,10 +354,10 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
-        file = None if resized or orientation != 1 else read_webp(data)
-        if file is None or (file.height, file.width) != pixels.shape[:2]:
+        webp = None if resized or orientation != 1 else read_webp(data)
+        if webp is None or (webp.height, webp.width) != pixels.shape[:2]:
             return replace(taken, note=resized_note if resized else LOSSY_WEBP)
-        return _from_webp(file, replace(taken, quantiser=webp_quantiser(data)))
+        return _from_webp(webp, taken)
     if form in _MAY_BE_LOSSY and not (form == "JPEG2000" and jpeg2000_is_lossless(data)):
         return replace(taken, note=f"{_MAY_BE_LOSSY[form]}, which may be lossy")
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
@@ -425,6 +424,7 @@ def _from_webp(file: WebpFile, taken: Stored) -> Stored:
         tables=tables,
         predictions=predictions,
         whole=file.whole,
+        quantiser=file.quantiser,
         averaged=((1, 1), (2, 2), (2, 2))[: len(tables)],
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.images.webp_frame import joined, predicted_planes
-from jax_origin.images.webp_scan import WHOLE_LUMA, CorruptCodes, coarsest_quantiser, read_frame
+from jax_origin.images.webp_scan import WHOLE_LUMA, CorruptCodes, read_frame
 
 # Rows: Y, Cb, Cr of red, green and blue as libwebp has them (src/dsp/yuv.h), but for an offset, and
 # stretched from 219 and 224 levels to 255, so that an error means what it does in a JPEG.
@@ -56,11 +56,13 @@ class WebpComponent(NamedTuple):
 class WebpFile(NamedTuple):
     """A lossy WebP of `height` and `width`: Y, Cb and Cr, the latter two for 2x2 pixels each.
 
-    Of macroblocks that are `whole`, bool [R / 16, C / 16], the constant terms of Y are transformed.
+    `quantiser` is the coarsest index of its segments, 0 (finest) to 127. Of macroblocks that are
+    `whole`, bool [R / 16, C / 16], the constant terms of Y are transformed once more.
     """
 
     height: int
     width: int
+    quantiser: int
     whole: NDArray[np.bool_]
     components: tuple[WebpComponent, WebpComponent, WebpComponent]
 
@@ -78,14 +80,6 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 8 + size + (size & 1)
 
 
-def webp_quantiser(data: bytes) -> int | None:
-    """The coarsest quantiser index of a lossy WebP's segments, 0 (finest) to 127.
-
-    None where the file holds no VP8 key frame.
-    """
-    return coarsest_quantiser(_frame(data))
-
-
 def webp_coarsest(quality: float) -> int:
     """The coarsest quantiser index that libwebp gives a segment at a quality, 0 to 100.
 
@@ -100,24 +94,24 @@ def webp_coarsest(quality: float) -> int:
 def read_webp(data: bytes) -> WebpFile | None:
     """Reads the numbers of a lossy WebP file; None where there are none, or too many."""
     try:
-        scan = read_frame(_frame(data), max_pixels=_MOST_PIXELS)
+        frame = next((content for name, content in chunks(data) if name == b"VP8 "), b"")
+        scan = read_frame(frame, max_pixels=_MOST_PIXELS)
     except CorruptCodes:
         return None
     levels, steps = scan.levels, np.empty(scan.levels.shape, np.uint16)
     for blocks, kind in ((slice(16), 0), (slice(16, 24), 2), (slice(WHOLE_LUMA, 25), 1)):
         steps[:, :, blocks] = scan.steps[:, :, None, kind, 1, None, None]
         steps[:, :, blocks, 0, 0] = scan.steps[:, :, None, kind, 0]
-    planes = []
-    for blocks in (slice(16), slice(16, 20), slice(20, 24)):
-        planes.append([joined(part[:, :, blocks]) for part in (levels, steps)])
-    for part, plane in zip((levels, steps), planes[0], strict=True):
-        where = np.kron(scan.whole, np.ones((4, 4), bool))
-        plane[::4, ::4] = np.where(where, joined(part[:, :, WHOLE_LUMA:]), plane[::4, ::4])
-    predicted = [plane.predicted for plane in predicted_planes(scan)]
     first, second, third = (
-        WebpComponent(*both, plane) for both, plane in zip(planes, predicted, strict=True)
+        WebpComponent(joined(levels[:, :, blocks]), joined(steps[:, :, blocks]), plane.predicted)
+        for blocks, plane in zip(
+            (slice(16), slice(16, 20), slice(20, 24)), predicted_planes(scan), strict=True
+        )
     )
-    return WebpFile(scan.height, scan.width, scan.whole, (first, second, third))
+    where = np.kron(scan.whole, np.ones((4, 4), bool))
+    for plane, part in ((first.levels, levels), (first.steps, steps)):
+        plane[::4, ::4][where] = joined(part[:, :, WHOLE_LUMA:])[where]
+    return WebpFile(scan.height, scan.width, scan.quantiser, scan.whole, (first, second, third))
 
 
 def webp_boxes(
@@ -152,7 +146,3 @@ def webp_boxes(
         room[::4, ::4], beyond[::4, ::4] = _GIVE_OF_MEANS, 0
     steps *= _STRETCHED[which]
     return middles * _STRETCHED[which] + (levels + beyond) * steps, room * steps
-
-
-def _frame(data: bytes) -> bytes:
-    return next((content for name, content in chunks(data) if name == b"VP8 "), b"")

@@ -114,14 +114,6 @@ class _Header(NamedTuple):
     steps: np.ndarray
 
 
-def coarsest_quantiser(frame: bytes) -> int | None:
-    """The coarsest quantiser index of a key frame's segments; None where it is no key frame."""
-    try:
-        return max(_header(frame).quantisers)
-    except CorruptCodes:
-        return None
-
-
 def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
     """Reads a key frame, the content of a chunk "VP8 ".
 
@@ -263,8 +255,10 @@ def _residuals(
     *,
     whole: bool,
 ) -> None:
-    """The levels of a macroblock (section 13). `above` and `left` say which blocks beside it have
-    any: four of luma, two of Cb, two of Cr, and the transformed constant terms.
+    """The levels of a macroblock (section 13).
+
+    `above` and `left` say which blocks beside it have any: four of luma, two of Cb, two of Cr, and
+    the transformed constant terms.
     """
     kind, first = 3, 0
     if whole:
