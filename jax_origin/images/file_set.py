@@ -121,9 +121,9 @@ class Stored:
       coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`
         and `WebpComponent`); none for "pixels".
       tables: their quantisation steps, uint16: [8, 8], or for "webp" one for each.
-      predictions: for "webp" what they are added to; see `WebpComponent`.
-      whole: for "webp", see `WebpFile`.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
+      predictions: for "webp" what they are added to, uint8; see `WebpComponent`.
+      whole: for "webp", bool; see `WebpFile`.
       found_in: where the coefficients were found, if they are not the file's own: "its pixels" of
         a lossless file, or "its coefficients" of a JPEG that was another one before; else None.
       note: why the file is judged by its pixels although it stores something else; else None.
@@ -147,9 +147,9 @@ class Stored:
     colour: str = "rgb"
     coefficients: tuple[np.ndarray, ...] = ()
     tables: tuple[np.ndarray, ...] = ()
+    averaged: tuple[tuple[int, int], ...] = ()
     predictions: tuple[np.ndarray, ...] = ()
     whole: np.ndarray | None = None
-    averaged: tuple[tuple[int, int], ...] = ()
     found_in: str | None = None
     note: str | None = None
     quantiser: int | None = None

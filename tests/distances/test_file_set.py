@@ -51,11 +51,9 @@ def images(name: str) -> np.ndarray:
 
 def hits_and_misses(images, targets):
     """Share of numbers predicted, and how far the worst of the others is beyond, grey levels."""
-    rows, columns = targets.levels.shape[2:]
-    steps = np.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = np.abs(as_stored(jnp.asarray(images), targets) - targets.levels * steps)
+    off = np.abs(as_stored(jnp.asarray(images), targets) - targets.middles)
     stored = targets.row_weights[..., None] * targets.column_weights[:, :, None] > 0
-    beyond = (off - steps / 2)[stored]
+    beyond = (off - targets.halves)[stored]
     return np.mean(beyond <= 0), beyond.max()
 
 
@@ -88,8 +86,9 @@ def test_rows_averaged_alone_are_predicted():
             [arrays(x.swapaxes(0, 1), quality=90, subsampling="4:2:2") for x in upright]
         )
         targets = turned._replace(
-            levels=turned.levels.swapaxes(2, 3),
-            steps=turned.steps.swapaxes(2, 3),
+            middles=turned.middles.swapaxes(2, 3),
+            halves=turned.halves.swapaxes(2, 3),
+            whole=turned.whole.swapaxes(1, 2),
             rows=turned.columns,
             columns=turned.rows,
             row_weights=turned.column_weights,

@@ -97,7 +97,7 @@ def test_an_image_is_in_the_set_of_its_file_and_not_in_that_of_its_pixels(size):
         sets = [stored(file_of(image, quality=quality, method=method)) for image in images]
         own, pixels = distances(images, sets)
         other, _ = distances([image[::-1, ::-1] for image in images], sets)
-        assert own.max() < 3e-7 < 4e-6 < pixels.min() and np.median(own) < 3e-9
+        assert own.max() < 3e-7 < 4e-6 < pixels.min() and np.median(own) < 6e-9
         assert other.min() > 1e-4
     # Weighing size against error, an encoder goes beyond the usual step here and there.
     own, pixels = distances(
