@@ -23,10 +23,15 @@ WEBP_COLOUR = (_COLOUR / 2**16 * _STRETCHED[:, None]).astype(np.float32)
 
 _LEAST = 16, 128, 128
 
-# libwebp rounds towards 0 (src/enc/quant_enc.c, kBiasMatrices), by some more where it weighs size
-# against error. So a number lies this much beyond what is stored, in steps, give or take as much;
-# or near 0. What it loses of the mean of a block's colour it passes on to the next ones.
-_BEYOND, _GIVE, _NEAR_0, _GIVE_OF_MEANS = 0.05, 0.55, 0.6, 0.9
+# libwebp stores a whole number of steps, floor(size + share), by less than a half: shares of luma,
+# luma's transformed constant terms and chroma, constant terms apart (src/enc/quant_enc.c,
+# kBiasMatrices and kFreqSharpening). At its methods 5 and 6 it also weighs size against error.
+_FREQUENCIES = np.add.outer(np.arange(4), np.arange(4))
+_SHARES = (110 + np.minimum(3.75 * _FREQUENCIES, 11.25)) / 256, np.full((4, 4), 108 / 256)
+_SHARES = *_SHARES, np.full((4, 4), 115 / 256)
+for _share, _constant in zip(_SHARES, (96, 96, 110), strict=True):
+    _share[0, 0] = _constant / 256
+_PASSED_ON = 0.4  # What a block's mean of colours loses goes to the next ones, in steps.
 
 _MOST_PIXELS = 1 << 22
 
@@ -126,23 +131,29 @@ def webp_boxes(
       which: Of Y, Cb and Cr.
       whole: As in `WebpFile`, for Y.
     """
-    levels, blocks = (
-        component.levels.astype(np.float64),
-        [side // 4 for side in component.levels.shape],
-    )
+    levels, blocks = component.levels.astype(np.float64), np.array(component.levels.shape) // 4
     predicted = component.predicted.astype(np.float64) - _LEAST[which]
-    tiles = predicted.reshape(blocks[0], 4, blocks[1], 4)
-    middles = np.einsum("ux,ixjy,vy->iujv", DCT_OF_4, tiles, DCT_OF_4).reshape(levels.shape)
+    middles = _in_blocks(predicted, DCT_OF_4)
     steps = component.steps / 2  # The format's transform is twice as large, the second once more.
+    shares = np.tile(_SHARES[2 if which else 0], blocks)
     if which == 0:
         where = np.kron(whole, np.ones((4, 4), bool))
-        means = middles[::4, ::4].reshape(blocks[0] // 4, 4, blocks[1] // 4, 4)
-        means = np.einsum("ux,ixjy,vy->iujv", WALSH_OF_4, means, WALSH_OF_4).reshape(blocks)
-        middles[::4, ::4] = np.where(where, means, middles[::4, ::4])
-        steps[::4, ::4] /= np.where(where, 2, 1)
-    room = np.where(levels == 0, _NEAR_0, _GIVE)
-    beyond = _BEYOND * np.sign(levels)
+        for plane, once_more in (
+            (middles, _in_blocks(middles[::4, ::4], WALSH_OF_4)),
+            (steps, steps[::4, ::4] / 2),
+            (shares, np.tile(_SHARES[1], blocks // 4)),
+        ):
+            plane[::4, ::4][where] = once_more[where]
+    room = np.where(levels == 0, 1 - shares, 0.5)
     if which:
-        room[::4, ::4], beyond[::4, ::4] = _GIVE_OF_MEANS, 0
+        room[::4, ::4] += _PASSED_ON
     steps *= _STRETCHED[which]
-    return middles * _STRETCHED[which] + (levels + beyond) * steps, room * steps
+    sizes = levels + (0.5 - shares) * np.sign(levels)
+    return middles * _STRETCHED[which] + sizes * steps, room * steps
+
+
+def _in_blocks(plane: NDArray[np.float64], transform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A plane with a transform of each of its 4x4 blocks."""
+    rows, columns = (side // 4 for side in plane.shape)
+    blocks = plane.reshape(rows, 4, columns, 4)
+    return np.einsum("ux,ixjy,vy->iujv", transform, blocks, transform).reshape(plane.shape)
