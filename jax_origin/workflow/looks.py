@@ -9,9 +9,10 @@ import jax
 from jax_origin.calibration import Calibration, Rates
 from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.generators import GeneratorLike
-from jax_origin.inversion import Run
+from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.reframed import Framed, Reframed, ReframedEncoder
 from jax_origin.inversion.retouched import Retouched, RetouchedStart
+from jax_origin.inversion.solvers import GaussNewton, Optax
 from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
@@ -29,6 +30,8 @@ from jax_origin.workflow.verdict import Verdict
 READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
+_FIRST = Stage(Optax("adam", 0.1), steps=10, objective="l1")
+_THEN = Stage(GaussNewton(), steps=10, tolerance=0.2)
 _LATER = 2  # Checks that a search for numbers beside the latent may take longer.
 _RACE = 4  # Steps after which the best of frames goes on alone.
 _WIDE = Framed(lanes=8, least=0.6)
@@ -84,8 +87,7 @@ class Looks:
             return Scorer(generator, glance, key=key, run=run, **options)
 
         def for_retouched(**told: Any) -> Scorer:
-            # Of a longer recipe the first two stages: most own images need no more.
-            recipe = dataclasses.replace(method.recipe, stages=method.recipe.stages[:2])
+            recipe = dataclasses.replace(method.recipe, stages=(_FIRST, _THEN))
             brief = dataclasses.replace(method, recipe=recipe)
             starts: Any = {role: RetouchedStart(each) for role, each in encoders.items()}
             options: dict[str, Any] = {"encoders": starts, "futility": later_by(_LATER, futility)}
@@ -96,10 +98,9 @@ class Looks:
             frames = dataclasses.replace(frames, lanes=min(frames.lanes, most))
 
         def for_reframed(**told: Any) -> Scorer:
-            first, *rest = method.recipe.stages[:2]
-            race = dataclasses.replace(first, steps=min(_RACE, first.steps))
-            longer = [dataclasses.replace(stage, steps=2 * stage.steps) for stage in rest]
-            stages = (race, dataclasses.replace(first, lanes=1), *longer)
+            race = dataclasses.replace(_FIRST, steps=_RACE)
+            longer = dataclasses.replace(_THEN, steps=2 * _THEN.steps)
+            stages = (race, dataclasses.replace(_FIRST, lanes=1), longer)
             recipe = dataclasses.replace(
                 method.recipe, start=frames, stages=stages, restarts=frames.restarts
             )

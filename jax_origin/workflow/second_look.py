@@ -71,7 +71,6 @@ class Reading(NamedTuple):
       made: What the model's image of it is as the file has it; float32 [H, W, C].
       times: What the score counts beside those of foreign images, to which the reading makes it
         easier.
-      begun: Evaluations that its start took; those of the search know nothing of them.
     """
 
     words: str
@@ -79,7 +78,6 @@ class Reading(NamedTuple):
     tried: tuple[str, ...]
     made: NDArray[np.float32]
     times: float = 1.0
-    begun: int = 0
 
 
 class Look:
@@ -145,7 +143,7 @@ class Look:
     def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
         first, found, read = verdict.inversion, scored.inversion, self._read(scored)
         assert first is not None and verdict.image is not None
-        steps = first.steps + found.steps + read.begun
+        steps = first.steps + found.steps
         like = likeness(verdict.image.stored, self._calibration)
         as_it_is = dataclasses.replace(
             verdict,
@@ -246,4 +244,4 @@ class ReframingLook(Look):
         words = f"{REFRAMED} (about {frame_of(np.asarray(found.latent)).words})"
         tried = f"{REFRAMED} to {self._start.least:.0%} of a side or more"
         made = np.asarray(found.reconstruction)
-        return Reading(words, 1.0, (tried,), made, _TIMES, self._start.evaluations)
+        return Reading(words, 1.0, (tried,), made, _TIMES)
