@@ -355,7 +355,7 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
         webp = None if resized or orientation != 1 else read_webp(data)
-        if webp is None or (webp.height, webp.width) != pixels.shape[:2]:
+        if webp is None or webp.size != pixels.shape[:2]:
             return replace(taken, note=resized_note if resized else LOSSY_WEBP)
         return _from_webp(webp, taken)
     if form in _MAY_BE_LOSSY and not (form == "JPEG2000" and jpeg2000_is_lossless(data)):
@@ -397,6 +397,7 @@ def without_colours(stored: Stored) -> Stored:
         coefficients=stored.coefficients[:1],
         tables=stored.tables[:1],
         averaged=stored.averaged[:1],
+        predictions=stored.predictions[:1],
     )
     return replace(grey, alternatives=tuple(map(without_colours, stored.alternatives)))
 
@@ -414,19 +415,11 @@ def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
 
 
 def _from_webp(file: WebpFile, taken: Stored) -> Stored:
-    grey = taken.colour == "grey"
-    coefficients, tables, predictions = zip(*file.components[: 1 if grey else 3], strict=True)
-    return replace(
-        taken,
-        kind="webp",
-        colour="grey" if grey else "ycbcr",
-        coefficients=coefficients,
-        tables=tables,
-        predictions=predictions,
-        whole=file.whole,
-        quantiser=file.quantiser,
-        averaged=((1, 1), (2, 2), (2, 2))[: len(tables)],
-    )
+    colour, count = ("grey", 1) if taken.colour == "grey" else ("ycbcr", 3)
+    levels, steps, predicted = zip(*file.components[:count], strict=True)
+    averaged = ((1, 1), (2, 2), (2, 2))[:count]
+    stored = Stored("webp", taken.pixels, colour, levels, steps, averaged)
+    return replace(stored, predictions=predicted, whole=file.whole, quantiser=file.quantiser)
 
 
 def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:

@@ -44,13 +44,10 @@ WALSH_OF_4 = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, 
 
 
 class WebpComponent(NamedTuple):
-    """One component of a lossy WebP file, of whole macroblocks: 16x16 for Y, 8x8 for Cb and Cr.
+    """One component of a lossy WebP, [R, C], of whole macroblocks: 16x16 for Y, 8x8 for Cb and Cr.
 
-    Attributes:
-      levels: int16 [R, C], each 4x4 block in its place, frequencies rising downwards and to the
-        right; constant terms that are transformed once more where they come from.
-      steps: uint16 [R, C].
-      predicted: uint8 [R, C].
+    Levels of each 4x4 block are in its place, frequencies rising downwards and to the right.
+    Constant terms that are transformed once more are where they come from.
     """
 
     levels: NDArray[np.int16]
@@ -59,14 +56,13 @@ class WebpComponent(NamedTuple):
 
 
 class WebpFile(NamedTuple):
-    """A lossy WebP of `height` and `width`: Y, Cb and Cr, the latter two for 2x2 pixels each.
+    """A lossy WebP of a `size` in pixels: Y, Cb and Cr, the latter two for 2x2 pixels each.
 
     `quantiser` is the coarsest index of its segments, 0 (finest) to 127. Of macroblocks that are
     `whole`, bool [R / 16, C / 16], the constant terms of Y are transformed once more.
     """
 
-    height: int
-    width: int
+    size: tuple[int, int]
     quantiser: int
     whole: NDArray[np.bool_]
     components: tuple[WebpComponent, WebpComponent, WebpComponent]
@@ -116,20 +112,16 @@ def read_webp(data: bytes) -> WebpFile | None:
     where = np.kron(scan.whole, np.ones((4, 4), bool))
     for plane, part in ((first.levels, levels), (first.steps, steps)):
         plane[::4, ::4][where] = joined(part[:, :, WHOLE_LUMA:])[where]
-    return WebpFile(scan.height, scan.width, scan.quantiser, scan.whole, (first, second, third))
+    return WebpFile(scan.size, scan.quantiser, scan.whole, (first, second, third))
 
 
 def webp_boxes(
     component: WebpComponent, which: int, whole: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the numbers before they were rounded may lie: the middles, and how far from them.
+    """Where numbers may have been before they were rounded: the middles, and how far from them.
 
-    They are those of orthonormal transforms of components as `WEBP_COLOUR` has them, [R, C].
-
-    Args:
-      component: The numbers of a file.
-      which: Of Y, Cb and Cr.
-      whole: As in `WebpFile`, for Y.
+    They are those of orthonormal transforms of the components, Y, Cb and Cr, as `WEBP_COLOUR` has
+    them; `which` of these it is.
     """
     levels, blocks = component.levels.astype(np.float64), np.array(component.levels.shape) // 4
     predicted = component.predicted.astype(np.float64) - _LEAST[which]

@@ -15,12 +15,7 @@ _ABOVE, _LEFT = 127, 129  # What stands for pixels beyond the frame.
 
 
 class Plane(NamedTuple):
-    """A component of a frame.
-
-    Attributes:
-      predicted: uint8 [16 * R, 16 * C], or half of either.
-      decoded: uint8, likewise: with what was coded added, before the loop filter.
-    """
+    """A component of a frame: what is predicted, and that with what is coded; unfiltered."""
 
     predicted: NDArray[np.uint8]
     decoded: NDArray[np.uint8]
@@ -35,11 +30,9 @@ def predicted_planes(scan: WebpScan) -> tuple[Plane, Plane, Plane]:
     numbers[:, :, :16, 0, 0] = np.where(scan.whole[..., None], terms, numbers[:, :, :16, 0, 0])
     rest = _inverse_dct(numbers[:, :, :WHOLE_LUMA])
     luma = _predicted(joined(rest[:, :, :16]), scan.luma, scan.whole)
-    everywhere = np.ones_like(scan.whole)
-    second, third = (
-        _predicted(joined(rest[:, :, at : at + 4]), scan.chroma[..., None], everywhere)
-        for at in (16, 20)
-    )
+    colours = (joined(rest[:, :, at : at + 4]) for at in (16, 20))
+    modes, everywhere = scan.chroma[..., None], np.ones_like(scan.whole)
+    second, third = (_predicted(colour, modes, everywhere) for colour in colours)
     return luma, second, third
 
 
@@ -74,12 +67,9 @@ def _inverse_dct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 def _predicted(
     rest: NDArray[np.int64], modes: NDArray[np.int64], whole: NDArray[np.bool_]
 ) -> Plane:
-    """Goes through macroblocks in order (section 12).
+    """Goes through macroblocks in order (section 12), with what is added to their predictions.
 
-    Args:
-      rest: What is added to the prediction.
-      modes: [R, C, N], of each macroblock's blocks; the first counts where it is one block.
-      whole: [R, C], which are.
+    There are modes for each of their blocks, [R, C, N]; of those that are one, the first counts.
     """
     rows, columns = whole.shape
     side = len(rest) // rows
@@ -93,8 +83,9 @@ def _predicted(
         missing = rest[top - 1 : top - 1 + side, left - 1 : left - 1 + side]
         if whole[row, column]:
             above, beside = decoded[top - 1, at[1]], decoded[at[0], left - 1]
-            mode, corner = modes[row, column, 0], decoded[top - 1, left - 1]
-            predicted[at] = _block(mode, above, beside, corner, row > 0, column > 0)
+            known = [above] * (row > 0) + [beside] * (column > 0)
+            corner = decoded[top - 1, left - 1]
+            predicted[at] = _block(modes[row, column, 0], above, beside, corner, known)
             decoded[at] = (predicted[at] + missing).clip(0, 255)
             continue
         beyond = decoded[top - 1, left + side : left + side + 4].copy()
@@ -114,22 +105,14 @@ def _predicted(
 
 
 def _block(
-    mode: int,
-    above: NDArray[np.int64],
-    left: NDArray[np.int64],
-    corner: np.int64,
-    has_above: bool,
-    has_left: bool,
+    mode: int, above: NDArray, left: NDArray, corner: np.int64, known: list[NDArray]
 ) -> NDArray[np.int64]:
     """The prediction of a macroblock as one block (sections 12.2 and 12.3)."""
     if mode == 1:
         return (left[:, None] + above - corner).clip(0, 255)
     if mode:
         return above[None] if mode == 2 else left[:, None]
-    known = [part for part, there in ((above, has_above), (left, has_left)) if there]
-    if not known:
-        return np.full((1, 1), 128)
-    edge = np.concatenate(known)
+    edge = np.concatenate(known) if known else np.full(1, 128)
     return np.full((1, 1), (edge.sum() + len(edge) // 2) // len(edge))
 
 

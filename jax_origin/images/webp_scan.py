@@ -4,18 +4,19 @@ The procedures are those of RFC 6386 for key frames. Damaged codes give wrong nu
 `CorruptCodes`.
 """
 
+import itertools
+import math
+import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from jax_origin.images.webp_tables import AC_STEPS, DC_STEPS, MODES, TOKENS, UPDATES
-
 WHOLE_LUMA = 24
 """Where in `WebpScan.levels` the transformed constant terms stand."""
 
 _ZIGZAG = (0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15)
-_BANDS = (0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 0)
+_BANDS = [0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7, 0]
 # Branches of a 4x4 block's mode: a mode as a number of 0 or less, or the next pair of branches.
 _MODE_TREE = (0, 1, -1, 2, -2, 3, 4, 6, -3, 5, -4, -5, -6, 7, -7, 8, -8, -9)
 # Chances of the bits that follow a large number's token, and what is added to them.
@@ -25,7 +26,11 @@ _LARGE = (
     ((180, 157, 141, 134, 130), 35),
     ((254, 254, 243, 230, 196, 177, 153, 140, 133, 130, 129), 67),
 )
-_PAST = 512  # Bits that a decoder may look ahead.
+_TABLES = pathlib.Path(__file__).with_name("webp_tables.txt").read_text().split("#")[1:]
+_TOKENS, _UPDATES, _MODES, _DC_STEPS, _AC_STEPS = (
+    list(map(int, table.partition("\n")[2].split())) for table in _TABLES
+)
+_PAST = 64  # Bytes that a decoder may look ahead.
 
 
 class CorruptCodes(Exception):
@@ -39,8 +44,7 @@ class WebpScan(NamedTuple):
     directions more for 4x4 blocks, as libwebp numbers them.
 
     Attributes:
-      height: pixels.
-      width: pixels.
+      size: (height, width), pixels.
       quantiser: the coarsest index of its segments, 0 (finest) to 127.
       steps: int [R, C, 3, 2], the steps of luma, of its transformed constant terms, and of chroma:
         for the first and for all other frequencies.
@@ -52,8 +56,7 @@ class WebpScan(NamedTuple):
         Cr, and the transformed constant terms.
     """
 
-    height: int
-    width: int
+    size: tuple[int, int]
     quantiser: int
     steps: np.ndarray
     luma: np.ndarray
@@ -72,7 +75,7 @@ class _Bits:
     def bit(self, chance: int = 128) -> int:
         """A bit that is 0 in so many of 256 cases."""
         if self._spare < 0:
-            if 8 * self._at > 8 * len(self._data) + _PAST:
+            if self._at > len(self._data) + _PAST:
                 raise CorruptCodes
             more = self._data[self._at : self._at + 32].ljust(32, b"\0")
             self._value = self._value << 256 | int.from_bytes(more, "big")
@@ -103,15 +106,14 @@ class _Bits:
 
 
 class _Header(NamedTuple):
-    """What comes before the macroblocks."""
+    """What comes before the macroblocks; the chances are those of a map of segments, if any."""
 
-    height: int
-    width: int
+    size: tuple[int, int]
     bits: _Bits
-    quantisers: list[int]
-    segment_chances: list[int] | None
-    parts: list[_Bits]
+    quantiser: int
     steps: np.ndarray
+    chances: list[int]
+    parts: list[_Bits]
 
 
 def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
@@ -121,9 +123,9 @@ def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
       CorruptCodes: It is none, ends too early, or has more pixels.
     """
     head = _header(frame)
-    if not 0 < head.height * head.width <= max_pixels:
+    if not 0 < math.prod(head.size) <= max_pixels:
         raise CorruptCodes
-    rows, columns = -(-head.height // 16), -(-head.width // 16)
+    rows, columns = (-(-side // 16) for side in head.size)
     bits, chances = head.bits, _token_chances(head.bits)
     skipping = bits.number(8) if bits.bit() else None
     segments, chroma = np.zeros((2, rows, columns), int)
@@ -135,9 +137,9 @@ def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
         left, ended_left, part = [0] * 4, [False] * 9, head.parts[row % len(head.parts)]
         for column in range(columns):
             at = row, column
-            if head.segment_chances is not None:
-                second = bits.bit(head.segment_chances[0])
-                segments[at] = 2 * second + bits.bit(head.segment_chances[1 + second])
+            if head.chances:
+                second = bits.bit(head.chances[0])
+                segments[at] = 2 * second + bits.bit(head.chances[1 + second])
             skipped = skipping is not None and bits.bit(skipping)
             whole[at] = one = bool(bits.bit(145))
             luma[at] = _luma_modes(bits, above[column], left, whole=one)
@@ -147,11 +149,8 @@ def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
                 ended[: 8 + one] = [False] * (8 + one)
             if not skipped:
                 _residuals(part, chances, ended_above[column], ended_left, levels[at], whole=one)
-    levels = levels.reshape(rows, columns, 25, 4, 4)
-    steps = head.steps[segments]
-    return WebpScan(
-        head.height, head.width, max(head.quantisers), steps, luma, whole, chroma, levels
-    )
+    levels, steps = levels.reshape(rows, columns, 25, 4, 4), head.steps[segments]
+    return WebpScan(head.size, head.quantiser, steps, luma, whole, chroma, levels)
 
 
 def _header(frame: bytes) -> _Header:
@@ -162,7 +161,7 @@ def _header(frame: bytes) -> _Header:
     width, height = (int.from_bytes(frame[at : at + 2], "little") & 0x3FFF for at in (6, 8))
     bits = _Bits(frame[10 : 10 + (first >> 5)])
     bits.number(2)  # colour space, clamping
-    changes, absolute, chances = [0], 0, None
+    changes, absolute, chances = [0], 0, list[int]()
     if bits.bit():  # segments
         has_map, changes = bits.bit(), [0] * 4
         if bits.bit():
@@ -181,63 +180,47 @@ def _header(frame: bytes) -> _Header:
     more = [bits.optional(4) for _ in range(5)]
     indices = [change if absolute else base + change for change in changes]
     steps = np.array([_steps(index, *more) for index in indices])
-    quantisers = [min(max(index, 0), 127) for index in indices]
-    return _Header(height, width, bits, quantisers, chances, parts, steps)
+    return _Header((height, width), bits, min(max(0, *indices), 127), steps, chances, parts)
 
 
 def _steps(index: int, dc: int, second_dc: int, second: int, chroma_dc: int, chroma: int) -> list:
     """The steps of one segment, as in `WebpScan.steps`."""
-
-    def step(steps: tuple[int, ...], index: int, most: int = 127) -> int:
-        return steps[min(max(index, 0), most)]
-
+    first = [min(max(index + more, 0), 127) for more in (dc, second_dc, chroma_dc)]
+    other = [_AC_STEPS[min(max(index + more, 0), 127)] for more in (0, second, chroma)]
     return [
-        [step(DC_STEPS, index + dc), step(AC_STEPS, index)],
-        [
-            2 * step(DC_STEPS, index + second_dc),
-            max(8, step(AC_STEPS, index + second) * 155 // 100),
-        ],
-        [step(DC_STEPS, index + chroma_dc, 117), step(AC_STEPS, index + chroma)],
+        [_DC_STEPS[first[0]], other[0]],
+        [2 * _DC_STEPS[first[1]], max(8, other[1] * 155 // 100)],
+        [_DC_STEPS[min(first[2], 117)], other[2]],
     ]
 
 
 def _parts(data: bytes, count: int) -> list[_Bits]:
     """The parts that rows of macroblocks are coded in, in turn (section 9.5)."""
-    at, parts = 3 * (count - 1), []
-    for i in range(count):
-        size = int.from_bytes(data[3 * i : 3 * i + 3], "little") if i < count - 1 else len(data)
-        parts.append(_Bits(data[at : at + size]))
-        at += size
-    return parts
+    first = 3 * (count - 1)
+    sizes = (int.from_bytes(data[at : at + 3], "little") for at in range(0, first, 3))
+    begin = [*itertools.accumulate(sizes, initial=first), len(data)]
+    return [_Bits(data[at:end]) for at, end in itertools.pairwise(begin)]
 
 
 def _token_chances(bits: _Bits) -> list[list[list[list[int]]]]:
     """Those of each kind of block, place in it, and context (section 13.4)."""
     bits.bit()  # whether they are kept for the next frame
-    kinds = []
-    for kind, updates in zip(TOKENS, UPDATES, strict=True):
-        bands = [
-            [
-                [bits.number(8) if bits.bit(u) else old for old, u in zip(*both, strict=True)]
-                for both in zip(*contexts, strict=True)
-            ]
-            for contexts in zip(kind, updates, strict=True)
-        ]
-        kinds.append([bands[band] for band in _BANDS])
-    return kinds
+    both = zip(_TOKENS, _UPDATES, strict=True)
+    chances = [bits.number(8) if bits.bit(update) else old for old, update in both]
+    return np.reshape(chances, (4, 8, 3, 11))[:, _BANDS].tolist()
 
 
 def _luma_modes(bits: _Bits, above: list[int], left: list[int], *, whole: bool) -> list[int]:
     """The modes of a macroblock's 4x4 blocks; `above` and `left` become those of its last ones."""
     if whole:
-        down = bits.bit(156)
-        mode = (3 - 2 * bits.bit(128)) if down else 2 * bits.bit(163)
+        mode = (3 - 2 * bits.bit()) if bits.bit(156) else 2 * bits.bit(163)
         above[:] = left[:] = [mode] * 4
         return [mode] * 16
     modes = []
     for row in range(4):
         for column in range(4):
-            chances = MODES[above[column]][left[row]]
+            at = 90 * above[column] + 9 * left[row]
+            chances = _MODES[at : at + 9]
             at = _MODE_TREE[bits.bit(chances[0])]
             while at > 0:
                 at = _MODE_TREE[2 * at + bits.bit(chances[at])]
@@ -255,10 +238,9 @@ def _residuals(
     *,
     whole: bool,
 ) -> None:
-    """The levels of a macroblock (section 13).
+    """The levels of a macroblock (section 13); `above` and `left` say which beside it has any.
 
-    `above` and `left` say which blocks beside it have any: four of luma, two of Cb, two of Cr, and
-    the transformed constant terms.
+    Those are four of luma, two of Cb, two of Cr, and the transformed constant terms.
     """
     kind, first = 3, 0
     if whole:

@@ -44,9 +44,9 @@ def scan(data):
 def rgb(scan):
     """What a decoder shows of a frame whose loop filter is off."""
     bright, *colours = (plane.decoded.astype(int) for plane in predicted_planes(scan))
-    planes = [bright[: scan.height, : scan.width]]
+    (height, width), planes = scan.size, [bright[: scan.size[0], : scan.size[1]]]
     for colour in colours:
-        near = colour[: (scan.height + 1) // 2, : (scan.width + 1) // 2]
+        near = colour[: (height + 1) // 2, : (width + 1) // 2]
         around, finer = np.pad(near, 1, mode="edge"), np.kron(near, np.ones((2, 2), int))
         for down, along in itertools.product((0, 1), repeat=2):
             rows, columns = (
@@ -55,7 +55,7 @@ def rgb(scan):
             beside = around[1:-1, columns], around[rows, 1:-1], around[rows, columns]
             mixed = 9 * near + 3 * beside[0] + 3 * beside[1] + beside[2] + 8 >> 4
             finer[down::2, along::2] = mixed
-        planes.append(finer[: scan.height, : scan.width])
+        planes.append(finer[:height, :width])
     y, (u, v) = planes[0] * 19077 >> 8, planes[1:]
     red = y + (v * 26149 >> 8) - 14234
     green = y - (u * 6419 >> 8) - (v * 13320 >> 8) + 8708
