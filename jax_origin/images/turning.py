@@ -69,15 +69,12 @@ def turned(stored: Stored, turn: Turn) -> Stored | None:
         if plane.shape != (height // down, width // along) or height % down or width % along:
             return None
     swap = (lambda part: part[::-1]) if turn.transposed else (lambda part: part)
-    if stored.whole is None:
-        tables = tuple(table.T if turn.transposed else table for table in stored.tables)
-    else:
-        tables = tuple(abs(part).astype(np.uint16) for part in _planes(stored, stored.tables, turn))
+    tables = (abs(part).astype(np.uint16) for part in _planes(stored, stored.tables, turn))
     return dataclasses.replace(
         stored,
         pixels=np.ascontiguousarray(turn(stored.pixels)),
         coefficients=_planes(stored, stored.coefficients, turn),
-        tables=tables,
+        tables=tuple(tables),
         predictions=tuple(np.ascontiguousarray(turn(plane)) for plane in stored.predictions),
         whole=None if stored.whole is None else np.ascontiguousarray(turn(stored.whole)),
         averaged=tuple(swap(pair) for pair in stored.averaged),

@@ -27,10 +27,11 @@ _LEAST = 16, 128, 128
 # luma's transformed constant terms and chroma, constant terms apart (src/enc/quant_enc.c,
 # kBiasMatrices and kFreqSharpening). At its methods 5 and 6 it also weighs size against error.
 _FREQUENCIES = np.add.outer(np.arange(4), np.arange(4))
-_SHARES = (110 + np.minimum(3.75 * _FREQUENCIES, 11.25)) / 256, np.full((4, 4), 108 / 256)
-_SHARES = *_SHARES, np.full((4, 4), 115 / 256)
-for _share, _constant in zip(_SHARES, (96, 96, 110), strict=True):
-    _share[0, 0] = _constant / 256
+_OF_LUMA = 110 + np.minimum(3.75 * _FREQUENCIES, 11.25)
+_SHARES = tuple(
+    np.where(_FREQUENCIES == 0, constant, other) / 256
+    for constant, other in ((96, _OF_LUMA), (96, 108), (110, 115))
+)
 _PASSED_ON = 0.4  # What a block's mean of colours loses goes to the next ones, in steps.
 
 _MOST_PIXELS = 1 << 22
@@ -99,18 +100,13 @@ def read_webp(data: bytes) -> WebpFile | None:
         scan = read_frame(frame, max_pixels=_MOST_PIXELS)
     except CorruptCodes:
         return None
-    levels, steps = scan.levels, np.empty(scan.levels.shape, np.uint16)
-    for blocks, kind in ((slice(16), 0), (slice(16, 24), 2), (slice(WHOLE_LUMA, 25), 1)):
-        steps[:, :, blocks] = scan.steps[:, :, None, kind, 1, None, None]
-        steps[:, :, blocks, 0, 0] = scan.steps[:, :, None, kind, 0]
+    parts, planes = (slice(16), slice(16, 20), slice(20, 24)), predicted_planes(scan)
     first, second, third = (
-        WebpComponent(joined(levels[:, :, blocks]), joined(steps[:, :, blocks]), plane.predicted)
-        for blocks, plane in zip(
-            (slice(16), slice(16, 20), slice(20, 24)), predicted_planes(scan), strict=True
-        )
+        WebpComponent(joined(scan.levels[:, :, at]), joined(scan.steps[:, :, at]), predicted)
+        for at, (predicted, _) in zip(parts, planes, strict=True)
     )
     where = np.kron(scan.whole, np.ones((4, 4), bool))
-    for plane, part in ((first.levels, levels), (first.steps, steps)):
+    for plane, part in ((first.levels, scan.levels), (first.steps, scan.steps)):
         plane[::4, ::4][where] = joined(part[:, :, WHOLE_LUMA:])[where]
     return WebpFile(scan.size, scan.quantiser, scan.whole, (first, second, third))
 

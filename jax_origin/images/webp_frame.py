@@ -4,7 +4,6 @@ A prediction looks at pixels that the loop filter has not smoothed, so the filte
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +13,13 @@ from jax_origin.images.webp_scan import WHOLE_LUMA, WebpScan
 _ABOVE, _LEFT = 127, 129  # What stands for pixels beyond the frame.
 
 
-class Plane(NamedTuple):
-    """A component of a frame: what is predicted, and that with what is coded; unfiltered."""
-
-    predicted: NDArray[np.uint8]
-    decoded: NDArray[np.uint8]
+Plane = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""A component as it is predicted, and with what is coded added, of whole macroblocks."""
 
 
 def predicted_planes(scan: WebpScan) -> tuple[Plane, Plane, Plane]:
-    """The three components of a frame, Y, Cb and Cr."""
-    steps = scan.steps[:, :, [0] * 16 + [2] * 8 + [1]]  # [R, C, 25, 2]
-    numbers = scan.levels * steps[..., 1, None, None].astype(np.int64)
-    numbers[..., 0, 0] = scan.levels[..., 0, 0] * steps[..., 0]
+    """The three components of a frame, Y, Cb and Cr, before the loop filter."""
+    numbers = scan.levels * scan.steps.astype(np.int64)
     terms = _constant_terms(numbers[:, :, WHOLE_LUMA])
     numbers[:, :, :16, 0, 0] = np.where(scan.whole[..., None], terms, numbers[:, :, :16, 0, 0])
     rest = _inverse_dct(numbers[:, :, :WHOLE_LUMA])
@@ -101,7 +95,8 @@ def _predicted(
             predicted[y : y + 4, x : x + 4] = made
             made = made + missing[y - top : y - top + 4, x - left : x - left + 4]
             decoded[y : y + 4, x : x + 4] = made.clip(0, 255)
-    return Plane(*(part[1:, 1:-4].astype(np.uint8) for part in (predicted, decoded)))
+    first, second = (part[1:, 1:-4].astype(np.uint8) for part in (predicted, decoded))
+    return first, second
 
 
 def _block(

@@ -46,23 +46,21 @@ class WebpScan(NamedTuple):
     Attributes:
       size: (height, width), pixels.
       quantiser: the coarsest index of its segments, 0 (finest) to 127.
-      steps: int [R, C, 3, 2], the steps of luma, of its transformed constant terms, and of chroma:
-        for the first and for all other frequencies.
       luma: int [R, C, 16], how each 4x4 block is predicted; all alike where `whole`.
-      whole: bool [R, C], whether luma is predicted as one block of 16x16. Its constant terms are
-        then transformed once more.
+      whole: bool [R, C], whether luma is one block, whose constant terms are transformed again.
       chroma: int [R, C].
       levels: int16 [R, C, 25, 4, 4], what is left, in steps: 16 blocks of luma, four each of Cb and
         Cr, and the transformed constant terms.
+      steps: uint16, likewise.
     """
 
     size: tuple[int, int]
     quantiser: int
-    steps: np.ndarray
     luma: np.ndarray
     whole: np.ndarray
     chroma: np.ndarray
     levels: np.ndarray
+    steps: np.ndarray
 
 
 class _Bits:
@@ -105,28 +103,17 @@ class _Bits:
         return -size if self.bit() else size
 
 
-class _Header(NamedTuple):
-    """What comes before the macroblocks; the chances are those of a map of segments, if any."""
-
-    size: tuple[int, int]
-    bits: _Bits
-    quantiser: int
-    steps: np.ndarray
-    chances: list[int]
-    parts: list[_Bits]
-
-
 def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
     """Reads a key frame, the content of a chunk "VP8 ".
 
     Raises:
       CorruptCodes: It is none, ends too early, or has more pixels.
     """
-    head = _header(frame)
-    if not 0 < math.prod(head.size) <= max_pixels:
+    size, bits, quantiser, steps, of_segments, parts = _header(frame)
+    if not 0 < math.prod(size) <= max_pixels:
         raise CorruptCodes
-    rows, columns = (-(-side // 16) for side in head.size)
-    bits, chances = head.bits, _token_chances(head.bits)
+    rows, columns = (-(-side // 16) for side in size)
+    chances = _token_chances(bits)
     skipping = bits.number(8) if bits.bit() else None
     segments, chroma = np.zeros((2, rows, columns), int)
     luma, whole = np.zeros((rows, columns, 16), int), np.zeros((rows, columns), bool)
@@ -134,12 +121,12 @@ def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
     above = [[0] * 4 for _ in range(columns)]
     ended_above = [[False] * 9 for _ in range(columns)]
     for row in range(rows):
-        left, ended_left, part = [0] * 4, [False] * 9, head.parts[row % len(head.parts)]
+        left, ended_left, part = [0] * 4, [False] * 9, parts[row % len(parts)]
         for column in range(columns):
             at = row, column
-            if head.chances:
-                second = bits.bit(head.chances[0])
-                segments[at] = 2 * second + bits.bit(head.chances[1 + second])
+            if of_segments:
+                second = bits.bit(of_segments[0])
+                segments[at] = 2 * second + bits.bit(of_segments[1 + second])
             skipped = skipping is not None and bits.bit(skipping)
             whole[at] = one = bool(bits.bit(145))
             luma[at] = _luma_modes(bits, above[column], left, whole=one)
@@ -149,12 +136,18 @@ def read_frame(frame: bytes, *, max_pixels: int) -> WebpScan:
                 ended[: 8 + one] = [False] * (8 + one)
             if not skipped:
                 _residuals(part, chances, ended_above[column], ended_left, levels[at], whole=one)
-    levels, steps = levels.reshape(rows, columns, 25, 4, 4), head.steps[segments]
-    return WebpScan(head.size, head.quantiser, steps, luma, whole, chroma, levels)
+    levels = levels.reshape(rows, columns, 25, 4, 4)
+    first, other = np.moveaxis(steps[segments][:, :, [0] * 16 + [2] * 8 + [1]], 3, 0)
+    steps = np.broadcast_to(other[..., None, None], levels.shape).astype(np.uint16)
+    steps[..., 0, 0] = first
+    return WebpScan(size, quantiser, luma, whole, chroma, levels, steps)
 
 
-def _header(frame: bytes) -> _Header:
-    """Sections 9.1 to 9.6."""
+def _header(frame: bytes) -> tuple[tuple[int, int], _Bits, int, np.ndarray, list[int], list[_Bits]]:
+    """Size, bits to go on with, coarsest index, steps and chances of segments, and parts of rows.
+
+    (Sections 9.1 to 9.6.)
+    """
     first = int.from_bytes(frame[:3], "little")
     if len(frame) < 12 or first & 1 or frame[3:6] != b"\x9d\x01\x2a":
         raise CorruptCodes
@@ -180,11 +173,11 @@ def _header(frame: bytes) -> _Header:
     more = [bits.optional(4) for _ in range(5)]
     indices = [change if absolute else base + change for change in changes]
     steps = np.array([_steps(index, *more) for index in indices])
-    return _Header((height, width), bits, min(max(0, *indices), 127), steps, chances, parts)
+    return (height, width), bits, min(max(0, *indices), 127), steps, chances, parts
 
 
 def _steps(index: int, dc: int, second_dc: int, second: int, chroma_dc: int, chroma: int) -> list:
-    """The steps of one segment, as in `WebpScan.steps`."""
+    """Steps of luma, its constant terms' transform, and chroma: the first, and all others."""
     first = [min(max(index + more, 0), 127) for more in (dc, second_dc, chroma_dc)]
     other = [_AC_STEPS[min(max(index + more, 0), 127)] for more in (0, second, chroma)]
     return [
