@@ -63,9 +63,10 @@ def figures(
         data = buffer.getvalue()
         files.append(stored_image(data, decode_bytes(data, path="in memory")).to_arrays())
     targets = stack_stored(files)
-    rows, columns = targets.levels.shape[2:]
-    steps = np.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = np.abs(as_stored(jnp.asarray(images), targets) - targets.levels * steps)
+    off, steps = (
+        np.abs(as_stored(jnp.asarray(images), targets) - targets.middles),
+        2 * targets.halves,
+    )
     stored = targets.row_weights[..., None] * targets.column_weights[:, :, None] > 0
     beyond = (off - steps / 2)[stored]
     furthest = float(FileSet().l2(jnp.asarray(images), targets).max())

@@ -21,11 +21,13 @@ class Part:
       family: What the part is for; "" where there is one class alone.
       kind: Its name within the family.
       nested: Fields that hold other parts, or tuples of them, with the class of these.
+      unsaid: What a file means that lacks a field, where that is not the field's default.
     """
 
     family: ClassVar[str] = ""
     kind: ClassVar[str] = ""
     nested: ClassVar[Mapping[str, type["Part"]]] = {}
+    unsaid: ClassVar[Mapping[str, Any]] = {}
 
     def to_json(self) -> dict[str, Any]:
         """The part as plain JSON values; raises ValueError if a field holds what no file can."""
@@ -41,6 +43,7 @@ class Part:
             raise ValueError(f"{cls.__name__} is made of values by name, not of {values!r:.100}")
         fields = dict(values)
         made: type[Self] = named(cls, fields.pop("kind", None)) if cls.family else cls
+        fields = {**made.unsaid, **fields}
         known = [field.name for field in dataclasses.fields(made)]
         for name in fields:
             if name not in known:

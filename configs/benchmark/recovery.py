@@ -39,22 +39,31 @@ def get_config() -> ml_collections.ConfigDict:
 
 def recipes() -> dict[str, Recipe]:
     """The recipes by name: start, steps of Adam, then what follows it."""
-    made = {"ronan": METHODS["ronan"].recipe, "origin": ORIGIN}  # learned-10-gn-10x8
+    made = {"ronan": METHODS["ronan"].recipe, "origin": ORIGIN}  # corrected-4-gn-16x5
     # The generator's arithmetic in bfloat16: what it does to scores.
     made["origin-bfloat16"] = dataclasses.replace(ORIGIN, compute="bfloat16")
     # Another start. "encoder" is the one that a VAE brings.
     for start in (Prior(), Scaled((0.05,)), Encoded()):
         made[f"{start.kind}-10-gn-10"] = _recipe(start, _adam(10), _gauss_newton(10))
+    # More or less of either part of it.
+    for corrections in (0, 2, 3, 6):
+        start, (seen, last) = Learned(corrections=corrections), ORIGIN.stages
+        made[f"corrected-{corrections}-gn-16x5"] = _recipe(start, seen, last)
+    for steps, iterations, percent in ((26, 3, 10), (20, 4, 12), (10, 8, 20)):
+        stages = (seen, _gauss_newton(steps, iterations, tolerance=percent / 100))
+        made[f"corrected-4-gn-{steps}x{iterations}"] = _recipe(ORIGIN.start, *stages)
+    stages = (seen, _adam(5), last)
+    made["corrected-4-adam-5-gn-16x5"] = _recipe(ORIGIN.start, *stages)
     # One descent alone.
     for steps in (20, 50, 100, 200):
         made[f"learned-{steps}"] = _recipe(Learned(), _adam(steps))
     made["learned-l2-100"] = _recipe(Learned(), _adam(100, "l2"))
     made["prior-100"] = _recipe(Prior(), _adam(100, rate=0.2))
     made["learned-gn-20"] = _recipe(Learned(), _gauss_newton(20))
-    # More or less of either stage, and how soon a lane that moves little is given up.
-    for steps in (5, 20):
+    # Steps of Adam instead of corrections, and how soon a lane that moves little is given up.
+    for steps in (5, 10, 20):
         made[f"learned-{steps}-gn-10"] = _recipe(Learned(), _adam(steps), _gauss_newton(10))
-    for iterations in (4, 6, 12):
+    for iterations in (4, 12):
         stages = (_adam(10), _gauss_newton(10, iterations))
         made[f"learned-10-gn-10x{iterations}"] = _recipe(Learned(), *stages)
     for percent in (10, 30, 50):

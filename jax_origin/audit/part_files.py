@@ -16,41 +16,17 @@ from jax_origin.files import atomic_write
 from jax_origin.parts import installing
 from jax_origin.runs import RecordError
 
+_COLUMNS = (
+    "key: string; candidate verdict: word; score p q log10_lr log10_lr_low log10_lr_high: number; "
+    "against reason condition reading: word; tried: words; score_kind: word; loss reference: "
+    "number; truth: word; declared: string; stored note error format: word; width height size: "
+    "count; sha256 stamp: string; place examined steps: count; seconds: number; generator method: "
+    "word"
+)
 COLUMNS = {
-    "key": "string",
-    "candidate": "word",
-    "verdict": "word",
-    "score": "number",
-    "p": "number",
-    "q": "number",
-    "log10_lr": "number",
-    "log10_lr_low": "number",
-    "log10_lr_high": "number",
-    "against": "word",
-    "reason": "word",
-    "condition": "word",
-    "reading": "word",
-    "tried": "words",
-    "score_kind": "word",
-    "loss": "number",
-    "reference": "number",
-    "truth": "word",
-    "declared": "string",
-    "stored": "word",
-    "note": "word",
-    "error": "word",
-    "format": "word",
-    "width": "count",
-    "height": "count",
-    "size": "count",
-    "sha256": "string",
-    "stamp": "string",
-    "place": "count",
-    "examined": "count",
-    "steps": "count",
-    "seconds": "number",
-    "generator": "word",
-    "method": "word",
+    name: kind
+    for names, _, kind in (part.partition(": ") for part in _COLUMNS.split("; "))
+    for name in names.split()
 }
 """The columns of records, in order, and what each holds; see docs/audits.md for what they mean."""
 

@@ -32,55 +32,12 @@ def _bash() -> str:
                 values.append(f'        {name}--{flag.name}) words="{" ".join(choices)}" ;;')
     nameless = [f'        {name}) words="{" ".join(of)}" ;;' for name, of in _first_words()]
     return (
-        _BASH.replace("COMMANDS", " ".join(COMMANDS))
+        _script("bash")
+        .replace("COMMANDS", " ".join(COMMANDS))
         .replace("        FLAGS", "\n".join(words))
         .replace("        VALUES", "\n".join(values))
         .replace("        NAMELESS", "\n".join(nameless))
     )
-
-
-_BASH = r"""# Completion of jax-origin for bash, made by: jax-origin completion bash
-_jax_origin() {
-    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-    local flag="" words="" front=""
-    COMPREPLY=()
-    if [[ $COMP_CWORD -eq 1 ]]; then
-        COMPREPLY=($(compgen -W "COMMANDS" -- "$cur"))
-        return
-    fi
-    # Bash takes --flag=value for three words, unless COMP_WORDBREAKS has no equals sign.
-    if [[ $cur == "=" ]]; then
-        flag=$before cur=""
-    elif [[ $before == "=" ]]; then
-        flag=${COMP_WORDS[COMP_CWORD-2]}
-    elif [[ $cur == --*=* ]]; then
-        flag=${cur%%=*} front=${cur%%=*}= cur=${cur#*=}
-    fi
-    if [[ -n $flag ]]; then
-        case $command$flag in
-        VALUES
-        esac
-        # Where nothing fits, readline completes files.
-        COMPREPLY=($(compgen -P "$front" -W "$words" -- "$cur"))
-        return
-    fi
-    if [[ $cur == -* ]]; then
-        case $command in
-        FLAGS
-        esac
-        COMPREPLY=($(compgen -W "$words" -- "$cur"))
-        [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace 2>/dev/null
-        return 0
-    fi
-    if [[ $COMP_CWORD -eq 2 ]]; then
-        case $command in
-        NAMELESS
-        esac
-        COMPREPLY=($(compgen -W "$words" -- "$cur"))
-    fi
-}
-complete -o default -F _jax_origin jax-origin
-"""
 
 
 def _zsh() -> str:
@@ -94,32 +51,13 @@ def _zsh() -> str:
         specs.append("'*:file:_files'")
         joined = " \\\n            ".join(specs)
         cases.append(f"        {name}) _arguments \\\n            {joined} ;;")
-    script = _ZSH.replace("    COMMANDS", "\n".join(commands))
+    script = _script("zsh").replace("    COMMANDS", "\n".join(commands))
     return script.replace("        CASES", "\n".join(cases))
 
 
-_ZSH = r"""#compdef jax-origin
-# Completion of jax-origin for zsh, made by: jax-origin completion zsh
-_jax_origin() {
-    local -a commands=(
-    COMMANDS
-    )
-    if (( CURRENT == 2 )); then
-        _describe command commands
-        return
-    fi
-    shift words
-    (( CURRENT-- ))
-    case $words[1] in
-        CASES
-    esac
-}
-if [[ ${funcstack[1]} == _jax_origin ]]; then
-    _jax_origin "$@"
-else
-    compdef _jax_origin jax-origin
-fi
-"""
+def _script(shell: str) -> str:
+    """The script without what is known of commands, which stands for names in capitals."""
+    return pathlib.Path(__file__).with_suffix(f".{shell}").read_text(encoding="utf-8")
 
 
 def _flags(command: str) -> Iterator[flags.Flag]:

@@ -6,13 +6,15 @@ the set of a lossless file is what `L1` or `L2` would be of what lies beyond hal
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from jax_origin.distances.base import SIDE, Distance, evenness_of_parts
-from jax_origin.images import StoredArrays
+from jax_origin.images import WALSH_OF_4, StoredArrays
 from jax_origin.parts import register
 
 HOLD = 0.2
@@ -30,15 +32,20 @@ class FileSet(Distance):
       margin: By how many grey levels the boxes of coefficients are widened on either side: so far
         an encoder's own rounding may carry one over the border, since it rounds colours, and
         averages of them, before it transforms. Boxes of pixels are exact.
+      webp: Whether a lossy WebP has a set of its own; or is taken for its pixels, as calibrations
+        took it before it had one.
     """
 
     kind: ClassVar[str] = "file_set"
     of_files: ClassVar[bool] = True
+    unsaid: ClassVar[Mapping[str, Any]] = {"webp": False}
     margin: float = 1.0
+    webp: bool = True
 
     def target(self, image: Any) -> StoredArrays:
         """The set as arrays."""
-        return image.to_arrays()
+        as_pixels = image.kind == "webp" and not self.webp
+        return (image.as_pixels() if as_pixels else image).to_arrays()
 
     def l1(self, images: jax.Array, targets: StoredArrays) -> jax.Array:
         """Mean distance of the numbers stored to their boxes, [N]."""
@@ -70,7 +77,7 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     """The numbers that the files' encoders would round of other images of the same size.
 
     Images [N, H, W, C] in [0, 1], C of 1 or 3, become [N, 3, R, C] in grey levels, in the places of
-    ``targets.levels``.
+    ``targets.middles``.
     """
     images = _resized(images, targets)
     red, green, blue = jnp.moveaxis(jnp.broadcast_to(255 * images, (*images.shape[:3], 3)), 3, 0)
@@ -85,17 +92,18 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     made = jnp.einsum(
         "npux,npvy,npixjy->npiujv", targets.rows, targets.columns, tiles, precision="highest"
     )
-    return made.reshape(planes.shape)
+    made = made.reshape(planes.shape)
+    # Few files need more, as few were resized.
+    once_more = functools.partial(_terms_transformed, whole=targets.whole)
+    return jax.lax.cond(jnp.any(targets.whole), once_more, lambda made: made, made)
 
 
 def off_middle(
     images: jax.Array, targets: StoredArrays, margin: float
 ) -> tuple[jax.Array, jax.Array]:
     """How far each number is from the middle of its box, and the box's half width, grey levels."""
-    rows, columns = targets.levels.shape[2:]
-    steps = jnp.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = as_stored(images, targets) - targets.levels * steps
-    return off, steps / 2 + margin * targets.rounded[:, None, None, None]
+    off = as_stored(images, targets) - targets.middles
+    return off, targets.halves + margin * targets.rounded[:, None, None, None]
 
 
 def held_beyond(off: jax.Array, room: jax.Array) -> jax.Array:
@@ -149,16 +157,27 @@ def _mean(values: jax.Array, targets: StoredArrays) -> jax.Array:
     return jnp.sum(number_weights(targets) * values, axis=(1, 2, 3))
 
 
+def _terms_transformed(made: jax.Array, whole: jax.Array) -> jax.Array:
+    """Numbers whose constant terms in `whole` tiles are transformed once more, as WebP has it."""
+    terms = made[:, 0, ::4, ::4]
+    n, rows, columns = terms.shape
+    tiles = terms.reshape(n, rows // 4, 4, columns // 4, 4)
+    twice = jnp.einsum("ux,nixjy,vy->niujv", WALSH_OF_4, tiles, WALSH_OF_4, precision="highest")
+    twice = jnp.where(whole[:, :, None, :, None], twice, tiles)
+    return made.at[:, 0, ::4, ::4].set(twice.reshape(terms.shape))
+
+
 def _whole_tiles(planes: jax.Array, averaged: jax.Array) -> jax.Array:
-    """Fills components up to whole tiles as libjpeg does."""
-    height, width = planes.shape[2:]
-    below, beside = -height % 16, -width % 16
-    planes = jnp.pad(planes, ((0, 0), (0, 0), (0, 0), (0, beside)), mode="edge")
-    if below:
-        last = planes[:, :, -1:]
-        # Columns are repeated before pairs are averaged, rows after: the last pair, if it is whole.
-        before = planes[:, :, -2:-1] if height % 2 == 0 else last
-        every_other = jnp.where(averaged[..., None, None], before, last)
-        odd = (height + jnp.arange(below))[:, None] % 2 == 1
-        planes = jnp.concatenate([planes, jnp.where(odd, last, every_other)], axis=2)
+    """Fills components up to whole tiles as encoders do, rows and columns."""
+    for axis in (3, 2):
+        length = planes.shape[axis]
+        if not (missing := -length % 16):
+            continue
+        last = jax.lax.slice_in_dim(planes, length - 1, length, axis=axis)
+        # What is averaged in pairs repeats the last pair, if it is whole.
+        begin = length - 2 if length % 2 == 0 else length - 1
+        before = jax.lax.slice_in_dim(planes, begin, begin + 1, axis=axis)
+        every_other = jnp.where(averaged[:, :, axis - 2, None, None], before, last)
+        turns = [last if (length + i) % 2 else every_other for i in range(missing)]
+        planes = jnp.concatenate([planes, *turns], axis=axis)
     return planes

@@ -71,7 +71,7 @@ class PartOfFile(FileSet):
 
 def cell_side(image: Stored) -> int:
     """Pixels to the side of a cell: a `BLOCK` of a JPEG, `CELL` of any other file."""
-    return BLOCK if image.kind == "jpeg" else CELL
+    return CELL if image.kind == "pixels" else BLOCK
 
 
 class Cells(NamedTuple):
@@ -156,7 +156,7 @@ def _cells(images: jax.Array, stored: StoredArrays) -> tuple[jax.Array, jax.Arra
         for each in (
             there * (off - jnp.clip(off, -room, room)) ** 2,
             there,
-            there * ((stored.levels != 0) | ~jpeg[:, None]),
+            there * ((jnp.abs(stored.middles) > stored.halves) | ~jpeg[:, None]),
         )
     )
     return squares / jnp.maximum(numbers, 1.0), numbers, said

@@ -50,6 +50,7 @@ from jax_origin.images.turning import Turn as Turn
 from jax_origin.images.turning import share_of_chances as share_of_chances
 from jax_origin.images.turning import turned as turned
 from jax_origin.images.turning import turned_alternatives as turned_alternatives
+from jax_origin.images.webp import WALSH_OF_4 as WALSH_OF_4
 from jax_origin.images.windows import GRID as GRID
 from jax_origin.images.windows import cut_window as cut_window
 from jax_origin.images.windows import placed_cut as placed_cut

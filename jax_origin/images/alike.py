@@ -46,10 +46,10 @@ def edits_alike(
       resized (`jax_origin.images.find_resizings`), those that resize, with the smallest change that
       loses as much; if not, those that do not. Not every resize shows: an image whose does not is
       judged as one that was not resized, and how often that is a calibration counts.
-    - A lossy WebP: edits that end in one of its quantiser. Without such, the next finer and the
-      next coarser.
-    - A JPEG: likewise by its quantisation tables. One finer than all is judged with the finest: its
-      set is smaller, so foreign images are no nearer to it. One coarser than all is unlike any.
+    - A JPEG: edits that end in one of its quantisation tables. Without such, the next finer and the
+      next coarser. A lossy WebP: likewise by its quantiser. One finer than all is judged with
+      the finest: its set is smaller, so foreign images are no nearer to it. One coarser than all is
+      unlike any.
 
     An image in grey, of a generator of colours, is unlike any: somebody may have made it grey.
 
@@ -74,7 +74,7 @@ def edits_alike(
         chosen, unlike = _of_cut(kept, cuts)
     elif stored.kind == "jpeg":
         chosen, unlike = _of_jpeg(stored, {n: s for n, s in steps.items() if s.family == "jpeg"})
-    elif stored.note == LOSSY_WEBP:
+    elif stored.kind == "webp":
         chosen, unlike = _of_webp(stored, {n: s for n, s in steps.items() if s.family == "webp"})
     elif stored.note is None:
         lossless = {n: s for n, s in steps.items() if s.family not in (*LOSSY_FILES, "cut")}
@@ -159,10 +159,8 @@ def _of_webp(stored: Stored, edits: Mapping[str, EditStep]) -> tuple[list[str], 
     """The edits with a WebP's quantiser, or the nearest on either side; and what differs."""
     if not edits:
         return [], LOSSY_WEBP
-    if stored.quantiser is None:
-        return [], f"{LOSSY_WEBP} of unknown quality"
     levels = {name: webp_coarsest(step.amount) for name, step in edits.items()}
-    return _nearest(stored.quantiser, levels, _SAME_WEBP, LOSSY_WEBP)
+    return _nearest(stored.quantiser or 0, levels, _SAME_WEBP, LOSSY_WEBP)
 
 
 def _nearest(

@@ -9,14 +9,14 @@ from jax_origin.images.file_set import Stored
 from jax_origin.images.resizing import find_resizings
 from jax_origin.images.windows import GRID, cut_window
 
-_NEAR = 6  # grey levels: so much a JPEG may change of a uniform border
+_NEAR = 6  # grey levels: so much a lossy file may change of a uniform border
 
 
 def without_borders(stored: Stored, size: tuple[int, int]) -> tuple[Stored, str] | None:
     """An image of a given size whose file has borders of one colour around it.
 
     Each border has a colour of its own. Where an image's own edge has it too, the image is taken
-    for the middle; if the borders are not that wide, for what is left of one of them. Of a JPEG
+    for the middle; if the borders are not that wide, for what is left of one of them. Of a lossy
     they must be whole blocks, as `cut_window` has it.
 
     Args:
@@ -26,7 +26,7 @@ def without_borders(stored: Stored, size: tuple[int, int]) -> tuple[Stored, str]
     Returns:
       The image's own set, and what was cut away, in words; None where no such borders are.
     """
-    near = _NEAR if stored.kind == "jpeg" else 0
+    near = 0 if stored.kind == "pixels" else _NEAR
     sides, places = ("above", "below", "on the left", "on the right"), []
     for axis, wanted in enumerate(size):
         lines = stored.pixels.swapaxes(0, axis)
@@ -38,7 +38,7 @@ def without_borders(stored: Stored, size: tuple[int, int]) -> tuple[Stored, str]
         first = next(
             (f for f in (middle, spare, 0) if 0 <= f <= before and 0 <= spare - f <= after), None
         )
-        if first is None or (stored.kind == "jpeg" and first % GRID):
+        if first is None or (stored.kind != "pixels" and first % GRID):
             return None
         places += [first, spare - first]
     top, _, left, _ = places

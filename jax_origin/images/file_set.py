@@ -1,7 +1,8 @@
 """A file as the set of images that its encoder would have stored as these very bytes.
 
 A PNG is a box of half a grey level around each pixel. A JPEG is a box of half a quantisation step
-around each DCT coefficient. Where the boxes lie, and how wide they are, is data: files of all kinds
+around each DCT coefficient, a lossy WebP one of about as much around what it adds to each block's
+prediction. Where the boxes lie, and how wide they are, is data: files of all kinds
 have arrays of the same shapes.
 """
 
@@ -23,14 +24,22 @@ from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.jpeg_twice import jpeg_before
 from jax_origin.images.resizing import Rescaling, Resizing, find_resizings, read_resizings
-from jax_origin.images.webp import chunks, webp_quantiser
+from jax_origin.images.webp import (
+    DCT_OF_4,
+    WEBP_COLOUR,
+    WebpComponent,
+    WebpFile,
+    chunks,
+    read_webp,
+    webp_boxes,
+)
 
 _LOSSLESS_TIFF = "raw tiff_lzw tiff_adobe_deflate tiff_deflate packbits lzma zstd".split()
 
 _MAY_BE_LOSSY = {"AVIF": "AVIF", "HEIF": "HEIC", "JXL": "JPEG XL", "JPEG2000": "JPEG 2000"}
 
 LOSSY_WEBP = "lossy WebP"
-"""The note of a WebP that is taken for its pixels."""
+"""The note of one that is taken for its pixels."""
 
 DECODED_JPEG = "a lossless file with the pixels of a JPEG of quality"
 """The note of a lossless file that shows it, but whose JPEG was not found; before the quality."""
@@ -39,6 +48,9 @@ UNKNOWN_FILE = "the file is unknown"
 """The note of pixels of which nobody says how they were stored."""
 
 _COLOURS = {"rgb": np.eye(3, dtype=np.float32), "ycbcr": YCBCR, "grey": YCBCR}
+_FREQUENCY, _PLACE = np.mgrid[0:8, 0:8]
+_DCT_OF_8 = np.cos((2 * _PLACE + 1) * _FREQUENCY * np.pi / 16) / 2
+_DCT_OF_8[0] = np.sqrt(1 / 8)
 # Grey levels that rounding before the last resize may add, in units of an encoder's own rounding.
 _RESIZED_ROUNDING = 0.5
 _ROOMS = (1, 1.5, 2, 3, 4)  # times the side of an image that was made
@@ -55,14 +67,14 @@ class StoredArrays(NamedTuple):
     1. If `resized`, it becomes ``resize_rows @ image @ resize_columns.T``.
     2. Each pixel becomes three components, ``colour @ pixel - offset``.
     3. Each tile of 16x16 becomes ``rows @ tile @ columns.T``: four DCTs of 8x8 blocks, two or one
-       of averages of pairs of pixels, or the tile itself.
+       of averages of pairs of pixels, 16 or four DCTs of 4x4 blocks, or the tile itself.
 
-    The image is in the set if each number is within ``steps / 2`` of ``levels * steps``, with some
-    room for the encoder's own rounding. R and C are height and width, rounded up to whole tiles.
+    The image is in the set if each number is within its half of its middle, with some room for the
+    encoder's own rounding. R and C are height and width, rounded up to whole tiles.
 
     Attributes:
-      levels: int16 [3, R, C], whole numbers; 0 where nothing is stored.
-      steps: float32 [3, 8, 8], grey levels, for each block.
+      middles: float32 [3, R, C], grey levels; 0 where nothing is stored.
+      halves: float32 [3, R, C], grey levels: half the width of each number's box.
       colour: float32 [3, 3].
       offset: float32 [3].
       rows: float32 [3, 16, 16]; rows of zeros where one block stands for two.
@@ -70,8 +82,10 @@ class StoredArrays(NamedTuple):
       row_weights: float32 [3, R]; times `column_weights`, each number's weight in a mean over the
         image, 0 where nothing is stored.
       column_weights: float32 [3, C].
-      averaged: bool [3], whether rows are averaged in pairs; then the last average, and not the
-        last row, is repeated below.
+      whole: bool [R / 16, C / 16], tiles of the first component whose 16 blocks' constant terms are
+        transformed once more, as in a WebP.
+      averaged: bool [3, 2], whether rows, and columns, are averaged in pairs of which the last one,
+        and not the last row, is repeated beyond.
       rounded: float32 [], 1 if the encoder rounds to grey levels before it transforms; less if
         the image was resized after it was rounded; else 0.
       resized: bool [].
@@ -80,14 +94,15 @@ class StoredArrays(NamedTuple):
       resize_columns: float32 [W, W], or [C, W].
     """
 
-    levels: Any
-    steps: Any
+    middles: Any
+    halves: Any
     colour: Any
     offset: Any
     rows: Any
     columns: Any
     row_weights: Any
     column_weights: Any
+    whole: Any
     averaged: Any
     rounded: Any
     resized: Any
@@ -100,13 +115,15 @@ class Stored:
     """An image as a file stores it: the pixels that it decodes to, and what they come from.
 
     Attributes:
-      kind: "pixels", a box of one grey level around each; or "jpeg".
+      kind: "pixels", a box of one grey level around each; "jpeg"; or "webp", a lossy one.
       pixels: uint8 [H, W, C], decoded.
       colour: the components stored: "rgb", "ycbcr" or "grey".
-      coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`);
-        none for "pixels".
-      tables: uint16 [8, 8], their quantisation steps.
+      coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`
+        and `WebpComponent`); none for "pixels".
+      tables: their quantisation steps, uint16: [8, 8], or for "webp" one for each.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
+      predictions: for "webp" what they are added to, uint8; see `WebpComponent`.
+      whole: for "webp", bool; see `WebpFile`.
       found_in: where the coefficients were found, if they are not the file's own: "its pixels" of
         a lossless file, or "its coefficients" of a JPEG that was another one before; else None.
       note: why the file is judged by its pixels although it stores something else; else None.
@@ -131,6 +148,8 @@ class Stored:
     coefficients: tuple[np.ndarray, ...] = ()
     tables: tuple[np.ndarray, ...] = ()
     averaged: tuple[tuple[int, int], ...] = ()
+    predictions: tuple[np.ndarray, ...] = ()
+    whole: np.ndarray | None = None
     found_in: str | None = None
     note: str | None = None
     quantiser: int | None = None
@@ -162,61 +181,93 @@ class Stored:
     def to_arrays(self) -> StoredArrays:
         """The set as arrays, for one image; `stack_stored` makes them for several."""
         whole = self.pixels if self.unscaled is None else self.unscaled
-        size, jpeg = whole.shape[:2], self.kind == "jpeg"
+        size, lossy = whole.shape[:2], self.kind != "pixels"
         height, width = self.room or (_whole_tiles(side) for side in size)
         resize_rows, resize_columns = (np.eye(side, dtype=np.float32) for side in size)
-        rounded = float(jpeg)
+        rounded = float(lossy)
         if self.resizing:
             resize_rows, resize_columns = self.resizing.matrices(size)
             rounded = max(rounded, _RESIZED_ROUNDING)
         if self.unscaled is not None:
             # Enlarged, the rounding of the image before is as large in a block, of fewer numbers.
-            if jpeg:
+            if lossy:
                 rounded = max(1.0, math.sqrt(whole.size / self.pixels.size))
             resize_rows, resize_columns = (
                 np.pad(part, ((0, side - len(part)), (0, 0)), mode="edge")
                 for part, side in ((resize_rows, height), (resize_columns, width))
             )
         arrays = StoredArrays(
-            levels=np.zeros((3, height, width), np.int16),
-            steps=np.ones((3, 8, 8), np.float32),
-            colour=_COLOURS[self.colour],
+            middles=np.zeros((3, height, width), np.float32),
+            halves=np.full((3, height, width), 0.5, np.float32),
+            colour=WEBP_COLOUR if self.kind == "webp" else _COLOURS[self.colour],
             offset=np.zeros(3, np.float32),
             rows=np.zeros((3, 16, 16), np.float32),
             columns=np.zeros((3, 16, 16), np.float32),
             row_weights=np.zeros((3, height), np.float32),
             column_weights=np.zeros((3, width), np.float32),
-            averaged=np.zeros(3, bool),
+            whole=np.zeros((height // 16, width // 16), bool),
+            averaged=np.zeros((3, 2), bool),
             rounded=np.float32(rounded),
             resized=np.bool_(self.resizing is not None),
             resize_rows=resize_rows,
             resize_columns=resize_columns,
         )
+        if self.whole is not None:
+            arrays.whole[: self.whole.shape[0], : self.whole.shape[1]] = self.whole
         pixels = whole.transpose(2, 0, 1)[: 1 if self.colour == "grey" else 3]
         for i, plane in enumerate(self.coefficients or pixels):
-            high, wide = self.averaged[i] if jpeg else (1, 1)
-            at_rows = _places(plane.shape[0], high)
-            at_columns = _places(plane.shape[1], wide)
+            pairs = self.averaged[i] if lossy else (1, 1)
+            places = [_places(*of) for of in zip(plane.shape, pairs, strict=True)]
+            middles, halves = self.boxes(i, plane)
             if self.seen is not None:
-                rows, columns = (slice(*part) for part in self.seen)
-                at_rows, at_columns = at_rows[rows], at_columns[columns]
-                plane = plane[rows, columns]
-            if self.unscaled is not None and high == 2 and size[0] % 2 == 0:
-                # How an encoder fills the last of these blocks up is not in the padding above.
-                at_rows = at_rows[: size[0] // 16 * 8]
-                plane = plane[: len(at_rows)]
-            arrays.levels[i, at_rows[:, None], at_columns] = plane
-            arrays.rows[i] = _transform(high) if jpeg else np.eye(16)
-            arrays.columns[i] = _transform(wide) if jpeg else np.eye(16)
+                parts = [slice(*part) for part in self.seen]
+                places = [at[part] for at, part in zip(places, parts, strict=True)]
+                middles, halves = middles[*parts], halves[*parts]
+            # A JPEG's columns are repeated before they are averaged.
+            arrays.averaged[i] = pairs[0] == 2, pairs[1] == 2 and self.kind == "webp"
+            for axis, side in enumerate(size if self.unscaled is not None else ()):
+                if arrays.averaged[i, axis] and side % 2 == 0:
+                    # How an encoder fills the last of these blocks up is not in the padding above.
+                    places[axis] = places[axis][: side // 16 * 8]
+            at_rows, at_columns = places
+            boxes = np.ix_(at_rows, at_columns)
+            arrays.middles[i][boxes] = middles[: len(at_rows), : len(at_columns)]
+            arrays.halves[i][boxes] = halves[: len(at_rows), : len(at_columns)]
+            arrays.rows[i], arrays.columns[i] = (self._transform(pair) for pair in pairs)
             # A small window of a JPEG may hold no whole block of a colour.
             arrays.row_weights[i, at_rows] = _WEIGHTS[self.colour] / max(1, len(at_rows))
             arrays.column_weights[i, at_columns] = 1 / max(1, len(at_columns))
-            arrays.averaged[i] = high == 2
-            if jpeg:
-                arrays.steps[i] = self.tables[i]
+            if self.kind == "jpeg":
                 # Y, and red, green and blue, are coded about their middle; Cb and Cr have it at 0.
                 arrays.offset[i] = 128 if i == 0 or self.colour == "rgb" else 0
         return arrays
+
+    def boxes(self, i: int, plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Middles and half widths of the boxes of a component's numbers."""
+        if self.kind == "webp":
+            assert self.whole is not None
+            component = WebpComponent(plane, self.tables[i], self.predictions[i])
+            return webp_boxes(component, i, self.whole)
+        if self.kind == "pixels":
+            return plane, np.full(plane.shape, 0.5)
+        steps = np.tile(self.tables[i], [side // 8 for side in plane.shape]).astype(np.float32)
+        return plane * steps, steps / 2
+
+    def _transform(self, averaged: int) -> np.ndarray:
+        """What a side of a tile of 16x16 is multiplied with: transforms side by side, [16, 16]."""
+        if self.kind == "pixels":
+            return np.eye(16)
+        dct = DCT_OF_4 if self.kind == "webp" else _DCT_OF_8
+        blocks = np.kron(np.eye(16 // averaged // len(dct)), dct)
+        if averaged == 1:
+            return blocks
+        return np.vstack([np.repeat(blocks / 2, 2, axis=1), np.zeros((8, 16))])
+
+    def as_pixels(self) -> "Stored":
+        """The set of a lossless file with the same pixels."""
+        colour = "grey" if self.pixels.shape[2] == 1 else "rgb"
+        bare = replace(self, kind="pixels", colour=colour, coefficients=(), tables=(), averaged=())
+        return replace(bare, predictions=(), whole=None)
 
 
 def as_images(images: Any) -> Any:
@@ -303,8 +354,10 @@ def stored_image(data: bytes, decoded: DecodedImage) -> Stored:
     if mode not in ("L", "LA", "RGB", "RGBA"):
         return replace(taken, note="palette: a colour may be rounded by more than half a level")
     if form == "WEBP" and all(name != b"VP8L" for name, _ in chunks(data)):
-        note = resized_note if resized else LOSSY_WEBP
-        return replace(taken, note=note, quantiser=webp_quantiser(data))
+        webp = None if resized or orientation != 1 else read_webp(data)
+        if webp is None or webp.size != pixels.shape[:2]:
+            return replace(taken, note=resized_note if resized else LOSSY_WEBP)
+        return _from_webp(webp, taken)
     if form in _MAY_BE_LOSSY and not (form == "JPEG2000" and jpeg2000_is_lossless(data)):
         return replace(taken, note=f"{_MAY_BE_LOSSY[form]}, which may be lossy")
     if form == "TIFF" and info.get("compression") not in _LOSSLESS_TIFF:
@@ -344,6 +397,7 @@ def without_colours(stored: Stored) -> Stored:
         coefficients=stored.coefficients[:1],
         tables=stored.tables[:1],
         averaged=stored.averaged[:1],
+        predictions=stored.predictions[:1],
     )
     return replace(grey, alternatives=tuple(map(without_colours, stored.alternatives)))
 
@@ -358,6 +412,14 @@ def _of_pixels(taken: Stored, ways: tuple[Resizing, ...]) -> Stored:
     if file is None:
         return replace(taken, note=f"{DECODED_JPEG} {quality}")
     return replace(_from_jpeg(file, taken), found_in="its pixels")
+
+
+def _from_webp(file: WebpFile, taken: Stored) -> Stored:
+    colour, count = ("grey", 1) if taken.colour == "grey" else ("ycbcr", 3)
+    levels, steps, predicted = zip(*file.components[:count], strict=True)
+    averaged = ((1, 1), (2, 2), (2, 2))[:count]
+    stored = Stored("webp", taken.pixels, colour, levels, steps, averaged)
+    return replace(stored, predictions=predicted, whole=file.whole, quantiser=file.quantiser)
 
 
 def _from_jpeg(file: JpegFile, taken: Stored) -> Stored:
@@ -389,13 +451,3 @@ def _places(count: int, averaged: int) -> np.ndarray:
     """Where a component's rows stand among the image's: each block at the first that it covers."""
     place = np.arange(count)
     return place if averaged == 1 else place // 8 * 16 + place % 8
-
-
-def _transform(averaged: int) -> np.ndarray:
-    """Two DCTs of 8 numbers, or one of the averages of 8 pairs, as a matrix [16, 16]."""
-    frequency, place = np.mgrid[0:8, 0:8]
-    dct = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
-    dct[0] = np.sqrt(1 / 8)
-    if averaged == 1:
-        return np.kron(np.eye(2), dct)
-    return np.vstack([np.repeat(dct / 2, 2, axis=1), np.zeros((8, 16))])

@@ -39,10 +39,10 @@ def rescaled(stored: Stored, made: tuple[int, int]) -> Stored | None:
     size = stored.pixels.shape[:2]
     if stored.note is not None or not may_be_rescaled(size, made):
         return None
-    if stored.kind == "jpeg" and min(np.divide(size, made)) < 1:
+    if stored.kind != "pixels" and min(np.divide(size, made)) < 1:
         return None
     small = to_pillow(stored.pixels).resize(made[::-1], Image.Resampling.BICUBIC)
-    ways = find_rescalings(stored.pixels, made, lossy=stored.kind == "jpeg")
+    ways = find_rescalings(stored.pixels, made, lossy=stored.kind != "pixels")
     sets = [
         dataclasses.replace(
             stored,
@@ -75,10 +75,9 @@ def shows_detail(stored: Stored) -> bool:
     if stored.unscaled is None or not isinstance(way, Rescaling):
         return False
     left = _ROUNDING
-    if stored.kind == "jpeg":
-        bright, table = stored.coefficients[0], stored.tables[0].astype(np.float64)
-        rows, columns = (side // len(table) for side in bright.shape)
+    if stored.kind != "pixels":
+        bright = stored.coefficients[0]
         # A number that is not 0 was rounded by up to half a step, and so were some that are.
-        rounded = 2 * np.tile(table, (rows, columns)) ** 2 / 12 * (bright != 0)
+        rounded = 2 * (2 * stored.boxes(0, bright)[1]) ** 2 / 12 * (bright != 0)
         left += float(np.sqrt(rounded.mean()))
     return beyond_enlargement(stored.unscaled, way) > left

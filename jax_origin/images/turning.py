@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from jax_origin.images.file_set import Stored
 
-_BLOCK = 8
-
 
 class Turn(NamedTuple):
     """A turn or a mirroring of images [H, W, C].
@@ -63,31 +61,45 @@ def share_of_chances(reading: str | None) -> float:
 def turned(stored: Stored, turn: Turn) -> Stored | None:
     """The file of an image after a turn, exactly.
 
-    A JPEG's blocks change places, and their coefficients signs. None for one whose last blocks are
-    cut off, for they would be the first ones, and for which a turn is not exact.
+    A lossy file's blocks change places, and their coefficients signs. None for one whose last
+    blocks are cut off, for they would be the first ones, and for which a turn is not exact.
     """
     height, width = stored.pixels.shape[:2]
     for plane, (down, along) in zip(stored.coefficients, stored.averaged, strict=True):
         if plane.shape != (height // down, width // along) or height % down or width % along:
             return None
     swap = (lambda part: part[::-1]) if turn.transposed else (lambda part: part)
+    tables = (abs(part).astype(np.uint16) for part in _planes(stored, stored.tables, turn))
     return dataclasses.replace(
         stored,
         pixels=np.ascontiguousarray(turn(stored.pixels)),
-        coefficients=tuple(_turned_blocks(plane, turn) for plane in stored.coefficients),
-        tables=tuple(table.T if turn.transposed else table for table in stored.tables),
+        coefficients=_planes(stored, stored.coefficients, turn),
+        tables=tuple(tables),
+        predictions=tuple(np.ascontiguousarray(turn(plane)) for plane in stored.predictions),
+        whole=None if stored.whole is None else np.ascontiguousarray(turn(stored.whole)),
         averaged=tuple(swap(pair) for pair in stored.averaged),
         resizings=(),
     )
 
 
-def _turned_blocks(plane: NDArray[np.int16], turn: Turn) -> NDArray[np.int16]:
-    """Coefficients, [8 * rows, 8 * columns], after a turn of the image."""
+def _planes(stored: Stored, planes: tuple[NDArray, ...], turn: Turn) -> tuple[NDArray, ...]:
+    """Numbers of the components of a file after a turn of the image."""
+    if stored.whole is None:
+        return tuple(_turned_blocks(plane, turn, 8) for plane in planes)
+    made = tuple(_turned_blocks(plane, turn, 4) for plane in planes)
+    # Constant terms that are transformed once more are such a block of their own.
+    terms, where = made[0][::4, ::4], np.kron(turn(stored.whole), np.ones((4, 4), bool))
+    terms[where] = _turned_blocks(planes[0][::4, ::4], turn, 4)[where]
+    return made
+
+
+def _turned_blocks(plane: NDArray, turn: Turn, side: int) -> NDArray:
+    """Coefficients, [side * rows, side * columns], after a turn of the image."""
     if turn.transposed:
         plane = plane.T
-    rows, columns = (side // _BLOCK for side in plane.shape)
-    blocks = plane.reshape(rows, _BLOCK, columns, _BLOCK)
-    odd = np.where(np.arange(_BLOCK) % 2, -1, 1).astype(np.int16)
+    rows, columns = (length // side for length in plane.shape)
+    blocks = plane.reshape(rows, side, columns, side)
+    odd = np.where(np.arange(side) % 2, -1, 1).astype(np.int16)
     if turn.upside_down:
         blocks = blocks[::-1] * odd[:, None, None]
     if turn.mirrored:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ def cut_window(
 
     What the file says of the window is all that the window is judged by. Of the pixels around it
     only a search's beginning is told (`Stored.surroundings`). Ways by which the whole image may
-    have been resized are left out. So are blocks of a JPEG that reach beyond the window, unless the
-    image ends there.
+    have been resized are left out. So are blocks of a lossy file that reach beyond the window,
+    unless the image ends there.
 
     Args:
       image: The whole image.
@@ -33,10 +34,19 @@ def cut_window(
     """
     rows, columns = slice(top, top + size[0]), slice(left, left + size[1])
     height, width = image.pixels.shape[:2]
-    coefficients = tuple(
-        plane[_whole_blocks(rows, height, down), _whole_blocks(columns, width, along)]
-        for plane, (down, along) in zip(image.coefficients, image.averaged, strict=True)
-    )
+    webp = image.whole is not None
+
+    def cut(
+        planes: tuple[NDArray, ...], averaged: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray, ...]:
+        return tuple(
+            plane[
+                _whole_blocks(rows, height, down, GRID if webp else _BLOCK * down),
+                _whole_blocks(columns, width, along, GRID if webp else _BLOCK * along),
+            ]
+            for plane, (down, along) in zip(planes, averaged, strict=True)
+        )
+
     around = image.pixels
     for axis, part in enumerate((rows, columns)):
         places = np.arange(part.start - margin, part.stop + margin)
@@ -44,7 +54,10 @@ def cut_window(
     return dataclasses.replace(
         image,
         pixels=image.pixels[rows, columns],
-        coefficients=coefficients,
+        coefficients=cut(image.coefficients, image.averaged),
+        tables=cut(image.tables, image.averaged) if webp else image.tables,
+        predictions=cut(image.predictions, image.averaged if webp else ()),
+        whole=None if image.whole is None else cut((image.whole,), [(GRID, GRID)])[0],
         surroundings=around,
         resizings=(),
     )
@@ -122,9 +135,9 @@ def _texture(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return (np.minimum(abs(down), most) ** 2 + np.minimum(abs(along), most) ** 2).sum(axis=2)
 
 
-def _whole_blocks(part: slice, length: int, averaged: int) -> slice:
-    """Where the blocks lie that say nothing of what is beyond a part of so many pixels."""
-    end = None if part.stop >= length else part.stop // averaged // _BLOCK * _BLOCK
+def _whole_blocks(part: slice, length: int, averaged: int, block: int) -> slice:
+    """Where the blocks lie, of so many pixels, that say nothing of what is beyond a part."""
+    end = None if part.stop >= length else part.stop // block * block // averaged
     return slice(part.start // averaged, end)
 
 

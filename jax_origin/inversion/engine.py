@@ -303,7 +303,8 @@ class Engine:
         items = [case.item for case in batch]
         goals = [(item.accept, item.floor, item.unit, item.promising) for item in items]
         parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
-        return [ImageUnderWay(*part, *goal) for *part, goal in parts]
+        cost = self._recipe.start.evaluations
+        return [ImageUnderWay(*part, *goal, cost=cost) for *part, goal in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics

@@ -210,14 +210,15 @@ class Recipe(Part):
         """Gradient evaluations that one image takes at the most."""
         size = math.prod(latent_shape)
         stages = zip(self.stages, self.stage_lanes, strict=True)
-        return math.ceil(sum(stage.evaluations(size, lanes) for stage, lanes in stages) - 1e-6)
+        descents = sum(stage.evaluations(size, lanes) for stage, lanes in stages)
+        return math.ceil(self.start.evaluations + descents - 1e-6)
 
     def evaluations_by_check(self, latent_shape: Sequence[int]) -> list[float]:
         """Gradient evaluations of an image up to each check, where it goes through all stages.
 
         Beside `Inversion.curve`, it says what each of its values cost.
         """
-        size, spent = math.prod(latent_shape), 0.0
+        size, spent = math.prod(latent_shape), self.start.evaluations
         found = []
         for stage, lanes in zip(self.stages, self.stage_lanes, strict=True):
             each = lanes * stage.solver.evaluations(size)

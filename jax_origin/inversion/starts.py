@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from jax_origin.generators import GeneratorLike, sample_latents
-from jax_origin.parts import Part, register
+from jax_origin.parts import Part, at_least, register
+
+_RIDGE, _TINY = 1e-6, 1e-20  # Of moves that hardly differ.
 
 Encode = Callable[[jax.Array], jax.Array] | None
 """Images [N, H, W, C] to latents [N, *latent_shape]; None without such an encoder."""
@@ -33,6 +35,11 @@ class Start(Part):
     def restarts(self) -> int:
         """Lanes of an image, where the recipe does not say how many."""
         return 1
+
+    @property
+    def evaluations(self) -> float:
+        """Gradient evaluations of an image: a third for each pass of a network."""
+        return 0.0
 
     def points(
         self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode = None
@@ -171,11 +178,28 @@ class Learned(Scaled):
     """Around the encoding by an encoder that was trained on the generator's own images.
 
     The encoder sees the image alone: the surroundings of a window are cut off.
+
+    Attributes:
+      scales: As `Scaled` has them.
+      corrections: How often a point is moved by the difference of two encodings, that of the image
+        and that of its own image (Hong et al., NeurIPS 2024, equation 5), mixed with the moves
+        before by Anderson's method (Walker and Ni, SIAM Journal on Numerical Analysis 49, 2011).
+        Of all points the one whose pixels are nearest counts.
     """
 
     kind: ClassVar[str] = "learned"
     needs_encoder: ClassVar[bool] = True
     scales: tuple[float, ...] = (0.0,)
+    corrections: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least("corrections", self.corrections, 0)
+
+    @property
+    def evaluations(self) -> float:
+        """Of each correction two passes; the last point's image is made besides."""
+        return (2 * self.corrections + (self.corrections > 0)) / 3
 
     def centres(
         self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
@@ -187,7 +211,43 @@ class Learned(Scaled):
             )
         height, width, _ = generator.image_shape
         top, left = ((images.shape[1] - height) // 2, (images.shape[2] - width) // 2)
-        return encode(images[:, top : top + height, left : left + width])[:, None]
+        shown = images[:, top : top + height, left : left + width]
+        return _corrected(generator, encode, shown, self.corrections)[:, None]
+
+
+def _corrected(
+    generator: GeneratorLike, encode: Callable[[jax.Array], jax.Array], images: jax.Array, num: int
+) -> jax.Array:
+    """What `encode` makes of images [N, H, W, C], after `num` corrections; see `Learned`."""
+    wanted = encode(images)
+    point = wanted.reshape(len(images), -1)
+    best, nearest = point, jnp.full(len(images), jnp.inf)
+    points, moves = list[jax.Array](), list[jax.Array]()
+    for turn in range(num + 1 if num else 0):
+        made = jnp.clip(generator(point.reshape(wanted.shape)), 0.0, 1.0)
+        missed = jnp.mean((made - images) ** 2, axis=(1, 2, 3))
+        nearer = missed < nearest  # Never of NaN.
+        best = jnp.where(nearer[:, None], point, best)
+        nearest = jnp.where(nearer, missed, nearest)
+        if turn < num:
+            points.append(point)
+            moves.append((wanted - encode(made)).reshape(point.shape))
+            point = _mixed(points, moves)
+    return best.reshape(wanted.shape)
+
+
+def _mixed(points: list[jax.Array], moves: list[jax.Array]) -> jax.Array:
+    """The next point [N, numbers] of a fixed-point iteration: the sum of weights is 1, each."""
+    following = points[-1] + moves[-1]
+    if len(points) == 1:
+        return following
+    by_move = jnp.diff(jnp.stack(moves, axis=1), axis=1)  # [N, turns, numbers]
+    by_both = by_move + jnp.diff(jnp.stack(points, axis=1), axis=1)
+    normal = jnp.einsum("nip,njp->nij", by_move, by_move, precision="highest")
+    ridge = (_RIDGE * jnp.trace(normal, axis1=1, axis2=2) + _TINY)[:, None, None]
+    slope = jnp.einsum("nip,np->ni", by_move, moves[-1], precision="highest")
+    weights = jnp.linalg.solve(normal + ridge * jnp.eye(normal.shape[1])[None], slope[..., None])
+    return following - jnp.einsum("nip,ni->np", by_both, weights[..., 0], precision="highest")
 
 
 def hop_directions(generator: GeneratorLike, keys: jax.Array, num: int) -> jax.Array:

@@ -17,7 +17,7 @@ from jax_origin.inversion import StagePlan, Statistics
 
 _FEW = 5
 _H100 = 495e12  # operations a second
-_STORED = {"pixels": "lossless files", "jpeg": "JPEG"}
+_STORED = {"pixels": "lossless files", "jpeg": "JPEG", "webp": "lossy WebP"}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

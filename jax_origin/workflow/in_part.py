@@ -77,6 +77,8 @@ class InPart:
         """Whether an image fits no own images as a whole, and is a file of their size."""
         if verdict.decision is None or verdict.image is None:
             return False
+        if verdict.image.stored.kind == "webp":  # Own images cannot be stored likewise.
+            return False
         if verdict.image.stored.unscaled is not None or verdict.image.stored.seen is not None:
             return False
         return verdict.verdict == "not_recognised" or verdict.reason == FITS_NEITHER
@@ -134,7 +136,7 @@ class InPart:
         They are stored as the file is. Images whose part would not count leave none.
         """
         arrays = stored.to_arrays()
-        manner = (arrays.steps, arrays.rows, arrays.columns, arrays.rounded, arrays.resize_rows)
+        manner = (arrays.halves, arrays.rows, arrays.columns, arrays.rounded, arrays.resize_rows)
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in manner))
         digest.update(f"{stored.kind} {stored.colour} {stored.averaged}".encode())
         if digest.digest() not in self._known:
@@ -175,8 +177,7 @@ def stored_likewise(pixels: NDArray[np.uint8], like: Stored) -> Stored:
         return dataclasses.replace(like, pixels=pixels, alternatives=())
     arrays = like.to_arrays()
     made = as_stored(jnp.asarray(as_float(pixels[None])), stack_stored([arrays]))
-    side = [length // 8 for length in arrays.levels.shape[1:]]
-    levels = np.rint(np.asarray(made)[0] / np.tile(arrays.steps, (1, *side)))
+    levels = np.rint(np.asarray(made)[0] / (2 * arrays.halves))
     planes = []
     for i, plane in enumerate(like.coefficients):
         rows, columns = (

@@ -13,7 +13,7 @@ from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.reframed import Framed, Reframed, ReframedEncoder
 from jax_origin.inversion.retouched import Retouched
-from jax_origin.inversion.solvers import GaussNewton
+from jax_origin.inversion.solvers import GaussNewton, Optax
 from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
@@ -31,10 +31,14 @@ from jax_origin.workflow.verdict import Verdict
 READINGS = ("usual", "all", "none")
 """What else images are read as; see `Attributor`."""
 
+_FIRST = Stage(Optax("adam", 0.1), steps=10, objective="l1")
+_THEN = Stage(GaussNewton(), steps=10, tolerance=0.2)
 _LATER = 2  # Checks that a search for numbers beside the latent may take longer.
 _RACE = Stage(GaussNewton(iterations=3), steps=1)  # After which the best of frames goes on alone.
 _SEARCH = Stage(GaussNewton(), steps=20, tolerance=0.2, lanes=1)
 _SOONER, _ROOM = 2, 1.25  # Checks that own images come near sooner so; and a margin at the first.
+_FIXED = Futility((5.0, 2.5, 1.5, 1.1, 0.8), 1.0)
+"""Scores over which a search for a frame ends: after the race, and after each step."""
 _WIDE = Framed(lanes=8, least=0.6)
 """Where the search for a frame begins with `--readings=all`: it has ten times as many frames."""
 
@@ -88,8 +92,7 @@ class Looks:
             return Scorer(generator, glance, key=key, run=run, **options)
 
         def for_retouched(**told: Any) -> Scorer:
-            # Of a longer recipe the first two stages: most own images need no more.
-            recipe = dataclasses.replace(method.recipe, stages=method.recipe.stages[:2])
+            recipe = dataclasses.replace(method.recipe, stages=(_FIRST, _THEN))
             brief = dataclasses.replace(method, recipe=recipe)
             later = later_by(_LATER, futility)
             return Scorer(Retouched(generator), brief, key=key, run=run, futility=later, **told)
@@ -105,7 +108,11 @@ class Looks:
             brief = dataclasses.replace(method, recipe=recipe)
             reworked = Retouched(Reframed(generator))
             starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
-            options: dict[str, Any] = {"encoders": starts, "futility": _sooner(futility), **told}
+            options: dict[str, Any] = {
+                "encoders": starts,
+                "futility": _sooner(method, futility),
+                **told,
+            }
             return Scorer(reworked, brief, key=key, run=run, **options)
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
@@ -147,7 +154,13 @@ class Looks:
         yield from self._in_part(going) if self._in_part else going
 
 
-def _sooner(futility: Futility) -> Futility:
-    """The levels of a search from the best of frames, by least squares from its first step on."""
+def _sooner(method: Method, futility: Futility) -> Futility:
+    """The levels of a search from the best of frames, where a calibration gives images up at all.
+
+    They are those of images as they are, two checks before: least squares begin at once. Where
+    these begin nearer, as starts that are corrected do, levels are fixed.
+    """
+    if not futility.levels or getattr(method.recipe.start, "corrections", 0):
+        return _FIXED if futility.levels else futility
     first, *others = futility.levels[_SOONER:] or (math.inf,)
     return futility._replace(levels=(_ROOM * first, *others))

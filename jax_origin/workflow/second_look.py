@@ -16,12 +16,14 @@ from jax_origin.images import TURNS, Stored, Turn, turned_alternatives
 from jax_origin.inversion import Heat, Run, Stage
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import num_parameters, retouching_of
-from jax_origin.inversion.solvers import Measure
+from jax_origin.inversion.solvers import Measure, Optax
 from jax_origin.workflow.likeness import decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
 from jax_origin.workflow.verdict import Verdict
 
+_GLANCES = (Stage(Measure(), steps=1), Stage(Optax("adam", 0.1), steps=2, objective="l1"))
+_LATER = 2  # Checks that a search takes longer without the corrections of its start.
 _HEATS = (Heat(len(TURNS), 0.8), Heat(1, 0.7))
 """Whether turns go on after the first of two short stages, and the nearest after the second.
 
@@ -36,15 +38,17 @@ lowest as retouched."""
 def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
     """The method with two short stages before it, after which one reading goes on; its futility.
 
-    A search from elsewhere takes its whole first stage to tell readings apart.
+    All begin at the start without its corrections, which would take longer than the race. A search
+    from elsewhere takes its whole first stage to tell readings apart.
     """
-    recipe, (first, *_) = method.recipe, method.recipe.stages
-    if not recipe.start.needs_encoder:
+    recipe, start = method.recipe, method.recipe.start
+    if not start.needs_encoder:
         return method, futility
-    glances = Stage(Measure(), steps=1), dataclasses.replace(first, steps=2, rounds=1)
-    later = later_by(sum(each.checks(recipe.chunk) for each in glances), futility)
-    recipe = dataclasses.replace(recipe, stages=(*glances, *recipe.stages))
-    return dataclasses.replace(method, recipe=recipe), later
+    later = len(_GLANCES)
+    if getattr(start, "corrections", 0):
+        start, later = dataclasses.replace(start, corrections=0), later + _LATER
+    recipe = dataclasses.replace(recipe, start=start, stages=(*_GLANCES, *recipe.stages))
+    return dataclasses.replace(method, recipe=recipe), later_by(later, futility)
 
 
 def later_by(checks: int, futility: Futility) -> Futility:
@@ -72,7 +76,6 @@ class Reading(NamedTuple):
       made: What the model's image of it is as the file has it; float32 [H, W, C].
       times: What the score counts beside those of foreign images, to which the reading makes it
         easier.
-      begun: Evaluations that its start took; those of the search know nothing of them.
     """
 
     words: str
@@ -80,7 +83,6 @@ class Reading(NamedTuple):
     tried: tuple[str, ...]
     made: NDArray[np.float32]
     times: float = 1.0
-    begun: int = 0
 
 
 class Look:
@@ -146,7 +148,7 @@ class Look:
     def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
         first, found, read = verdict.inversion, scored.inversion, self._read(scored)
         assert first is not None and verdict.image is not None
-        steps = first.steps + found.steps + read.begun
+        steps = first.steps + found.steps
         like = likeness(verdict.image.stored, self._calibration)
         as_it_is = dataclasses.replace(
             verdict,
@@ -208,9 +210,7 @@ class SecondLook(Look):
         _, turns = scored.tag
         turn: Turn = turns[int(scored.inversion.reading)]
         tried = tuple(each.words for each in turns)
-        begun = math.ceil(len(turns) / 3) if self._learned else 0
-        made = turn(scored.inversion.reconstruction)
-        return Reading(turn.words, turn.share, tried, made, begun=begun)
+        return Reading(turn.words, turn.share, tried, turn(scored.inversion.reconstruction))
 
 
 class RetouchingLook(Look):
@@ -267,5 +267,4 @@ class ReframingLook(RetouchingLook):
         words = [f"{REFRAMED} (about {frame.words})"] * frame.matters
         if not words or retouching_of(self._generator, latent).matters:
             words.append(read.words)
-        begun = self._start.evaluations
-        return read._replace(words=", ".join(words), tried=tried, begun=begun)
+        return read._replace(words=", ".join(words), tried=tried)

@@ -544,7 +544,7 @@ def test_a_mixed_folder_is_decided_file_by_file(tmp_path):
     mixed = "|".join(kinds)
     (both,) = two_generators_compared(methods=(ORIGIN,), num=5, edits=(mixed,))[:1]
     stored = [image.kind + (image.note or "") for image in both.belonging]
-    assert stored == ["pixels", "jpeg", "pixelslossy WebP", "pixels", "jpeg"]
+    assert stored == ["pixels", "jpeg", "webp", "pixels", "jpeg"]
     for i, kind in enumerate(kinds):
         (alone,) = two_generators_compared(methods=(ORIGIN,), num=5, edits=(kind,))[:1]
         pixels = [getattr(image, "pixels", image) for image in alone.belonging]

@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 
 import jax_origin as jo
-from jax_origin.distances import L2, FileSet, as_stored
+from jax_origin.distances import L2, Distance, FileSet, as_stored
 from jax_origin.images import (
     StoredArrays,
+    as_float,
+    as_uint8,
     decode_bytes,
     photograph_crops,
     stack_stored,
@@ -51,11 +53,9 @@ def images(name: str) -> np.ndarray:
 
 def hits_and_misses(images, targets):
     """Share of numbers predicted, and how far the worst of the others is beyond, grey levels."""
-    rows, columns = targets.levels.shape[2:]
-    steps = np.tile(targets.steps, (1, 1, rows // 8, columns // 8))
-    off = np.abs(as_stored(jnp.asarray(images), targets) - targets.levels * steps)
+    off = np.abs(as_stored(jnp.asarray(images), targets) - targets.middles)
     stored = targets.row_weights[..., None] * targets.column_weights[:, :, None] > 0
-    beyond = (off - steps / 2)[stored]
+    beyond = (off - targets.halves)[stored]
     return np.mean(beyond <= 0), beyond.max()
 
 
@@ -88,8 +88,9 @@ def test_rows_averaged_alone_are_predicted():
             [arrays(x.swapaxes(0, 1), quality=90, subsampling="4:2:2") for x in upright]
         )
         targets = turned._replace(
-            levels=turned.levels.swapaxes(2, 3),
-            steps=turned.steps.swapaxes(2, 3),
+            middles=turned.middles.swapaxes(2, 3),
+            halves=turned.halves.swapaxes(2, 3),
+            whole=turned.whole.swapaxes(1, 2),
             rows=turned.columns,
             columns=turned.rows,
             row_weights=turned.column_weights,
@@ -219,3 +220,19 @@ def test_what_is_missed_in_one_place_is_missed_there_of_any_file(name, subsampli
             L2().evenness(jnp.asarray(far), jnp.asarray(shown)),
             rtol=1e-3,
         )
+
+
+def test_a_calibration_from_before_webp_had_a_set_holds_it_against_its_pixels():
+    old = Distance.from_json({"kind": "file_set", "margin": 1.0})
+    assert old == FileSet(webp=False) and Distance.from_json(FileSet().to_json()) == FileSet()
+    one = as_uint8(images("50x37")[:1])
+    for edit in ("webp-80", "jpeg-75", "clean"):
+        (stored,) = stored_images(one, edit)
+        wanted = stored.as_pixels() if edit == "webp-80" else stored
+        for ours, theirs in zip(old.target(stored), wanted.to_arrays(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        distances = [
+            float(each.l2(as_float(one), stack_stored([each.target(stored)]))[0])
+            for each in (old, STORED)
+        ]
+        assert (distances[0] > 1000 * distances[1]) == (edit == "webp-80")

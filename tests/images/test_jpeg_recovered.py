@@ -84,7 +84,7 @@ def test_blocks_that_reach_beyond_the_image_are_left_out(photographs):
         height, width = ours.coefficients.shape
         np.testing.assert_array_equal(ours.coefficients, theirs.coefficients[:height, :width])
     arrays = opened(encoded(decoded(data), "PNG")).to_arrays()
-    assert arrays.levels.shape == (3, 48, 64)
+    assert arrays.middles.shape == (3, 48, 64)
     assert recovered_jpeg(pixels[:7, :9], 75) is None
 
 

@@ -84,10 +84,12 @@ def test_the_filter_is_found(pictures, by, size):
     ("size", "options"),
     [
         ((50, 75), {"quality": 60}),
+        ((50, 75), {"form": "WEBP", "quality": 60}),
         ((24, 36), None),
         pytest.param((41, 61), {"quality": 85}, marks=pytest.mark.outer),
         pytest.param((64, 96), {"quality": 90, "subsampling": "4:4:4"}, marks=pytest.mark.outer),
         pytest.param((128, 192), {"quality": 75}, marks=pytest.mark.outer),
+        pytest.param((128, 192), {"form": "WEBP", "quality": 80}, marks=pytest.mark.outer),
         pytest.param((100, 150), {"quality": 95, "subsampling": "4:2:2"}, marks=pytest.mark.outer),
         pytest.param((90, 134), None, marks=pytest.mark.outer),
     ],

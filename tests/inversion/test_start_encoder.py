@@ -391,3 +391,61 @@ def test_each_image_is_rounded_at_its_own_quality():
 )
 def test_a_batch_serves_four_steps_and_others_between_them(steps, most, made):
     assert list(start_encoder._in_turn(lambda i: i, steps, most)) == made
+
+
+def shown_in_part(images):
+    """An encoder that sees too little of each number, and more of the others than there is."""
+    mixed = jnp.array([[0.5, 0.2, 0.0], [-0.3, 0.6, 0.1], [0.1, 0.0, 0.4]])
+    return images.reshape(len(images), 3) @ mixed + 0.2
+
+
+def plain(num):
+    """Images whose first three numbers are the latent."""
+    return FunctionGenerator(
+        lambda _, z: z[:, None, :, None],
+        (),
+        latent_shape=(num,),
+        image_shape=(1, num, 1),
+    )
+
+
+@pytest.mark.parametrize("corrections", [1, 2, 3, 4])
+def test_corrections_end_at_the_latent_after_one_for_each_of_its_numbers_and_one(corrections):
+    images = jax.random.uniform(KEY, (8, 1, 3, 1), minval=0.4, maxval=0.6)
+    keys = jax.random.split(KEY, (8, 1))
+    start = starts.Learned(corrections=corrections)
+    found = start.points(plain(3), images, keys, shown_in_part)[:, 0]
+    missed = np.abs(found - images.reshape(8, 3)).max(axis=1)
+    # On a linear map Anderson's mixing is GMRES: it ends after as many turns as there are numbers.
+    assert missed.max() < 1e-4 if corrections == 4 else missed.min() > 1e-3
+    assert start.evaluations == pytest.approx((2 * corrections + 1) / 3)
+
+
+def test_a_correction_that_leads_away_is_not_taken():
+    images = jax.random.uniform(KEY, (8, 1, 3, 1), minval=0.4, maxval=0.6)
+    keys = jax.random.split(KEY, (8, 1))
+    away = lambda images: 20 * (0.5 - images.reshape(len(images), 3)) + 0.5  # noqa: E731
+    far = lambda images: jnp.where(images.mean() > 2, jnp.nan, away(images))  # noqa: E731
+    for encode in (away, far):
+        still, moved = (
+            starts.Learned(corrections=n).points(plain(3), images, keys, encode) for n in (0, 2)
+        )
+        made = (np.clip(points[:, 0], 0.0, 1.0) for points in (still, moved))
+        before, after = ((each - images.reshape(8, 3)) ** 2 for each in made)
+        assert np.all(after.mean(axis=1) <= before.mean(axis=1) + 1e-6)
+
+
+def test_a_trained_start_that_is_corrected_is_nearer_and_its_cost_counts(generator, start):
+    images = as_uint8(samples(generator, 16, 5)[1])
+    once = invert(generator, images, STILL, key=KEY, encoder=start)
+    recipe = dataclasses.replace(STILL, start=starts.Learned(corrections=4))
+    found = invert(generator, images, recipe, key=KEY, encoder=start)
+    assert np.all(found.loss <= once.loss * (1 + 1e-5))
+    assert np.median(found.loss) < 0.5 * np.median(once.loss)
+    assert found.steps.tolist() == [4] * 16 and once.steps.tolist() == [1] * 16
+    assert recipe.evaluations((4,)) == 4 and recipe.evaluations_by_check((4,)) == [4.0]
+
+
+def test_corrections_are_counted_from_nothing():
+    with pytest.raises(ValueError, match="corrections must be a whole number of at least 0"):
+        starts.Learned(corrections=-1)

@@ -9,6 +9,7 @@ import ml_collections
 
 from benchmarks.settings import evaluation_config, without_sets
 from jax_origin import METHODS, Method
+from jax_origin.inversion.starts import Learned
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -21,13 +22,20 @@ def get_config() -> ml_collections.ConfigDict:
         *(_changed("ronan", 0, "steps", steps) for steps in (100, 200, 500, 1000)),
         "ronan",  # 1,500 steps at 0.1
         *(_changed("ronan", 0, "learning rate", rate) for rate in (0.01, 0.03, 0.3)),
-        *(_changed("origin", 0, "steps", steps) for steps in (1, 5, 20, 50)),
-        "origin",  # 10 steps at 0.1, then at most 10 of Gauss-Newton
-        *(_changed("origin", 0, "learning rate", rate) for rate in (0.01, 0.03, 0.3)),
-        *(_changed("origin", -1, "steps", steps) for steps in (1, 3, 5)),
+        *(_corrected(corrections) for corrections in (0, 2, 8)),
+        "origin",  # 4 corrections, then at most 16 steps of Gauss-Newton
+        *(_changed("origin", -1, "steps", steps) for steps in (1, 3, 5, 10)),
     )
     config.picture = "methods"
     return config
+
+
+def _corrected(corrections: int) -> Method:
+    """`origin` with its start corrected so often; calibrated as `_changed` has it."""
+    method = METHODS["origin"]
+    recipe = dataclasses.replace(method.recipe, start=Learned(corrections=corrections))
+    title = f"origin, {corrections} corrections"
+    return dataclasses.replace(method, name=title, recipe=recipe, conditions=())
 
 
 def _changed(name: str, place: int, what: str, value: float) -> Method:

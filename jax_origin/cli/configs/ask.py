@@ -1,7 +1,4 @@
-"""A question about one image.
-
-jax-origin ask IMAGE --config=MY_COPY.py
-"""
+"""A question about one image: ``jax-origin ask IMAGE --config=MY_COPY.py``."""
 
 from ml_collections import ConfigDict
 

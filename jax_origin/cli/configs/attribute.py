@@ -1,7 +1,4 @@
-"""Attribution of image files, and the demonstration.
-
-jax-origin attribute --config=MY_COPY.py --config.images=DIR
-"""
+"""Attribution of image files: ``jax-origin attribute --config=MY_COPY.py``."""
 
 from ml_collections import ConfigDict
 

@@ -1,7 +1,4 @@
-"""An audit: several candidates, many images.
-
-jax-origin audit --config=MY_COPY.py --config.images=DIR --config.out=runs/audit
-"""
+"""An audit of many images: ``jax-origin audit --config=MY_COPY.py --config.out=DIR``."""
 
 from ml_collections import ConfigDict
 

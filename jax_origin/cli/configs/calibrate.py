@@ -1,7 +1,4 @@
-"""A calibration for a generator.
-
-jax-origin calibrate --config=MY_COPY.py --config.generator=DIR
-"""
+"""A calibration for a generator: ``jax-origin calibrate --config=MY_COPY.py``."""
 
 from ml_collections import ConfigDict
 

@@ -1,7 +1,4 @@
-"""A figure.
-
-jax-origin plot FIGURE INPUT... --config=MY_COPY.py
-"""
+"""A figure: ``jax-origin plot FIGURE INPUT... --config=MY_COPY.py``."""
 
 from ml_collections import ConfigDict
 

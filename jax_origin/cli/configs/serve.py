@@ -1,7 +1,4 @@
-"""A page on this machine on which images are dropped.
-
-jax-origin serve --config=MY_COPY.py
-"""
+"""A page on this machine on which images are dropped: ``jax-origin serve --config=MY_COPY.py``."""
 
 from ml_collections import ConfigDict
 
