@@ -2,7 +2,6 @@
 
 from jax_origin.inversion.engine import Engine as Engine
 from jax_origin.inversion.engine import invert as invert
-from jax_origin.inversion.items import Heat as Heat
 from jax_origin.inversion.items import Item as Item
 from jax_origin.inversion.planning import StagePlan as StagePlan
 from jax_origin.inversion.progress import ProgressBar as ProgressBar

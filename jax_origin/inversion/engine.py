@@ -377,8 +377,8 @@ class Engine:
         near = any(each in NEAR for each in endings)
         pool, distances = held[0][0], sorted(distance for distance, _ in order)
         stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
-        heats = dict(enumerate(case.item.heats, start=1))
-        heat = heats.get(stage, Heat(max(1, len(held) // RACE)))
+        usual = Heat(max(1, len(held) // RACE))
+        heat = case.item.heats[stage - 1] if stage <= len(case.item.heats) else usual
         behind = len(held) > 1 and distances[0] > heat.ahead * np.median(distances)
         entering = 0 if near or behind else heat.going
         best, left = ([image for _, image in some] for some in (held[:entering], held[entering:]))

@@ -12,15 +12,8 @@ from numpy.typing import NDArray
 from jax_origin.calibration import Calibration, CalibrationError, Futility
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, as_images, as_uint8, map_ahead
-from jax_origin.inversion import (
-    Engine,
-    Heat,
-    Inversion,
-    Item,
-    Run,
-    StartEncoder,
-    encoder_from_arrays,
-)
+from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
+from jax_origin.inversion.items import Heat
 from jax_origin.workflow.judged_windows import Window, joined, windows_of
 from jax_origin.workflow.methods import Method
 
@@ -203,12 +196,8 @@ class Scorer:
         if self._power:
             unit = self._unit(item.reference) ** self._power
             promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
-        goals: dict[str, Any] = {
-            "floor": floor,
-            "unit": unit,
-            "promising": promising,
-            "heats": item.heats,
-        }
+        heats: dict[str, Any] = {"heats": item.heats}
+        goals = {"floor": floor, "unit": unit, "promising": promising, **heats}
         if not item.windows:
             return [Item((item, 0), item.image, accept, **goals)]
         # Several are inverted in full: that one is near enough does not say that all are.

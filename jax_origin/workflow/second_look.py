@@ -13,7 +13,8 @@ from jax_origin.calibration import Calibration, Decision, Futility, Rates
 from jax_origin.calibration.decision_rules import FITS_NEITHER, REFRAMED, RETOUCHED, TOO_LITTLE
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import TURNS, Stored, Turn, turned_alternatives
-from jax_origin.inversion import Heat, Run, Stage
+from jax_origin.inversion import Run, Stage
+from jax_origin.inversion.items import Heat
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import num_parameters, retouching_of
 from jax_origin.inversion.solvers import Measure, Optax

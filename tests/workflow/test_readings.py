@@ -14,7 +14,8 @@ from jax_origin.calibration import REFRAMED, RETOUCHED
 from jax_origin.cli.settings import warn_of
 from jax_origin.images import TURNS, edit_images, save_png, stored_pixels, turned_alternatives
 from jax_origin.images.photographs import photograph_crops
-from jax_origin.inversion import Engine, Heat, Item
+from jax_origin.inversion import Engine, Item
+from jax_origin.inversion.items import Heat
 from jax_origin.inversion.program import stage_programs
 from jax_origin.workflow import belonging_images
 from jax_origin.workflow.looks import readings_of
