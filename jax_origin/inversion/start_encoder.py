@@ -45,9 +45,9 @@ class StartTraining:
       noise: Largest standard deviation of the noise.
     """
 
-    steps: int = 1500
-    batch_size: int = 64
-    learning_rate: float = 2e-3
+    steps: int = 1800
+    batch_size: int = 32
+    learning_rate: float = 1.5e-3
     width: int = 32
     hidden: int = 256
     edited: float = 0.5

@@ -16,7 +16,7 @@ _NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
 # divides what the margin adds to 1.
 _ONE_IN, _MARGIN = 300, 100.0
 _FEW = 10  # Images under way; the farthest of fewer says little.
-_EARLY, _NO_LEVEL = 2, 1e6  # Checks before which a search tells little of where it goes.
+_EARLY, _NO_LEVEL = 1, 1e6  # Checks before which a search tells little of where it goes.
 _ALIKE, _ROUNDING, _TINY = 100.0, 1 + 1e-6, 1e-30
 
 
@@ -32,12 +32,13 @@ def futility_of(
     *,
     floor: float,
     promising: float = 0.0,
+    hops: bool = False,
 ) -> Futility:
     """When an image is given up: at each check, farther than own images were that are found.
 
-    Images that are not found in the end tell nothing of how those fall that are. They are left out,
-    and so is one of three hundred, without which levels fall most. Not to lose that one would cost
-    foreign images twice the evaluations. Once few are under way the level stays.
+    Images that are not found in the end tell nothing of how those fall that are. They are left out.
+    Once few are under way the level stays. A search that hops finds a few images late, and not to
+    lose these would cost foreign images twice the evaluations: one of three hundred is left out.
 
     Args:
       groups: How own images' scores fall, [N, checks] of each group that was edited alike.
@@ -45,6 +46,7 @@ def futility_of(
       floor: Where an image is found. Of a group most of which is not, those are taken that end near
         its median.
       promising: One that scores at most this is found, too, and over no level.
+      hops: Whether the search hops.
     """
     found, near = [], max(floor, promising) * _ROUNDING
     for scores, unit in zip(groups, units, strict=True):
@@ -56,7 +58,7 @@ def futility_of(
     under_way = np.count_nonzero(far > (0.0 if promising else floor), axis=0)
     last = max(np.flatnonzero(under_way >= _FEW), default=0)
     margin = 1 + _MARGIN / len(far)
-    for _ in range(len(far) // _ONE_IN):
+    for _ in range(len(far) // _ONE_IN if hops else 0):
         far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
     highest = far.max(axis=0)
     highest[last:] = highest[last]

@@ -155,9 +155,7 @@ def _of_files(
 
 
 def _aeroblade(distance: LPIPS) -> Method:
-    recipe = Recipe(
-        start=Encoded(sampled=True), stages=(_SEEN,), distance=distance, lane_block=8
-    )
+    recipe = Recipe(start=Encoded(sampled=True), stages=(_SEEN,), distance=distance, lane_block=8)
     return Method("aeroblade", recipe, decision=Published(), rates=Rates(0.05), floor=0.0)
 
 
@@ -214,7 +212,7 @@ METHODS = {
         # StyleGAN2. Gauss-Newton goes on while it gains; what it does not bring to the floor
         # descends again in longer strides, twice. What misses little but in few places, as
         # belonging images that are stuck do, goes on as long as it gains a little, and then hops,
-        # and goes down again.
+        # and goes down again. Where the encoder sees so little, corrections do not help.
         _of_files(
             "origin-thorough",
             Stage(Optax("adam", 0.1), steps=10, objective="l1"),
@@ -225,6 +223,7 @@ METHODS = {
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.1),
             Stage(GaussNewton(memory=8), steps=60, tolerance=0.03, evenness=0.95),
             _HOPS,
+            start=Learned(),
         ),
         # For autoencoders: from where the own encoder puts the image, a few steps by that encoder,
         # then Gauss-Newton. A lossy file leaves their many numbers so much room that own images

@@ -15,21 +15,21 @@ NEVER = 1e6  # The level of checks that are too early.
 NONE = Futility()
 
 
-def levels_of(groups, units=None, *, floor=1e-3, promising=0.0):
+def levels_of(groups, units=None, *, floor=1e-3, promising=0.0, hops=False):
     units = units or [np.ones(len(curves)) for curves in groups]
-    levels, power = futility_of(groups, units, floor=floor, promising=promising)
-    assert power == 0.65 and levels[:2] == (NEVER, NEVER)
-    return np.array(levels[2:])
+    levels, power = futility_of(groups, units, floor=floor, promising=promising, hops=hops)
+    assert power == 0.65 and levels[0] == NEVER
+    return np.array(levels[1:])
 
 
-def after_two(curves):
-    """With two checks before those that count."""
-    return np.concatenate([np.full((len(curves), 2), 9.0), curves], axis=1)
+def after_one(curves):
+    """With one check before those that count."""
+    return np.concatenate([np.full((len(curves), 1), 9.0), curves], axis=1)
 
 
 def test_levels_are_of_images_that_are_found_while_several_are_under_way():
-    falling = after_two([[1.0, 0.1, 1e-3, 1e-3]] * 49 + [[2.0, 0.4, 0.2, 1e-3]])
-    stuck = np.full((1, 6), 5.0)
+    falling = after_one([[1.0, 0.1, 1e-3, 1e-3]] * 49 + [[2.0, 0.4, 0.2, 1e-3]])
+    stuck = np.full((1, 5), 5.0)
     # Three times the farthest of fifty. One is left at the last check but one.
     levels = levels_of([np.concatenate([falling, stuck])])
     np.testing.assert_allclose(levels, [6.0, 1.2, 1.2, 1.2])
@@ -37,17 +37,19 @@ def test_levels_are_of_images_that_are_found_while_several_are_under_way():
     np.testing.assert_allclose(levels_of([falling, 2 * falling])[:2], [8.0, 1.6])
 
 
-def test_levels_leave_out_what_is_promising_and_the_farthest_of_three_hundred():
+def test_levels_leave_out_what_is_promising_and_of_hops_the_farthest_of_three_hundred():
     usual, far = [1.0, 0.7, 0.3, 1e-3], [2.0, 1.2, 0.4, 0.3]
     outlier, second = [3.0, 2.5, 0.4, 0.4], [2.5, 1.3, 0.4, 0.4]
-    curves = after_two([usual] * 400 + [far] * 10 + [outlier, second])
+    curves = after_one([usual] * 400 + [far] * 10 + [outlier, second])
     margin = 1 + 100 / 412
     levels = levels_of([curves], promising=0.5)
+    np.testing.assert_allclose(levels, np.array([3.0, 2.5, 2.5, 2.5]) * margin)
+    levels = levels_of([curves], promising=0.5, hops=True)
     np.testing.assert_allclose(levels, np.array([2.5, 1.3, 1.3, 1.3]) * margin)
 
 
 def test_a_picture_that_a_code_says_better_may_score_higher():
-    curves = after_two([[0.6, 0.6, 1e-3]] * 400 + [[0.9, 0.9, 1e-3]] * 100)
+    curves = after_one([[0.6, 0.6, 1e-3]] * 400 + [[0.9, 0.9, 1e-3]] * 100)
     units = np.array([1.0] * 400 + [0.01] * 100)
     highest = max(0.6, 0.9 * 0.01**0.35)
     np.testing.assert_allclose(levels_of([curves], [units])[:2], highest * 1.2)

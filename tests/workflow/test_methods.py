@@ -56,7 +56,7 @@ def test_a_method_is_its_own_method():
 
 def test_origin_needs_no_other_recipe_for_large_latents():
     first, second = METHODS["origin"].recipe.stages
-    assert (first.solver.kind, second.solver.kind) == ("optax", "gauss_newton")
+    assert (first.solver.kind, second.solver.kind) == ("measure", "gauss_newton")
     # Its cost does not grow with the latent.
     evaluations = {METHODS["origin"].recipe.evaluations((size,)) for size in (8, 100_000)}
     assert len(evaluations) == 1
