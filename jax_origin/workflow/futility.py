@@ -12,8 +12,8 @@ _POWER = 0.65
 # Own images that are fitted on at the most: as made, under all edits together, under one of them,
 # and for each that is calibrated.
 _NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
-# Levels leave out one in so many. The farthest of few says little of the next one: their number
-# divides what the margin adds to 1.
+# Levels leave out one in so many. The farthest of few says little of the next one: the number of
+# those that were edited alike divides what the margin adds to 1.
 _ONE_IN, _MARGIN = 300, 100.0
 _FEW = 10  # Images under way; the farthest of fewer says little.
 _EARLY, _NO_LEVEL = 1, 1e6  # Checks before which a search tells little of where it goes.
@@ -48,21 +48,22 @@ def futility_of(
       promising: One that scores at most this is found, too, and over no level.
       hops: Whether the search hops.
     """
-    found, near = [], max(floor, promising) * _ROUNDING
+    found, margins, near = [], [], max(floor, promising) * _ROUNDING
     for scores, unit in zip(groups, units, strict=True):
         end, typical = scores[:, -1], np.median(scores[:, -1])
         kept = end <= (near if typical <= near else _ALIKE * typical)
         weights = unit[kept, None] ** (1 - _POWER)
+        margins.append(np.full_like(weights, 1 + _MARGIN / len(weights)))
         found.append(np.where(scores[kept] > promising, scores[kept] * weights, 0.0))
     far = np.concatenate(found)
     under_way = np.count_nonzero(far > (0.0 if promising else floor), axis=0)
     last = max(np.flatnonzero(under_way >= _FEW), default=0)
-    margin = 1 + _MARGIN / len(far)
+    far = far * np.concatenate(margins)
     for _ in range(len(far) // _ONE_IN if hops else 0):
         far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
     highest = far.max(axis=0)
     highest[last:] = highest[last]
-    levels = np.maximum(margin * highest, floor)
+    levels = np.maximum(highest, floor)
     levels[:_EARLY] = _NO_LEVEL
     return Futility(tuple(map(float, levels)), _POWER)
 

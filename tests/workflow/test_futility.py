@@ -33,8 +33,8 @@ def test_levels_are_of_images_that_are_found_while_several_are_under_way():
     # Three times the farthest of fifty. One is left at the last check but one.
     levels = levels_of([np.concatenate([falling, stuck])])
     np.testing.assert_allclose(levels, [6.0, 1.2, 1.2, 1.2])
-    # After an edit, say: the farthest of all counts, twice that of a hundred.
-    np.testing.assert_allclose(levels_of([falling, 2 * falling])[:2], [8.0, 1.6])
+    # After an edit, say: of each group so many times the farthest, and the highest of these.
+    np.testing.assert_allclose(levels_of([falling, 2 * falling])[:2], [12.0, 2.4])
 
 
 def test_levels_leave_out_what_is_promising_and_of_hops_the_farthest_of_three_hundred():
