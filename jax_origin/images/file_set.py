@@ -259,9 +259,8 @@ class Stored:
             return np.eye(16)
         dct = DCT_OF_4 if self.kind == "webp" else _DCT_OF_8
         blocks = np.kron(np.eye(16 // averaged // len(dct)), dct)
-        if averaged == 1:
-            return blocks
-        return np.vstack([np.repeat(blocks / 2, 2, axis=1), np.zeros((8, 16))])
+        pairs = np.repeat(blocks / 2, 2, axis=1)
+        return blocks if averaged == 1 else np.vstack([pairs, np.zeros((8, 16))])
 
     def as_pixels(self) -> "Stored":
         """The set of a lossless file with the same pixels."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from jax_origin.images.webp_frame import joined, predicted_planes
@@ -36,9 +37,8 @@ _PASSED_ON = 0.4  # What a block's mean of colours loses goes to the next ones, 
 
 _MOST_PIXELS = 1 << 22
 
-DCT_OF_4 = np.cos(np.outer(np.arange(4), 2 * np.arange(4) + 1) * np.pi / 8) * np.sqrt(0.5)
+DCT_OF_4 = scipy.fft.dct(np.eye(4), axis=0, norm="ortho")
 """The orthonormal cosine transform of four numbers, as a matrix."""
-DCT_OF_4[0] = 0.5
 
 WALSH_OF_4 = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, -1, 1], [1, -1, 1, -1]]) / 2
 """The transform that constant terms of four blocks meet once more."""

@@ -71,16 +71,16 @@ def _predicted(
     decoded = np.zeros((rows * side + 1, columns * side + 5), np.int64)
     decoded[:, 0], decoded[0] = _LEFT, _ABOVE
     predicted = np.zeros_like(decoded)
+    rest = np.pad(rest, ((1, 0), (1, 0)))
     for row, column in np.ndindex(rows, columns):
         top, left = 1 + row * side, 1 + column * side
         at = slice(top, top + side), slice(left, left + side)
-        missing = rest[top - 1 : top - 1 + side, left - 1 : left - 1 + side]
         if whole[row, column]:
             above, beside = decoded[top - 1, at[1]], decoded[at[0], left - 1]
             known = [above] * (row > 0) + [beside] * (column > 0)
             corner = decoded[top - 1, left - 1]
             predicted[at] = _block(modes[row, column, 0], above, beside, corner, known)
-            decoded[at] = (predicted[at] + missing).clip(0, 255)
+            decoded[at] = (predicted[at] + rest[at]).clip(0, 255)
             continue
         beyond = decoded[top - 1, left + side : left + side + 4].copy()
         if row and column == columns - 1:
@@ -92,9 +92,8 @@ def _predicted(
                 above = np.concatenate([above[:5], beyond])
             edge = np.concatenate([decoded[y : y + 4, x - 1][::-1], above])
             made = (_DIRECTIONS[mode] @ edge + 4 >> 3).clip(0, 255).reshape(4, 4)
-            predicted[y : y + 4, x : x + 4] = made
-            made = made + missing[y - top : y - top + 4, x - left : x - left + 4]
-            decoded[y : y + 4, x : x + 4] = made.clip(0, 255)
+            at = slice(y, y + 4), slice(x, x + 4)
+            predicted[at], decoded[at] = made, (made + rest[at]).clip(0, 255)
     first, second = (part[1:, 1:-4].astype(np.uint8) for part in (predicted, decoded))
     return first, second
 

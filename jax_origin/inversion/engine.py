@@ -301,10 +301,10 @@ class Engine:
             points, hops = map(np.array, begun)
             targets = [self._recipe.distance.target(reading) for reading in readings]
         items = [case.item for case in batch]
-        goals = [(item.accept, item.floor, item.unit, item.promising) for item in items]
-        parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
         cost = self._recipe.start.evaluations
-        return [ImageUnderWay(*part, *goal, cost=cost) for *part, goal in parts]
+        goals = [(one.accept, one.floor, one.unit, one.promising, cost) for one in items]
+        parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
+        return [ImageUnderWay(*part, *goal) for *part, goal in parts]
 
     def _send(self, pool: Pool) -> None:
         statistics = self._statistics

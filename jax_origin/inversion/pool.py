@@ -37,12 +37,12 @@ class ImageUnderWay:
       floor: At this distance it has come to the floor.
       unit: The levels of futility are times this.
       promising: At this distance or under it the image is not given up.
+      cost: Gradient evaluations so far.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
       slots: Each running lane's place in its pool.
       curve: The lowest distance up to each check.
       round: Of its stage.
-      cost: Gradient evaluations so far.
       ended: One of `ENDINGS`; empty while it goes on.
     """
 
@@ -55,10 +55,10 @@ class ImageUnderWay:
     floor: float
     unit: float
     promising: float
+    cost: float
     slots: dict[int, int] = dataclasses.field(default_factory=dict)
     curve: list[float] = dataclasses.field(default_factory=list)
     round: int = 0
-    cost: float = 0.0
     ended: str = ""
 
     def __post_init__(self) -> None:

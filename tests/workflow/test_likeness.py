@@ -116,6 +116,21 @@ def test_each_file_is_decided_by_its_own_kind(generator, under_storage, own, noi
         assert full == mine
 
 
+def test_a_webp_is_decided_by_what_it_stores(generator, stored_method, own, noise):
+    files, highest = stored_images(own, "webp-80"), []
+    assert {file.kind for file in files} == {"webp"}
+    for by_set in (True, False):  # False is what calibrations mean that do not say it.
+        distance = dataclasses.replace(stored_method.recipe.distance, webp=by_set)
+        recipe = dataclasses.replace(stored_method.recipe, distance=distance)
+        method = dataclasses.replace(stored_method, recipe=recipe, conditions=("webp-80",))
+        options = {"num_belonging": 40, "foreign": {"noise": noise[:40]}, "key": KEY}
+        calibration = calibrate(generator, method=method, **options)
+        found = attribute(files, generator, calibration, key=KEY)
+        assert {each.verdict for each in found} == {"belongs"}
+        highest.append(max(calibration.conditions["webp-80"]))
+    assert highest[0] < highest[1] / 50
+
+
 def test_kinds_in_one_call_get_the_verdicts_that_they_get_alone(generator, under_storage, own):
     mixed = [stored_images(own[i : i + 1], edit)[0] for i, edit in enumerate(["clean", "jpeg-90"])]
     together = attribute(mixed, generator, under_storage, key=KEY)
