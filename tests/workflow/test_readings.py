@@ -130,11 +130,11 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY)
     own = belonging_images(generator, 8, key=jax.random.key(32))
     tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED} to 85% of a side or more")
-    for edit, named in (("trim-0.9", 1), ("tilt-5", 1), ("trim-0.9+gain-1.25", 2)):
+    for edit, least, named in (("trim-0.9", 5, 1), ("tilt-5", 5, 1), ("trim-0.9+gain-1.25", 4, 2)):
         made = edit_images(own, edit)
         verdicts = attributor(made)
         read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(REFRAMED)]
-        assert len(read) >= 5, [(verdict.reading, verdict.score) for verdict in verdicts]
+        assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in verdicts]
         said = [verdict.reading.count(f"{RETOUCHED} (about") for verdict in read]
         assert np.median(said) >= named - 1, said
         assert {(verdict.verdict, verdict.tried) for verdict in read} == {("belongs", tried)}
