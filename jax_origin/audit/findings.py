@@ -131,8 +131,8 @@ def combine(
     attributed_by = procedure or ("by" if several or num_groups > 1 else "bh")
     excluded, attributed = (np.zeros((len(first), len(names)), bool) for _ in range(2))
     excluded[naming.tested] = exclusions(p, rate=fdr, method=excluded_by)
-    # Where images were read again, a foreign one had three more chances of a small q.
-    chances = 1 + 3 * any(_read_again(of_one) for of_one in records.values())
+    # Where images were read again, a foreign one had two more chances of a small q.
+    chances = 1 + 2 * any(_read_again(of_one) for of_one in records.values())
     attributed[naming.tested] = attributions(
         np.minimum(1.0, chances * q), num_groups=num_groups, rate=fdr, method=attributed_by
     )

@@ -119,8 +119,8 @@ def explain_run(
     if read_again and asked.beta is not None:
         about.append(
             "An image that did not fit as it is was judged again as if it had been turned or "
-            "mirrored, then as if its colours or sharpness had been changed, and then as if it had "
-            f"been cut or turned a little. Each of the three attributes {percent(asked.beta)} of a "
+            "mirrored, and then as if its colours or sharpness had been changed, and it had been "
+            f"cut or turned a little. Each of the two attributes {percent(asked.beta)} of a "
             f"foreign group at most, beside the {percent(asked.beta)} that may be attributed as "
             "they are."
         )

@@ -27,6 +27,12 @@ class Beside(nnx.Module):
         self.numbers = math.prod(self.inner_shape)
         self.latent_shape = (self.numbers + beside,)
 
+    @property
+    def innermost(self) -> GeneratorLike:
+        """The generator to whose images something was done first."""
+        inner = self.generator
+        return inner.innermost if isinstance(inner, Beside) else inner
+
     def parts(self, latents: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Of latents [N, numbers]: the generator's images, and what is beside its latents."""
         inner = latents[:, : self.numbers].reshape(-1, *self.inner_shape)

@@ -33,7 +33,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, as_float, as_images, as_uint8, pixels_sha256, stored_pixels
-from jax_origin.inversion.items import NEAR, RACE, Case, Item, ahead_of_turn
+from jax_origin.inversion.items import NEAR, RACE, Case, Heat, Item, ahead_of_turn
 from jax_origin.inversion.planning import EmptyLanes, StagePlan, blocks_in_memory, plan_stages
 from jax_origin.inversion.pool import ImageUnderWay, Pool, stack
 from jax_origin.inversion.program import (
@@ -367,7 +367,7 @@ class Engine:
         """Has the best of a case's readings enter the stage that they wait for, once all do.
 
         It gives the others, which end. Where one that ended before, or ends now, came near enough,
-        none goes on.
+        none goes on; nor where the best is not far enough ahead (`Item.heats`).
         """
         if not case.held or len(case.held) + len(case.found) + len(ending) < len(case.readings):
             return []
@@ -375,8 +375,12 @@ class Engine:
         held, case.held = [case.held[i] for i in np.lexsort(np.transpose(order)[::-1])], []
         endings = [*(each.ended for each in case.found.values()), *(each.ended for each in ending)]
         near = any(each in NEAR for each in endings)
-        entering = 0 if near else max(1, len(held) // RACE)
-        pool = held[0][0]
+        pool, distances = held[0][0], sorted(distance for distance, _ in order)
+        stage = next(i for i, pools in enumerate(self._stages) if pool in pools)
+        usual = Heat(max(1, len(held) // RACE))
+        heat = case.item.heats[stage - 1] if stage <= len(case.item.heats) else usual
+        behind = len(held) > 1 and distances[0] > heat.ahead * np.median(distances)
+        entering = 0 if near or behind else heat.going
         best, left = ([image for _, image in some] for some in (held[:entering], held[entering:]))
         let_in = self._let_in(best, pool) if pool.stage.asks and best else best
         pool.waiting.extend(let_in)

@@ -1,6 +1,7 @@
 """Images for the engine, and those that are under way."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,18 @@ RACE = 8
 """Of so many readings that race one enters the next stage; at least one."""
 
 
+class Heat(NamedTuple):
+    """Which readings that race go on after a stage.
+
+    Attributes:
+      going: So many of the nearest.
+      ahead: None, where the nearest's distance is over so many times the median of all.
+    """
+
+    going: int
+    ahead: float = math.inf
+
+
 class Item(NamedTuple):
     """An image for the engine.
 
@@ -27,6 +40,8 @@ class Item(NamedTuple):
       floor: As `Recipe.floor`, for this image: nothing under it makes a difference.
       unit: The levels of futility are times this.
       promising: At this distance or under it the image is not given up.
+      heats: What becomes of readings that race after each of the first stages; after later ones
+        the nearest eighth goes on.
     """
 
     tag: Any
@@ -36,6 +51,7 @@ class Item(NamedTuple):
     floor: float = 0.0
     unit: float = 1.0
     promising: float = 0.0
+    heats: tuple[Heat, ...] = ()
 
 
 @dataclasses.dataclass(eq=False)

@@ -24,7 +24,9 @@ _ANGLE = 0.26  # The most, in radians: 15 degrees.
 _GENTLE = 1 / 8  # A parameter of 1 is about an eighth of the most.
 _TURN = math.radians(3.3)  # Of frames that are compared: from 0 to 5 degrees one is near.
 _FIRST, _NEXT, _APART = 0.865, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
+_WHOLE = 0  # The place of the whole among the frames.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
+_SEEN = 1 / 64  # Of a side: what a frame moves less is no cut, and no turn.
 NUM_PARAMETERS = 7
 """How many numbers say what part of an image a file shows."""
 
@@ -55,6 +57,12 @@ class Frame(NamedTuple):
             angle=_ANGLE * bent[..., 4],
             kernel=0.25 * parameters[..., 5:],
         )
+
+    @property
+    def matters(self) -> bool:
+        """Whether a corner lies half a pixel in 32 away from the image's; of a single frame."""
+        cut = np.abs(self.scale - 1) / 2 + np.abs(self.shift)
+        return bool(cut.max() + abs(self.angle) / 2 > _SEEN)
 
     @property
     def words(self) -> str:
@@ -159,24 +167,25 @@ class ReframedEncoder(nnx.Module):
         """Images [N, H, W, C] in [0, 1] to the generator's own latents."""
         return self.encoder(images)
 
-    def require(self, generator: Reframed) -> None:
+    def require(self, generator: Beside) -> None:
         """Raises ValueError unless the encoder was made for the generator."""
-        self.encoder.require(generator.generator)
+        self.encoder.require(generator.innermost)
 
 
 @dataclasses.dataclass(frozen=True)
 class Framed(Learned):
-    """From the frames that fit best, of many: as the encoder sees what is left without them.
+    """From the whole image, and the frames that fit best, of many.
 
-    For `Reframed` generators.
+    Each frame is undone, and the encoder sees what is left. For `Reframed` generators, and those
+    with further numbers after the frame's, which begin at 0.
 
     Attributes:
-      lanes: How many frames begin, of each image.
+      lanes: How many frames begin, of each image; the whole is one.
       least: The smallest part of a side that a file may show. Smaller ones have more places.
     """
 
     kind: ClassVar[str] = "framed"
-    lanes: int = 6
+    lanes: int = 3
     least: float = 0.85
 
     def __post_init__(self) -> None:
@@ -197,7 +206,7 @@ class Framed(Learned):
 
     def frames(self) -> NDArray[np.float32]:
         """The parameters of all frames that are compared, [K, `NUM_PARAMETERS`]."""
-        shown = [(1.0, 0.0, 0.0, angle) for angle in (-_TURN, 0.0, _TURN)]
+        shown = [(1.0, 0.0, 0.0, angle) for angle in (0.0, -_TURN, _TURN)]
         shown += [(0.94, 0.0, 0.0, 0.0), (0.9, 0.0, 0.0, -_TURN), (0.9, 0.0, 0.0, _TURN)]
         scale = _FIRST
         while scale > self.least:
@@ -214,7 +223,7 @@ class Framed(Learned):
     def centres(
         self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
     ) -> jax.Array:
-        """The best frames, each with the encoder's latent."""
+        """The whole and the best frames, each with the encoder's latent."""
         if encode is None:
             raise ValueError("starts.Framed needs a ReframedEncoder: pass encoder=")
         frames = jnp.asarray(self.frames())
@@ -222,9 +231,10 @@ class Framed(Learned):
         files = jnp.repeat(images, each, axis=0)
         parameters = jnp.tile(frames, (num, 1))
         inner = encode(Frame.of(parameters).undone(files)).reshape(num * each, -1)
-        points = jnp.concatenate([inner, parameters], axis=1)
+        more = math.prod(generator.latent_shape) - inner.shape[1] - NUM_PARAMETERS
+        points = jnp.concatenate([inner, parameters, jnp.zeros((num * each, more))], axis=1)
         missed = jnp.mean((generator(points) - files) ** 2, axis=(1, 2, 3)).reshape(num, each)
-        _, best = jax.lax.top_k(-missed, keys.shape[1])
+        _, best = jax.lax.top_k(-missed.at[:, _WHOLE].set(-1.0), keys.shape[1])
         return jnp.take_along_axis(points.reshape(num, each, -1), best[..., None], axis=1)
 
 

@@ -8,19 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy
-from flax import nnx
 from numpy.typing import NDArray
 
 from jax_origin.generators import GeneratorLike
 from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.inversion.beside import Beside
-from jax_origin.inversion.start_encoder import StartEncoder
 
 _OFFSET = 0.25  # The most that is added to a channel, of its range.
 _GENTLE = 0.2  # A parameter of 1 is a tenth to a fifth of the most.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _DARKEST = 1 / 255  # A power of 0 has no slope.
 _SIGMAS = (1.0, 2.0)  # pixels
+_SEEN = np.array([0.02, 0.15, 0.15])  # Of colours, saturation and sharpness: less is not said.
 _BESIDE = np.array([0.5, 0.0, 0.5], np.float32)  # The mean of the pixels on either side.
 
 
@@ -60,6 +59,14 @@ class Retouching(NamedTuple):
             saturation=jnp.ones_like(gamma[..., 0]) if grey else jnp.exp2(saturation[0][..., 0]),
             sharpened=jnp.concatenate([sharp[..., :2], jnp.exp2(2 * sharp[..., 2:]) - 1], axis=-1),
         )
+
+    @property
+    def matters(self) -> bool:
+        """Whether it can be seen; of a single image."""
+        levels = np.linspace(0.1, 0.9, 5)[:, None]
+        changed = self.gain * levels**self.gamma + self.offset - levels
+        most = np.abs(changed).max(), abs(np.log2(self.saturation)), abs(self.sharpened.sum())
+        return bool((np.array(most) > _SEEN).any())
 
     @property
     def words(self) -> str:
@@ -109,23 +116,6 @@ class Retouched(Beside):
         """Latents [N, numbers] to images [N, H, W, C] in [0, 1]."""
         images, parameters = self.parts(latents)
         return clip_straight_through(Retouching.of(parameters, self.image_shape[2])(images))
-
-
-class RetouchedStart(nnx.Module):
-    """A learned start for `Retouched`: it takes images for such as were not retouched."""
-
-    def __init__(self, encoder: StartEncoder) -> None:
-        self.encoder = encoder
-
-    def __call__(self, images: jax.Array) -> jax.Array:
-        """Images [N, H, W, C] in [0, 1] to latents [N, numbers]."""
-        inner = self.encoder(images).reshape(len(images), -1)
-        none = jnp.zeros((len(images), num_parameters(images.shape[3])), inner.dtype)
-        return jnp.concatenate([inner, none], axis=1)
-
-    def require(self, generator: Retouched) -> None:
-        """Raises ValueError unless the encoder was made for the generator."""
-        self.encoder.require(generator.generator)
 
 
 def _blurs(images: jax.Array) -> Iterator[jax.Array]:

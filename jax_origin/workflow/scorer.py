@@ -13,6 +13,7 @@ from jax_origin.calibration import Calibration, CalibrationError, Futility
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import Stored, as_images, as_uint8, map_ahead
 from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
+from jax_origin.inversion.items import Heat
 from jax_origin.workflow.judged_windows import Window, joined, windows_of
 from jax_origin.workflow.methods import Method
 
@@ -33,6 +34,7 @@ class Asked(NamedTuple):
       reference: What its distance is held against; see `jax_origin.scores.Score.reference`.
       accept: The image is done as soon as it is sure to score at most this.
       windows: Those that are inverted instead of the image; empty where it is inverted itself.
+      heats: As `jax_origin.inversion.Item` has them.
     """
 
     tag: Any
@@ -40,6 +42,7 @@ class Asked(NamedTuple):
     reference: float | None = None
     accept: float | None = None
     windows: tuple[Window, ...] = ()
+    heats: tuple[Heat, ...] = ()
 
 
 class Scored(NamedTuple):
@@ -193,7 +196,8 @@ class Scorer:
         if self._power:
             unit = self._unit(item.reference) ** self._power
             promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
-        goals = {"floor": floor, "unit": unit, "promising": promising}
+        heats: dict[str, Any] = {"heats": item.heats}
+        goals = {"floor": floor, "unit": unit, "promising": promising, **heats}
         if not item.windows:
             return [Item((item, 0), item.image, accept, **goals)]
         # Several are inverted in full: that one is near enough does not say that all are.

@@ -277,7 +277,7 @@ def test_what_an_image_was_read_as():
     assert "66.7% of the chances" in text
     assert "at most 1% would be attributed by all such readings together, on average" in text
     run = explain_run(groups, read_again=True)
-    assert "Each of the three attributes 1% of a foreign group at most, beside the 1%" in run
+    assert "Each of the two attributes 1% of a foreign group at most, beside the 1%" in run
     assert "mirrored" not in explain_run(groups)
     # The ratio of 34 above, for two thirds of the chances.
     assert "estimated to be at least 23 times as probable" in text

@@ -19,6 +19,7 @@ from jax_origin.inversion.reframed import (
     frame_of,
     unframed,
 )
+from jax_origin.inversion.retouched import Retouched
 
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 
@@ -44,7 +45,7 @@ def test_the_whole_is_as_it_is(smooth):
     _, image = smooth
     np.testing.assert_allclose(frame()(image), image, atol=1e-6)
     np.testing.assert_allclose(frame().undone(image), image, atol=1e-6)
-    whole = Frame.of(jnp.asarray(Framed().frames()[1:2]))
+    whole = Frame.of(jnp.asarray(Framed().frames()[:1]))
     np.testing.assert_allclose(whole(image), image, atol=1e-5)
 
 
@@ -94,7 +95,7 @@ def test_numbers_follow_the_latent():
     assert reframed.latent_shape == (4 + NUM_PARAMETERS,)
     latents = reframed.sample_latents(jax.random.key(0), 3)
     assert latents.shape == (3, *reframed.latent_shape)
-    whole = Framed().frames()[1]
+    whole = Framed().frames()[0]
     plain = latents.at[:, 4:].set(whole)
     made = np.clip(generator(latents[:, :4]), 0, 1)
     np.testing.assert_allclose(reframed(plain), made, atol=1e-5)
@@ -133,13 +134,23 @@ def test_a_search_begins_at_the_frame_that_fits():
     parameters = jnp.asarray(start.frames())
     encode = lambda images: jnp.zeros((len(images), 2))  # noqa: E731
     keys = jax.random.split(jax.random.key(0), (1, 3))
-    for index in (0, 3, 9):
+    for index in (1, 3, 9):
         file = Frame.of(parameters[index : index + 1])(jnp.asarray(image))
         points = start.centres(Reframed(Always()), file, keys, encode)
         assert points.shape == (1, 3, 2 + NUM_PARAMETERS)
-        np.testing.assert_allclose(points[0, 0, 2:], parameters[index], atol=1e-6)
+        np.testing.assert_allclose(points[0, 0, 2:], parameters[0], atol=1e-6)  # The whole.
+        np.testing.assert_allclose(points[0, 1, 2:], parameters[index], atol=1e-6)
+    both = start.centres(Retouched(Reframed(Always())), file, keys, encode)
+    np.testing.assert_array_equal(both[..., : points.shape[2]], points)
+    assert not both[..., points.shape[2] :].any()
     with pytest.raises(ValueError, match="ReframedEncoder"):
         start.centres(Reframed(Always()), image, keys, None)
+
+
+def test_a_frame_that_moves_little_is_not_said():
+    whole, turned, *_, cut = Framed().frames()
+    assert not frame_of(whole).matters
+    assert frame_of(turned).matters and frame_of(cut).matters
 
 
 def test_the_encoder_has_to_be_the_generators():
@@ -148,6 +159,7 @@ def test_the_encoder_has_to_be_the_generators():
     encoder = StartEncoder(**shapes, training=StartTraining(width=4), rngs=nnx.Rngs(0))
     behind = ReframedEncoder(encoder)
     behind.require(Reframed(generator))
+    behind.require(Retouched(Reframed(generator)))
     assert behind(jnp.zeros((2, 8, 8, 3))).shape == (2, 4)
     other = DCGAN(image_size=8, latent_dim=5, width=4, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError):

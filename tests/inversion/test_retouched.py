@@ -8,10 +8,8 @@ from flax import nnx
 from scipy import ndimage
 
 from jax_origin.generators import DCGAN
-from jax_origin.inversion import StartEncoder, StartTraining
 from jax_origin.inversion.retouched import (
     Retouched,
-    RetouchedStart,
     Retouching,
     num_parameters,
     retouching_of,
@@ -62,10 +60,11 @@ def test_numbers_follow_the_latent():
     assert words.startswith("red \N{MULTIPLICATION SIGN}1.70 +0, green") and "gamma 1.00" in words
 
 
-def test_a_learned_start_begins_at_no_retouching():
-    shapes = {"image_shape": (8, 8, 3), "latent_shape": (4,)}
-    encoder = StartEncoder(**shapes, training=StartTraining(width=4), rngs=nnx.Rngs(0))
-    images = jnp.full((2, 8, 8, 3), 0.5)
-    found = RetouchedStart(encoder)(images)
-    assert found.shape == (2, 4 + num_parameters(3)) and not found[:, 4:].any()
-    np.testing.assert_array_equal(found[:, :4], encoder(images))
+def test_what_cannot_be_seen_is_not_said():
+    generator = DCGAN(image_size=8, latent_dim=4, width=4, rngs=nnx.Rngs(0))
+    latent = np.zeros(4 + num_parameters(3), np.float32)
+    assert not retouching_of(generator, latent).matters
+    for place in (4, 7, 10, 12, 15):  # A gain, an offset, gamma, an amount of blur, saturation.
+        changed = latent.copy()
+        changed[place] = 1.0
+        assert retouching_of(generator, changed).matters

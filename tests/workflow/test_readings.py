@@ -15,6 +15,7 @@ from jax_origin.cli.settings import warn_of
 from jax_origin.images import TURNS, edit_images, save_png, stored_pixels, turned_alternatives
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.inversion import Engine, Item
+from jax_origin.inversion.items import Heat
 from jax_origin.inversion.program import stage_programs
 from jax_origin.workflow import belonging_images
 from jax_origin.workflow.looks import readings_of
@@ -129,11 +130,13 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY)
     own = belonging_images(generator, 8, key=jax.random.key(32))
     tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED} to 85% of a side or more")
-    for edit in ("trim-0.9", "tilt-5"):
+    for edit, named in (("trim-0.9", 1), ("tilt-5", 1), ("trim-0.9+gain-1.25", 2)):
         made = edit_images(own, edit)
         verdicts = attributor(made)
         read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(REFRAMED)]
         assert len(read) >= 5, [(verdict.reading, verdict.score) for verdict in verdicts]
+        said = [verdict.reading.count(f"{RETOUCHED} (about") for verdict in read]
+        assert np.median(said) >= named - 1, said
         assert {(verdict.verdict, verdict.tried) for verdict in read} == {("belongs", tried)}
         for verdict in read:  # The image as the file has it, but for its borders.
             seen = verdict.reconstruction[2:-2, 2:-2] - made[verdict.tag][2:-2, 2:-2] / 255
@@ -143,6 +146,21 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     )
     assert "belongs" not in {verdict.verdict for verdict in foreign}
     assert tried in {verdict.tried for verdict in foreign}
+
+
+def test_turns_that_race_go_on_where_one_is_far_ahead(generator, stored_method, noise):
+    (file,) = stored_pixels(noise[60:61])
+    engine = Engine(generator, stored_method.recipe, key=KEY)
+
+    def found(*heats):
+        ((_, one),) = engine.run([Item(0, turned_alternatives(file)[0], heats=heats)])
+        return one
+
+    usual = found()
+    assert found(Heat(1)).steps == usual.steps
+    assert found(Heat(2)).steps > usual.steps  # One more takes the second stage.
+    behind = found(Heat(1, 1e-9))
+    assert behind.steps < usual.steps and str(behind.ended) == "finished"
 
 
 @pytest.mark.outer
