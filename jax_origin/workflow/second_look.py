@@ -18,6 +18,7 @@ from jax_origin.inversion.items import Heat
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import num_parameters, retouching_of
 from jax_origin.inversion.solvers import Measure, Optax
+from jax_origin.inversion.starts import Learned
 from jax_origin.workflow.likeness import decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
@@ -46,7 +47,7 @@ def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
     if not start.needs_encoder:
         return method, futility
     later = len(_GLANCES)
-    if getattr(start, "corrections", 0):
+    if isinstance(start, Learned) and start.corrections:
         start, later = dataclasses.replace(start, corrections=0), later + _LATER
     recipe = dataclasses.replace(recipe, start=start, stages=(*_GLANCES, *recipe.stages))
     return dataclasses.replace(method, recipe=recipe), later_by(later, futility)
