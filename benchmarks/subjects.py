@@ -195,7 +195,9 @@ def attributed(
     calibration: Calibration | None = None,
     full_scores: bool = False,
 ) -> Attributed:
-    """Attributes images as `jax_origin.attribute` does, and takes the time.
+    """Attributes images as `jax_origin.attribute` does without readings, and takes the time.
+
+    The published recipe takes images as they are, too.
 
     Args:
       subject: The generator.
@@ -211,6 +213,7 @@ def attributed(
         calibration or subject.calibration,
         key=starting_key(),
         full_scores=full_scores,
+        readings="none",
         run=Run(statistics=statistics),
     )
     return Attributed(verdicts, statistics, time.perf_counter() - began)
