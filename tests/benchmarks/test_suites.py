@@ -341,7 +341,7 @@ def test_recipes_that_are_shipped_are_sound():
         *("prior", "scaled", "learned", "encoder")
     }
     solvers = {stage.solver.kind for config in recipes.values() for stage in config.stages}
-    assert solvers == {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton"}
+    assert solvers == {"optax", "lbfgs", "levenberg_marquardt", "gauss_newton", "measure"}
     assert list(chosen_recipes(recipes, ("origin",))) == ["origin"]
     with pytest.raises(BenchmarkError, match="no recipe 'orgin'"):
         chosen_recipes(recipes, ("orgin",))
