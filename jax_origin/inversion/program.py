@@ -166,7 +166,8 @@ def start_program(
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """``program(weights, encoder_weights, key, words, images)``: where lanes begin and hop.
 
-    It gives points, [N, restarts, *latent_shape], and hops, [N, restarts, hops, *latent_shape].
+    It gives points, [N, restarts, *latent_shape], and hops, [N, restarts, hops, *latent_shape]. Its
+    arithmetic is in float32.
     """
 
     @jax.jit
@@ -180,6 +181,8 @@ def start_program(
             )
             return jax.vmap(lambda i: jax.random.fold_in(own, i))(jnp.arange(restarts))
 
+        if model.compute != "float32":
+            weights = [w.astype(jnp.float32) if w.dtype == model.compute else w for w in weights]
         generator, keys = model.merge(weights), jax.vmap(of_image)(words)
         encode = encoder.merge(encoding) if encoder else None
         points = start.points(generator, images, keys, encode)

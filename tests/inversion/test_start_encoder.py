@@ -20,6 +20,7 @@ from jax_origin import (
     StartTraining,
     invert,
     learn_start,
+    load_generator,
     solvers,
     starts,
 )
@@ -444,6 +445,19 @@ def test_a_trained_start_that_is_corrected_is_nearer_and_its_cost_counts(generat
     assert np.median(found.loss) < 0.5 * np.median(once.loss)
     assert found.steps.tolist() == [4] * 16 and once.steps.tolist() == [1] * 16
     assert recipe.evaluations((4,)) == 4 and recipe.evaluations_by_check((4,)) == [4.0]
+
+
+def test_of_a_generator_in_bfloat16_the_start_is_in_float32():
+    generator = load_generator("dcgan-cifar10")  # Its convolutions take one kind of numbers.
+    encoder = learn_start(generator, dataclasses.replace(SHORT, steps=2), key=KEY)
+    images = as_uint8(samples(generator, 4, 5)[1])
+    recipe = dataclasses.replace(STILL, start=starts.Learned(corrections=2))
+    whole, half = (
+        invert(generator, images, dataclasses.replace(recipe, compute=c), key=KEY, encoder=encoder)
+        for c in ("float32", "bfloat16")
+    )
+    assert half.latent.dtype == np.float32
+    np.testing.assert_allclose(half.latent, whole.latent, atol=0.05)
 
 
 def test_corrections_are_counted_from_nothing():
