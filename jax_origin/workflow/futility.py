@@ -32,6 +32,7 @@ def futility_of(
     *,
     floor: float,
     promising: float = 0.0,
+    least: float = 0.0,
     hops: bool = False,
 ) -> Futility:
     """When an image is given up: at each check, farther than own images were that are found.
@@ -46,6 +47,8 @@ def futility_of(
       floor: Where an image is found. Of a group most of which is not, those are taken that end near
         its median.
       promising: One that scores at most this is found, too, and over no level.
+      least: No level is under that of an image that scores this, for a code's usual distance. Own
+        images after edits that nobody calibrated lie farther away than all others.
       hops: Whether the search hops.
     """
     found, margins, near = [], [], max(floor, promising) * _ROUNDING
@@ -63,7 +66,8 @@ def futility_of(
         far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
     highest = far.max(axis=0)
     highest[last:] = highest[last]
-    levels = np.maximum(highest, floor)
+    usual = np.median(np.concatenate(units)) ** (1 - _POWER)
+    levels = np.maximum(highest, max(floor, least * usual))
     levels[:_EARLY] = _NO_LEVEL
     return Futility(tuple(map(float, levels)), _POWER)
 

@@ -55,6 +55,12 @@ def test_a_picture_that_a_code_says_better_may_score_higher():
     np.testing.assert_allclose(levels_of([curves], [units])[:2], highest * 1.2)
 
 
+def test_no_level_is_under_that_of_a_score():
+    curves, units = after_one([[0.6, 0.3, 1e-3]] * 400), np.full(400, 0.01)
+    levels, power = futility_of([curves], [units], floor=1e-3, promising=0.5, least=2.0)
+    np.testing.assert_allclose(levels[1:], 2 * 0.01 ** (1 - power))
+
+
 def test_more_images_than_are_calibrated_are_fitted_on():
     assert fitted_on(200, 8) == (800, 100) and fitted_on(200, 1) == (800, 400)
     assert fitted_on(5, 0) == (20, 20)
