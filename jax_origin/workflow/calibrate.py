@@ -270,8 +270,8 @@ class Calibrator:
         falls = [np.stack([one.inversion.curve / one.unit for one in found]) for found in groups]
         units = [np.array([one.unit for one in found]) for found in groups]
         floor = max(self.method.floor, self.method.recipe.floor)
-        told: dict[str, Any] = {"hops": self.method.recipe.hops > 0, "least": 4 * promising}
-        self.futility = futility_of(falls, units, floor=floor, promising=promising, **told)
+        hops = self.method.recipe.hops > 0
+        self.futility = futility_of(falls, units, floor=floor, promising=promising, hops=hops)
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""

@@ -16,6 +16,7 @@ _NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
 # those that were edited alike divides what the margin adds to 1.
 _ONE_IN, _MARGIN = 300, 100.0
 _FEW = 10  # Images under way; the farthest of fewer says little.
+_SPARED = 4  # times what is promising
 _EARLY, _NO_LEVEL = 1, 1e6  # Checks before which a search tells little of where it goes.
 _ALIKE, _ROUNDING, _TINY = 100.0, 1 + 1e-6, 1e-30
 
@@ -32,7 +33,6 @@ def futility_of(
     *,
     floor: float,
     promising: float = 0.0,
-    least: float = 0.0,
     hops: bool = False,
 ) -> Futility:
     """When an image is given up: at each check, farther than own images were that are found.
@@ -46,8 +46,8 @@ def futility_of(
       units: The distance at which each scores 1, [N] of each group.
       floor: Where an image is found. Of a group most of which is not, those are taken that end near
         its median.
-      promising: One that scores at most this is found, too, and over no level.
-      least: No level is under that of an image that scores this, for a code's usual distance. Own
+      promising: One that scores at most this is found, too, and over no level. No level is under
+        that of one that scores four times as much, where a code's distance is the usual one: own
         images after edits that nobody calibrated lie farther away than all others.
       hops: Whether the search hops.
     """
@@ -67,7 +67,7 @@ def futility_of(
     highest = far.max(axis=0)
     highest[last:] = highest[last]
     usual = np.median(np.concatenate(units)) ** (1 - _POWER)
-    levels = np.maximum(highest, max(floor, least * usual))
+    levels = np.maximum(highest, max(floor, _SPARED * promising * usual))
     levels[:_EARLY] = _NO_LEVEL
     return Futility(tuple(map(float, levels)), _POWER)
 
