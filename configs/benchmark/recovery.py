@@ -2,8 +2,8 @@
 
 python scripts/benchmark.py --suite=recovery --out=FILE.json
 
-They track what `origin` tracks, the distance to the images that a file may have come from, down to
-its floor; those named "pixels-" the squared error on pixels, down to 1e-5. Some of them:
+They track what `origin` tracks, down to its floor: the distance to the images that a file may have
+come from. Those named "pixels-" track the squared error on pixels, down to 1e-5. Some of them:
 --config.only="('origin', 'learned-100')". One setting of one of them is changed in this file.
 """
 

@@ -2,8 +2,8 @@
 
 A PNG is a box of half a grey level around each pixel. A JPEG is a box of half a quantisation step
 around each DCT coefficient, a lossy WebP one of about as much around what it adds to each block's
-prediction. Where the boxes lie, and how wide they are, is data: files of all kinds
-have arrays of the same shapes.
+prediction. Where the boxes lie, and how wide they are, is data: files of all kinds have arrays of
+the same shapes.
 """
 
 import io
@@ -66,8 +66,9 @@ class StoredArrays(NamedTuple):
 
     1. If `resized`, it becomes ``resize_rows @ image @ resize_columns.T``.
     2. Each pixel becomes three components, ``colour @ pixel - offset``.
-    3. Each tile of 16x16 becomes ``rows @ tile @ columns.T``: four DCTs of 8x8 blocks, two or one
-       of averages of pairs of pixels, 16 or four DCTs of 4x4 blocks, or the tile itself.
+    3. Each tile of 16x16 becomes ``rows @ tile @ columns.T``. Of a JPEG that is four DCTs of 8x8
+       blocks, or two or one of averages of pairs of pixels. Of a WebP it is 16 or four of 4x4
+       blocks, else the tile itself.
 
     The image is in the set if each number is within its half of its middle, with some room for the
     encoder's own rounding. R and C are height and width, rounded up to whole tiles.
