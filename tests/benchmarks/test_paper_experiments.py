@@ -158,9 +158,7 @@ def test_distances(evaluate, tmp_path):
         "ronan, log_l2": ("log_l2", "l2"),
         "ronan, stored_l1": ("l1", "file_set"),
         "ronan, stored_l2": ("l2", "file_set"),
-        "origin": ("l1", "file_set"),
-        "origin, stored_l2": ("l2", "file_set"),
-        "origin, l1": ("l1", "l2"),
+        "origin": ("l2", "file_set"),
         "origin, l2": ("l2", "l2"),
     }
     check_files(result, tmp_path)
@@ -218,9 +216,9 @@ def test_calibration_size(evaluate, tmp_path):
 
 def test_steps(evaluate, tmp_path):
     result = evaluate("steps", "--config.inspected=\"('vae-cifar10',)\" --config.photographs=false")
-    assert len(result["methods"]) == 19
-    # Of stages that are all cut to 2 steps: 4 of ronan's (rates), 6 of origin's (rates, 1 step).
-    assert len({json.dumps(m["recipe"]) for m in result["methods"].values()}) == 10
+    assert len(result["methods"]) == 16
+    # Of stages cut to 2 steps: 4 of ronan's (rates), 5 of origin's (4 corrections, 1 step).
+    assert len({json.dumps(m["recipe"]) for m in result["methods"].values()}) == 9
     check_files(result, tmp_path)
 
 

@@ -44,9 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
         _descending("ronan, log_l2", "log_l2", L2()),
         _descending("ronan, stored_l1", "l1", FileSet()),
         _descending("ronan, stored_l2", "l2", FileSet()),
-        "origin",  # the absolute error to the file's set, then least squares
-        _descending("origin, stored_l2", "l2", FileSet()),
-        _descending("origin, l1", "l1", L2()),
+        "origin",  # least squares to the file's set
         _descending("origin, l2", "l2", L2()),
     )
     return config
