@@ -2,7 +2,7 @@
 
 python scripts/evaluate.py --config=configs/evaluate/latent/flux2.py --data=DIR --out=FILE.json
 
-Windows of 64 px, or --config.size=128. Photographs are few: calibrations look at own images alone,
+Windows of 64 px; of 128 by --config=configs/evaluate/latent/flux2.py:128. Photographs are few: calibrations look at own images alone,
 so that the default decision is by p. A third of the photographs each is for own images, foreign
 ones, and calibrations.
 """
@@ -18,17 +18,16 @@ _ZOO = runpy.run_path(str(pathlib.Path(__file__).with_name("zoo.py")))
 _PHOTOGRAPHS = "photographs_256_webp.npz"
 
 
-def get_config() -> ml_collections.ConfigDict:
-    """Every field can be overridden on the command line."""
+def get_config(size: str = "64") -> ml_collections.ConfigDict:
+    """Every field can be overridden on the command line. `size` is a window's height and width."""
     config = evaluation_config()
     config.title = "FLUX.2's tiny autoencoder"
-    config.size = 64  # height and width of a window
     config.generators = (
         {
             "name": "taef2",
             "source": "{data}/taef2_decoder_f16.npz",
             "kind": "autoencoder_tiny",
-            "config": {"image_size": config.get_ref("size")},
+            "config": {"image_size": int(size)},
         },
     )
     config.methods = _ZOO["get_config"]().methods
