@@ -2,17 +2,20 @@
 
 python scripts/evaluate.py --config=configs/evaluate/latent/flux2.py --data=DIR --out=FILE.json
 
-Windows of 64 px; of 128 by --config=configs/evaluate/latent/flux2.py:128. Photographs are few: calibrations look at own images alone,
-so that the default decision is by p. A third of the photographs each is for own images, foreign
-ones, and calibrations.
+Windows of 64 px; of 128 by --config=configs/evaluate/latent/flux2.py:128.
+
+Photographs are few. So calibrations look at 45 own images alone, and the default decision is by p,
+at 0.03. A third of the photographs each is for own images, foreign ones, and calibrations.
 """
 
+import dataclasses
 import pathlib
 import runpy
 
 import ml_collections
 
 from benchmarks.settings import evaluation_config
+from jax_origin import METHODS, Rates
 
 _ZOO = runpy.run_path(str(pathlib.Path(__file__).with_name("zoo.py")))
 _PHOTOGRAPHS = "photographs_256_webp.npz"
@@ -30,7 +33,8 @@ def get_config(size: str = "64") -> ml_collections.ConfigDict:
             "config": {"image_size": int(size)},
         },
     )
-    config.methods = _ZOO["get_config"]().methods
+    origin = dataclasses.replace(METHODS["origin-latent"], rates=Rates(0.03))
+    config.methods = (origin, *_ZOO["get_config"]().methods[1:])
     config.others = "none"
     config.edits = _ZOO["EDITS"]
     config.reencoded.tests = f"{_PHOTOGRAPHS}#0/3"
