@@ -16,7 +16,7 @@ _NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
 # those that were edited alike divides what the margin adds to 1.
 _ONE_IN, _MARGIN = 300, 100.0
 _FEW = 10  # Images under way; the farthest of fewer says little.
-_SPARED = 10  # times what is promising
+_SPARED, _SPARED_HOPPING = 10, 4  # times what is promising
 _EARLY, _NO_LEVEL = 1, 1e6  # Checks before which a search tells little of where it goes.
 _ALIKE, _ROUNDING, _TINY = 100.0, 1 + 1e-6, 1e-30
 
@@ -67,7 +67,8 @@ def futility_of(
     highest = far.max(axis=0)
     highest[last:] = highest[last]
     usual = np.median(np.concatenate(units)) ** (1 - _POWER)
-    levels = np.maximum(highest, max(floor, _SPARED * promising * usual))
+    spared = _SPARED_HOPPING if hops else _SPARED
+    levels = np.maximum(highest, max(floor, spared * promising * usual))
     levels[:_EARLY] = _NO_LEVEL
     return Futility(tuple(map(float, levels)), _POWER)
 
