@@ -96,11 +96,7 @@ class Calibration:
         check_fields(self.packages, dict.fromkeys(self.packages, _TEXT), "packages")
         check_fields(vars(self), _PLAIN_FIELDS, "")
         self._set("measured", Measured.from_json(self.measured))
-        rates, judges_q = self.rates, self.decision.judges_q
-        if rates.alpha is None:
-            raise CalibrationError("method.rates must name an alpha")
-        if rates.beta is None and judges_q:
-            raise CalibrationError("method.rates must name a beta where the decision needs one")
+        self.rates.require(judges_q=self.decision.judges_q)
         self._copy_encoders()
         self._copy_scores()
 

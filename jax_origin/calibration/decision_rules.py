@@ -3,7 +3,7 @@
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
-from jax_origin.calibration.checks import check_rate
+from jax_origin.calibration.checks import CalibrationError, check_rate
 from jax_origin.parts import Part, register
 
 FITS_BOTH = "fits both"
@@ -112,6 +112,13 @@ class Rates(Part):
             if rate is not None:
                 check_rate(rate, name)
                 object.__setattr__(self, name, float(rate))
+
+    def require(self, *, judges_q: bool) -> None:
+        """Raises CalibrationError unless these are the rates that a method needs for itself."""
+        if self.alpha is None:
+            raise CalibrationError("method.rates must name an alpha")
+        if self.beta is None and judges_q:
+            raise CalibrationError("method.rates must name a beta where the decision needs one")
 
     def over(self, default: "Rates") -> "Rates":
         """These rates; where one is None, that of `default`."""

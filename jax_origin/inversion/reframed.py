@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from jax_origin.generators.blocks import clip_straight_through
 from jax_origin.images import Stored
 from jax_origin.inversion.beside import Beside
 from jax_origin.inversion.start_encoder import StartEncoder
-from jax_origin.inversion.starts import Encode, Learned
+from jax_origin.inversion.starts import Encode, Learned, corrected
 from jax_origin.parts import at_least
 
 _MIDDLE, _HALF = -0.25, 0.4  # Of the logarithm of the scale: from 0.52 to 1.16.
@@ -25,6 +26,7 @@ _GENTLE = 1 / 8  # A parameter of 1 is about an eighth of the most.
 _TURN = math.radians(3.3)  # Of frames that are compared: from 0 to 5 degrees one is near.
 _FIRST, _NEXT, _APART = 0.865, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
 _WHOLE = 0  # The place of the whole among the frames.
+_NEAREST = 8  # So many frames are compared once more, or all that begin.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
 _SEEN = 1 / 64  # Of a side: what a frame moves less is no cut, and no turn.
 NUM_PARAMETERS = 7
@@ -181,10 +183,13 @@ class Framed(Learned):
 
     Attributes:
       lanes: How many frames begin, of each image; the whole is one.
+      corrections: After how many of them the nearest frames are compared once more. They begin
+        without: a latent that was fitted to the wrong frame keeps it.
       least: The smallest part of a side that a file may show. Smaller ones have more places.
     """
 
     kind: ClassVar[str] = "framed"
+    corrections: int = 1
     lanes: int = 3
     least: float = 0.85
 
@@ -201,8 +206,13 @@ class Framed(Learned):
 
     @property
     def evaluations(self) -> int:
-        """About how many evaluations it takes to compare the frames: two passes of each."""
-        return math.ceil(len(self.frames()) * 2 / 3)
+        """About how many it takes to compare frames: two passes of each, and of a correction."""
+        compared = len(self.frames()) + self._again * (1 + self.corrections)
+        return math.ceil(compared * 2 / 3)
+
+    @property
+    def _again(self) -> int:
+        return min(max(_NEAREST, self.lanes), len(self.frames()))
 
     def frames(self) -> NDArray[np.float32]:
         """The parameters of all frames that are compared, [K, `NUM_PARAMETERS`]."""
@@ -223,19 +233,43 @@ class Framed(Learned):
     def centres(
         self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
     ) -> jax.Array:
-        """The whole and the best frames, each with the encoder's latent."""
+        """The whole and the best frames, each with the encoder's latent of what it leaves."""
         if encode is None:
             raise ValueError("starts.Framed needs a ReframedEncoder: pass encoder=")
         frames = jnp.asarray(self.frames())
-        num, each = len(images), len(frames)
-        files = jnp.repeat(images, each, axis=0)
-        parameters = jnp.tile(frames, (num, 1))
-        inner = encode(Frame.of(parameters).undone(files)).reshape(num * each, -1)
+        points, missed = _points(generator, images, frames, encode, 0)
+        _, near = jax.lax.top_k(-missed.at[:, _WHOLE].set(-1.0), self._again)
+        _, missed = _points(generator, images, frames[near], encode, self.corrections)
+        _, best = jax.lax.top_k(-jnp.where(near == _WHOLE, -1.0, missed), keys.shape[1])
+        best = jnp.take_along_axis(near, best, axis=1)
+        return jnp.take_along_axis(points, best[..., None], axis=1)
+
+
+def _points(
+    generator: GeneratorLike,
+    images: jax.Array,
+    parameters: jax.Array,
+    encode: Callable[[jax.Array], jax.Array],
+    corrections: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Where frames [N, K, numbers] begin, [N, K, all numbers], and their squared errors, [N, K]."""
+    num = len(images)
+    parameters = jnp.broadcast_to(parameters, (num, *parameters.shape[-2:]))
+    each = parameters.shape[1]
+    files, parameters = jnp.repeat(images, each, axis=0), parameters.reshape(num * each, -1)
+
+    def beside(inner: jax.Array) -> jax.Array:
+        inner = inner.reshape(num * each, -1)
         more = math.prod(generator.latent_shape) - inner.shape[1] - NUM_PARAMETERS
-        points = jnp.concatenate([inner, parameters, jnp.zeros((num * each, more))], axis=1)
-        missed = jnp.mean((generator(points) - files) ** 2, axis=(1, 2, 3)).reshape(num, each)
-        _, best = jax.lax.top_k(-missed.at[:, _WHOLE].set(-1.0), keys.shape[1])
-        return jnp.take_along_axis(points.reshape(num, each, -1), best[..., None], axis=1)
+        return jnp.concatenate([inner, parameters, jnp.zeros((num * each, more))], axis=1)
+
+    inner, missed = corrected(
+        lambda inner: generator(beside(inner)),
+        lambda shown: encode(Frame.of(parameters).undone(shown)),
+        files,
+        corrections,
+    )
+    return beside(inner).reshape(num, each, -1), missed.reshape(num, each)
 
 
 def unframed(stored: Stored) -> Stored:

@@ -212,18 +212,25 @@ class Learned(Scaled):
         height, width, _ = generator.image_shape
         top, left = ((images.shape[1] - height) // 2, (images.shape[2] - width) // 2)
         shown = images[:, top : top + height, left : left + width]
-        return _corrected(generator, encode, shown, self.corrections)[:, None]
+        return corrected(generator, encode, shown, self.corrections)[0][:, None]
 
 
-def _corrected(
-    generator: GeneratorLike, encode: Callable[[jax.Array], jax.Array], images: jax.Array, num: int
-) -> jax.Array:
-    """What `encode` makes of images [N, H, W, C], after `num` corrections; see `Learned`."""
+def corrected(
+    generator: Callable[[jax.Array], jax.Array],
+    encode: Callable[[jax.Array], jax.Array],
+    images: jax.Array,
+    num: int,
+) -> tuple[jax.Array, jax.Array]:
+    """What `encode` makes of images [N, H, W, C], after `num` corrections; see `Learned`.
+
+    Returns:
+      Of all points the nearest, as `encode` shapes them, and its mean squared error, [N].
+    """
     wanted = encode(images)
     point = wanted.reshape(len(images), -1)
     best, nearest = point, jnp.full(len(images), jnp.inf)
     points, moves = list[jax.Array](), list[jax.Array]()
-    for turn in range(num + 1 if num else 0):
+    for turn in range(num + 1):
         made = jnp.clip(generator(point.reshape(wanted.shape)), 0.0, 1.0)
         missed = jnp.mean((made - images) ** 2, axis=(1, 2, 3))
         nearer = missed < nearest  # Never of NaN.
@@ -233,7 +240,7 @@ def _corrected(
             points.append(point)
             moves.append((wanted - encode(made)).reshape(point.shape))
             point = _mixed(points, moves)
-    return best.reshape(wanted.shape)
+    return best.reshape(wanted.shape), nearest
 
 
 def _mixed(points: list[jax.Array], moves: list[jax.Array]) -> jax.Array:

@@ -187,6 +187,7 @@ class Calibrator:
                 "full: leave out futility, or the reference"
             )
         rates, rule = self.method.rates, self.method.rule
+        rates.require(judges_q=self.method.decision.judges_q)
         try:  # A rule that needs more scores than that says so.
             fitted = rule.fit(np.linspace(1.0, 2.0, num))
         except ValueError as error:

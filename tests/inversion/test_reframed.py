@@ -1,11 +1,14 @@
 """Which part of an image a file shows, as numbers beside a latent."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from jax_origin.generators import DCGAN
 from jax_origin.images import edit_images, stored_images, stored_pixels
@@ -108,7 +111,7 @@ def test_numbers_follow_the_latent():
 def test_frames_that_are_compared_lie_inside_the_image():
     for start, num in ((Framed(), 22), (Framed(least=0.6), 171)):
         of = Frame.of(jnp.asarray(start.frames()))
-        assert len(start.frames()) == num and start.evaluations < len(start.frames())
+        assert len(start.frames()) == num and start.evaluations == math.ceil((num + 16) * 2 / 3)
         upright = np.abs(np.asarray(of.angle)) < 1e-6
         reach = np.abs(of.shift) + np.asarray(of.scale) / 2
         assert reach[upright].max() < 0.5 + 1e-5
@@ -145,6 +148,38 @@ def test_a_search_begins_at_the_frame_that_fits():
     assert not both[..., points.shape[2] :].any()
     with pytest.raises(ValueError, match="ReframedEncoder"):
         start.centres(Reframed(Always()), image, keys, None)
+
+
+def test_frames_are_compared_by_corrected_latents_and_begin_with_those_of_the_encoder():
+    pattern = np.random.default_rng(1).uniform(0.1, 0.9, size=(2, 16, 16, 3)).astype(np.float32)
+    pattern = gaussian_filter(pattern, (0, 2, 2, 0))  # Frames that are near look alike.
+
+    class Mixed(nnx.Module):
+        image_shape, latent_shape = (16, 16, 3), (1,)
+
+        def __call__(self, latents):
+            share = latents[:, :, None, None]
+            return share * pattern[:1] + (1 - share) * pattern[1:]
+
+    def encode(images):  # By a half of what it should be: a correction halves what is missing.
+        along = pattern[0] - pattern[1]
+        share = jnp.einsum("nhwc,hwc->n", images - pattern[1:], along) / np.sum(along**2)
+        return 0.5 * share[:, None]
+
+    frames = jnp.asarray(Framed().frames())
+    keys = jax.random.split(jax.random.key(0), (1, 3))
+    first = {0: 0, 1: 0}
+    for corrections in first:
+        start = Framed(corrections=corrections)
+        for index in range(1, len(frames)):
+            frame = frames[index : index + 1]
+            file = Frame.of(frame)(Mixed()(jnp.ones((1, 1))))
+            points = start.centres(Reframed(Mixed()), file, keys, encode)[0]
+            if np.abs(points[1, 1:] - frame[0]).max() < 1e-5:
+                first[corrections] += 1
+                began = encode(Frame.of(frame).undone(file))[0]
+                np.testing.assert_allclose(points[1, :1], began, atol=1e-5)
+    assert first[0] < 10 and first[1] == len(frames) - 1, first
 
 
 def test_a_frame_that_moves_little_is_not_said():

@@ -25,7 +25,7 @@ from jax_origin import (
     rules,
     scores,
 )
-from jax_origin.calibration import attribution_threshold
+from jax_origin.calibration import TwoErrors, attribution_threshold
 from jax_origin.generators import fingerprint
 from jax_origin.workflow import Scorer, belonging_images, check_calibration, futility
 from jax_origin.workflow.drift import score_again
@@ -335,6 +335,20 @@ def test_a_number_of_sources_counts_no_image_twice(generator, few, noise):
 def test_sources_that_do_not_fit_the_images_are_refused(generator, few, noise, known):
     with pytest.raises(CalibrationError, match="'photos': sources must name one for each of the 3"):
         grouped(generator, few, noise[:3], **known)
+
+
+def test_a_method_without_a_rate_that_it_needs_is_refused_before_anything_is_inverted(
+    generator, method
+):
+    def started(what, done, total):
+        raise AssertionError(f"{what}: {total} images")
+
+    for rates, what in ((Rates(0.1), "a beta where the decision needs one"), (Rates(), "an alpha")):
+        nameless = dataclasses.replace(method, decision=TwoErrors(), rates=rates)
+        with pytest.raises(CalibrationError, match=f"method.rates must name {what}"):
+            calibrate(
+                generator, nameless, key=jax.random.key(0), foreign={}, run=Run(progress=started)
+            )
 
 
 @pytest.fixture(scope="module")

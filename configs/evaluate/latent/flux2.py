@@ -33,7 +33,7 @@ def get_config(size: str = "64") -> ml_collections.ConfigDict:
             "config": {"image_size": int(size)},
         },
     )
-    origin = dataclasses.replace(METHODS["origin-latent"], rates=Rates(0.03))
+    origin = dataclasses.replace(METHODS["origin-latent"], rates=Rates(0.03, 0.03))
     config.methods = (origin, *_ZOO["get_config"]().methods[1:])
     config.others = "none"
     config.edits = _ZOO["EDITS"]
