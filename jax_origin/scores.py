@@ -2,20 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
+import jax
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.distances import Distance
 from jax_origin.distances.generic_code import generic_code_distance
+from jax_origin.generators import GeneratorLike
+from jax_origin.generators.diffusion import DiffusionGenerator
 from jax_origin.images import Stored, homogeneity
 from jax_origin.inversion import Inversion
 from jax_origin.parts import Part, register
 
 _TINY = np.finfo(np.float32).tiny
+_SHRUNK = 0.1  # By so much own images' correlations are shrunk.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,17 @@ class Score(Part):
         cannot be measured on these raises ValueError.
         """
         return self
+
+    def looking(self, generator: GeneratorLike) -> Callable[[Any, jax.Array], jax.Array] | None:
+        """What else it needs of an image: a function of the generator and of images, to be jitted.
+
+        It makes numbers [N, ...] of images [N, H, W, C] in [0, 1]: `Inversion.seen`. None where the
+        inversion says all.
+
+        Raises:
+          ValueError: The generator cannot say it.
+        """
+        return None
 
     def reference(self, image: Stored, numbers: int, distance: Distance) -> float | None:
         """What an image's distance is held against, if the image alone says it; 0 or more.
@@ -302,6 +317,91 @@ class Typicality(Score):
         unusual = (_log(found.distance) - typical.log_loss) / typical.log_loss_deviation
         deviance = prior_deviance(latents) + typical.prior_deviation * unusual**2 / 2
         return deviance / latents[0].size
+
+
+class Usual(NamedTuple):
+    """Numbers of a generator's own images.
+
+    Attributes:
+      means: Their means, [F].
+      whitening: The lower triangle, row by row, of the matrix that makes what they differ by from
+        their means independent, each with a variance of 1; F (F + 1) / 2 numbers.
+    """
+
+    means: Sequence[float]
+    whitening: Sequence[float]
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class NoiseSpectrum(Score):
+    """How unlike own images' the noise is that a diffusion model's network sees in an image.
+
+    For `DiffusionGenerator.noise_spectra`: a few evaluations of the network, and no inversion.
+    The score is Mahalanobis' squared distance from own images' mean, over the count of numbers; 1
+    is usual. Their correlations are shrunk by a tenth towards none.
+
+    Attributes:
+      usual: Of the generator's own images; `fit` measures it.
+    """
+
+    kind: ClassVar[str] = "noise_spectrum"
+    fits: ClassVar[bool] = True
+    usual: Usual | Mapping[str, Sequence[float]] | None = None
+
+    def __post_init__(self) -> None:
+        if self.usual is not None:  # From a file it is a mapping of lists.
+            parts = self.usual if isinstance(self.usual, Mapping) else self.usual._asdict()
+            usual = Usual(**{name: tuple(map(float, part)) for name, part in parts.items()})
+            size = len(usual.means)
+            if len(usual.whitening) != size * (size + 1) // 2:
+                raise ValueError(
+                    f"usual: {size} means need {size * (size + 1) // 2} numbers of whitening, not "
+                    f"{len(usual.whitening)}"
+                )
+            object.__setattr__(self, "usual", usual)
+
+    def looking(self, generator: GeneratorLike) -> Callable[[Any, jax.Array], jax.Array]:
+        """The spectra; raises ValueError for a generator that is no diffusion model."""
+        if not isinstance(generator, DiffusionGenerator):
+            raise ValueError(
+                f"score 'noise_spectrum' asks a network what noise it sees, and a "
+                f"{type(generator).__name__} has none that says so"
+            )
+        return type(generator).noise_spectra
+
+    def fit(self, own: Inversion) -> "NoiseSpectrum":
+        """Measures what is usual on own images; raises ValueError where that cannot be done."""
+        seen = _flat(own.seen)
+        if (
+            len(seen) < 2
+            or not seen.size
+            or not np.isfinite(seen).all()
+            or not np.ptp(seen, 0).all()
+        ):
+            raise ValueError("what is usual needs 2 own images or more that differ, all finite")
+        deviations = seen.std(axis=0)
+        alike = (1 - _SHRUNK) * np.corrcoef(seen.T) + _SHRUNK * np.eye(seen.shape[1])
+        whitening = np.linalg.inv(np.linalg.cholesky(alike)) / deviations
+        return NoiseSpectrum(Usual(seen.mean(axis=0), whitening[np.tril_indices(len(alike))]))
+
+    def __call__(
+        self, found: Inversion, reference: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """The distance, float64 [N]; raises ValueError if nothing is known of own images."""
+        if not isinstance(self.usual, Usual):
+            raise ValueError("scores.NoiseSpectrum must be fitted first, as `calibrate` does")
+        seen, size = _flat(found.seen), len(self.usual.means)
+        if seen.shape[1] != size:
+            raise ValueError(f"it was fitted to {size} numbers of an image, not {seen.shape[1]}")
+        whitening = np.zeros((size, size))
+        whitening[np.tril_indices(size)] = self.usual.whitening
+        return np.mean(((seen - self.usual.means) @ whitening.T) ** 2, axis=1)
+
+
+def _flat(seen: ArrayLike) -> NDArray[np.float64]:
+    seen = np.asarray(seen, np.float64)
+    return seen.reshape(len(seen), -1)
 
 
 def _ratio(ours: ArrayLike, theirs: ArrayLike) -> NDArray[np.float64]:

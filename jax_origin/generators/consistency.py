@@ -133,6 +133,17 @@ class Consistency(DiffusionGenerator):
                 x = 2 * clip_straight_through(x / 2 + 0.5) - 1
         return clip_straight_through(x / 2 + 0.5)
 
+    def noise_in(self, images: jax.Array, deviation: float) -> jax.Array:
+        """What its one evaluation takes away; of a relaxed label, without a class' word."""
+        count, labels = len(images), None
+        if isinstance(self.label, int):
+            labels = jnp.full(count, self.label)
+        elif self.label == RELAXED:
+            classes = self.latent_shape[0] - int(np.prod(self.image_shape))
+            labels = jnp.full((count, classes), 1 / classes)
+        x = images.astype(jnp.float32) * 2 - 1
+        return (x - self.denoise(x, deviation, labels)) / deviation
+
     def denoise(
         self, x: jax.Array, sigma: float | jax.Array, labels: jax.Array | None = None
     ) -> jax.Array:

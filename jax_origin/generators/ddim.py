@@ -155,6 +155,15 @@ class DDIM(DiffusionGenerator):
             return predicted, (x - signal * predicted) / noise
         return signal * x - noise * predicted, signal * predicted + noise * x
 
+    def noise_in(self, images: jax.Array, deviation: float) -> jax.Array:
+        """At the time whose noise is nearest to so much; see the base class."""
+        shares = self.schedule.alphas_cumprod().astype(np.float64)
+        with np.errstate(divide="ignore"):
+            time = int(np.abs(np.log(1 / shares - 1) - 2 * np.log(deviation)).argmin())
+        signal, noise = (jnp.float32(part**0.5) for part in (shares[time], 1 - shares[time]))
+        x = signal * (images.astype(jnp.float32) * 2 - 1)
+        return self.estimate(x, jnp.float32(time), signal, noise)[1]
+
     def _run(
         self, step: Callable[[jax.Array, Steps], jax.Array], x: jax.Array, steps: Steps
     ) -> jax.Array:

@@ -26,6 +26,8 @@ class Inversion(NamedTuple):
         where an image ended early.
       reading: Which of the sets it is that a file may be in (`jax_origin.images.Stored.readings`),
         int [N].
+      seen: What the generator's network sees in the image itself, where a score asks for it
+        (`Score.looking`), float32 [N, numbers]; else none.
     """
 
     loss: Any
@@ -37,6 +39,7 @@ class Inversion(NamedTuple):
     ended: Any
     curve: Any
     reading: Any = np.zeros((), np.int64)
+    seen: Any = np.zeros(0, np.float32)
 
     @classmethod
     def stacked(cls, each: "list[Inversion]") -> "Inversion":

@@ -32,7 +32,7 @@ from jax_origin.generators import (
 from jax_origin.images import Stored, find_resizings
 from jax_origin.images.edits import parse_edit
 from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
-from jax_origin.scores import Loss, ReferenceRatio
+from jax_origin.scores import Loss, ReferenceRatio, Score
 from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
 from jax_origin.workflow.foreign_images import FittedGroup, fitted_group
@@ -377,7 +377,13 @@ class Calibrator:
             },
         }
 
-    def _scorer(self, method: Method, key: jax.Array, advance: Callable[[float], None]) -> Scorer:
+    def _scorer(
+        self,
+        method: Method,
+        key: jax.Array,
+        advance: Callable[[float], None],
+        looking: Score | None = None,
+    ) -> Scorer:
         return Scorer(
             self.generator,
             method,
@@ -387,6 +393,7 @@ class Calibrator:
             futility=self.futility,
             run=self.run,
             advance=advance,
+            looking=looking,
         )
 
     def _invert_others(
@@ -411,7 +418,7 @@ class Calibrator:
         method = dataclasses.replace(method or self.method, draws=1)
         if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
             method = dataclasses.replace(method, score=Loss(), floor=0.0)
-        scorer = self._scorer(method, start_key, advance)
+        scorer = self._scorer(method, start_key, advance, looking=self.method.score)
         found = iter(scorer.found([*itertools.chain(*images)], accept=accept or None))
         return [list(itertools.islice(found, len(some))) for some in images]
 

@@ -25,10 +25,9 @@ from jax_origin.parts import Part, at_least
 from jax_origin.scores import (
     CodeRatio,
     DoubleReconstruction,
-    LatentPrior,
     Loss,
+    NoiseSpectrum,
     Score,
-    Typicality,
 )
 
 
@@ -270,26 +269,23 @@ METHODS = {
         _aedr("aedr", sampled=True),
         # The same from the posterior's mean, which chance plays no part in.
         _aedr("aedr-mean", sampled=False),
-        # For samplers of many steps, which reproduce every image: the steps are undone one by one.
-        # The noise that is found is judged, and whether it leads back as nearly as own images'
-        # does. One evaluation of the gradient measures the loss. Many latents lead to an image, and
-        # the mean of two draws tells foreign images better than one.
+        # For samplers of many steps, which reproduce every image: the steps are undone one by one,
+        # and one evaluation of the gradient measures the loss. It says little of where an image is
+        # from. So what is judged is the noise that the network sees in it.
         Method(
             "origin-diffusion",
             Recipe(start=Undone(), stages=(_MEASURED,), lane_block=16),
-            score=Typicality(),
-            draws=2,
+            score=NoiseSpectrum(),
             floor=0.0,
             num_images=200,
         ),
         # For models of one or a few steps from noise of the image's size, which reproduce every
-        # image, too. Gauss-Newton from a draw of the prior moves it as little as the image asks
-        # for, and the noise that it comes to is judged. From nearer the prior's mean it finds no
-        # own image again.
+        # image, too, where Gauss-Newton begins at a draw of the prior. From nearer the prior's mean
+        # it finds no own image again. Again the noise that the network sees is judged.
         Method(
             "origin-consistency",
             Recipe(start=Prior(), stages=(_CONSISTENCY,), floor=2e-6, lane_block=16),
-            score=LatentPrior(),
+            score=NoiseSpectrum(),
             floor=0.0,
             num_images=200,
         ),

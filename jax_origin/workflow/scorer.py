@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from numpy.typing import NDArray
 
 from jax_origin.calibration import Calibration, CalibrationError, Futility
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import Stored, as_images, as_uint8, map_ahead
+from jax_origin.images import Stored, as_float, as_images, as_uint8, map_ahead
 from jax_origin.inversion import Engine, Inversion, Item, Run, StartEncoder, encoder_from_arrays
 from jax_origin.inversion.items import Heat
+from jax_origin.scores import Score
 from jax_origin.workflow.judged_windows import Window, joined, windows_of
 from jax_origin.workflow.methods import Method
 
@@ -71,6 +74,9 @@ class Scorer:
     for these see `jax_origin.invert`, and for `advance` see `Engine`. A score may need a reference
     generator.
 
+    `looking` is the score whose look at images is kept in what is found (`Score.looking`); without
+    it the method's.
+
     Where a score looks at each image twice (`Score.twice`), the last engine inverts what the first
     one reconstructs, as it comes.
     """
@@ -86,8 +92,11 @@ class Scorer:
         futility: Futility = _NEVER,
         run: Run | None = None,
         advance: Callable[[float], None] | None = None,
+        looking: Score | None = None,
     ) -> None:
         self._method, self._score, self._draws = method, method.score, method.draws
+        look = (looking or method.score).looking(generator)
+        self._look = None if look is None else nnx.jit(look)
         self._generator, self._twice = generator, method.score.twice
         self._run = run or Run()
         self._statistics = self._run.statistics
@@ -222,6 +231,10 @@ class Scorer:
             again = whole.pop()
             steps, options["again"] = again.steps, _batch(again)
         draws, theirs = whole[: self._draws], whole[self._draws :]
+        if self._look is not None:
+            pixels = item.image.pixels if isinstance(item.image, Stored) else item.image
+            seen = np.asarray(self._look(self._generator, jnp.asarray(as_float(pixels[None]))))[0]
+            draws = [each._replace(seen=seen) for each in draws]
         held: Any = theirs[0].distance if theirs else item.reference
         reference = None if held is None else np.array([held], np.float64)
         scores = [self._score(_batch(ours), reference, **options)[0] for ours in draws]
