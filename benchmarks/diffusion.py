@@ -7,7 +7,6 @@ With --parts some of it is measured, and the rest of FILE.json stays as it is.
 """
 
 import argparse
-import dataclasses
 import json
 import logging
 import pathlib
@@ -24,12 +23,12 @@ matplotlib.use("agg")
 from matplotlib import pyplot
 
 from benchmarks.metrics import auc, tpr_at_fpr
-from jax_origin import METHODS, Recipe, Stage, invert, load_generator
+from jax_origin import Recipe, Stage, invert, load_generator
 from jax_origin.files import atomic_write
 from jax_origin.generators import DDIM, GeneratorLike
 from jax_origin.images import load_images
-from jax_origin.inversion.solvers import GaussNewton, Optax
-from jax_origin.inversion.starts import Encoded, Prior, Scaled
+from jax_origin.inversion.solvers import GaussNewton, Measure, Optax
+from jax_origin.inversion.starts import Encoded, Prior, Scaled, Undone
 from jax_origin.scores import prior_deviance
 from jax_origin.workflow import belonging_images
 
@@ -55,7 +54,9 @@ RECIPES = {
             Stage(GaussNewton(), steps=8, tolerance=0.1),
         ),
     ),
-    "`origin-consistency`": METHODS["origin-consistency"].recipe,
+    "25 steps of Gauss-Newton, from a sample of the prior": Recipe(
+        start=Prior(), stages=(Stage(GaussNewton(), steps=25),), floor=2e-6, lane_block=16
+    ),
 }
 SCORES = {
     "loss": "loss",
@@ -110,7 +111,7 @@ def curves(
 
 def measure(inspected: GeneratorLike, images: NDArray[np.uint8]) -> dict[str, list[float]]:
     """Each score of each image, the steps of the sampler undone."""
-    recipe = dataclasses.replace(METHODS["origin-diffusion"].recipe, lane_block=len(images))
+    recipe = Recipe(start=Undone(), stages=(Stage(Measure(), steps=1),), lane_block=len(images))
     found = invert(inspected, images, recipe, key=jax.random.key(7))
     latent, loss = found.latent.astype(np.float64), found.loss.astype(np.float64)
     recipe = Recipe(start=Scaled((0.2,)))
@@ -189,7 +190,7 @@ def draw(content: Mapping[str, Any], path: str) -> None:
     descended = one_step[-1].get("deviances", {}) if one_step else {}
     for axis, by_group, title in (
         (axes[2], undone, "ddim-cifar10, steps undone"),
-        (axes[3], descended, f"{ONE_STEP}, origin-consistency"),
+        (axes[3], descended, f"{ONE_STEP}, Gauss-Newton"),
     ):
         for place, values in enumerate(by_group.values()):
             axis.plot(values, np.full(len(values), place), "|", ms=12)

@@ -40,7 +40,7 @@ def test_every_family_has_the_kinds_that_files_know():
         "start": {"prior", "scaled", "encoder", "undone", "learned"},
         "score": {
             *("code_ratio", "loss", "reference_ratio", "latent_prior", "typicality"),
-            "double_reconstruction",
+            *("double_reconstruction", "noise_spectrum"),
         },
         "rule": {"conformal", "grubbs", "t", "kde", "threshold"},
         "decision": {"two_errors", "published"},

@@ -10,10 +10,12 @@ from jax_origin.scores import (
     DoubleReconstruction,
     LatentPrior,
     Loss,
+    NoiseSpectrum,
     ReferenceRatio,
     Score,
     Typical,
     Typicality,
+    Usual,
     prior_deviance,
 )
 
@@ -209,3 +211,35 @@ def test_a_distance_is_unusual_on_either_side():
 def test_typicality_must_be_fitted_first():
     with pytest.raises(ValueError, match="must be fitted first"):
         Typicality()(found([0.1], draws(1)))
+
+
+def seen_by(seen):
+    return found(np.zeros(len(seen)))._replace(seen=seen)
+
+
+def test_the_noise_that_is_seen_is_as_unlike_as_own_images_spread():
+    draw = np.random.default_rng(0)
+    mixing = draw.normal(size=(12, 12)) / 4 + np.eye(12)
+    own = (draw.normal(size=(4000, 12)) @ mixing + 5).reshape(-1, 3, 4)
+    score = NoiseSpectrum().fit(seen_by(own))
+    scores = score(seen_by(own))
+    assert scores.mean() == pytest.approx(1, abs=0.15)  # Correlations are shrunk by a tenth.
+    np.testing.assert_allclose(score.usual.means, own.reshape(-1, 12).mean(axis=0))
+    # Along a direction in which own images hardly differ the same step counts more.
+    _, directions = np.linalg.eigh(np.cov(own.reshape(-1, 12).T))
+    steps = score(seen_by(np.asarray(score.usual.means) + 3 * directions.T[[0, -1]]))
+    assert steps[0] > 2 * steps[1]
+    assert NoiseSpectrum.from_json(score.to_json()) == score
+
+
+def test_what_is_usual_must_be_measured_and_measurable():
+    with pytest.raises(ValueError, match="must be fitted first"):
+        NoiseSpectrum()(seen_by(np.ones((1, 2))))
+    one = np.ones((1, 2))
+    for seen in (one, np.ones((3, 2)), np.array([[1.0, 2], [2, np.nan]]), np.ones((3, 0))):
+        with pytest.raises(ValueError, match="needs 2 own images or more that differ"):
+            NoiseSpectrum().fit(seen_by(seen))
+    with pytest.raises(ValueError, match="2 means need 3 numbers of whitening, not 2"):
+        NoiseSpectrum(Usual((0.0, 0.0), (1.0, 1.0)))
+    with pytest.raises(ValueError, match="fitted to 2 numbers of an image, not 3"):
+        NoiseSpectrum(Usual((0.0, 0.0), (1.0, 0.0, 1.0)))(seen_by(np.ones((1, 3))))

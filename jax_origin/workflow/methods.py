@@ -20,7 +20,7 @@ from jax_origin.distances import LPIPS, FileSet
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Recipe, Stage
 from jax_origin.inversion.solvers import EncoderSteps, GaussNewton, Measure, Optax
-from jax_origin.inversion.starts import Encoded, Learned, Prior, Start, Undone
+from jax_origin.inversion.starts import Encoded, Learned, Prior, Start
 from jax_origin.parts import Part, at_least
 from jax_origin.scores import (
     CodeRatio,
@@ -118,8 +118,8 @@ _EDITS = (
 )
 _HOPS = Stage(GaussNewton(memory=8), steps=12, tolerance=0.2, hop=0.2, rounds=20, evenness=0.88)
 _RONAN = Stage(Optax("adam", 0.1, "constant"), steps=1500, objective="l2")
-_MEASURED = Stage(Optax("adam", 0.2), steps=1, objective="l2")
-_CONSISTENCY = Stage(GaussNewton(), steps=25)
+_MEASURED = Stage(Measure(), steps=1)
+_CONSISTENCY = Stage(GaussNewton(), steps=6)
 _LATENT_TRACER = Stage(Optax("adam", 0.05, "halving"), steps=100, objective="l2")
 _SEEN = Stage(Measure(), steps=1)
 
@@ -269,19 +269,18 @@ METHODS = {
         _aedr("aedr", sampled=True),
         # The same from the posterior's mean, which chance plays no part in.
         _aedr("aedr-mean", sampled=False),
-        # For samplers of many steps, which reproduce every image: the steps are undone one by one,
-        # and one evaluation of the gradient measures the loss. It says little of where an image is
-        # from. So what is judged is the noise that the network sees in it.
+        # For samplers of many steps from noise of the image's size, which reproduce every image: how
+        # nearly says little. So what is judged is the noise that the network sees in it. DDIM's
+        # inversion (Song et al., ICLR 2021) gives the reconstruction that records and pages show.
         Method(
             "origin-diffusion",
-            Recipe(start=Undone(), stages=(_MEASURED,), lane_block=16),
+            Recipe(start=Encoded(), stages=(_MEASURED,), lane_block=16),
             score=NoiseSpectrum(),
             floor=0.0,
             num_images=200,
         ),
-        # For models of one or a few steps from noise of the image's size, which reproduce every
-        # image, too, where Gauss-Newton begins at a draw of the prior. From nearer the prior's mean
-        # it finds no own image again. Again the noise that the network sees is judged.
+        # For models of one or a few steps. The reconstruction is by Gauss-Newton from a draw of the
+        # prior: nearer its mean it finds no own image again.
         Method(
             "origin-consistency",
             Recipe(start=Prior(), stages=(_CONSISTENCY,), floor=2e-6, lane_block=16),

@@ -8,6 +8,7 @@ from flax import nnx
 
 from jax_origin.checkpoints import CheckpointError, rename, write_safetensors
 from jax_origin.generators import DDIM, fingerprint, open_generator
+from jax_origin.generators.diffusion import SEEN_LEVELS
 from jax_origin.generators.diffusion_schedule import Schedule
 from jax_origin.generators.files import build, save_generator
 
@@ -320,3 +321,46 @@ def test_a_wrong_option_is_refused(change, message):
 def test_a_schedule_that_is_not_built_here_is_refused():
     with pytest.raises(ValueError, match="schedule with thresholding"):
         Schedule.of_diffusers({"thresholding": True})
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_the_noise_that_the_network_sees_is_counted_by_colour_and_frequency(prediction):
+    generator = small(schedule={"prediction_type": prediction})
+    images = jax.nn.sigmoid(noise())
+    spectra = np.asarray(generator.noise_spectra(images))
+    assert spectra.shape == (2, 3, 3, 8)
+    for level, deviation in enumerate(SEEN_LEVELS):
+        shares = generator.schedule.alphas_cumprod().astype(np.float64)
+        time = np.abs(np.sqrt(1 / shares - 1) - deviation).argmin()
+        signal, amount = np.sqrt(shares[time]), np.sqrt(1 - shares[time])
+        assert amount / signal == pytest.approx(deviation, rel=0.1)
+        x = signal * (2 * images - 1)
+        at = (jnp.float32(part) for part in (time, signal, amount))
+        seen = generator.estimate(x, *at)[1]
+        np.testing.assert_allclose(
+            generator.noise_in(images, deviation), seen, rtol=1e-4, atol=1e-4
+        )
+        # A transform that keeps lengths: all rings of all colours have all of its power.
+        size = seen.shape[1]
+        radii = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None]).ravel()
+        edges = np.quantile(radii, np.arange(1, 8) / 8)
+        counts = np.bincount(np.searchsorted(edges, radii, side="right"))
+        power = (np.exp(spectra[:, level]) * counts).sum(axis=(1, 2))
+        np.testing.assert_allclose(power, np.sum(np.asarray(seen) ** 2, axis=(1, 2, 3)), rtol=1e-3)
+
+
+def test_noise_of_one_colour_and_frequency_is_seen_where_it_is():
+    class Clear(DDIM):
+        def noise_in(self, images, deviation):
+            return images - jnp.mean(images, axis=(1, 2, 3), keepdims=True)
+
+    generator = Clear(
+        image_size=8, unet={"widths": (8,), "blocks": 1, "norm_groups": 4}, rngs=nnx.Rngs(0)
+    )
+    stripes = np.tile(np.float32([0.2, 0.8]), 32).reshape(1, 8, 8, 1)
+    grey = np.asarray(generator.noise_spectra(jnp.asarray(np.repeat(stripes, 3, axis=3))))
+    where = np.argwhere(grey > grey.max() - 1e-3)
+    assert {tuple(place[2:]) for place in where} == {(0, where[0][3])} and where[0][3] >= 5
+    reddish = np.concatenate([stripes, np.full((1, 8, 8, 1), 0.5), 1 - stripes], axis=3)
+    coloured = np.asarray(generator.noise_spectra(jnp.asarray(np.float32(reddish))))
+    assert coloured[0, 0].max(axis=1).argmax() == 1  # Red against blue.

@@ -1,4 +1,4 @@
-"""Generators that reproduce every image: the latent tells, and `typicality` is measured first."""
+"""Generators that reproduce every image: what noise is seen in it tells, or the latent."""
 
 import dataclasses
 import importlib
@@ -37,11 +37,14 @@ def sampler(request):
 
 
 @pytest.mark.outer
-def test_latents_tell_own_images_where_losses_do_not(sampler):
+@pytest.mark.parametrize("score", [None, jo.scores.Typicality(), jo.scores.LatentPrior()], ids=str)
+def test_noise_and_latents_tell_own_images_where_losses_do_not(sampler, score):
     method = get_method("origin", sampler)
-    assert method.score.kind == {"ddim": "typicality", "consistency": "latent_prior"}[sampler.kind]
+    assert method.score == jo.scores.NoiseSpectrum()
     recipe = dataclasses.replace(method.recipe, lane_block=32)
-    method = dataclasses.replace(method, recipe=recipe, rates=jo.Rates(0.1, 0.1))
+    method = dataclasses.replace(
+        method, recipe=recipe, rates=jo.Rates(0.1, 0.1), score=score or method.score
+    )
     own = belonging_images(sampler, 30, key=jax.random.key(1))
     smooth = np.repeat(np.repeat(own[:, ::4, ::4], 4, axis=1), 4, axis=2)
     calibration = jo.calibrate(
@@ -56,15 +59,16 @@ def test_latents_tell_own_images_where_losses_do_not(sampler):
     assert all(verdict.verdict != "belongs" for verdict in verdicts[10:])
     assert sum(verdict.verdict == "not_recognised" for verdict in verdicts[10:]) >= 7
     assert sum(verdict.verdict == "belongs" for verdict in verdicts[:10]) >= 7
-    # The score is the latent's, not the loss.
+    # The score is not the loss.
     assert min(verdict.score - verdict.loss for verdict in verdicts) > 1e-3
 
 
 @pytest.mark.outer
 @pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
 def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_path, monkeypatch):
-    method = get_method("origin", sampler)
-    method = dataclasses.replace(method, draws=1, rates=jo.Rates(0.2, 0.2))
+    method = dataclasses.replace(
+        get_method("origin", sampler), score=jo.scores.Typicality(), rates=jo.Rates(0.2, 0.2)
+    )
     made = []
 
     def noting(*args, **options):
@@ -106,7 +110,28 @@ def test_what_is_typical_is_measured_on_other_images_of_its_own(sampler, tmp_pat
 
 
 @pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
-def test_one_image_says_nothing_of_what_is_typical(sampler):
+def test_what_is_usual_is_measured_on_what_the_network_sees(sampler, tmp_path):
+    method = dataclasses.replace(get_method("origin", sampler), rates=jo.Rates(0.2, 0.2))
+    calibration = jo.calibrate(sampler, method=method, num_belonging=6, key=KEY)
+    calibration.save(tmp_path / "calibration.json")
+    fitted = jo.Method.of(jo.Calibration.load(tmp_path / "calibration.json")).score
+    assert fitted.usual is not None and calibration.method["score"]["usual"] is None
+    own = belonging_images(sampler, 6, key=jax.random.fold_in(KEY, 0))
+    inverted = jo.invert(sampler, own, method.recipe, key=jax.random.fold_in(KEY, 1))
+    assert inverted.seen.shape == (6, 0)  # No score has asked for it.
+    seen = sampler.noise_spectra(jnp.float32(own / np.float32(255)))
+    again = fitted(inverted._replace(seen=np.asarray(seen)))
+    np.testing.assert_allclose(calibration.belonging, again, rtol=1e-3)
+    stored = jo.images.stored_images(own, "clean")
+    (verdict, *_) = jo.attribute(list(stored), sampler, calibration, key=KEY)
+    assert verdict.score == pytest.approx(calibration.belonging[0], rel=1e-3)
+    gan = jo.generators.DCGAN(image_size=8, latent_dim=3, width=4, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="a DCGAN has none that says so"):
+        jo.calibrate(gan, method=method, num_belonging=6, key=KEY)
+
+
+@pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
+def test_one_image_says_nothing_of_what_is_usual(sampler):
     method = dataclasses.replace(get_method("origin", sampler), rates=jo.Rates(0.5, 0.5))
     with pytest.raises(jo.CalibrationError, match=r"'DDIM'.*needs 2 own images or more"):
         jo.calibrate(sampler, method=method, num_belonging=1, key=KEY)
