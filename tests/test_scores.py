@@ -105,6 +105,7 @@ def test_the_code_has_no_more_numbers_than_a_share_of_the_image():
 def test_every_score_is_one_number_an_image_and_comes_back_from_json(kind):
     score = named(Score, kind)()
     own = found(np.geomspace(1e-6, 1e-4, 12), draws(12, (8, 8, 3)))
+    own = own._replace(seen=draws(12, (2, 3)))
     fitted = score.fit(own)
     options = {"again": own} if score.twice else {}
     assert fitted(own, np.asarray(own.distance), **options).shape == (12,)

@@ -269,9 +269,9 @@ METHODS = {
         _aedr("aedr", sampled=True),
         # The same from the posterior's mean, which chance plays no part in.
         _aedr("aedr-mean", sampled=False),
-        # For samplers of many steps from noise of the image's size, which reproduce every image: how
-        # nearly says little. So what is judged is the noise that the network sees in it. DDIM's
-        # inversion (Song et al., ICLR 2021) gives the reconstruction that records and pages show.
+        # For samplers of many steps from noise of the image's size. They reproduce every image: how
+        # nearly says little. So the noise that the network sees in it is judged. DDIM's inversion
+        # (Song et al., ICLR 2021) gives the reconstruction that records and pages show.
         Method(
             "origin-diffusion",
             Recipe(start=Encoded(), stages=(_MEASURED,), lane_block=16),
