@@ -30,6 +30,7 @@ class Score(Part):
       needs_reference: Whether images are inverted under a reference model, too.
       of_latents: Whether it looks at the latent, of which several draws are worth a mean.
       fits: Whether `fit` measures something on the generator's own images.
+      fitted_on: How many times as many of these as are calibrated with.
       twice: Whether each image's reconstruction is inverted, too, by the same recipe with random
         numbers of its own. A score that says so is called with these inversions as well:
         ``again``.
@@ -40,6 +41,7 @@ class Score(Part):
     needs_reference: ClassVar[bool] = False
     of_latents: ClassVar[bool] = False
     fits: ClassVar[bool] = False
+    fitted_on: ClassVar[int] = 1
     twice: ClassVar[bool] = False
     promising: ClassVar[float] = 0.0
 
@@ -347,6 +349,7 @@ class NoiseSpectrum(Score):
 
     kind: ClassVar[str] = "noise_spectrum"
     fits: ClassVar[bool] = True
+    fitted_on: ClassVar[int] = 4  # It measures thousands of correlations.
     usual: Usual | Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:

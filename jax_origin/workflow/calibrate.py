@@ -278,6 +278,7 @@ class Calibrator:
         """Has the score measure what it must, on other own images than are calibrated."""
         if not self.method.score.fits:
             return
+        num *= self.method.score.fitted_on
         advance = self.run.counter("fitting the score", self.belonging.num_others(num))
         (found,) = self._invert_others({"": num}, _TYPICAL, advance)
         own = Inversion.stacked([each.inversion for each in found])

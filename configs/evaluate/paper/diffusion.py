@@ -3,7 +3,7 @@
 python scripts/evaluate.py --config=configs/evaluate/paper/diffusion.py --data=DIR --out=FILE.json
 
 Losses say nothing of them: `origin` is `origin-diffusion` for the one, `origin-consistency` for the
-other (docs/diffusion.md). An image takes seconds on two cores, so there are few.
+other (docs/diffusion.md).
 """
 
 import ml_collections
@@ -17,5 +17,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.title = "Diffusion and consistency models, by their noise"
     config.inspected = ("ddim-cifar10", "consistency-cifar10")
     config.methods = ("origin",)
-    config.num_images = 20
+    config.num_images = 100
     return config
