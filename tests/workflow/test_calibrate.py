@@ -347,7 +347,11 @@ def test_a_method_without_a_rate_that_it_needs_is_refused_before_anything_is_inv
         nameless = dataclasses.replace(method, decision=TwoErrors(), rates=rates)
         with pytest.raises(CalibrationError, match=f"method.rates must name {what}"):
             calibrate(
-                generator, nameless, key=jax.random.key(0), foreign={}, run=Run(progress=started)
+                generator,
+                method=nameless,
+                foreign={},
+                key=jax.random.key(0),
+                run=Run(progress=started),
             )
 
 

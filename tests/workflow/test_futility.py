@@ -38,14 +38,14 @@ def test_levels_are_of_images_that_are_found_while_several_are_under_way():
 
 
 def test_levels_leave_out_what_is_promising_and_of_hops_the_farthest_of_three_hundred():
-    usual, far = [1.0, 0.7, 0.3, 1e-3], [2.0, 1.2, 0.4, 0.3]
-    outlier, second = [3.0, 2.5, 0.4, 0.4], [2.5, 1.3, 0.4, 0.4]
+    usual, far = [10.0, 7.0, 0.3, 1e-3], [20.0, 12.0, 0.4, 0.3]
+    outlier, second = [30.0, 25.0, 0.4, 0.4], [25.0, 13.0, 0.4, 0.4]
     curves = after_one([usual] * 400 + [far] * 10 + [outlier, second])
     margin = 1 + 100 / 412
     levels = levels_of([curves], promising=0.5)
-    np.testing.assert_allclose(levels, np.array([3.0, 2.5, 2.5, 2.5]) * margin)
+    np.testing.assert_allclose(levels, np.array([30.0, 25.0, 25.0, 25.0]) * margin)
     levels = levels_of([curves], promising=0.5, hops=True)
-    np.testing.assert_allclose(levels, np.maximum(np.array([2.5, 1.3, 1.3, 1.3]) * margin, 2.0))
+    np.testing.assert_allclose(levels, np.array([25.0, 13.0, 13.0, 13.0]) * margin)
 
 
 def test_a_picture_that_a_code_says_better_may_score_higher():
@@ -55,9 +55,11 @@ def test_a_picture_that_a_code_says_better_may_score_higher():
     np.testing.assert_allclose(levels_of([curves], [units])[:2], highest * 1.2)
 
 
-def test_no_level_is_under_that_of_four_times_what_is_promising():
+@pytest.mark.parametrize(("hops", "score"), [(False, 5), (True, 2)])
+def test_no_level_is_under_that_of_several_times_what_is_promising(hops, score):
     curves, units = after_one([[0.6, 0.3, 1e-3]] * 400), np.full(400, 0.01)
-    np.testing.assert_allclose(levels_of([curves], [units], promising=0.5), 2 * 0.01**0.35)
+    levels = levels_of([curves], [units], promising=0.5, hops=hops)
+    np.testing.assert_allclose(levels, score * 0.01**0.35)
 
 
 def test_more_images_than_are_calibrated_are_fitted_on():
