@@ -131,7 +131,9 @@ def test_what_is_usual_is_measured_on_what_the_network_sees(sampler, tmp_path):
 
 
 @pytest.mark.parametrize("sampler", ["ddim"], indirect=True)
-def test_one_image_says_nothing_of_what_is_usual(sampler):
-    method = dataclasses.replace(get_method("origin", sampler), rates=jo.Rates(0.5, 0.5))
+def test_one_image_says_nothing_of_what_is_typical(sampler):
+    method = dataclasses.replace(
+        get_method("origin", sampler), score=jo.scores.Typicality(), rates=jo.Rates(0.5, 0.5)
+    )
     with pytest.raises(jo.CalibrationError, match=r"'DDIM'.*needs 2 own images or more"):
         jo.calibrate(sampler, method=method, num_belonging=1, key=KEY)
