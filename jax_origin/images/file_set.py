@@ -1,9 +1,9 @@
 """A file as the set of images that its encoder would have stored as these very bytes.
 
 A PNG is a box of half a grey level around each pixel. A JPEG is a box of half a quantisation step
-around each DCT coefficient, a lossy WebP one of about as much around what it adds to each block's
-prediction. Where the boxes lie, and how wide they are, is data: files of all kinds have arrays of
-the same shapes.
+around each DCT coefficient. A lossy WebP is one of about as much around what it adds to each
+block's prediction. Where the boxes lie, and how wide they are, is data: files of all kinds have
+arrays of the same shapes.
 """
 
 import io

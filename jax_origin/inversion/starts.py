@@ -1,7 +1,7 @@
 """Starting points: where the lanes of an image begin.
 
-From near the prior's mean a descent meets smoother images first, and gets stuck less often than
-from a sample of it; several scales make a ladder.
+From near the prior's mean a descent meets smoother images first. It gets stuck less often than from
+a sample of the prior. Several scales make a ladder.
 """
 
 import dataclasses

@@ -276,14 +276,15 @@ class Calibrator:
 
     def fit_score(self, num: int) -> None:
         """Has the score measure what it must, on other own images than are calibrated."""
-        if not self.method.score.fits:
+        score = self.method.score
+        if not score.fits:
             return
-        num *= self.method.score.fitted_on
+        num *= score.fitted_on
         advance = self.run.counter("fitting the score", self.belonging.num_others(num))
-        (found,) = self._invert_others({"": num}, _TYPICAL, advance)
+        (found,) = self._invert_others({"": num}, _TYPICAL, advance, looking=score)
         own = Inversion.stacked([each.inversion for each in found])
         try:
-            score = self.method.score.fit(own)
+            score = score.fit(own)
         except ValueError as error:
             raise CalibrationError(f"under {generator_name(self.generator)!r}: {error}") from None
         self.method = dataclasses.replace(self.method, score=score)
@@ -405,6 +406,7 @@ class Calibrator:
         *,
         accept: float = 0.0,
         method: Method | None = None,
+        looking: Score | None = None,
     ) -> list[list[Scored]]:
         """Inverts own images that serve nothing else: so many after each edit, down to a score.
 
@@ -419,7 +421,7 @@ class Calibrator:
         method = dataclasses.replace(method or self.method, draws=1)
         if method.score.distance_at(1.0, 1.0) is None:  # The distance is all that is asked for.
             method = dataclasses.replace(method, score=Loss(), floor=0.0)
-        scorer = self._scorer(method, start_key, advance, looking=self.method.score)
+        scorer = self._scorer(method, start_key, advance, looking)
         found = iter(scorer.found([*itertools.chain(*images)], accept=accept or None))
         return [list(itertools.islice(found, len(some))) for some in images]
 

@@ -38,8 +38,8 @@ def futility_of(
     """When an image is given up: at each check, farther than own images were that are found.
 
     Images that are not found in the end tell nothing of how those fall that are. They are left out.
-    Once few are under way the level stays. A search that hops finds a few images late, and not to
-    lose these would cost foreign images twice the evaluations: one of three hundred is left out.
+    Once few are under way the level stays. A search that hops finds a few images late. Not to lose
+    these would cost foreign images twice the evaluations: one of three hundred is left out.
 
     Args:
       groups: How own images' scores fall, [N, checks] of each group that was edited alike.

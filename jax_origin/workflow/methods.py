@@ -118,7 +118,6 @@ _EDITS = (
 )
 _HOPS = Stage(GaussNewton(memory=8), steps=12, tolerance=0.2, hop=0.2, rounds=20, evenness=0.88)
 _RONAN = Stage(Optax("adam", 0.1, "constant"), steps=1500, objective="l2")
-_MEASURED = Stage(Measure(), steps=1)
 _CONSISTENCY = Stage(GaussNewton(), steps=6)
 _LATENT_TRACER = Stage(Optax("adam", 0.05, "halving"), steps=100, objective="l2")
 _SEEN = Stage(Measure(), steps=1)
@@ -274,7 +273,7 @@ METHODS = {
         # (Song et al., ICLR 2021) gives the reconstruction that records and pages show.
         Method(
             "origin-diffusion",
-            Recipe(start=Encoded(), stages=(_MEASURED,), lane_block=16),
+            Recipe(start=Encoded(), stages=(_SEEN,), lane_block=16),
             score=NoiseSpectrum(),
             floor=0.0,
             num_images=200,

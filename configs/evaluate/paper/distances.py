@@ -2,9 +2,9 @@
 
 python scripts/evaluate.py --config=configs/evaluate/paper/distances.py --out=FILE.json
 
-RONAN's recipe and `origin`, with one distance after the other. On pixels the
-score is the mean squared error at the latent found, whatever was descended on; to the set of
-images that a file may have come from, the distance itself. jax_origin.distances has no others.
+RONAN's recipe and `origin`, with one distance after the other. On pixels the score is the mean
+squared error at the latent found, whatever was descended on. To the set of images that a file may
+have come from, it is the distance itself. jax_origin.distances has no others.
 """
 
 import dataclasses
@@ -55,8 +55,8 @@ def _descending(
 ) -> Method:
     """The method that the title begins with, with another distance.
 
-    It is calibrated on images as made alone, which is what the test images are: 50, where a test of
-    belonging scores alone decides, and the least that two rates of 0.01 need where foreign ones do.
+    It is calibrated on images as made alone, which is what the test images are. Where a test of
+    belonging scores alone decides, on 50. Else on the least that two rates of 0.01 need.
     """
     method = METHODS[title.partition(",")[0]]
     stages = tuple(
