@@ -188,7 +188,8 @@ class Calibrator:
             )
         rates, rule = self.method.rates, self.method.rule
         rates.require(judges_q=self.method.decision.judges_q)
-        try:  # A rule that needs more scores than that says so.
+        try:  # A score that the generator is nothing for says so, and a rule that needs more.
+            self.method.score.looking(self.generator)
             fitted = rule.fit(np.linspace(1.0, 2.0, num))
         except ValueError as error:
             raise CalibrationError(str(error)) from None

@@ -126,7 +126,7 @@ def test_what_is_usual_is_measured_on_what_the_network_sees(sampler, tmp_path):
     (verdict, *_) = jo.attribute(list(stored), sampler, calibration, key=KEY)
     assert verdict.score == pytest.approx(calibration.belonging[0], rel=1e-3)
     gan = jo.generators.DCGAN(image_size=8, latent_dim=3, width=4, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="a DCGAN has none that says so"):
+    with pytest.raises(jo.CalibrationError, match="a DCGAN has none that says so"):
         jo.calibrate(gan, method=method, num_belonging=6, key=KEY)
 
 
