@@ -31,7 +31,14 @@ from jax_origin.generators import (
 )
 from jax_origin.images import Stored, find_resizings
 from jax_origin.images.edits import parse_edit
-from jax_origin.inversion import Inversion, Run, StartEncoder, learn_start, require_key
+from jax_origin.inversion import (
+    Inversion,
+    Run,
+    StartEncoder,
+    StartTraining,
+    learn_start,
+    require_key,
+)
 from jax_origin.scores import Loss, ReferenceRatio, Score
 from jax_origin.workflow.belonging import Belonging
 from jax_origin.workflow.drift import IMAGES, STARTS
@@ -51,6 +58,7 @@ SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
 A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
+_TRAINED_LONGER = 3  # Times: a start of a generator of which it misses more.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -75,8 +83,8 @@ def calibrate(
     Args:
       generator: The generator to inspect.
       method: A name in `jax_origin.METHODS`, or a `Method`; "origin" is the one that suits the
-        generator: its `default_method`, or else the shorter of two recipes that finds 99 of 100 of
-        its own images again (`Calibrator.choose_recipe`).
+        generator: its `default_method`, or else what finds 99 of 100 of its own images again, a
+        learned start and one of two recipes (`Calibrator.choose_recipe`).
       num_belonging: How many images the generator makes, the method's `num_images` without it. Each
         is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
         1/alpha - 1. Of images that are given: all, or half where something is fitted beforehand.
@@ -161,6 +169,7 @@ class Calibrator:
         self.futility = Futility()
         self.found_again: dict[str, tuple[int, int]] = {}
         self._tried: list[Scored] = []  # By the recipe that was chosen.
+        self._trains = False
 
     def from_where(self, given: Any, num: int | None, *, futility: bool) -> int:
         """Takes own images that are given, or none; returns how many are to be scored."""
@@ -212,38 +221,64 @@ class Calibrator:
 
     def train(self, encoder: StartEncoder | None = None) -> None:
         """Trains the encoders that the recipe starts from; one that is given serves instead."""
-        if not self.method.recipe.start.needs_encoder:
-            return
+        if self.method.recipe.start.needs_encoder:
+            self.encoders = self._trained(StartTraining(), encoder)
+            self._trains = encoder is None
+
+    def _trained(
+        self, training: StartTraining, given: StartEncoder | None = None
+    ) -> dict[str, StartEncoder]:
         models = {INSPECTED: self.generator, REFERENCE: self.reference}
         own_key = jax.random.fold_in(self.key, _ENCODER)
+        encoders = {}
         for role, model in models.items():
             if model is not None:
-                given = encoder if role == INSPECTED else None
-                self.encoders[role] = given or learn_start(model, key=own_key, run=self.run)
+                found = given if role == INSPECTED else None
+                encoders[role] = found or learn_start(model, training, key=own_key, run=self.run)
+        return encoders
 
     def choose_recipe(self) -> None:
-        """Takes the longer recipe of "origin" where the shorter one misses too many own images.
+        """Finds what "origin" needs: a start that was trained for longer, or the longer recipe.
 
-        Both are tried on a hundred draws of the prior that serve nothing else, the longer one where
-        the shorter one misses several. An image is found again where its score comes to the
-        method's floor, under which scores tell nothing more. Of a generator whose images are given
-        nothing is drawn, and nothing chosen.
+        The short recipe is tried on a hundred draws of the prior that serve nothing else. Where it
+        misses several, it is tried from a start that was trained three times as long, and then the
+        longer recipe is. What finds most is taken. An image is found again where its score is one
+        that futility spares (`Score.promising`), or comes to the method's floor, under which scores
+        tell nothing more. Of a generator whose images are given nothing is drawn, and nothing
+        chosen.
         """
         ours = self.method
         if self.belonging.num or (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
             return
         longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
+        trained = StartTraining(steps=_TRAINED_LONGER * StartTraining().steps)
+        tries = [("", ours, None), (", start trained longer", ours, trained), ("", longer, None)]
         most = -1
-        for method in (ours, longer):
-            advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
-            wanted = {"": _NUM_TRIED}
-            (tried,) = self._invert_others(wanted, _TRIED, advance, method=method)
-            again = sum(str(each.inversion.ended) == "floor" for each in tried)
-            self.found_again[method.name] = (again, len(tried))
+        for how, method, training in tries:
+            before = self.encoders
+            if training is not None:
+                if not self._trains:
+                    continue
+                self.encoders = self._trained(training)
+            again, tried = self._finds_again(method, method.name + how)
             if again > most:
                 self.method, self._tried, most = method, tried, again
+            else:
+                self.encoders = before
             if len(tried) - again <= _MAY_MISS:
                 break
+
+    def _finds_again(self, method: Method, title: str) -> tuple[int, list[Scored]]:
+        """How many of the generator's own images a method finds again, and all that it tried."""
+        promising = method.score.promising
+        advance = self.run.counter(f"trying {title}", _NUM_TRIED)
+        wanted = {"": _NUM_TRIED}
+        (tried,) = self._invert_others(wanted, _TRIED, advance, accept=promising, method=method)
+        ended = [str(one.inversion.ended) for one in tried]
+        near = [one.score <= promising for one in tried]
+        again = sum(n or e == "floor" for n, e in zip(near, ended, strict=True))
+        self.found_again[title] = (again, len(tried))
+        return again, tried
 
     def gives_up(self, num: int) -> bool:
         """Whether futility is fitted without being asked for, where so many own images are scored.

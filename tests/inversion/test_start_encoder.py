@@ -32,7 +32,7 @@ from jax_origin.inversion.start_encoder import jpeg_rounded
 pytestmark = pytest.mark.outer
 
 KEY = jax.random.key(0)
-SHORT = StartTraining(steps=30, batch_size=32, width=8, hidden=32)
+SHORT = StartTraining(steps=50, batch_size=32, width=8, hidden=32)
 # A step too small to move: the latent is the starting point.
 STILL = Recipe(
     start=starts.Learned((0.0,)),
@@ -162,7 +162,7 @@ def test_the_digest_is_of_config_and_weights(start):
 def test_progress_tells_every_step(generator):
     told: list[tuple] = []
     learn_start(generator, SHORT, key=KEY, run=Run(progress=lambda *what: told.append(what)))
-    assert [(done, total) for _, done, total in told] == [(i, 30) for i in range(1, 31)]
+    assert [(done, total) for _, done, total in told] == [(i, 50) for i in range(1, 51)]
 
 
 @pytest.mark.outer
@@ -192,7 +192,7 @@ def test_what_is_cached_is_not_trained_again(
     run = Run(cache=str(kept), progress=lambda *what: told.append(what))
     again = learn_start(make_generator(0), SHORT, key=KEY, run=run)
     assert same(again, start) and again.digest == start.digest
-    assert [(done, total) for _, done, total in told] == [(30, 30)]
+    assert [(done, total) for _, done, total in told] == [(50, 50)]
     with pytest.raises(AssertionError, match="trained again"):
         learn_start(make_generator(2), SHORT, key=KEY, run=Run(cache=kept))
 
