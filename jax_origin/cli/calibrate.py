@@ -115,7 +115,10 @@ def _belonging(
 
 def _report(calibration: Calibration, named: list[str]) -> None:
     for method, (num, of) in calibration.measured.found_again.items():
-        print(f"{method} finds {num} of {of} own images again")
+        line = f"{method} finds {num} of {of} own images again"
+        if num < of and method == calibration.method["name"]:
+            line += "; an image that is not found may still be the model's"
+        print(line)
     for name, scores in calibration.belonging_by_condition.items():
         print(f"belonging, {name}: {len(scores)} scores, {_range(scores)}")
     for name, group in calibration.foreign.items():

@@ -52,13 +52,15 @@ from jax_origin.workflow.scorer import INSPECTED, REFERENCE, Scored, Scorer
 
 # Further tags that a key is folded with.
 _ENCODER, _CURVES, _TYPICAL, _TRIED = 4, 5, 6, 7
-SHORT, THOROUGH = METHODS["origin"], METHODS["origin-thorough"]
-"""What "origin" may be: the second where the first misses too many of the generator's own images.
+SHORT = METHODS["origin"]
+LONGER = (METHODS["origin-patient"], METHODS["origin-thorough"])
+"""What "origin" may be: the next one where one misses too many of the generator's own images.
 
 A method of another name keeps its recipe, whatever it is.
 """
-_NUM_TRIED, _MAY_MISS = 100, 1  # Own images that the short recipe is tried on, and may miss.
-_TRAINED_LONGER = 3  # Times: a start of a generator of which it misses more.
+_NUM_TRIED, _MAY_MISS = 100, 1  # Own images that each is tried on, and may miss.
+_TRAINED_LONGER = 3  # Times: the start that goes with the longer ones.
+_FOUND = 0.5  # Of what is promising: an image that scores so is found, with room for harder ones.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -84,7 +86,7 @@ def calibrate(
       generator: The generator to inspect.
       method: A name in `jax_origin.METHODS`, or a `Method`; "origin" is the one that suits the
         generator: its `default_method`, or else what finds 99 of 100 of its own images again, a
-        learned start and one of two recipes (`Calibrator.choose_recipe`).
+        learned start and one of three recipes (`Calibrator.choose_recipe`).
       num_belonging: How many images the generator makes, the method's `num_images` without it. Each
         is rounded to 8 bits, as a file would hold it. Excluding at rate alpha needs at least
         1/alpha - 1. Of images that are given: all, or half where something is fitted beforehand.
@@ -106,7 +108,7 @@ def calibrate(
         generator's own do. How those fall is fitted on others of its own: 800 as made, and as many
         under all edits together, 400 of one at the most, and four times as many as are calibrated.
         What it costs in own images given up is in the scores that are calibrated, and so in p. None
-        means: with both recipes of "origin", where at least 100 draws of the prior are calibrated.
+        means: with what "origin" may be, where at least 100 draws of the prior are calibrated.
       key: A JAX key. The same key gives the same calibration on the same machine.
       seed: The number that the key was made from, if any; only noted down.
       run: Where and how.
@@ -238,56 +240,53 @@ class Calibrator:
         return encoders
 
     def choose_recipe(self) -> None:
-        """Finds what "origin" needs: a start that was trained for longer, or the longer recipe.
+        """Takes the first recipe that "origin" may be which finds the generator's own images again.
 
-        The short recipe is tried on a hundred draws of the prior that serve nothing else. Where it
-        misses several, it is tried from a start that was trained three times as long, and then the
-        longer recipe is. What finds most is taken. An image is found again where its score is one
-        that futility spares (`Score.promising`), or comes to the method's floor, under which scores
-        tell nothing more. Of a generator whose images are given nothing is drawn, and nothing
-        chosen.
+        Each is tried on a hundred draws of the prior that serve nothing else, until one misses one
+        or none; or else the one that found most is taken. Those after the short one begin with a
+        start that is trained three times as long. An image is found again where its score is half
+        of what futility spares (`Score.promising`), or comes to the method's floor, under which
+        scores tell nothing more. Of a generator whose images are given nothing is drawn, and
+        nothing chosen.
         """
         ours = self.method
         if self.belonging.num or (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
             return
-        longer = dataclasses.replace(ours, name=THOROUGH.name, recipe=THOROUGH.recipe)
-        trained = StartTraining(steps=_TRAINED_LONGER * StartTraining().steps)
-        tries = [("", ours, None), (", start trained longer", ours, trained), ("", longer, None)]
-        most = -1
-        for how, method, training in tries:
-            before = self.encoders
-            if training is not None:
-                if not self._trains:
-                    continue
-                self.encoders = self._trained(training)
-            again, tried = self._finds_again(method, method.name + how)
-            if again > most:
-                self.method, self._tried, most = method, tried, again
-            else:
-                self.encoders = before
-            if len(tried) - again <= _MAY_MISS:
+        again, self._tried = self._finds_again(ours)
+        first = self.encoders
+        for each in LONGER:
+            if again >= _NUM_TRIED - _MAY_MISS:
                 break
+            if self._trains:
+                self._trains = False
+                training = StartTraining()
+                longer = dataclasses.replace(training, steps=_TRAINED_LONGER * training.steps)
+                self.encoders = self._trained(longer)
+            method = dataclasses.replace(ours, name=each.name, recipe=each.recipe)
+            more, tried = self._finds_again(method)
+            if more > again:
+                self.method, self._tried, again = method, tried, more
+        if self.method is ours:
+            self.encoders = first
 
-    def _finds_again(self, method: Method, title: str) -> tuple[int, list[Scored]]:
+    def _finds_again(self, method: Method) -> tuple[int, list[Scored]]:
         """How many of the generator's own images a method finds again, and all that it tried."""
-        promising = method.score.promising
-        advance = self.run.counter(f"trying {title}", _NUM_TRIED)
+        near = _FOUND * method.score.promising
+        advance = self.run.counter(f"trying {method.name}", _NUM_TRIED)
         wanted = {"": _NUM_TRIED}
-        (tried,) = self._invert_others(wanted, _TRIED, advance, accept=promising, method=method)
-        ended = [str(one.inversion.ended) for one in tried]
-        near = [one.score <= promising for one in tried]
-        again = sum(n or e == "floor" for n, e in zip(near, ended, strict=True))
-        self.found_again[title] = (again, len(tried))
-        return again, tried
+        (tried,) = self._invert_others(wanted, _TRIED, advance, accept=near, method=method)
+        found = [one.score <= near or str(one.inversion.ended) == "floor" for one in tried]
+        self.found_again[method.name] = (sum(found), len(tried))
+        return sum(found), tried
 
     def gives_up(self, num: int) -> bool:
         """Whether futility is fitted without being asked for, where so many own images are scored.
 
-        It is with both recipes of "origin", where own images are drawn and a hundred are scored or
-        more: the farthest of a few says little of the next one.
+        It is with the recipes that "origin" may be, where own images are drawn and a hundred are
+        scored or more: the farthest of a few says little of the next one.
         """
         known = (self.method.name, self.method.recipe)
-        ours = known in [(each.name, each.recipe) for each in (SHORT, THOROUGH)]
+        ours = known in [(each.name, each.recipe) for each in (SHORT, *LONGER)]
         return ours and self.reference is None and not self.belonging.num and num >= _NUM_TRIED
 
     def fit_futility(self, num: int) -> None:

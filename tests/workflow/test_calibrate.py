@@ -181,7 +181,7 @@ def test_weights_of_nan_cannot_be_calibrated(make_generator, few):
 
 def test_an_unknown_method_is_refused_before_any_work(generator):
     with pytest.raises(
-        ValueError, match="unknown method 'orign'; choose from origin, origin-thorough, "
+        ValueError, match="unknown method 'orign'; choose from origin, origin-patient, "
     ):
         calibrate(generator, method="orign", key=KEY)
 
@@ -490,11 +490,15 @@ def test_origin_takes_the_longer_recipe_where_the_shorter_misses_own_images(
     hasty = dataclasses.replace(few.recipe, stages=(Stage(steps=2),))
     short = dataclasses.replace(few, name="origin", recipe=hasty)
     monkeypatch.setattr(CALIBRATE, "SHORT", short)
-    monkeypatch.setattr(CALIBRATE, "THOROUGH", dataclasses.replace(few, name="origin-thorough"))
+    longer = (
+        dataclasses.replace(short, name="origin-patient"),
+        dataclasses.replace(few, name="origin-thorough"),
+    )
+    monkeypatch.setattr(CALIBRATE, "LONGER", longer)
     options = {"num_belonging": 5, "key": KEY}
     made = calibrate(generator, method=short, num_belonging=100, key=KEY)
     found = made.measured.found_again
-    assert list(found) == ["origin", "origin-thorough"]
+    assert list(found) == ["origin", "origin-patient", "origin-thorough"]
     assert found["origin"][0] < 99 <= found["origin-thorough"][0] and found["origin"][1] == 100
     assert Method.of(made).recipe == few.recipe and made.method["name"] == "origin-thorough"
     assert np.count_nonzero(made.belonging > made.floor) <= 2
@@ -522,7 +526,7 @@ def test_an_image_is_found_where_its_score_comes_to_the_methods_floor(generator,
     )
     longer = dataclasses.replace(short, name="origin-thorough", recipe=few.recipe)
     monkeypatch.setattr(CALIBRATE, "SHORT", short)
-    monkeypatch.setattr(CALIBRATE, "THOROUGH", longer)
+    monkeypatch.setattr(CALIBRATE, "LONGER", (longer,))
     options = {"num_belonging": 100, "key": KEY}
     made = calibrate(generator, method=short, conditions=(), futility=True, **options)
     found = made.measured.found_again

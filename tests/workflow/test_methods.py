@@ -85,7 +85,7 @@ def test_origin_is_itself_for_a_module_that_names_none():
 
 def test_an_unknown_method_is_refused_with_the_known_ones():
     with pytest.raises(
-        ValueError, match="unknown method 'ronin'; choose from origin, origin-thorough, "
+        ValueError, match="unknown method 'ronin'; choose from origin, origin-patient, "
     ):
         get_method("ronin")
 

@@ -19,6 +19,7 @@ from jax_origin import (
     calibrate,
     learn_start,
 )
+from jax_origin.inversion import starts
 from jax_origin.scores import Loss
 from jax_origin.workflow import Scorer, belonging_images, encoders_of
 
@@ -54,9 +55,10 @@ def quickly(monkeypatch):
     """Has `calibrate` train for a moment only; notes what was trained."""
     trained = []
 
-    def learn(model, *, key, run):
+    def learn(model, training, *, key, run):
         trained.append(model)
-        return learn_start(model, SHORT, key=key, run=run)
+        steps = SHORT.steps * training.steps // StartTraining().steps
+        return learn_start(model, dataclasses.replace(SHORT, steps=steps), key=key, run=run)
 
     monkeypatch.setattr(CALIBRATE, "learn_start", learn)
     return trained
@@ -132,6 +134,33 @@ def test_an_encoder_is_trained_for_each_model_where_none_is_given(
         reference, method, key=KEY, encoders={"generator": encoders["reference"]}
     ).scores(images)
     np.testing.assert_allclose([v.score for v in found], ours / theirs, rtol=1e-6)
+
+
+def test_a_start_is_trained_longer_where_own_images_are_missed(
+    generator, encoder, quickly, monkeypatch
+):
+    # A recipe that looks where the start puts the image, and goes nowhere.
+    seen = ORIGIN.recipe.stages[:1]
+    looked = dataclasses.replace(ORIGIN.recipe, start=starts.Learned(), stages=seen)
+    short = dataclasses.replace(ORIGIN, recipe=looked)
+    patient = dataclasses.replace(ORIGIN, name="origin-patient")
+    monkeypatch.setattr(CALIBRATE, "SHORT", short)
+    monkeypatch.setattr(CALIBRATE, "LONGER", (patient,))
+    options = {"method": short, "num_belonging": 20, "key": KEY}
+    made = calibrate(generator, **options)
+    assert made.method["name"] == "origin-patient" and quickly == [generator, generator]
+    assert made.encoders["generator"]["training"]["steps"] == 3 * SHORT.steps
+    found = made.measured.found_again
+    assert found["origin"][0] < found["origin-patient"][0]
+    # An encoder that is given stays, and so does the first one where what is longer finds no more.
+    quickly.clear()
+    made = calibrate(generator, encoder=encoder, **options)
+    assert made.encoders["generator"] == encoder.config and quickly == []
+    nowhere = dataclasses.replace(METHODS["ronan"].recipe, stages=seen)
+    monkeypatch.setattr(CALIBRATE, "LONGER", (dataclasses.replace(patient, recipe=nowhere),))
+    made = calibrate(generator, **options)
+    assert made.method["name"] == "origin"
+    assert made.encoders["generator"]["training"]["steps"] == SHORT.steps
 
 
 def test_training_is_told_and_kept_for_the_next_calibration(generator, quickly, tmp_path):
