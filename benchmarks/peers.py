@@ -160,10 +160,9 @@ def learned_start_rows(subject: Subject, *, saved: float, steps: int) -> list[Ro
     Returns:
       One row; none where the calibration learned no start, or nothing is saved.
     """
-    encoder = encoders_of(subject.calibration).get(INSPECTED)
-    if encoder is None or saved <= 0:
+    if INSPECTED not in encoders_of(subject.calibration) or saved <= 0:
         return []
-    training = encoder.training
+    training = StartTraining()  # As `calibrate` trains one, whatever the calibration's own was.
     steps = max(2, min(steps, training.steps))
     seconds = training_seconds(subject, training, steps)
     return [

@@ -31,7 +31,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.num_foreign = 102  # in all: the zoo's other generators, and photographs
     config.seed = 0  # images for choosing; no seed makes those that are reported on
     config.only = ()  # names of recipes; empty: all
-    config.start_steps = 1500  # of an encoder's training, where no calibration brings one
+    config.start_steps = 1000  # of an encoder's training, where no calibration brings one
     config.cache = "~/.cache/jax_origin"  # folder of trained encoders
     config.recipes = ml_collections.ConfigDict(recipes())
     return config

@@ -60,7 +60,7 @@ A method of another name keeps its recipe, whatever it is.
 """
 _NUM_TRIED, _MAY_MISS = 100, 1  # Own images that each is tried on, and may miss.
 _TRAINED_LONGER = 3  # Times: the start that goes with the longer ones.
-_FOUND = 0.5  # Of what is promising: an image that scores so is found, with room for harder ones.
+_FOUND = 0.2  # Of what is promising: an image that scores so is found, with room for harder ones.
 _LOOK_RESIZED = 0.05  # A share of images that look resized that chance alone hardly gives.
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -243,19 +243,19 @@ class Calibrator:
         """Takes the first recipe that "origin" may be which finds the generator's own images again.
 
         Each is tried on a hundred draws of the prior that serve nothing else, until one misses one
-        or none; or else the one that found most is taken. Those after the short one begin with a
-        start that is trained three times as long. An image is found again where its score is half
-        of what futility spares (`Score.promising`), or comes to the method's floor, under which
-        scores tell nothing more. Of a generator whose images are given nothing is drawn, and
-        nothing chosen.
+        or none; or else the first that finds about as many as any is taken. Those after the short
+        one begin with a start that is trained three times as long. An image is found again where
+        its score is a fifth of what futility spares (`Score.promising`), or comes to the method's
+        floor, under which scores tell nothing more. Of a generator whose images are given nothing
+        is drawn, and nothing chosen.
         """
         ours = self.method
         if self.belonging.num or (ours.name, ours.recipe) != (SHORT.name, SHORT.recipe):
             return
         again, self._tried = self._finds_again(ours)
-        first = self.encoders
+        first, enough = self.encoders, _NUM_TRIED - _MAY_MISS
         for each in LONGER:
-            if again >= _NUM_TRIED - _MAY_MISS:
+            if again >= enough:
                 break
             if self._trains:
                 self._trains = False
@@ -264,7 +264,7 @@ class Calibrator:
                 self.encoders = self._trained(longer)
             method = dataclasses.replace(ours, name=each.name, recipe=each.recipe)
             more, tried = self._finds_again(method)
-            if more > again:
+            if more >= enough or more > again + _MAY_MISS:
                 self.method, self._tried, again = method, tried, more
         if self.method is ours:
             self.encoders = first
