@@ -49,7 +49,7 @@ class Measured:
         `enough`. Their scores are left out, and images like them are undecided. A condition that
         too few are left of is none of the calibration's.
       found_again: Where a recipe was chosen: how many own images each that was tried found again,
-        and of how many, by the method's name and how its start was trained.
+        and of how many, by the method's name.
       futility_power: See `Futility.power`; 0 in files of older versions.
 
     Raises:

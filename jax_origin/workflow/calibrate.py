@@ -254,14 +254,13 @@ class Calibrator:
             return
         again, self._tried = self._finds_again(ours)
         first, enough = self.encoders, _NUM_TRIED - _MAY_MISS
+        if again < enough and self._trains:
+            training = StartTraining()
+            longer = dataclasses.replace(training, steps=_TRAINED_LONGER * training.steps)
+            self.encoders = self._trained(longer)
         for each in LONGER:
             if again >= enough:
                 break
-            if self._trains:
-                self._trains = False
-                training = StartTraining()
-                longer = dataclasses.replace(training, steps=_TRAINED_LONGER * training.steps)
-                self.encoders = self._trained(longer)
             method = dataclasses.replace(ours, name=each.name, recipe=each.recipe)
             more, tried = self._finds_again(method)
             if more >= enough or more > again + _MAY_MISS:
