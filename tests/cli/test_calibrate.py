@@ -9,6 +9,7 @@ from PIL import Image
 
 from jax_origin import files
 from jax_origin.calibration import Calibration, Conformal
+from jax_origin.cli.calibrate import _report
 from jax_origin.inversion import progress, start_encoder
 from jax_origin.inversion.starts import Learned
 from jax_origin.workflow import METHODS, Method
@@ -20,6 +21,17 @@ BARE = (
     *("calibrate", "--generator=tiny", "--method=tiny", "--conditions=", "--config.cache="),
     *("--alpha=0.2", "--beta=0.2", "--num_belonging=5"),
 )
+
+
+def test_it_says_that_an_image_which_is_not_found_may_be_the_models(folder, calibrated, capsys):
+    calibration = Calibration.load(folder / "made/calibration.json")
+    found = {"other": (90, 100), "tiny": (97, 100)}
+    measured = dataclasses.replace(calibration.measured, found_again=found)
+    _report(dataclasses.replace(calibration, measured=measured), [])
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "other finds 90 of 100 own images again",
+        "tiny finds 97 of 100 own images again; an image that is not found may still be the model's",
+    ]
 
 
 def test_it_writes_a_calibration_and_says_what_is_in_it(folder, calibrated):
