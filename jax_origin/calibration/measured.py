@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jax_origin.calibration.checks import (
     CalibrationError,
     Fields,
@@ -23,10 +25,16 @@ class Futility(NamedTuple):
       levels: For each check of an inversion, what an image is given up over; empty for never.
       power: Levels are distances over this power of the distance at which the image scores 1: 0 for
         distances as they are, 1 for scores.
+      least: An image that scores 1 at less counts as one of this distance.
     """
 
     levels: tuple[float, ...] = ()
     power: float = 0.0
+    least: float = 0.0
+
+    def unit(self, distances: Any) -> Any:
+        """What levels are times, of images that score 1 at such distances."""
+        return np.maximum(distances, self.least) ** self.power
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Measured:
       found_again: Where a recipe was chosen: how many own images each that was tried found again,
         and of how many, by the method's name.
       futility_power: See `Futility.power`; 0 in files of older versions.
+      futility_least: See `Futility.least`; 0 in files of older versions.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -65,6 +74,7 @@ class Measured:
     plain: dict[str, int] = field(default_factory=dict, hash=False)
     found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     futility_power: float = 0.0
+    futility_least: float = 0.0
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -81,7 +91,7 @@ class Measured:
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        for name in ("plain", "found_again", "futility_power"):
+        for name in ("plain", "found_again", "futility_power", "futility_least"):
             if not values[name]:
                 del values[name]
         return values
@@ -89,7 +99,7 @@ class Measured:
     @property
     def given_up(self) -> Futility:
         """When an image is given up."""
-        return Futility(self.futility, self.futility_power)
+        return Futility(self.futility, self.futility_power, self.futility_least)
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
@@ -126,6 +136,7 @@ _MEASURED_FIELDS: Fields = {
         "positive numbers",
     ),
     "futility_power": (lambda v: is_number(v) and 0 <= v <= 1, "a number in [0, 1]"),
+    "futility_least": (lambda v: is_number(v) and v >= 0, "a number of 0 or more"),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,

@@ -378,6 +378,7 @@ class Calibrator:
                 score=self.method.score.to_json() if self.method.score.fits else None,
                 futility=self.futility.levels,
                 futility_power=self.futility.power,
+                futility_least=self.futility.least,
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},

@@ -9,6 +9,9 @@ from jax_origin.calibration import Futility
 
 # How far an image is that is stuck grows with this power of a generic code's distance from it.
 _POWER = 0.65
+# An own image that a code says with little begins as far from its set as any other: one that scores
+# 1 at less than this share of the median counts as one of that share.
+_LEAST = 0.2
 # Own images that are fitted on at the most: as made, under all edits together, under one of them,
 # and for each that is calibrated.
 _NUM_MADE, _NUM_EDITED, _NUM_OF_AN_EDIT, _TIMES = 800, 800, 400, 4
@@ -52,10 +55,12 @@ def futility_of(
       hops: Whether the search hops.
     """
     found, margins, near = [], [], max(floor, promising) * _ROUNDING
+    usual = float(np.median(np.concatenate(units)))
+    futility = Futility(power=_POWER, least=_LEAST * usual)
     for scores, unit in zip(groups, units, strict=True):
         end, typical = scores[:, -1], np.median(scores[:, -1])
         kept = end <= (near if typical <= near else _ALIKE * typical)
-        weights = unit[kept, None] ** (1 - _POWER)
+        weights = (unit / futility.unit(unit))[kept, None]
         margins.append(np.full_like(weights, 1 + _MARGIN / len(weights)))
         found.append(np.where(scores[kept] > promising, scores[kept] * weights, 0.0))
     far = np.concatenate(found)
@@ -66,11 +71,10 @@ def futility_of(
         far = np.delete(far, _outlier(far[:, _EARLY : last + 1]), axis=0)
     highest = far.max(axis=0)
     highest[last:] = highest[last]
-    usual = np.median(np.concatenate(units)) ** (1 - _POWER)
     spared = _SPARED_HOPPING if hops else _SPARED
-    levels = np.maximum(highest, max(floor, spared * promising * usual))
+    levels = np.maximum(highest, max(floor, spared * promising * usual / futility.unit(usual)))
     levels[:_EARLY] = _NO_LEVEL
-    return Futility(tuple(map(float, levels)), _POWER)
+    return futility._replace(levels=tuple(map(float, levels)))
 
 
 def _outlier(far: NDArray[np.floating]) -> int:

@@ -100,7 +100,7 @@ class Scorer:
         self._generator, self._twice = generator, method.score.twice
         self._run = run or Run()
         self._statistics = self._run.statistics
-        levels, self._power = futility
+        levels, self._futility = futility.levels, futility
         models = [
             (INSPECTED, generator, jax.random.fold_in(key, draw) if draw else key, levels)
             for draw in range(method.draws)
@@ -202,8 +202,8 @@ class Scorer:
         # Scores are clamped at the method's floor: a distance that comes to it need not go lower.
         floor = self._score.distance_at(self._method.floor, item.reference) or 0.0
         unit, promising = 1.0, 0.0
-        if self._power:
-            unit = self._unit(item.reference) ** self._power
+        if self._futility.power:
+            unit = float(self._futility.unit(self._unit(item.reference)))
             promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
         heats: dict[str, Any] = {"heats": item.heats}
         goals = {"floor": floor, "unit": unit, "promising": promising, **heats}

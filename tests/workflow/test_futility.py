@@ -17,9 +17,10 @@ NONE = Futility()
 
 def levels_of(groups, units=None, *, floor=1e-3, promising=0.0, hops=False):
     units = units or [np.ones(len(curves)) for curves in groups]
-    levels, power = futility_of(groups, units, floor=floor, promising=promising, hops=hops)
-    assert power == 0.65 and levels[0] == NEVER
-    return np.array(levels[1:])
+    found = futility_of(groups, units, floor=floor, promising=promising, hops=hops)
+    assert found.power == 0.65 and found.levels[0] == NEVER
+    np.testing.assert_allclose(found.least, 0.2 * np.median(np.concatenate(units)))
+    return np.array(found.levels[1:])
 
 
 def after_one(curves):
@@ -50,9 +51,18 @@ def test_levels_leave_out_what_is_promising_and_of_hops_the_farthest_of_three_hu
 
 def test_a_picture_that_a_code_says_better_may_score_higher():
     curves = after_one([[0.6, 0.6, 1e-3]] * 400 + [[0.9, 0.9, 1e-3]] * 100)
-    units = np.array([1.0] * 400 + [0.01] * 100)
-    highest = max(0.6, 0.9 * 0.01**0.35)
+    units = np.array([1.0] * 400 + [0.5] * 100)
+    highest = max(0.6, 0.9 * 0.5**0.35)
     np.testing.assert_allclose(levels_of([curves], [units])[:2], highest * 1.2)
+
+
+def test_a_picture_that_a_code_says_with_little_is_given_up_by_its_distance():
+    curves = after_one([[0.6, 0.6, 1e-3]] * 400 + [[50.0, 0.9, 1e-3]] * 100)
+    units = np.array([1.0] * 400 + [0.01] * 100)
+    levels = levels_of([curves], [units])
+    np.testing.assert_allclose(levels[:2], [50.0 * 0.01 / 0.2**0.65 * 1.2, 0.6 * 1.2])
+    futility = futility_of([curves], [units], floor=1e-3)
+    assert futility.unit(1e-9) == futility.unit(0.2) == 0.2**0.65
 
 
 @pytest.mark.parametrize(("hops", "score"), [(False, 5), (True, 2)])
@@ -92,10 +102,10 @@ def test_levels_are_times_a_power_of_the_codes_distance_and_spare_what_is_promis
 
 
 def test_files_of_an_older_version_count_in_scores_or_distances():
-    assert Measured.from_json({"futility": [0.3]}).given_up == ((0.3,), 0.0)
+    assert Measured.from_json({"futility": [0.3]}).given_up == ((0.3,), 0.0, 0.0)
     old = {"futility": [0.3], "futility_of_scores": True}
     measured = Measured.from_json(old)
-    assert measured.given_up == ((0.3,), 1.0)
+    assert measured.given_up == ((0.3,), 1.0, 0.0)
     assert Measured.from_json(measured.to_json()) == measured
     with pytest.raises(CalibrationError, match=r"futility_power must be a number in \[0, 1\]"):
         Measured(futility=(0.3,), futility_power=2.0)
