@@ -55,7 +55,9 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
 
     `data` is the folder of `config.sets`, `limit` the most images of a group.
     """
-    rows, digests, num = [], {}, min(config.num_images, limit or config.num_images)
+    rows, digests = [], {}
+    asked = (config.num_images, config.num_foreign)
+    num, others = (min(each, limit or each) for each in asked)
     for name in config.inspected:
         attributor = attributor_of(name, config, run, resize=True, readings=config.readings)
         digests[name] = attributor.calibration.digest
@@ -63,13 +65,14 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
         if not has_prior(models[name]):
             raise ProtocolError(f"{name}: of an autoencoder only windows are judged, read once")
         alike = {other: made for other, made in models.items() if has_prior(made)}
-        groups = generated_images(alike, num, seed=config.seed)
-        own = groups.pop(name)
+        groups = generated_images(alike, max(num, others), seed=config.seed)
+        own = groups.pop(name)[:num]
         sets = chosen_sets(config, [attributor.generator.image_shape], data=data)
-        groups |= {group: images[:num] for group, images in sets}
+        groups |= dict(sets)
         for edit in config.edits:
             for group, images in {name: own, **groups}.items():
-                found = counted(attributor(files_after(images, edit)))
+                some = images if group == name else images[:others]
+                found = counted(attributor(files_after(some, edit)))
                 rows.append({"inspected": name, "edit": edit, "group": group, **found})
     return {"calibrations": digests, **measured_on(), "rows": rows}
 

@@ -23,8 +23,12 @@ def get_config() -> ml_collections.ConfigDict:
         *("tint-0.25", "saturation-0.5", "saturation-1.5", "gain-1.25+offset-20-darker+jpeg-85"),
         *("blur-0.5", "blur-1", "sharpen-1"),
         *("trim-0.95", "trim-0.9", "trim-0.85", "trim-0.9+jpeg-90", "tilt-5", "tilt-5+jpeg-90"),
+        *("cut-0.95", "cut-0.85", "cut-0.75", "cut-0.6", "cut-0.9+jpeg-90", "cut-0.85+scale-2.5"),
+        *("trim-0.75", "trim-0.6", "jpeg-75+cut-0.95+jpeg-90", "jpeg-60+jpeg-90+jpeg-75"),
+        *("scale-2-bicubic+jpeg-75 as PNG", "scale-1.5+jpeg-75 as PNG"),
         *("scale-2.5", "scale-1.3-bicubic+jpeg-85", "scale-2+jpeg-60", "scale-4-bicubic+jpeg-85"),
     )
+    config.num_foreign = config.num_images  # of each foreign group
     config.seed = 4  # not used before
     # What images are read as, as `Attributor` has it; see configs/evaluate/parts.py for "all".
     config.readings = "usual"

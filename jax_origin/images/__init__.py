@@ -3,6 +3,7 @@
 from jax_origin.images.ahead import map_ahead as map_ahead
 from jax_origin.images.alike import IN_GREY as IN_GREY
 from jax_origin.images.alike import edits_alike as edits_alike
+from jax_origin.images.alike import in_grey as in_grey
 from jax_origin.images.apart import Decoders as Decoders
 from jax_origin.images.arrays import as_float as as_float
 from jax_origin.images.arrays import as_uint8 as as_uint8
@@ -39,9 +40,11 @@ from jax_origin.images.opened import open_image as open_image
 from jax_origin.images.photographs import photograph_crops as photograph_crops
 from jax_origin.images.plain import faded_images as faded_images
 from jax_origin.images.plain import plain_images as plain_images
+from jax_origin.images.rescaled import as_part as as_part
 from jax_origin.images.rescaled import rescaled as rescaled
 from jax_origin.images.rescaled import rescaled_words as rescaled_words
 from jax_origin.images.rescaled import shows_detail as shows_detail
+from jax_origin.images.resizing import Placing as Placing
 from jax_origin.images.resizing import Rescaling as Rescaling
 from jax_origin.images.resizing import Resizing as Resizing
 from jax_origin.images.resizing import find_resizings as find_resizings

@@ -37,6 +37,11 @@ class _Table(NamedTuple):
     averaged: tuple[int, int]  # of the image's rows and columns, for one sample of chroma
 
 
+def in_grey(stored: Stored) -> bool:
+    """Whether only an image's brightness is compared, of a generator that makes colours."""
+    return stored.pixels.shape[2] == 3 and stored.colour == "grey"
+
+
 def edits_alike(
     stored: Stored, edits: Iterable[str], *, resized: bool = True, kept: float = 1.0
 ) -> Alike:
@@ -81,7 +86,9 @@ def edits_alike(
         chosen, unlike = _of_lossless(stored, lossless, resized=resized)
     else:
         chosen, unlike = [], stored.note
-    if unlike is None and stored.pixels.shape[2] == 3 and stored.colour == "grey":
+    if unlike is None and stored.kind != "pixels" and (small := _reduced_to(stored)):
+        unlike = f"a lossy file of an image that was {small}"
+    if unlike is None and in_grey(stored):
         unlike = IN_GREY
     alike = {*chosen, *others}
     return Alike(tuple(name for name in (*steps, *others) if name in alike), unlike)
@@ -110,9 +117,18 @@ def _of_lossless(
     if not resized:
         chosen += whole
     if stored.unscaled is not None:
-        return chosen, None if chosen else f"reduced to {now[0]}x{now[1]}"
+        return chosen, None if chosen else _reduced_to(stored)
     height, width = stored.resizings[0].size
     return chosen, None if chosen else f"resized to {height}x{width} and back"
+
+
+def _reduced_to(stored: Stored) -> str | None:
+    """To which size an image was reduced; None for one that was not."""
+    if stored.unscaled is None:
+        return None
+    height, width = stored.unscaled.shape[:2]
+    smaller = height < stored.pixels.shape[0] or width < stored.pixels.shape[1]
+    return f"reduced to {height}x{width}" if smaller else None
 
 
 def _of_cut(kept: float, edits: Mapping[str, EditStep]) -> tuple[list[str], str | None]:

@@ -23,7 +23,13 @@ from jax_origin.images.jpeg2000 import jpeg2000_is_lossless
 from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.jpeg_twice import jpeg_before
-from jax_origin.images.resizing import Rescaling, Resizing, find_resizings, read_resizings
+from jax_origin.images.resizing import (
+    Placing,
+    Rescaling,
+    Resizing,
+    find_resizings,
+    read_resizings,
+)
 from jax_origin.images.webp import (
     DCT_OF_4,
     WEBP_COLOUR,
@@ -132,8 +138,8 @@ class Stored:
       resizings: the ways by which the image may have come to its size, for `readings`.
       resizing: the way that this set assumes; None for the image as it is.
       unscaled: of a file of another size than the images that it may hold, its own pixels, uint8
-        [h, w, C]. `resizing` is then a `Rescaling`, and `pixels`, at the size of these images, tell
-        a search where to begin, and no more.
+        [h, w, C]; or of a part of one. `resizing` is then a `Rescaling`, or a `Placing`, and
+        `pixels`, at the size of these images, tell a search where to begin, and no more.
       surroundings: of a window, the pixels that are seen with a margin around it, uint8 [H', W',
         C], the window in their middle; they tell a search where to begin, and nothing else.
       seen: the rows and columns of `pixels` that the file says something of, (first, one past the
@@ -155,7 +161,7 @@ class Stored:
     note: str | None = None
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
-    resizing: Resizing | Rescaling | None = None
+    resizing: Resizing | Rescaling | Placing | None = None
     unscaled: np.ndarray | None = None
     surroundings: np.ndarray | None = None
     seen: tuple[tuple[int, int], tuple[int, int]] | None = None
@@ -166,6 +172,12 @@ class Stored:
         if self.alternatives:
             return list(self.alternatives)
         return [self, *(replace(self, resizing=way) for way in self.resizings)]
+
+    @property
+    def says(self) -> int:
+        """How many numbers it stores, of a lossy file those that are not 0."""
+        pixels = self.pixels if self.unscaled is None else self.unscaled
+        return sum(map(np.count_nonzero, self.coefficients)) if self.coefficients else pixels.size
 
     @property
     def room(self) -> tuple[int, int] | None:

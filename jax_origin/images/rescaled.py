@@ -7,7 +7,12 @@ from PIL import Image
 
 from jax_origin.images.arrays import from_pillow, to_pillow
 from jax_origin.images.file_set import Stored
-from jax_origin.images.resizing import Rescaling, beyond_enlargement, find_rescalings
+from jax_origin.images.resizing import (
+    Rescaling,
+    beyond_enlargement,
+    find_part,
+    find_rescalings,
+)
 
 MOST, LEAST = 4.0, 0.5
 """Times the side of an image that was made, the sides that a file of it may have."""
@@ -32,14 +37,11 @@ def rescaled(stored: Stored, made: tuple[int, int]) -> Stored | None:
       made: (H, W) that the image had.
 
     Returns:
-      The set; None where the file stores something that its pixels do not tell, where
-      `may_be_rescaled` says no, and for a JPEG of a smaller size: it says less than any file that
-      was calibrated.
+      The set; None where the file stores something that its pixels do not tell, and where
+      `may_be_rescaled` says no.
     """
     size = stored.pixels.shape[:2]
     if stored.note is not None or not may_be_rescaled(size, made):
-        return None
-    if stored.kind != "pixels" and min(np.divide(size, made)) < 1:
         return None
     small = to_pillow(stored.pixels).resize(made[::-1], Image.Resampling.BICUBIC)
     ways = find_rescalings(stored.pixels, made, lossy=stored.kind != "pixels")
@@ -54,6 +56,37 @@ def rescaled(stored: Stored, made: tuple[int, int]) -> Stored | None:
         for way in ways
     ]
     return dataclasses.replace(sets[0], alternatives=tuple(sets))
+
+
+def as_part(stored: Stored, made: tuple[int, int]) -> Stored | None:
+    """A file as that of a part of an image, which may have been enlarged; see `find_part`.
+
+    The set is that of the file as it is. Where the part lay is not known: it is taken for the
+    middle, and `pixels`, at the size of the whole image, have it there.
+
+    Args:
+      stored: The file.
+      made: (H, W), the size of the whole image.
+
+    Returns:
+      The set; None where the file is no such part, or its pixels do not tell what it stores.
+    """
+    file = stored.pixels if stored.unscaled is None else stored.unscaled
+    if stored.note is not None:
+        return None
+    if (way := find_part(file, made, lossy=stored.kind != "pixels")) is None:
+        return None
+    part = to_pillow(file).resize(way.kept[::-1], Image.Resampling.BICUBIC)
+    sides = zip(way.before, way.kept, made, strict=True)
+    around = [(before, full - kept - before) for before, kept, full in sides]
+    return dataclasses.replace(
+        stored,
+        pixels=np.pad(from_pillow(part), (*around, (0, 0)), mode="edge"),
+        unscaled=file,
+        resizing=way,
+        resizings=(),
+        alternatives=(),
+    )
 
 
 def rescaled_words(stored: Stored) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ was made with (`Rescaling`).
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ _READING = "bicubic"  # what `decode_image` brings files of another size to the 
 _FACTORS = (0.4, 0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 _MARGINS = (1, 2, 3, 4)  # pixels that are often cut off on each side
 _MOST_CUT = 1 / 8  # of a side, on each side
+_LEAST_PART = 0.55  # of a side: smaller parts are not looked for
 _ROUNDING = 0.45  # grey levels: rounding, resizing and rounding again leaves 0.36 to 0.44
 _TIE = 0.03  # grey levels: filters as near to the best one cannot be told apart
 _LINES = 64  # rows, or columns, that are looked at
@@ -125,6 +127,41 @@ class Rescaling(NamedTuple):
         return f"{'enlarged' if more else 'reduced'} from {self.made[0]}x{self.made[1]} ({self.by})"
 
 
+class Placing(NamedTuple):
+    """How a part of an image came to the size that its file has.
+
+    Where the part lay is not said: it is taken for the image's middle.
+
+    Attributes:
+      made: (H, W), the image's size.
+      kept: (h, w), the part's.
+      by: The filter that enlarged it, a name in `ENLARGING`; None if nothing did.
+    """
+
+    made: tuple[int, int]
+    kept: tuple[int, int]
+    by: str | None
+
+    def matrices(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What it does to images of the size before: rows [h, H] and columns [w, W]."""
+        rows, columns = (
+            _part(*sides, self.by) for sides in zip(self.made, self.kept, size, strict=True)
+        )
+        return rows, columns
+
+    @property
+    def words(self) -> str:
+        """What was done, but for the place: "cut to 28x28, enlarged (bicubic)"."""
+        cut = f"cut to {self.kept[0]}x{self.kept[1]}"
+        return cut if self.by is None else f"{cut}, enlarged ({self.by})"
+
+    @property
+    def before(self) -> tuple[int, int]:
+        """How many rows lie above the part, and how many columns to its left."""
+        above, left = ((f - k) // 2 for f, k in zip(self.made, self.kept, strict=True))
+        return above, left
+
+
 def find_rescalings(
     pixels: NDArray[np.uint8], made: tuple[int, int], *, lossy: bool = False
 ) -> tuple[Rescaling, ...]:
@@ -158,11 +195,65 @@ def beyond_enlargement(pixels: NDArray[np.uint8], way: Rescaling) -> float:
     inside = image
     for axis, (now, full) in enumerate(zip(image.shape, way.made, strict=True)):
         if now > full:
-            basis, _ = np.linalg.qr(_rescaled(full, now, way.by).astype(np.float64))
+            basis = _basis(full, now, way.by)
             inside = np.moveaxis(inside, axis, 0)
             inside = np.moveaxis(basis @ (basis.T @ inside), 0, axis)
     rows = np.mean((image - inside) ** 2, axis=1)
     return float(np.sqrt(np.median(rows)))
+
+
+def find_part(
+    pixels: NDArray[np.uint8], made: tuple[int, int], *, lossy: bool = False
+) -> Placing | None:
+    """How an image may be a part of a larger one, enlarged or not.
+
+    A smaller file may be a part as it is. Another one was enlarged where its pixels show it, which
+    says how large the part is: the least size outside of whose images rounding alone is left.
+
+    Args:
+      pixels: uint8 [h, w, C].
+      made: (H, W), the size of the larger one.
+      lossy: Whether its file lost something, which hides what enlarging leaves.
+
+    Returns:
+      The way; None if it cannot be a part, does not show it, or all sizes fit.
+    """
+    size = pixels.shape[:2]
+    if max(np.divide(size, made)) <= 1 and size != made:
+        return Placing(made, size, None) if min(np.divide(size, made)) >= _LEAST_PART else None
+    if lossy or min(size) < _SMALLEST:
+        return None
+    down, along = (_enlarged_from(pixels, axis, made[axis]) for axis in (0, 1))
+    found = [Placing(made, (down[by], along[by]), by) for by in down if by in along]
+    return next((way for way in found if way.kept != made), None)
+
+
+def _enlarged_from(pixels: NDArray[np.uint8], axis: int, made: int) -> dict[str, int]:
+    """From which size each filter may have enlarged a side, the likeliest first."""
+    lines = np.moveaxis(pixels, axis, 0)
+    lines = lines[:, :: -(-lines.shape[1] // _LINES)].reshape(len(lines), -1).astype(np.float64)
+    sizes = range(math.ceil(_LEAST_PART * made), min(made, len(lines) - 1) + 1)
+    found = {}
+    for by in ENLARGING:
+        left = {}
+        for size in sizes:
+            basis = _basis(size, len(lines), by)
+            beyond = lines - basis @ (basis.T @ lines)
+            squares = np.sum(beyond**2, axis=0) / (len(lines) - size)
+            left[size] = float(np.sqrt(np.median(squares)))
+        fitting = [size for size, rest in left.items() if rest < _ROUNDING]
+        if fitting and 2 * len(fitting) <= len(left):
+            found[by] = left[fitting[0]], fitting[0]
+    least = min(found.values(), default=(0.0, 0))[0]
+    near = {by: each for by, each in found.items() if each[0] < least + _TIE}
+    return {by: near[by][1] for by in sorted(near, key=lambda by: near[by])}
+
+
+@functools.lru_cache(maxsize=512)
+def _basis(size: int, wanted: int, by: str) -> NDArray[np.float64]:
+    """An orthonormal basis of the lines that a filter makes of shorter ones, [wanted, size]."""
+    basis, _ = np.linalg.qr(_rescaled(size, wanted, by).astype(np.float64))
+    return basis
 
 
 def read_resizings(size: tuple[int, int]) -> tuple[Resizing, ...]:
@@ -228,6 +319,14 @@ def _resample(size: int, wanted: int, name: str) -> NDArray[np.float64]:
     lines = Image.fromarray(np.eye(size, dtype=np.float32))
     by = _FILTERS.get(name, Image.Resampling.NEAREST)
     return np.asarray(lines.resize((wanted, size), by)).T.astype(np.float64)
+
+
+@functools.lru_cache(maxsize=256)
+def _part(made: int, kept: int, size: int, by: str | None) -> NDArray[np.float32]:
+    """The middle of a line, enlarged, [size, made]."""
+    before = (made - kept) // 2
+    into = np.eye(made, dtype=np.float32)[before : before + kept]
+    return into if by is None else _rescaled(kept, size, by) @ into
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,6 +1,8 @@
 """A generator whose images may have been cut or turned a little: the frame beside the latent."""
 
 import dataclasses
+import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -25,8 +27,8 @@ _ANGLE = 0.26  # The most, in radians: 15 degrees.
 _GENTLE = 1 / 8  # A parameter of 1 is about an eighth of the most.
 _TURN = math.radians(3.3)  # Of frames that are compared: from 0 to 5 degrees one is near.
 _FIRST, _NEXT, _APART = 0.865, 0.84, 0.045  # Scales of cuts, and how far apart they lie, of a side.
+_PLACES = 11  # Of a part, down and along.
 _WHOLE = 0  # The place of the whole among the frames.
-_NEAREST = 8  # So many frames are compared once more, or all that begin.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
 _SEEN = 1 / 64  # Of a side: what a frame moves less is no cut, and no turn.
 NUM_PARAMETERS = 7
@@ -186,12 +188,14 @@ class Framed(Learned):
       corrections: After how many of them the nearest frames are compared once more. They begin
         without: a latent that was fitted to the wrong frame keeps it.
       least: The smallest part of a side that a file may show. Smaller ones have more places.
+      nearest: How many frames are compared once more; all that begin at the least.
     """
 
     kind: ClassVar[str] = "framed"
     corrections: int = 1
     lanes: int = 3
     least: float = 0.85
+    nearest: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -212,10 +216,10 @@ class Framed(Learned):
 
     @property
     def _again(self) -> int:
-        return min(max(_NEAREST, self.lanes), len(self.frames()))
+        return min(max(self.nearest, self.lanes), len(self.frames()))
 
-    def frames(self) -> NDArray[np.float32]:
-        """The parameters of all frames that are compared, [K, `NUM_PARAMETERS`]."""
+    def frames(self) -> NDArray[np.floating]:
+        """All frames that are compared: scale, two shifts and angle of each, [K, 4]."""
         shown = [(1.0, 0.0, 0.0, angle) for angle in (0.0, -_TURN, _TURN)]
         shown += [(0.94, 0.0, 0.0, 0.0), (0.9, 0.0, 0.0, -_TURN), (0.9, 0.0, 0.0, _TURN)]
         scale = _FIRST
@@ -224,11 +228,12 @@ class Framed(Learned):
             places = np.linspace(-most, most, round(2 * most / _APART) + 1)
             shown += [(scale, down, along, 0.0) for down in places for along in places]
             scale *= _NEXT
-        scales, down, along, angle = np.array(shown).T
-        bent = np.zeros((len(shown), NUM_PARAMETERS))
-        bent[:, :2] = (np.log(scales)[:, None] - _MIDDLE) / _HALF
-        bent[:, 2:5] = np.stack([down / _SHIFT, along / _SHIFT, angle / _ANGLE], axis=1)
-        return (np.arctanh(bent) / _GENTLE).astype(np.float32)
+        return np.array(shown)
+
+    def frames_of(self, files: jax.Array) -> jax.Array:
+        """Those that are compared of each file [N, H, W, C], [N, K, `NUM_PARAMETERS`]."""
+        frames = _bent(jnp.asarray(self.frames(), jnp.float32))
+        return jnp.broadcast_to(frames, (len(files), *frames.shape))
 
     def centres(
         self, generator: GeneratorLike, images: jax.Array, keys: jax.Array, encode: Encode
@@ -236,40 +241,107 @@ class Framed(Learned):
         """The whole and the best frames, each with the encoder's latent of what it leaves."""
         if encode is None:
             raise ValueError("starts.Framed needs a ReframedEncoder: pass encoder=")
-        frames = jnp.asarray(self.frames())
-        points, missed = _points(generator, images, frames, encode, 0)
+        frames = self.frames_of(images)
+        points, missed = self._points(generator, images, frames, encode, 0)
         _, near = jax.lax.top_k(-missed.at[:, _WHOLE].set(-1.0), self._again)
-        _, missed = _points(generator, images, frames[near], encode, self.corrections)
+        again = jnp.take_along_axis(frames, near[..., None], axis=1)
+        _, missed = self._points(generator, images, again, encode, self.corrections)
         _, best = jax.lax.top_k(-jnp.where(near == _WHOLE, -1.0, missed), keys.shape[1])
         best = jnp.take_along_axis(near, best, axis=1)
         return jnp.take_along_axis(points, best[..., None], axis=1)
 
+    def _points(
+        self,
+        generator: GeneratorLike,
+        images: jax.Array,
+        parameters: jax.Array,
+        encode: Callable[[jax.Array], jax.Array],
+        corrections: int,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Where frames [N, K, numbers] begin, [N, K, all numbers]; their squared errors, [N, K]."""
+        num, each, _ = parameters.shape
+        files, parameters = jnp.repeat(images, each, axis=0), parameters.reshape(num * each, -1)
 
-def _points(
-    generator: GeneratorLike,
-    images: jax.Array,
-    parameters: jax.Array,
-    encode: Callable[[jax.Array], jax.Array],
-    corrections: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Where frames [N, K, numbers] begin, [N, K, all numbers], and their squared errors, [N, K]."""
-    num = len(images)
-    parameters = jnp.broadcast_to(parameters, (num, *parameters.shape[-2:]))
-    each = parameters.shape[1]
-    files, parameters = jnp.repeat(images, each, axis=0), parameters.reshape(num * each, -1)
+        def beside(inner: jax.Array) -> jax.Array:
+            inner = inner.reshape(num * each, -1)
+            more = math.prod(generator.latent_shape) - inner.shape[1] - NUM_PARAMETERS
+            return jnp.concatenate([inner, parameters, jnp.zeros((num * each, more))], axis=1)
 
-    def beside(inner: jax.Array) -> jax.Array:
-        inner = inner.reshape(num * each, -1)
-        more = math.prod(generator.latent_shape) - inner.shape[1] - NUM_PARAMETERS
-        return jnp.concatenate([inner, parameters, jnp.zeros((num * each, more))], axis=1)
+        inner, missed = corrected(
+            lambda inner: self.as_file(generator(beside(inner)), files),
+            lambda shown: encode(Frame.of(parameters).undone(shown)),
+            files,
+            corrections,
+        )
+        return beside(inner).reshape(num, each, -1), missed.reshape(num, each)
 
-    inner, missed = corrected(
-        lambda inner: generator(beside(inner)),
-        lambda shown: encode(Frame.of(parameters).undone(shown)),
-        files,
-        corrections,
-    )
-    return beside(inner).reshape(num, each, -1), missed.reshape(num, each)
+    def as_file(self, images: jax.Array, files: jax.Array) -> jax.Array:
+        """What files, of the same shape, would show of images [N, H, W, C] that they are of."""
+        return images
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed(Framed):
+    """From the places where a part of an image may lie that fit best; see `as_part`.
+
+    Attributes:
+      lanes: How many places begin, of each image.
+      corrections: As `Framed` has them.
+      least: The smallest part of a side that is looked for.
+      nearest: How many places are compared once more.
+    """
+
+    kind: ClassVar[str] = "placed"
+    corrections: int = 2
+    lanes: int = 8
+    least: float = 0.6
+    nearest: int = 24
+
+    def frames(self) -> NDArray[np.floating]:
+        """Places as shares of what a part can be moved, the middle first, [K, 2]."""
+        places = np.linspace(-1, 1, _PLACES)
+        every = sorted(itertools.product(places, places), key=lambda at: max(map(abs, at)))
+        return np.array(every)
+
+    def frames_of(self, files: jax.Array) -> jax.Array:
+        """Those of each file's part, from one corner of the image to the other."""
+        shares, moved = jnp.asarray(self.frames(), jnp.float32), []
+        for axis in (1, 2):
+            first, last = _repeated(files, axis)
+            side = files.shape[axis]
+            before, after = first[:, None], (side - 1 - last)[:, None]
+            share = shares[None, :, axis - 1]
+            moved.append(jnp.where(share < 0, before, after) * share / side)
+        down, along = moved
+        shown = jnp.stack([jnp.ones_like(down), down, along, jnp.zeros_like(down)], axis=-1)
+        return _bent(shown)
+
+    def as_file(self, images: jax.Array, files: jax.Array) -> jax.Array:
+        """With edges repeated where the files' are."""
+        for axis in (1, 2):
+            first, last = _repeated(files, axis)
+            side = files.shape[axis]
+            places = jnp.clip(jnp.arange(side)[None], first[:, None], last[:, None])
+            images = jax.vmap(functools.partial(jnp.take, axis=axis - 1))(images, places)
+        return images
+
+
+def _repeated(files: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """The first and the last line that is not repeated up to an edge, of files [N, H, W, C]."""
+    lines = jnp.moveaxis(files, axis, 1)
+    same = jnp.all(lines[:, 1:] == lines[:, :-1], axis=(2, 3)).astype(jnp.int32)
+    first = jnp.sum(jnp.cumprod(same, axis=1), axis=1)
+    last = same.shape[1] - jnp.sum(jnp.cumprod(same[:, ::-1], axis=1), axis=1)
+    return first, jnp.maximum(first, last)
+
+
+def _bent(shown: NDArray[np.floating] | jax.Array) -> jax.Array:
+    """The parameters of frames: scale, two shifts and angle of each, [..., 4]."""
+    scale, down, along, angle = (shown[..., i] for i in range(4))
+    scale = (jnp.log(scale) - _MIDDLE) / _HALF
+    bent = jnp.stack([scale, scale, down / _SHIFT, along / _SHIFT, angle / _ANGLE], axis=-1)
+    kernel = [(0, 0)] * (bent.ndim - 1) + [(0, NUM_PARAMETERS - 5)]
+    return jnp.pad(jnp.arctanh(bent) / _GENTLE, kernel)
 
 
 def unframed(stored: Stored) -> Stored:

@@ -213,8 +213,8 @@ class Attributor:
         for scored in self._scorer.stream(items()):
             while failed:
                 yield failed.pop(0)
-            verdict, like = self._judged(scored), scored.tag.like
-            if not self._looks.are_for(verdict, like.unlike):
+            verdict = self._judged(scored)
+            if not self._looks.are_for(verdict):
                 yield verdict
                 continue
             again.append(verdict)

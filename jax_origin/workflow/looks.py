@@ -10,13 +10,14 @@ from jax_origin.calibration import Calibration, Futility, Rates
 from jax_origin.calibration.measured import FROM_PRIOR
 from jax_origin.generators import GeneratorLike
 from jax_origin.inversion import Run, Stage
-from jax_origin.inversion.reframed import Framed, Reframed, ReframedEncoder
+from jax_origin.inversion.reframed import Framed, Placed, Reframed, ReframedEncoder
 from jax_origin.inversion.retouched import Retouched
 from jax_origin.inversion.solvers import GaussNewton
 from jax_origin.workflow.in_part import InPart
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import INSPECTED, Scorer, encoders_of
 from jax_origin.workflow.second_look import (
+    CutLook,
     Look,
     ReframingLook,
     RetouchingLook,
@@ -37,6 +38,7 @@ _FIXED = Futility((5.0, 2.5, 1.5, 1.1, 0.8), 1.0)
 """Scores over which a search for a frame ends: after the race, and after each step.
 
 Of 207 own images of the zoo's GAN and VAE that were found, one was over the first level alone."""
+_PARTS = Placed()
 _WIDE = Framed(lanes=8, least=0.6)
 """Where the search for a frame begins with `--readings=all`: it has ten times as many frames."""
 
@@ -95,27 +97,34 @@ class Looks:
             later = later_by(_LATER, futility)
             return Scorer(Retouched(generator), brief, key=key, run=run, futility=later, **told)
 
-        frames = _WIDE if self.readings == "all" else Framed()
-        if (most := method.recipe.lane_block) is not None:
-            frames = dataclasses.replace(frames, lanes=min(frames.lanes, most))
+        wide = self.readings == "all"
+        most = method.recipe.lane_block
 
-        def for_reframed(**told: Any) -> Scorer:
-            recipe = dataclasses.replace(
-                method.recipe, start=frames, stages=(_RACE, _SEARCH), restarts=frames.restarts
-            )
-            brief = dataclasses.replace(method, recipe=recipe)
-            reworked = Retouched(Reframed(generator))
-            starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
-            levels = _FIXED if futility.levels else futility
-            options: dict[str, Any] = {"encoders": starts, "futility": levels, **told}
-            return Scorer(reworked, brief, key=key, run=run, **options)
+        def for_reframed(start: Framed) -> Callable[..., Scorer]:
+            def make(**told: Any) -> Scorer:
+                recipe = dataclasses.replace(
+                    method.recipe, start=start, stages=(_RACE, _SEARCH), restarts=start.restarts
+                )
+                brief = dataclasses.replace(method, recipe=recipe)
+                reworked = Retouched(Reframed(generator))
+                starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
+                levels = _FIXED if futility.levels else futility
+                options: dict[str, Any] = {"encoders": starts, "futility": levels, **told}
+                return Scorer(reworked, brief, key=key, run=run, **options)
+
+            return make
+
+        def at_most(start: Framed) -> Framed:
+            return start if most is None else dataclasses.replace(start, lanes=min(start.lanes, most))
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
         learned = method.recipe.start.needs_encoder  # It tells turns apart, and frames.
         self._looks = [SecondLook(learned, calibration, make_scorer=for_turns, **told)]
         if learned:
-            told["make_scorer"] = for_reframed
-            self._looks.append(ReframingLook(generator, frames, calibration, **told))
+            for look, start in ((CutLook, _PARTS), (ReframingLook, _WIDE if wide else Framed())):
+                begun = at_most(start)
+                scorer = for_reframed(begun)
+                self._looks.append(look(generator, begun, calibration, make_scorer=scorer, **told))
         else:
             told["make_scorer"] = for_retouched
             self._looks.append(RetouchingLook(generator, calibration, **told))
@@ -127,9 +136,9 @@ class Looks:
         """How often an image is inverted besides."""
         return len(self._looks)
 
-    def are_for(self, verdict: Verdict, unlike: str | None) -> bool:
+    def are_for(self, verdict: Verdict) -> bool:
         """Whether they look at an image; one that they do not look at is done for all of them."""
-        if self._looks and self._looks[0].is_for(verdict, unlike):
+        if any(look.is_for(verdict) for look in self._looks):
             return True
         for look in self._looks:
             look.advance(1.0)
@@ -138,12 +147,15 @@ class Looks:
     def __call__(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         """The verdicts on images, as each fits first; else those that were given."""
         going = list(verdicts)
-        for number, look in enumerate(self._looks):
-            fit, doubtful = list[Verdict](), list[Verdict]()
-            for verdict in look(going):
-                (doubtful if look.is_for(verdict, None) else fit).append(verdict)
-            for later in self._looks[number + 1 :]:
-                later.advance(float(len(fit)))
-            yield from fit
-            going = doubtful
-        yield from self._in_part(going) if self._in_part else going
+        for look in self._looks:
+            seen, others = list[Verdict](), list[Verdict]()
+            for verdict in going:
+                (seen if look.is_for(verdict) else others).append(verdict)
+            look.advance(float(len(others)))
+            going = [*others, *look(seen)]
+        if self._in_part is None:
+            yield from going
+            return
+        doubtful = [verdict for verdict in going if self._looks[0].is_for(verdict)]
+        yield from (verdict for verdict in going if not self._looks[0].is_for(verdict))
+        yield from self._in_part(doubtful)

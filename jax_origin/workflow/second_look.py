@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import Calibration, Decision, Futility, Rates
+from jax_origin.calibration import DRIFT, Calibration, Decision, Futility, Rates
 from jax_origin.calibration.decision_rules import FITS_NEITHER, REFRAMED, RETOUCHED, TOO_LITTLE
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import TURNS, Stored, Turn, turned_alternatives
+from jax_origin.images import TURNS, Stored, Turn, as_part, in_grey, turned_alternatives
 from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.items import Heat
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import num_parameters, retouching_of
 from jax_origin.inversion.solvers import Measure, Optax
 from jax_origin.inversion.starts import Learned
-from jax_origin.workflow.likeness import decider_alike, likeness
+from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
 from jax_origin.workflow.verdict import Verdict
@@ -35,6 +35,14 @@ turned, and stored as JPEG 75, the first loses two, and the second three.
 _TIMES = 2.0
 """What a score counts as retouched or reframed: of 912 foreign files, one scored under half of the
 lowest as retouched."""
+_TIMES_CUT = 4.0
+"""What it counts as cut: of 900 foreign JPEGs of 50% of a side and more, one scored 0.15."""
+
+_SURE = 0.75
+"""Of a side: own images of which less is left are often not found."""
+
+_TIMES_SOUGHT = 1.8
+"""How many times a latent's numbers a part must say: with fewer any image comes near to it."""
 
 
 def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
@@ -114,9 +122,9 @@ class Look:
         self.advance = advance
         self._decided = functools.cache(self._find_decided)
 
-    def is_for(self, verdict: Verdict, unlike: str | None) -> bool:
+    def is_for(self, verdict: Verdict) -> bool:
         """Whether an image fits no own images, and is a file as calibrated, of their size."""
-        if verdict.decision is None or unlike is not None or verdict.image is None:
+        if verdict.decision is None or verdict.image is None or in_grey(verdict.image.stored):
             return False
         if verdict.image.stored.unscaled is not None:  # It was read in another way.
             return False
@@ -147,11 +155,15 @@ class Look:
         """What an image was taken for."""
         raise NotImplementedError
 
+    def _like(self, stored: Stored) -> Likeness:
+        """What a file is compared with."""
+        return likeness(stored, self._calibration)
+
     def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
         first, found, read = verdict.inversion, scored.inversion, self._read(scored)
         assert first is not None and verdict.image is not None
         steps = first.steps + found.steps
-        like = likeness(verdict.image.stored, self._calibration)
+        like = self._like(verdict.image.stored)
         as_it_is = dataclasses.replace(
             verdict,
             inversion=first._replace(steps=steps),
@@ -270,3 +282,61 @@ class ReframingLook(RetouchingLook):
         if not words or retouching_of(self._generator, latent).matters:
             words.append(read.words)
         return read._replace(words=", ".join(words), tried=tried)
+
+
+class CutLook(ReframingLook):
+    """Decides on images as if each were a part of one, enlarged or not: see `as_part`.
+
+    How large the part is, and what enlarged it, is known; where it lay is found beside the latent.
+    """
+
+    def is_for(self, verdict: Verdict) -> bool:
+        """Whether an image does not belong, and may be such a part."""
+        if verdict.decision is None or verdict.image is None or in_grey(verdict.image.stored):
+            return False
+        return verdict.verdict != "belongs" and self._part(verdict.image.stored) is not None
+
+    def _part(self, stored: Stored) -> Stored | None:
+        height, width, _ = self._generator.image_shape
+        return as_part(stored, (height, width))
+
+    def _like(self, stored: Stored) -> Likeness:
+        # Of a part no more can be known than of the whole.
+        bare = dataclasses.replace(stored, unscaled=None, resizing=None, resizings=())
+        return super()._like(dataclasses.replace(bare, alternatives=()))
+
+    def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
+        part = self._part(stored)
+        sought = math.prod(self._generator.latent_shape)
+        if part is None or part.says < _TIMES_SOUGHT * sought:
+            return None
+        return self._scorer().asked((verdict, part), part)
+
+    def _judged(self, verdict: Verdict, scored: Scored) -> Verdict:
+        judged, way = super()._judged(verdict, scored), scored.tag[1].resizing
+        assert judged.decision is not None
+        least = min(np.divide(way.kept, way.made))
+        if judged.verdict != "not_recognised" or least >= _SURE:
+            return judged
+        reason = f"{DRIFT}: it may have been {way.words}"
+        return dataclasses.replace(
+            judged, decision=judged.decision._replace(verdict="undecided", reason=reason)
+        )
+
+    def _read(self, scored: Scored) -> Reading:
+        _, part = scored.tag
+        latent = np.asarray(scored.inversion.latent).reshape(-1)
+        done = retouching_of(self._generator, latent)
+        frame = frame_of(latent[: -num_parameters(self._generator.image_shape[2])])
+        places = [
+            before + round(float(moved * full), 1)
+            for before, moved, full in zip(
+                part.resizing.before, frame.shift, part.resizing.made, strict=True
+            )
+        ]
+        words = f"{part.resizing.words} at ({places[0]:g}, {places[1]:g})"
+        if done.matters:
+            words += f", {RETOUCHED} (about {done.words})"
+        tried = f"{part.resizing.words}, from {self._start.least:.0%} of a side up"
+        made = np.asarray(scored.inversion.reconstruction)
+        return Reading(words, 1.0, (tried,), made, _TIMES_CUT)
