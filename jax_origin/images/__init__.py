@@ -41,6 +41,7 @@ from jax_origin.images.photographs import photograph_crops as photograph_crops
 from jax_origin.images.plain import faded_images as faded_images
 from jax_origin.images.plain import plain_images as plain_images
 from jax_origin.images.rescaled import as_part as as_part
+from jax_origin.images.rescaled import part_shown as part_shown
 from jax_origin.images.rescaled import rescaled as rescaled
 from jax_origin.images.rescaled import rescaled_words as rescaled_words
 from jax_origin.images.rescaled import shows_detail as shows_detail

@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from jax_origin.images.arrays import from_pillow, to_pillow
+from jax_origin.images.arrays import as_float, as_uint8, from_pillow, to_pillow
 from jax_origin.images.file_set import Stored
 from jax_origin.images.resizing import (
+    Placing,
     Rescaling,
     beyond_enlargement,
     find_part,
@@ -87,6 +89,18 @@ def as_part(stored: Stored, made: tuple[int, int]) -> Stored | None:
         resizings=(),
         alternatives=(),
     )
+
+
+def part_shown(part: Stored, image: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What a file of a part (`as_part`) shows of an image [H, W, C], resized to its size."""
+    assert part.unscaled is not None and isinstance(part.resizing, Placing)
+    rows, columns = part.resizing.matrices(part.unscaled.shape[:2])
+    shown = np.einsum("ij,jkc,lk->ilc", rows, np.asarray(image, np.float32), columns).clip(0, 1)
+    if shown.shape == image.shape:
+        return shown
+    height, width = image.shape[:2]
+    whole = to_pillow(as_uint8(shown[None])[0]).resize((width, height), Image.Resampling.BICUBIC)
+    return as_float(from_pillow(whole)[None])[0]
 
 
 def rescaled_words(stored: Stored) -> tuple[str, ...]:

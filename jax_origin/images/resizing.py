@@ -224,12 +224,16 @@ def find_part(
     if lossy or min(size) < _SMALLEST:
         return None
     down, along = (_enlarged_from(pixels, axis, made[axis]) for axis in (0, 1))
-    found = [Placing(made, (down[by], along[by]), by) for by in down if by in along]
-    return next((way for way in found if way.kept != made), None)
+    both = [by for by in ENLARGING if by in down and by in along]
+    if not both:
+        return None
+    by = min(both, key=lambda by: tuple(map(sum, zip(down[by], along[by], strict=True))))
+    way = Placing(made, (down[by][0], along[by][0]), by)
+    return None if way.kept == made else way
 
 
-def _enlarged_from(pixels: NDArray[np.uint8], axis: int, made: int) -> dict[str, int]:
-    """From which size each filter may have enlarged a side, the likeliest first."""
+def _enlarged_from(pixels: NDArray[np.uint8], axis: int, made: int) -> dict[str, tuple[int, float]]:
+    """The least size from which each filter may have enlarged a side, and what is left outside."""
     lines = np.moveaxis(pixels, axis, 0)
     lines = lines[:, :: -(-lines.shape[1] // _LINES)].reshape(len(lines), -1).astype(np.float64)
     sizes = range(math.ceil(_LEAST_PART * made), min(made, len(lines) - 1) + 1)
@@ -243,10 +247,8 @@ def _enlarged_from(pixels: NDArray[np.uint8], axis: int, made: int) -> dict[str,
             left[size] = float(np.sqrt(np.median(squares)))
         fitting = [size for size, rest in left.items() if rest < _ROUNDING]
         if fitting and 2 * len(fitting) <= len(left):
-            found[by] = left[fitting[0]], fitting[0]
-    least = min(found.values(), default=(0.0, 0))[0]
-    near = {by: each for by, each in found.items() if each[0] < least + _TIE}
-    return {by: near[by][1] for by in sorted(near, key=lambda by: near[by])}
+            found[by] = fitting[0], left[fitting[0]]
+    return found
 
 
 @functools.lru_cache(maxsize=512)

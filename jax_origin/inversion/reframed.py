@@ -219,7 +219,7 @@ class Framed(Learned):
         return min(max(self.nearest, self.lanes), len(self.frames()))
 
     def frames(self) -> NDArray[np.floating]:
-        """All frames that are compared: scale, two shifts and angle of each, [K, 4]."""
+        """The parameters of all frames that are compared, [K, `NUM_PARAMETERS`]."""
         shown = [(1.0, 0.0, 0.0, angle) for angle in (0.0, -_TURN, _TURN)]
         shown += [(0.94, 0.0, 0.0, 0.0), (0.9, 0.0, 0.0, -_TURN), (0.9, 0.0, 0.0, _TURN)]
         scale = _FIRST
@@ -228,11 +228,12 @@ class Framed(Learned):
             places = np.linspace(-most, most, round(2 * most / _APART) + 1)
             shown += [(scale, down, along, 0.0) for down in places for along in places]
             scale *= _NEXT
-        return np.array(shown)
+        with jax.ensure_compile_time_eval():
+            return np.asarray(_bent(np.array(shown, np.float32)))
 
     def frames_of(self, files: jax.Array) -> jax.Array:
         """Those that are compared of each file [N, H, W, C], [N, K, `NUM_PARAMETERS`]."""
-        frames = _bent(jnp.asarray(self.frames(), jnp.float32))
+        frames = jnp.asarray(self.frames())
         return jnp.broadcast_to(frames, (len(files), *frames.shape))
 
     def centres(

@@ -115,7 +115,9 @@ class Looks:
             return make
 
         def at_most(start: Framed) -> Framed:
-            return start if most is None else dataclasses.replace(start, lanes=min(start.lanes, most))
+            return (
+                start if most is None else dataclasses.replace(start, lanes=min(start.lanes, most))
+            )
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
         learned = method.recipe.start.needs_encoder  # It tells turns apart, and frames.

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from jax_origin.calibration import DRIFT, Calibration, Decision, Futility, Rates
 from jax_origin.calibration.decision_rules import FITS_NEITHER, REFRAMED, RETOUCHED, TOO_LITTLE
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import TURNS, Stored, Turn, as_part, in_grey, turned_alternatives
+from jax_origin.images import (
+    TURNS,
+    Stored,
+    Turn,
+    as_part,
+    in_grey,
+    part_shown,
+    turned_alternatives,
+)
 from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.items import Heat
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
@@ -338,5 +346,5 @@ class CutLook(ReframingLook):
         if done.matters:
             words += f", {RETOUCHED} (about {done.words})"
         tried = f"{part.resizing.words}, from {self._start.least:.0%} of a side up"
-        made = np.asarray(scored.inversion.reconstruction)
+        made = part_shown(part, scored.inversion.reconstruction)
         return Reading(words, 1.0, (tried,), made, _TIMES_CUT)

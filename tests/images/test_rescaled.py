@@ -1,15 +1,19 @@
 """Files of another size than the images that they are taken for."""
 
+import dataclasses
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from jax_origin.distances import FileSet
 from jax_origin.images import (
+    Placing,
     Rescaling,
     as_float,
+    as_part,
     edits_alike,
     open_image,
     photograph_crops,
@@ -17,6 +21,8 @@ from jax_origin.images import (
     rescaled_words,
     shows_detail,
     stack_stored,
+    stored_images,
+    stored_pixels,
 )
 from jax_origin.images.resizing import ENLARGING, find_rescalings
 
@@ -139,9 +145,58 @@ def test_far_other_sizes_are_resized_themselves(pictures, size):
     assert rescaled(open_image(written(pictures[0], size, "bicubic")).stored, MADE) is None
 
 
-def test_a_smaller_jpeg_is_not_taken_for_one_of_them(pictures):
+def test_a_smaller_jpeg_says_less_than_any_that_was_calibrated(pictures):
     data = written(pictures[0], (24, 36), "lanczos", "JPEG", quality=90)
-    assert open_image(data, size=MADE, resize=True).stored.unscaled is None
+    stored = open_image(data, size=MADE, resize=True).stored
+    assert stored.unscaled.shape == (24, 36, 3)
+    unlike = "a lossy file of an image that was reduced to 24x36"
+    assert edits_alike(stored, ["clean", "jpeg-90"]) == (("jpeg-90",), unlike)
+
+
+@pytest.mark.parametrize(
+    ("kept", "size", "by"),
+    [
+        ((28, 40), (28, 40), None),
+        ((28, 48), (28, 48), None),
+        ((27, 40), (32, 48), "bicubic"),
+        ((24, 36), (32, 48), "lanczos"),
+        ((27, 40), (64, 96), "bilinear"),
+    ],
+)
+def test_a_part_is_known_by_what_its_file_shows(pictures, kept, size, by):
+    """Its set is what a file of the part is in; `pixels` have the part in the middle."""
+    picture = max(pictures, key=lambda pixels: np.ptp(pixels, axis=2).any() * pixels.std())
+    way = Placing(MADE, kept, by)
+    (top, left), (height, width) = way.before, kept
+    part = picture[top : top + height, left : left + width]
+    if by is not None:
+        part = np.asarray(Image.fromarray(part).resize(size[::-1], PILLOW[by]))
+    found = as_part(stored_pixels(part[None])[0], MADE)
+    assert found.resizing == way and found.says == part.size
+    middle = found.pixels[top : top + height, left : left + width].astype(int)
+    limit = 1e-9 if by is None else 6
+    assert np.abs(middle - picture[top : top + height, left : left + width]).mean() < limit
+    assert (found.pixels[0] == found.pixels[top]).all()
+    distance = FileSet()
+    target = jax.tree.map(lambda each: each[None], distance.target(found))
+    assert float(distance.value(as_float(picture[None]), target)[0]) < 1e-6
+    assert float(distance.value(as_float(picture[None, ::-1]), target)[0]) > 1e-4
+
+
+def test_what_is_no_part_is_taken_for_none(pictures):
+    whole = stored_pixels(pictures[:1])[0]
+    assert as_part(whole, MADE) is None
+    flat = stored_pixels(np.full((1, *MADE, 3), 90, np.uint8))[0]
+    assert as_part(flat, MADE) is None  # All sizes fit.
+    assert as_part(stored_pixels(pictures[:1, :17])[0], MADE) is None  # Too little of it.
+    note = dataclasses.replace(stored_pixels(pictures[:1, :28])[0], note="it is not known")
+    assert as_part(note, MADE) is None
+    (jpeg,) = stored_images(pictures[:1, :28, :40], "jpeg-90")
+    found = as_part(jpeg, MADE)
+    assert found.resizing.words == "cut to 28x40"
+    assert found.says == sum(np.count_nonzero(plane) for plane in jpeg.coefficients)
+    (enlarged,) = stored_images(pictures[:1], "trim-0.8+jpeg-90")
+    assert as_part(enlarged, MADE) is None
 
 
 @pytest.mark.parametrize(("size", "edits"), [((24, 36), ["resize-0.75"]), ((64, 96), ["clean"])])

@@ -17,6 +17,7 @@ from jax_origin.inversion.reframed import (
     NUM_PARAMETERS,
     Frame,
     Framed,
+    Placed,
     Reframed,
     ReframedEncoder,
     frame_of,
@@ -180,6 +181,35 @@ def test_frames_are_compared_by_corrected_latents_and_begin_with_those_of_the_en
                 began = encode(Frame.of(frame).undone(file))[0]
                 np.testing.assert_allclose(points[1, :1], began, atol=1e-5)
     assert first[0] < 10 and first[1] == len(frames) - 1, first
+
+
+def test_a_search_begins_where_a_part_lies():
+    """Places are compared by what a file says; from corner to corner, however large its part."""
+    image = np.random.default_rng(3).uniform(size=(1, 16, 16, 3)).astype(np.float32)
+
+    class Always(nnx.Module):
+        image_shape, latent_shape = (16, 16, 3), (2,)
+
+        def __call__(self, latents):
+            return jnp.repeat(jnp.asarray(image), len(latents), axis=0)
+
+    start = Placed(lanes=3, nearest=121)
+    encode = lambda images: jnp.zeros((len(images), 2))  # noqa: E731
+    keys = jax.random.split(jax.random.key(0), (1, 3))
+    for top, left, side in ((0, 0, 11), (5, 5, 11), (2, 4, 11), (0, 1, 15)):
+        before = (16 - side) // 2
+        part = image[:, top : top + side, left : left + side]
+        around = (before, 16 - side - before)
+        file = np.pad(part, ((0, 0), around, around, (0, 0)), mode="edge")
+        frames = Frame.of(start.frames_of(jnp.asarray(file)))
+        assert float(jnp.abs(frames.scale - 1).max()) < 1e-5 and not frames.angle.any()
+        moved = 16 * np.asarray(frames.shift[0])
+        np.testing.assert_allclose(moved.min(axis=0), -before, atol=1e-4)
+        np.testing.assert_allclose(moved.max(axis=0), around[1], atol=1e-4)
+        points = start.centres(Reframed(Always()), jnp.asarray(file), keys, encode)
+        found = 16 * np.asarray(Frame.of(points[0, 1, 2:]).shift)
+        assert np.abs(found - [top - before, left - before]).max() <= 0.5
+    assert start.evaluations == math.ceil((121 + 121 * 3) * 2 / 3)
 
 
 def test_a_frame_that_moves_little_is_not_said():

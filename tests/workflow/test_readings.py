@@ -12,7 +12,14 @@ from scipy import ndimage
 import jax_origin as jo
 from jax_origin.calibration import REFRAMED, RETOUCHED
 from jax_origin.cli.settings import warn_of
-from jax_origin.images import TURNS, edit_images, save_png, stored_pixels, turned_alternatives
+from jax_origin.images import (
+    TURNS,
+    edit_images,
+    save_png,
+    stored_images,
+    stored_pixels,
+    turned_alternatives,
+)
 from jax_origin.images.photographs import photograph_crops
 from jax_origin.inversion import Engine, Item
 from jax_origin.inversion.items import Heat
@@ -123,6 +130,11 @@ def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monk
     assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
 
 
+def uncut(verdict):
+    """What an image was read as, but for a cut that its pixels show."""
+    return tuple(words for words in verdict.tried if not words.startswith("cut to"))
+
+
 @pytest.mark.outer
 def test_images_cut_or_turned_a_little_are_read_as_reframed():
     """By a start that is learned; others do not tell frames apart, and nothing is tried."""
@@ -133,11 +145,16 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     for edit, least, named in (("trim-0.9", 5, 1), ("tilt-5", 5, 1), ("trim-0.9+gain-1.25", 4, 2)):
         made = edit_images(own, edit)
         verdicts = attributor(made)
-        read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(REFRAMED)]
+        # Where the pixels show how large a part is, no frame is sought.
+        kinds = REFRAMED if edit.startswith("tilt") else (REFRAMED, "cut to 29x29, enlarged")
+        read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(kinds)]
         assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in verdicts]
         said = [verdict.reading.count(f"{RETOUCHED} (about") for verdict in read]
         assert np.median(said) >= named - 1, said
-        assert {(verdict.verdict, verdict.tried) for verdict in read} == {("belongs", tried)}
+        assert {verdict.verdict for verdict in read} == {"belongs"}
+        assert {verdict.tried[:7] for verdict in read} == {ALL_TURNS}
+        reframed = [verdict for verdict in read if verdict.reading.startswith(REFRAMED)]
+        assert {uncut(verdict) for verdict in reframed} <= {tried}
         for verdict in read:  # The image as the file has it, but for its borders.
             seen = verdict.reconstruction[2:-2, 2:-2] - made[verdict.tag][2:-2, 2:-2] / 255
             assert np.abs(seen).mean() < 0.01
@@ -145,7 +162,32 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
         edit_images(photograph_crops(16, (32, 32), seed=0, part="demonstration")[0], "trim-0.9")
     )
     assert "belongs" not in {verdict.verdict for verdict in foreign}
-    assert tried in {verdict.tried for verdict in foreign}
+    assert tried in {uncut(verdict) for verdict in foreign}
+
+
+@pytest.mark.outer
+def test_cut_images_are_found_where_they_lie():
+    generator = jo.load_generator("dcgan-cifar10")
+    attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY, resize=True)
+    own = belonging_images(generator, 8, key=jax.random.key(32))
+    twin = belonging_images(jo.load_generator("dcgan-cifar10-b"), 8, key=jax.random.key(32))
+    for edit, least, words in (
+        ("cut-0.85", 6, "cut to 27x27 at ("),
+        ("cut-0.85+jpeg-75", 4, "cut to 27x27 at ("),
+        ("cut-0.85+scale-2.5", 6, "cut to 27x27, enlarged (lanczos) at ("),
+        ("trim-0.85", 6, "cut to 27x27, enlarged ("),
+    ):
+        found = attributor(stored_images(own, edit))
+        read = [verdict for verdict in found if verdict.verdict == "belongs"]
+        assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in found]
+        assert all(verdict.reading.startswith(words) for verdict in read)
+        assert "not_recognised" not in {verdict.verdict for verdict in found}
+        foreign = attributor(stored_images(twin, edit))
+        assert "belongs" not in {verdict.verdict for verdict in foreign}
+    # What is too small, or says too little, is not decided.
+    for edit, most in (("trim-0.6", 2), ("cut-0.6+jpeg-30", 0)):
+        found = [verdict.verdict for verdict in attributor(stored_images(twin, edit))]
+        assert found.count("undecided") >= len(found) - most and "belongs" not in found
 
 
 def test_turns_that_race_go_on_where_one_is_far_ahead(generator, stored_method, noise):
