@@ -77,15 +77,18 @@ def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:
     by_group: dict[str, NDArray[np.float64]] = {}
     conditions, unjudged = words(records, "condition"), words(records, "reason").where(says_nothing)
     readings = words(records, "reading")
-    # A reading is one of several chances to score so low. The last share is of those without one.
-    shifts = np.log10([share_of_chances(each) for each in (*readings.values, None)])
+    # A reading is one of several chances to score so low.
+    shifts = np.zeros(num)
+    for at in map(int, np.flatnonzero(readings.codes >= 0)):
+        share = share_of_chances(records[at]["reading"], records[at].get("tried") or ())
+        shifts[at] = np.log10(share)
     for condition in calibration.belonging_by_condition:
         (here,) = np.nonzero(conditions.where(condition.__eq__) & ~unjudged)
         belonging, foreign = scores_under(calibration, condition)
         if not here.size or not foreign:
             continue
         found = cautious_log10_lr(scores[here], belonging, foreign)
-        shift = shifts[readings.codes[here]]
+        shift = shifts[here]
         log10_lr[here] = found.log10_lr + shift
         low[here], high[here] = found.low + shift, found.high + shift
         for i, group in zip(here, found.against, strict=True):

@@ -21,6 +21,9 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
+CUT = "cut to"
+"""What was done to a part of an image; before its size."""
+
 ENLARGING = ("bicubic", "lanczos", "bilinear", "nearest", "sharp bicubic")
 """Filters of `Rescaling`: Pillow's, and OpenCV's and PyTorch's bicubic, with -0.75 for -0.5."""
 
@@ -152,7 +155,7 @@ class Placing(NamedTuple):
     @property
     def words(self) -> str:
         """What was done, but for the place: "cut to 28x28, enlarged (bicubic)"."""
-        cut = f"cut to {self.kept[0]}x{self.kept[1]}"
+        cut = f"{CUT} {self.kept[0]}x{self.kept[1]}"
         return cut if self.by is None else f"{cut}, enlarged ({self.by})"
 
     @property

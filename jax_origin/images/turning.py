@@ -1,12 +1,14 @@
 """Turns and mirrorings: which of the eight an image has met, and its file before it did."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.images.file_set import Stored
+from jax_origin.images.resizing import CUT
 
 
 class Turn(NamedTuple):
@@ -53,9 +55,21 @@ TURNS = (
 """All but leaving an image as it is."""
 
 
-def share_of_chances(reading: str | None) -> float:
-    """The share of all chances that an image's reading, in words, was given; 1 for as it is."""
-    return next((turn.share for turn in TURNS if turn.words == reading), 1.0)
+def share_of_chances(reading: str | None, tried: Iterable[str] = ()) -> float:
+    """The share of its look's chances that an image's reading was given; 1 for as it is.
+
+    Turns share those of one look. An image that may be a part of one has two looks for those of
+    one: as a part, and then as retouched or reframed.
+
+    Args:
+      reading: What the image was taken for, in words.
+      tried: What it was read as besides, or before.
+    """
+    if reading is None:
+        return 1.0
+    among = next((turn.share for turn in TURNS if turn.words == reading), None)
+    parts = any(words.startswith(CUT) for words in (reading, *tried))
+    return among or (0.5 if parts else 1.0)
 
 
 def turned(stored: Stored, turn: Turn) -> Stored | None:

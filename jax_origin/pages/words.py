@@ -227,7 +227,7 @@ def explained(record: Record, calibration: Calibration, rates: Rates) -> str:
         score=record["score"],
         rates=rates,
         reading=record.get("reading"),
-        share=share_of_chances(record.get("reading")),
+        share=share_of_chances(record.get("reading"), record.get("tried") or ()),
         tried=record.get("tried") or (),
     )
 

@@ -76,7 +76,7 @@ def explanations(
                     rates=rates,
                     early=record["score_kind"] == "upper_bound",
                     reading=record.get("reading"),
-                    share=share_of_chances(record.get("reading")),
+                    share=share_of_chances(record.get("reading"), record.get("tried") or ()),
                     tried=record.get("tried") or (),
                 )
             )

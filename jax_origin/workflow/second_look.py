@@ -19,6 +19,7 @@ from jax_origin.images import (
     as_part,
     in_grey,
     part_shown,
+    share_of_chances,
     turned_alternatives,
 )
 from jax_origin.inversion import Run, Stage
@@ -46,7 +47,7 @@ lowest as retouched."""
 _TIMES_CUT = 4.0
 """What it counts as cut: of 900 foreign JPEGs of 50% of a side and more, one scored 0.15."""
 
-_SURE = 0.75
+_SURE = 0.9
 """Of a side: own images of which less is left are often not found."""
 
 _TIMES_SOUGHT = 1.8
@@ -259,7 +260,8 @@ class RetouchingLook(Look):
         done = retouching_of(self._generator, np.asarray(scored.inversion.latent))
         words = f"{RETOUCHED} (about {done.words})"
         made = np.asarray(scored.inversion.reconstruction)
-        return Reading(words, 1.0, (RETOUCHED,), made, _TIMES)
+        share = share_of_chances(words, scored.tag[0].tried)
+        return Reading(words, share, (RETOUCHED,), made, _TIMES)
 
 
 class ReframingLook(RetouchingLook):
@@ -347,4 +349,4 @@ class CutLook(ReframingLook):
             words += f", {RETOUCHED} (about {done.words})"
         tried = f"{part.resizing.words}, from {self._start.least:.0%} of a side up"
         made = part_shown(part, scored.inversion.reconstruction)
-        return Reading(words, 1.0, (tried,), made, _TIMES_CUT)
+        return Reading(words, share_of_chances(words), (tried,), made, _TIMES_CUT)
