@@ -40,7 +40,8 @@ def counted(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """How many of N verdicts are which, what images were read as, and evaluations an image."""
     words = Counter(verdict.verdict or "error" for verdict in verdicts)
     # How much it was retouched, and where it was cut, differs from one image to the next.
-    read = Counter(verdict.reading.split(" (about")[0].split(" at (")[0] for verdict in verdicts if verdict.reading)
+    said = [verdict.reading for verdict in verdicts if verdict.reading]
+    read = Counter(words.split(" (about")[0].split(" at (")[0] for words in said)
     return {
         "n": len(verdicts),
         **{word: words[word] for word in ("belongs", "not_recognised", "undecided", "error")},

@@ -92,11 +92,11 @@ class Attributor:
         as it is: "usual" for the turns and mirrorings that leave its size, then for a part of one
         where its size or its pixels show how large (`jax_origin.images.as_part`), then for changes
         of its colours or sharpness (`Retouching`) and small cuts and turns (`Frame`), both at once;
-        "none" for nothing. One that fits as if it had been turned is judged by that; q is then divided by
-        the turn's share of all chances (`jax_origin.images.TURNS`). All turns together attribute at
-        most beta of a foreign group, and so do the others together, beside the beta that may be
-        attributed as they are: three times beta in all. "all" looks besides for cuts to 60% of a
-        side, and for a part of the image that the generator made (`InPart`). With
+        "none" for nothing. One that fits as if it had been turned is judged by that; q is then
+        divided by the turn's share of all chances (`jax_origin.images.TURNS`). All turns together
+        attribute at most beta of a foreign group, and so do the others together, beside the beta
+        that may be attributed as they are: three times beta in all. "all" looks besides for cuts to
+        60% of a side, and for a part of the image that the generator made (`InPart`). With
         `max_false_attribution`, with a reference, and by methods that look at pixels, judge windows
         or draw several times, nothing else is read. Images wait until a block is to be read again.
       run: Where and how.

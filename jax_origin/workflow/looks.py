@@ -1,6 +1,7 @@
 """All further looks at images that do not fit as they are, one after the other."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ _FIXED = Futility((5.0, 2.5, 1.5, 1.1, 0.8), 1.0)
 
 Of 207 own images of the zoo's GAN and VAE that were found, one was over the first level alone."""
 _PARTS = Placed()
+"""Where the search for the place of a part begins."""
+
 _WIDE = Framed(lanes=8, least=0.6)
 """Where the search for a frame begins with `--readings=all`: it has ten times as many frames."""
 
@@ -97,36 +100,27 @@ class Looks:
             later = later_by(_LATER, futility)
             return Scorer(Retouched(generator), brief, key=key, run=run, futility=later, **told)
 
-        wide = self.readings == "all"
-        most = method.recipe.lane_block
-
-        def for_reframed(start: Framed) -> Callable[..., Scorer]:
-            def make(**told: Any) -> Scorer:
-                recipe = dataclasses.replace(
-                    method.recipe, start=start, stages=(_RACE, _SEARCH), restarts=start.restarts
-                )
-                brief = dataclasses.replace(method, recipe=recipe)
-                reworked = Retouched(Reframed(generator))
-                starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
-                levels = _FIXED if futility.levels else futility
-                options: dict[str, Any] = {"encoders": starts, "futility": levels, **told}
-                return Scorer(reworked, brief, key=key, run=run, **options)
-
-            return make
-
-        def at_most(start: Framed) -> Framed:
-            return (
-                start if most is None else dataclasses.replace(start, lanes=min(start.lanes, most))
+        def for_reframed(start: Framed, **told: Any) -> Scorer:
+            recipe = dataclasses.replace(
+                method.recipe, start=start, stages=(_RACE, _SEARCH), restarts=start.restarts
             )
+            brief = dataclasses.replace(method, recipe=recipe)
+            reworked = Retouched(Reframed(generator))
+            starts: Any = {role: ReframedEncoder(each) for role, each in encoders.items()}
+            levels = _FIXED if futility.levels else futility
+            options: dict[str, Any] = {"encoders": starts, "futility": levels, **told}
+            return Scorer(reworked, brief, key=key, run=run, **options)
 
         told: dict[str, Any] = {"rates": rates, "run": run, "advance": advance}
         learned = method.recipe.start.needs_encoder  # It tells turns apart, and frames.
         self._looks = [SecondLook(learned, calibration, make_scorer=for_turns, **told)]
         if learned:
-            for look, start in ((CutLook, _PARTS), (ReframingLook, _WIDE if wide else Framed())):
-                begun = at_most(start)
-                scorer = for_reframed(begun)
-                self._looks.append(look(generator, begun, calibration, make_scorer=scorer, **told))
+            frames = _WIDE if self.readings == "all" else Framed()
+            for look, start in ((CutLook, _PARTS), (ReframingLook, frames)):
+                if (most := method.recipe.lane_block) is not None:
+                    start = dataclasses.replace(start, lanes=min(start.lanes, most))
+                told["make_scorer"] = functools.partial(for_reframed, start)
+                self._looks.append(look(generator, start, calibration, **told))
         else:
             told["make_scorer"] = for_retouched
             self._looks.append(RetouchingLook(generator, calibration, **told))

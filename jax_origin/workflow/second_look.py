@@ -178,7 +178,7 @@ class Look:
             inversion=first._replace(steps=steps),
             tried=(*verdict.tried, *read.tried),
         )
-        if not np.isfinite(scored.score):
+        if not np.isfinite(scored.score) or like.unlike is not None:
             return as_it_is
         decided = self._decided(read.share)
         decision = decided(scored.score, like, scored.least)
