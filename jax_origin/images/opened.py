@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from jax_origin.images.arrays import from_pillow, to_pillow
 from jax_origin.images.borders import without_borders
 from jax_origin.images.decode import DecodedImage, ImageError, decode_bytes, read_file
 from jax_origin.images.file_set import (
@@ -101,7 +102,7 @@ def open_image(
             (stored,) = stored_pixels(array[None], note=note)
         opened = OpenedImage(stored, None, None, stored.pixels.shape[:2], None)
         if rescale and resize and size and isinstance(source, Stored):
-            opened = _resized(opened, size) or opened
+            opened = _resized(opened, size) or _brought_to(opened, size)
     if opened.pixels.shape[2] != channels:
         raise ValueError(
             f"images are {opened.pixels.shape} (H, W, C): the wrong number of channels, the "
@@ -168,6 +169,16 @@ def _resized(opened: OpenedImage, size: tuple[int, int]) -> OpenedImage | None:
     here, there = (f"{height}x{width}" for height, width in (opened.size, size))
     note = f"of {here}, taken for an image of {there} that was resized"
     return opened._replace(stored=found, note=_notes(opened.note, note))
+
+
+def _brought_to(opened: OpenedImage, size: tuple[int, int]) -> OpenedImage:
+    """An image that is resized itself, where it has another size: its pixels tell nothing else."""
+    if opened.pixels.shape[:2] == size:
+        return opened
+    resized = to_pillow(opened.pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+    note = f"resized from {opened.size[0]}x{opened.size[1]} after decoding"
+    (stored,) = stored_pixels(from_pillow(resized)[None], note=note)
+    return opened._replace(stored=stored, note=_notes(opened.note, note))
 
 
 def _notes(*notes: str | None) -> str:

@@ -183,6 +183,19 @@ def test_a_part_is_known_by_what_its_file_shows(pictures, kept, size, by):
     assert float(distance.value(as_float(picture[None, ::-1]), target)[0]) > 1e-4
 
 
+def test_pixels_that_tell_nothing_are_brought_to_the_size(pictures):
+    """As their file would be; such an image is undecided, and ends no run."""
+    (known,) = stored_pixels(pictures[:1, :28])
+    stored = dataclasses.replace(known, note="it is not known")
+    opened = open_image(stored, size=MADE, resize=True)
+    assert opened.pixels.shape == (*MADE, 3) and opened.stored.unscaled is None
+    assert opened.note == opened.stored.note == "resized from 28x48 after decoding"
+    whole = dataclasses.replace(stored_pixels(pictures[:1])[0], note="it is not known")
+    assert open_image(whole, size=MADE, resize=True).stored is whole
+    with pytest.raises(ValueError, match="resize them"):
+        open_image(stored, size=MADE)
+
+
 def test_what_is_no_part_is_taken_for_none(pictures):
     whole = stored_pixels(pictures[:1])[0]
     assert as_part(whole, MADE) is None
