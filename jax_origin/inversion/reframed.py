@@ -288,14 +288,15 @@ class Placed(Framed):
     Attributes:
       lanes: How many places begin, of each image.
       corrections: As `Framed` has them.
-      least: The smallest part of a side that is looked for.
+      least: The smallest part of a side that is looked for. Where the edges of a part are flat it
+        looks smaller than it is.
       nearest: How many places are compared once more.
     """
 
     kind: ClassVar[str] = "placed"
     corrections: int = 2
     lanes: int = 8
-    least: float = 0.6
+    least: float = 0.55
     nearest: int = 24
 
     def frames(self) -> NDArray[np.floating]:
@@ -306,13 +307,14 @@ class Placed(Framed):
 
     def frames_of(self, files: jax.Array) -> jax.Array:
         """Those of each file's part, from one corner of the image to the other."""
-        shares, moved = jnp.asarray(self.frames(), jnp.float32), []
+        shares, moved, most = jnp.asarray(self.frames(), jnp.float32), [], (1 - self.least) / 2
         for axis in (1, 2):
             first, last = _repeated(files, axis)
             side = files.shape[axis]
             before, after = first[:, None], (side - 1 - last)[:, None]
             share = shares[None, :, axis - 1]
-            moved.append(jnp.where(share < 0, before, after) * share / side)
+            reach = jnp.minimum(jnp.where(share < 0, before, after) / side, most)
+            moved.append(reach * share)
         down, along = moved
         shown = jnp.stack([jnp.ones_like(down), down, along, jnp.zeros_like(down)], axis=-1)
         return _bent(shown)

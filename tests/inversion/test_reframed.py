@@ -210,6 +210,10 @@ def test_a_search_begins_where_a_part_lies():
         found = 16 * np.asarray(Frame.of(points[0, 1, 2:]).shift)
         assert np.abs(found - [top - before, left - before]).max() <= 0.5
     assert start.evaluations == math.ceil((121 + 121 * 3) * 2 / 3)
+    flat = np.full((1, 16, 16, 3), 0.25, np.float32)
+    flat[:, 10:12, 6:9] = image[:, 10:12, 6:9]
+    shift = np.asarray(Frame.of(start.frames_of(jnp.asarray(flat))).shift)
+    assert np.isfinite(shift).all() and np.abs(shift).max() < 0.23
 
 
 def test_a_frame_that_moves_little_is_not_said():
