@@ -16,6 +16,7 @@ from jax_origin.images import (
     TURNS,
     Stored,
     Turn,
+    as_float,
     as_part,
     in_grey,
     part_shown,
@@ -189,9 +190,10 @@ class Look:
             return as_it_is
         if decision.verdict == "not_recognised" or decision.reason in (FITS_NEITHER, TOO_LITTLE):
             return as_it_is
+        loss = np.mean((read.made - as_float(verdict.image.pixels[None])[0]) ** 2)
         return dataclasses.replace(
             as_it_is,
-            inversion=found._replace(steps=steps, reconstruction=read.made),
+            inversion=found._replace(steps=steps, reconstruction=read.made, loss=loss),
             score=scored.score,
             decision=decision._replace(q=min(1.0, harder.q / read.share)),
             reading=read.words,

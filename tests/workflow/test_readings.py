@@ -181,6 +181,7 @@ def test_cut_images_are_found_where_they_lie():
         read = [verdict for verdict in found if verdict.verdict == "belongs"]
         assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in found]
         assert all(verdict.reading.startswith(words) for verdict in read)
+        assert all(verdict.loss < 2e-3 for verdict in read)  # Of what the file shows.
         assert "not_recognised" not in {verdict.verdict for verdict in found}
         foreign = attributor(stored_images(twin, edit))
         assert "belongs" not in {verdict.verdict for verdict in foreign}
