@@ -126,8 +126,8 @@ def right_and_wrong(folders: Mapping[str, Counter[str]], truths: Mapping[str, st
 def plan_table(plan: Sequence[StagePlan], *, images: int, times: int = 1, blocks: int = 1) -> str:
     """What a run would take, stage by stage; last, its time if no image ends early.
 
-    Beside the measured time stands that of an H100, at half its peak for float32 products as
-    accelerators round them (NVIDIA's data sheet: 495 TFLOP/s in TF32, dense).
+    Beside the measured time stands that of an H100, at half its peak. The peak is that of float32
+    products as accelerators round them (NVIDIA's data sheet: 495 TFLOP/s in TF32, dense).
 
     Args:
       plan: As `jax_origin.inversion.Engine.plan` returns it.

@@ -179,7 +179,7 @@ class Look:
             inversion=first._replace(steps=steps),
             tried=(*verdict.tried, *read.tried),
         )
-        if not np.isfinite(scored.score) or like.unlike is not None:
+        if not np.isfinite(scored.score):
             return as_it_is
         decided = self._decided(read.share)
         decision = decided(scored.score, like, scored.least)
@@ -303,14 +303,15 @@ class CutLook(ReframingLook):
     """
 
     def is_for(self, verdict: Verdict) -> bool:
-        """Whether an image does not belong, and may be such a part."""
-        if verdict.decision is None or verdict.image is None or in_grey(verdict.image.stored):
+        """Whether an image does not belong, and its file may be of such a part."""
+        if verdict.decision is None or verdict.image is None or verdict.verdict == "belongs":
             return False
-        return verdict.verdict != "belongs" and self._part(verdict.image.stored) is not None
-
-    def _part(self, stored: Stored) -> Stored | None:
-        height, width, _ = self._generator.image_shape
-        return as_part(stored, (height, width))
+        stored = verdict.image.stored
+        if stored.note is not None or in_grey(stored):
+            return False
+        # One of another size was taken for the whole. Of the whole's size only pixels tell.
+        whole = stored.kind == "pixels" and verdict.reading is None
+        return stored.unscaled is not None or whole
 
     def _like(self, stored: Stored) -> Likeness:
         # Of a part no more can be known than of the whole.
@@ -318,9 +319,12 @@ class CutLook(ReframingLook):
         return super()._like(dataclasses.replace(bare, alternatives=()))
 
     def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
-        part = self._part(stored)
+        height, width, _ = self._generator.image_shape
         sought = math.prod(self._generator.latent_shape)
+        part = as_part(stored, (height, width))
         if part is None or part.says < _TIMES_SOUGHT * sought:
+            return None
+        if self._like(stored).unlike is not None:  # It would stay undecided.
             return None
         return self._scorer().asked((verdict, part), part)
 
@@ -340,15 +344,11 @@ class CutLook(ReframingLook):
         latent = np.asarray(scored.inversion.latent).reshape(-1)
         done = retouching_of(self._generator, latent)
         frame = frame_of(latent[: -num_parameters(self._generator.image_shape[2])])
-        places = [
-            before + round(float(moved * full), 1)
-            for before, moved, full in zip(
-                part.resizing.before, frame.shift, part.resizing.made, strict=True
-            )
-        ]
-        words = f"{part.resizing.words} at ({places[0]:g}, {places[1]:g})"
+        way = part.resizing
+        above, left = np.add(way.before, np.round(np.multiply(frame.shift, way.made), 1))
+        words = f"{way.words} at ({above:g}, {left:g})"
         if done.matters:
             words += f", {RETOUCHED} (about {done.words})"
-        tried = f"{part.resizing.words}, from {self._start.least:.0%} of a side up"
+        tried = f"{way.words}, from {self._start.least:.0%} of a side up"
         made = part_shown(part, scored.inversion.reconstruction)
         return Reading(words, share_of_chances(words), (tried,), made, _TIMES_CUT)

@@ -37,6 +37,23 @@ def smooth():
     return image, image[None].astype(np.float32) / 255
 
 
+NOISE = np.random.default_rng(3).uniform(size=(1, 16, 16, 3)).astype(np.float32)
+
+
+class Always(nnx.Module):
+    """A generator of one image."""
+
+    image_shape, latent_shape = (16, 16, 3), (2,)
+
+    def __call__(self, latents):
+        return jnp.repeat(jnp.asarray(NOISE), len(latents), axis=0)
+
+
+def nothing(images):
+    """An encoder that knows nothing: the frame alone decides."""
+    return jnp.zeros((len(images), 2))
+
+
 def frame(scale=(1.0, 1.0), shift=(0.0, 0.0), angle=0.0, kernel=(0.0, 0.0)):
     return Frame(*(jnp.asarray([part], jnp.float32) for part in (scale, shift, angle, kernel)))
 
@@ -126,29 +143,20 @@ def test_frames_that_are_compared_lie_inside_the_image():
 
 def test_a_search_begins_at_the_frame_that_fits():
     """With an encoder that knows nothing, a generator of one image: the frame alone decides."""
-    image = np.random.default_rng(3).uniform(size=(1, 16, 16, 3)).astype(np.float32)
-
-    class Always(nnx.Module):
-        image_shape, latent_shape = (16, 16, 3), (2,)
-
-        def __call__(self, latents):
-            return jnp.repeat(jnp.asarray(image), len(latents), axis=0)
-
     start = Framed(lanes=3)
     parameters = jnp.asarray(start.frames())
-    encode = lambda images: jnp.zeros((len(images), 2))  # noqa: E731
     keys = jax.random.split(jax.random.key(0), (1, 3))
     for index in (1, 3, 9):
-        file = Frame.of(parameters[index : index + 1])(jnp.asarray(image))
-        points = start.centres(Reframed(Always()), file, keys, encode)
+        file = Frame.of(parameters[index : index + 1])(jnp.asarray(NOISE))
+        points = start.centres(Reframed(Always()), file, keys, nothing)
         assert points.shape == (1, 3, 2 + NUM_PARAMETERS)
         np.testing.assert_allclose(points[0, 0, 2:], parameters[0], atol=1e-6)  # The whole.
         np.testing.assert_allclose(points[0, 1, 2:], parameters[index], atol=1e-6)
-    both = start.centres(Retouched(Reframed(Always())), file, keys, encode)
+    both = start.centres(Retouched(Reframed(Always())), file, keys, nothing)
     np.testing.assert_array_equal(both[..., : points.shape[2]], points)
     assert not both[..., points.shape[2] :].any()
     with pytest.raises(ValueError, match="ReframedEncoder"):
-        start.centres(Reframed(Always()), image, keys, None)
+        start.centres(Reframed(Always()), NOISE, keys, None)
 
 
 def test_frames_are_compared_by_corrected_latents_and_begin_with_those_of_the_encoder():
@@ -185,20 +193,11 @@ def test_frames_are_compared_by_corrected_latents_and_begin_with_those_of_the_en
 
 def test_a_search_begins_where_a_part_lies():
     """Places are compared by what a file says; from corner to corner, however large its part."""
-    image = np.random.default_rng(3).uniform(size=(1, 16, 16, 3)).astype(np.float32)
-
-    class Always(nnx.Module):
-        image_shape, latent_shape = (16, 16, 3), (2,)
-
-        def __call__(self, latents):
-            return jnp.repeat(jnp.asarray(image), len(latents), axis=0)
-
     start = Placed(lanes=3, nearest=121)
-    encode = lambda images: jnp.zeros((len(images), 2))  # noqa: E731
     keys = jax.random.split(jax.random.key(0), (1, 3))
     for top, left, side in ((0, 0, 11), (5, 5, 11), (2, 4, 11), (0, 1, 15)):
         before = (16 - side) // 2
-        part = image[:, top : top + side, left : left + side]
+        part = NOISE[:, top : top + side, left : left + side]
         around = (before, 16 - side - before)
         file = np.pad(part, ((0, 0), around, around, (0, 0)), mode="edge")
         frames = Frame.of(start.frames_of(jnp.asarray(file)))
@@ -206,12 +205,12 @@ def test_a_search_begins_where_a_part_lies():
         moved = 16 * np.asarray(frames.shift[0])
         np.testing.assert_allclose(moved.min(axis=0), -before, atol=1e-4)
         np.testing.assert_allclose(moved.max(axis=0), around[1], atol=1e-4)
-        points = start.centres(Reframed(Always()), jnp.asarray(file), keys, encode)
+        points = start.centres(Reframed(Always()), jnp.asarray(file), keys, nothing)
         found = 16 * np.asarray(Frame.of(points[0, 1, 2:]).shift)
         assert np.abs(found - [top - before, left - before]).max() <= 0.5
     assert start.evaluations == math.ceil((121 + 121 * 3) * 2 / 3)
     flat = np.full((1, 16, 16, 3), 0.25, np.float32)
-    flat[:, 10:12, 6:9] = image[:, 10:12, 6:9]
+    flat[:, 10:12, 6:9] = NOISE[:, 10:12, 6:9]
     shift = np.asarray(Frame.of(start.frames_of(jnp.asarray(flat))).shift)
     assert np.isfinite(shift).all() and np.abs(shift).max() < 0.23
 

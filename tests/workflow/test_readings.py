@@ -16,6 +16,7 @@ from jax_origin.images import (
     TURNS,
     edit_images,
     save_png,
+    share_of_chances,
     stored_images,
     stored_pixels,
     turned_alternatives,
@@ -130,6 +131,16 @@ def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monk
     assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
 
 
+def test_readings_share_the_chances_of_their_looks():
+    cut, frame = "cut to 28x28, enlarged (bicubic) at (1, 3)", f"{REFRAMED} (about 91% ...)"
+    assert share_of_chances(None) == share_of_chances(frame) == 1.0
+    assert share_of_chances(cut) == share_of_chances(frame, ("cut to 29x29, enlarged",)) == 0.5
+    assert share_of_chances(None, ("cut to 29x29, enlarged",)) == 1.0
+    assert sum(share_of_chances(words, ("cut to 29x29",)) for words in ALL_TURNS) == pytest.approx(
+        1
+    )
+
+
 def uncut(verdict):
     """What an image was read as, but for a cut that its pixels show."""
     return tuple(words for words in verdict.tried if not words.startswith("cut to"))
@@ -181,6 +192,8 @@ def test_cut_images_are_found_where_they_lie():
         read = [verdict for verdict in found if verdict.verdict == "belongs"]
         assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in found]
         assert all(verdict.reading.startswith(words) for verdict in read)
+        least_q = 2 / (1 + attributor.calibration.foreign["photographs"].independent)
+        assert all(verdict.q >= least_q for verdict in read)  # Half of the chances.
         assert all(verdict.loss < 2e-3 for verdict in read)  # Of what the file shows.
         assert "not_recognised" not in {verdict.verdict for verdict in found}
         foreign = attributor(stored_images(twin, edit))
