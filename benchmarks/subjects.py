@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.circumstances import circumstances
 from jax_origin.calibration import Calibration
 from jax_origin.generators import GeneratorLike
-from jax_origin.images import load_images, photograph_crops
+from jax_origin.images import Stored, load_images, photograph_crops
 from jax_origin.inversion import Run, Statistics
 from jax_origin.workflow import Method, Verdict, attribute, belonging_images
 
@@ -190,7 +190,7 @@ class Attributed(NamedTuple):
 
 def attributed(
     subject: Subject,
-    images: Images,
+    images: Images | Sequence[Stored],
     *,
     calibration: Calibration | None = None,
     full_scores: bool = False,
@@ -201,7 +201,7 @@ def attributed(
 
     Args:
       subject: The generator.
-      images: uint8 [N, H, W, C].
+      images: uint8 [N, H, W, C], or N files.
       calibration: Another one than the subject's.
       full_scores: As `jax_origin.attribute` takes it.
     """

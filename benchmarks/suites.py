@@ -14,6 +14,7 @@ from benchmarks.engine import (
     share_of_matmul_peak,
 )
 from benchmarks.families import FAMILIES, family_overheads, stable_diffusion_autoencoder
+from benchmarks.latent_peers import autoencoder_subject, latent_rows
 from benchmarks.peers import PUBLISHED_STEPS, Peer, peer_rows
 from benchmarks.recovery import limited, recovery_rows, start_of
 from benchmarks.subjects import (
@@ -40,6 +41,7 @@ _IN_FULL = Sizes(
     batched_steps=PUBLISHED_STEPS,
 )
 _LANES = (64, 256, 1024, 4096, 16384)
+_LATENT_IMAGES = 128
 _LARGE_LANES = (1, 2, 4, 8, 16)  # Of images of 512 px.
 _MATRIX = 8192
 
@@ -126,6 +128,40 @@ def peers_suite(
             subject = _subject(name, generators, sizes, calibrations, photographs)
             published = _zoo_calibration(name, "ronan")
             yield from peer_rows(subject, peer, sizes, published=published)
+
+
+def latent_suite(
+    generators: Mapping[str, GeneratorLike],
+    make_peer: MakePeer,
+    *,
+    calibrations: str | None = None,
+    photographs: str | None = None,
+    limit: int | None = None,
+) -> Iterator[Row]:
+    """LatentTracer's recipe on each autoencoder, with both sides' accuracy.
+
+    Args:
+      generators: Autoencoders by name; each is foreign to the others.
+      make_peer: Makes that recipe; a generator without a peer has no rows.
+      calibrations: As `timing_suite` takes them.
+      photographs: A folder or npz archive of photographs; crops of scikit-image's without it.
+      limit: No number of images is larger; None for no limit.
+
+    Yields:
+      Rows, as they are measured.
+    """
+    num = _LATENT_IMAGES if limit is None else min(limit, _LATENT_IMAGES)
+    for name, generator in generators.items():
+        if peer := make_peer(generator):
+            calibration = _given_calibration(name, calibrations)
+            subject = autoencoder_subject(
+                name,
+                generators,
+                calibration or Calibration.load(calibration_path(name, "origin-latent")),
+                num=num,
+                photographs=photographs,
+            )
+            yield from latent_rows(subject, peer, num=num)
 
 
 def recovery_suite(

@@ -24,22 +24,24 @@ from jax_origin.generators.base import flat_weights
 _RATE = 0.1
 
 
-class TorchRecipes:
-    """The recipe, one image at a time or in batches; a `jax_origin` benchmark's peer.
+class TorchRecipe:
+    """A recipe of Adam, one image at a time or in batches; a `jax_origin` benchmark's peer.
 
     Args:
-      generator: One of `jax_origin.generators.DCGAN` and `VAE`.
       device: PyTorch's name of the device.
-
-    Raises:
-      TypeError: If the generator is another one.
     """
 
-    def __init__(self, generator: GeneratorLike, *, device: str = "cpu"):
-        self._model = torch_generator(generator).to(device)
-        self._latent_shape = tuple(generator.latent_shape)
+    def __init__(self, device: str) -> None:
         self._device = device
         self._threads: dict[int, int] = {}
+
+    def start(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        """Where images [N, C, H, W] in [0, 1] begin, on their device."""
+        raise NotImplementedError
+
+    def descend(self, images: torch.Tensor, latents: torch.Tensor, steps: int) -> torch.Tensor:
+        """The lowest losses of images that so many steps come to, [N]."""
+        raise NotImplementedError
 
     @property
     def description(self) -> str:
@@ -62,16 +64,15 @@ class TorchRecipes:
         """
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().float() / 255
         batches = pixels.to(self._device).split(batch)
-        starts = torch.Generator().manual_seed(seed)
+        draws = torch.Generator().manual_seed(seed)
         losses, seconds = [], []
         before = torch.get_num_threads()
         try:
             for targets in batches:
-                latents = torch.randn(len(targets), *self._latent_shape, generator=starts)
                 torch.set_num_threads(self._best_threads(targets))
                 self._wait()
                 began = time.perf_counter()
-                lowest = self._descend(targets, latents.to(self._device), steps)
+                lowest = self.descend(targets, self.start(targets, draws), steps)
                 self._wait()
                 seconds.append(time.perf_counter() - began)
                 losses.append(lowest.double().cpu().numpy())
@@ -79,32 +80,16 @@ class TorchRecipes:
             torch.set_num_threads(before)
         return PeerRun(np.concatenate(losses), seconds, [len(targets) for targets in batches])
 
-    def _descend(self, targets: torch.Tensor, latents: torch.Tensor, steps: int) -> torch.Tensor:
-        latents = latents.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=_RATE)
-        lowest = torch.full((len(targets),), float("inf"), device=targets.device)
-        for _ in range(steps):
-            made = self._model(latents)
-            losses = functional.mse_loss(made, targets, reduction="none").mean(dim=(1, 2, 3))
-            lowest = torch.minimum(lowest, losses.detach())
-            optimizer.zero_grad()
-            # Images of a batch do not touch each other: each gets its own gradient.
-            losses.sum().backward()
-            optimizer.step()
-        return lowest
-
     def _best_threads(self, targets: torch.Tensor) -> int:
         if len(targets) not in self._threads:
-            latents = torch.randn(
-                len(targets), *self._latent_shape, generator=torch.Generator().manual_seed(0)
-            ).to(self._device)
+            latents = self.start(targets, torch.Generator().manual_seed(0))
             steps = 20 if len(targets) == 1 else 3
             tried = {}
             for threads in _thread_counts() if self._device == "cpu" else [1]:
                 torch.set_num_threads(threads)
-                self._descend(targets, latents, 3)
+                self.descend(targets, latents, 3)
                 began = time.perf_counter()
-                self._descend(targets, latents, steps)
+                self.descend(targets, latents, steps)
                 tried[threads] = time.perf_counter() - began
             self._threads[len(targets)] = min(tried, key=lambda threads: tried[threads])
         return self._threads[len(targets)]
@@ -114,14 +99,55 @@ class TorchRecipes:
             torch.cuda.synchronize()
 
 
+class TorchRecipes(TorchRecipe):
+    """The recipe of RONAN.
+
+    Args:
+      generator: One of `jax_origin.generators.DCGAN` and `VAE`.
+      device: PyTorch's name of the device.
+
+    Raises:
+      TypeError: If the generator is another one.
+    """
+
+    def __init__(self, generator: GeneratorLike, *, device: str = "cpu"):
+        super().__init__(device)
+        self._model = torch_generator(generator).to(device)
+        self._latent_shape = tuple(generator.latent_shape)
+
+    def start(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        """Draws of N(0, I)."""
+        return torch.randn(len(images), *self._latent_shape, generator=draws).to(self._device)
+
+    def descend(self, images: torch.Tensor, latents: torch.Tensor, steps: int) -> torch.Tensor:
+        """By Adam at 0.1 on the mean squared error."""
+        latents = latents.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=_RATE)
+        lowest = torch.full((len(images),), float("inf"), device=images.device)
+        for _ in range(steps):
+            made = self._model(latents)
+            losses = functional.mse_loss(made, images, reduction="none").mean(dim=(1, 2, 3))
+            lowest = torch.minimum(lowest, losses.detach())
+            optimizer.zero_grad()
+            # Images of a batch do not touch each other: each gets its own gradient.
+            losses.sum().backward()
+            optimizer.step()
+        return lowest
+
+
 def make_peer(generator: GeneratorLike) -> TorchRecipes:
     """The recipe for a generator, on the kind of device that JAX uses.
 
     Raises:
       TypeError: If there is no PyTorch counterpart of the generator.
     """
+    return TorchRecipes(generator, device=torch_device())
+
+
+def torch_device() -> str:
+    """PyTorch's name of the kind of device that JAX uses."""
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
-    return TorchRecipes(generator, device="cuda" if on_gpu else "cpu")
+    return "cuda" if on_gpu else "cpu"
 
 
 def torch_generator(generator: GeneratorLike) -> nn.Module:

@@ -2,6 +2,7 @@
 
 python scripts/benchmark.py --suite=cpu --out=FILE.json           8 minutes on 2 idle cores
 python scripts/benchmark.py --suite=peers --out=FILE.json         the published recipe in full
+python scripts/benchmark.py --suite=latent --out=FILE.json        LatentTracer's on autoencoders
 python scripts/benchmark.py --suite=recovery --out=FILE.json      recipes side by side; a picture
 python scripts/benchmark.py --suite=accelerator --out=FILE.json   with the share of matmul's peak
 
@@ -29,6 +30,7 @@ from benchmarks.recovery import mark_choice, recovery_table
 from benchmarks.subjects import BenchmarkError, Row, measured_on, row_line
 from benchmarks.suites import (
     chosen_recipes,
+    latent_suite,
     peers_suite,
     recovery_suite,
     timing_suite,
@@ -47,14 +49,14 @@ _ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = config_flags.DEFINE_config_file(
     "config", str(_ROOT / "configs/benchmark/recovery.py"), "What --suite=recovery tries."
 )
-_SUITES = ["cpu", "recovery", "peers", "accelerator"]
+_SUITES = ["cpu", "recovery", "peers", "latent", "accelerator"]
 _SUITE = flags.DEFINE_enum("suite", "cpu", _SUITES, "What is measured.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)
 _DATA = flags.DEFINE_string(
     "data", None, "Folder or npz of photographs; without it, crops of scikit-image's."
 )
 _GENERATORS = flags.DEFINE_list(
-    "generators", None, "Zoo names or directories; without it, all of the zoo."
+    "generators", None, "Zoo names or directories; without it, the zoo's that suit it."
 )
 _CALIBRATIONS = flags.DEFINE_string(
     "calibrations", None, "Path with {name} in it; without it, those that the zoo ships."
@@ -62,7 +64,12 @@ _CALIBRATIONS = flags.DEFINE_string(
 _LIMIT = flags.DEFINE_integer(
     "limit", None, "No more images, steps or repeats than this anywhere: for trying it out.", 1
 )
-_PEER_ROWS = "vs_ronan_recipe, vs_batched_torch, learned_start_pays_after"
+# The module that makes a suite's peer, and the rows that need it.
+_PEERS = {"latent": ("benchmarks.torch_autoencoders", "vs_latent_tracer, vs_batched_latent_tracer")}
+_PUBLISHED = (
+    "benchmarks.torch_recipes",
+    "vs_ronan_recipe, vs_batched_torch, learned_start_pays_after",
+)
 
 
 @command("benchmark", BenchmarkError, CalibrationError, CheckpointError, ImageError)
@@ -81,7 +88,8 @@ def run(suite: str, *, out: str, limit: int | None) -> None:
         keep_compiled_programs(_CONFIG.value.cache)
     else:  # Programs read back from disk would pass for compiled ones.
         jax.config.update("jax_enable_compilation_cache", False)
-    loaded = [load_generator(name) for name in _GENERATORS.value or zoo_names(calibrated="origin")]
+    method = "origin-latent" if suite == "latent" else "origin"
+    loaded = [load_generator(name) for name in _GENERATORS.value or zoo_names(calibrated=method)]
     generators = {generator_name(generator): generator for generator in loaded}
     began = time.perf_counter()
     rows: list[Row] = []
@@ -105,14 +113,16 @@ def run(suite: str, *, out: str, limit: int | None) -> None:
 def _rows(
     suite: str, generators: dict[str, GeneratorLike], limit: int | None, left_out: list[str]
 ) -> Iterator[Row]:
+    module, rows = _PEERS.get(suite, _PUBLISHED)
+
     def make_peer(generator: GeneratorLike) -> Peer | None:
         reason = "PyTorch is not installed (pip install torch)"
         if _optional("torch") is not None:
             try:
-                return importlib.import_module("benchmarks.torch_recipes").make_peer(generator)
+                return importlib.import_module(module).make_peer(generator)
             except TypeError as error:
                 reason = str(error)
-        left_out.append(f"{generator_name(generator)}: {_PEER_ROWS}: {reason}")
+        left_out.append(f"{generator_name(generator)}: {rows}: {reason}")
         return None
 
     common: dict[str, Any] = {
@@ -124,8 +134,8 @@ def _rows(
         config = _CONFIG.value.to_dict()
         recipes = chosen_recipes(config.pop("recipes"), config.pop("only"))
         return recovery_suite(generators, recipes, **config, **common)
-    if suite == "peers":
-        return peers_suite(generators, make_peer, **common)
+    if suite in (several := {"peers": peers_suite, "latent": latent_suite}):
+        return several[suite](generators, make_peer, **common)
     return timing_suite(generators, make_peer, accelerator=suite == "accelerator", **common)
 
 

@@ -26,6 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
         *("cut-0.95", "cut-0.85", "cut-0.75", "cut-0.6", "cut-0.9+jpeg-90", "cut-0.85+scale-2.5"),
         *("trim-0.75", "trim-0.6", "jpeg-75+cut-0.95+jpeg-90", "jpeg-60+jpeg-90+jpeg-75"),
         *("scale-2-bicubic+jpeg-75 as PNG", "scale-1.5+jpeg-75 as PNG"),
+        *("mark-0.1", "caption-0.125", "paste-0.25", "mark-0.1+jpeg-90", "caption-0.125+jpeg-90"),
         *("scale-2.5", "scale-1.3-bicubic+jpeg-85", "scale-2+jpeg-60", "scale-4-bicubic+jpeg-85"),
     )
     config.num_foreign = config.num_images  # of each foreign group

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jax_origin.audit.weighing import Record, column, says_nothing, words
-from jax_origin.calibration import IN_PART, Rates
+from jax_origin.calibration import EDITED, IN_PART, Rates
 from jax_origin.evidence import Naming, name_candidates
 
 _Bools = NDArray[np.bool_]
@@ -80,7 +80,8 @@ def name_all(
     silent = np.stack([of.where(says_nothing) for of in reasons.values()])
     # A part that one candidate made says nothing against another that made all of it.
     belongs = np.stack([words(of, "verdict").where("belongs".__eq__) for of in records.values()])
-    parts = np.stack([of.where(lambda why: why.startswith(IN_PART)) for of in reasons.values()])
+    near = (IN_PART, EDITED)
+    parts = np.stack([of.where(lambda why: why.startswith(near)) for of in reasons.values()])
     silent &= ~(parts & belongs.any(axis=0))
     examined: _Bools = ~np.any(failed, axis=0)
     tested: _Bools = examined & ~np.any(silent, axis=0)

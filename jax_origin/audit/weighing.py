@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import DRIFT, IN_PART, Calibration
+from jax_origin.calibration import DRIFT, EDITED, IN_PART, Calibration
 from jax_origin.calibration.decision_rules import TOO_LITTLE
 from jax_origin.evidence import cautious_log10_lr, scores_under
 from jax_origin.evidence.ratios import CautiousRatio
@@ -60,9 +60,9 @@ def words(records: Sequence[Record], name: str) -> Words:
 def says_nothing(reason: str) -> bool:
     """Whether a reason says that an image is unlike all that were calibrated, or too plain.
 
-    So it is of one of which a candidate made a part alone.
+    So it is of one of which a candidate made a part alone, or comes near to it.
     """
-    return reason.startswith((DRIFT, TOO_LITTLE, IN_PART))
+    return reason.startswith((DRIFT, TOO_LITTLE, IN_PART, EDITED))
 
 
 def weigh(records: Sequence[Record], calibration: Calibration) -> CautiousRatio:

@@ -18,6 +18,7 @@ from jax_origin.calibration.decision import decide as decide
 from jax_origin.calibration.decision import decide_arrays as decide_arrays
 from jax_origin.calibration.decision import stuck_images as stuck_images
 from jax_origin.calibration.decision_rules import DRIFT as DRIFT
+from jax_origin.calibration.decision_rules import EDITED as EDITED
 from jax_origin.calibration.decision_rules import IN_PART as IN_PART
 from jax_origin.calibration.decision_rules import REFRAMED as REFRAMED
 from jax_origin.calibration.decision_rules import RETOUCHED as RETOUCHED

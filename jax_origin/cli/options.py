@@ -388,7 +388,7 @@ def _flags_of_images(given: flags.FlagValues) -> None:
 
 def _flag_of_readings(given: flags.FlagValues) -> None:
     reads = "What else images are read as that do not fit as they are: usual is turned, mirrored, "
-    reads += "cut, retouched; all is also cut more, and in part the model's; takes long."
+    reads += "cut, retouched, in part the model's; all is also less of it, and takes long."
     _flag(given, ("usual", "all", "none"), "readings", reads, "usual")
 
 

@@ -14,6 +14,7 @@ from jax_origin.calibration.conditions import (
 from jax_origin.calibration.decision import Decision, Stuck, stuck_images
 from jax_origin.calibration.decision_rules import (
     DRIFT,
+    EDITED,
     FITS_BOTH,
     FITS_NEITHER,
     IN_PART,
@@ -262,6 +263,12 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
             f"a longer search has it make {share}, more nearly than a code without a model would. "
             "Something may have been drawn on an image of its own or put into it, or a part of one "
             "put into another image. How often foreign images look so was not calibrated"
+        )
+    elif reason and reason.startswith(EDITED):
+        why = (
+            f"a longer search has {name} make most of it, nearly. It may be an image of its own "
+            "that was edited in a way which is not read. How often foreign images look so was not "
+            "calibrated"
         )
     elif reason and reason.startswith(DRIFT):
         why = f"what was calibrated says nothing of a file like this one ({reason})"

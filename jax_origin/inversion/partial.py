@@ -4,6 +4,9 @@ Nobody knows at first which part it is. The whole image is one hypothesis, and s
 of it are nine others. A lane begins where the recipe begins for the image with all but its square
 painted over, and goes down on the square's numbers alone. The squares that come nearest, for what a
 generic code says of them, go on. In the end there are no borders: what fits besides, is in.
+
+The whole image alone finds what leaves most of it as it was, and is soon given up where most cells
+come no nearer than a code does.
 """
 
 import math
@@ -25,6 +28,7 @@ from jax_origin.distances.part_of_file import (
 from jax_origin.generators import GeneratorLike, inspected
 from jax_origin.images import Stored, StoredArrays, as_float, pixels_sha256, stack_stored
 from jax_origin.inversion.program import (
+    StagePrograms,
     reconstruct_program,
     split_module,
     stage_programs,
@@ -38,13 +42,15 @@ from jax_origin.inversion.start_encoder import StartEncoder
 FITS = 1.0
 """Root mean squared error beyond the set, in grey levels, up to which a cell fits."""
 
-_STAGE = Stage(GaussNewton(), steps=1)
 _PARTS = 4  # to a side of an image; a square has two of them
 _SQUARES = 2  # of nine, that go on
-# Scales in grey levels, a step at each: of all hypotheses, of those that go on, without borders.
-_FIRST = (32.0, 20.0, 12.0, 8.0)
-_THEN = tuple(np.geomspace(8.0, 1.0, 20).tolist())
-_LAST = (2.0, 1.5, *[1.0] * 8)
+# Steps, one at each scale in grey levels. Before some of them whole images are given up, of which
+# half of the cells are over so much of a code's error.
+_SCALES = tuple(np.geomspace(8.0, 1.0, 20).tolist())
+_FIRST = ((math.inf, (32.0, 20.0)), (1.0, (12.0, 8.0)))  # roughly
+_THEN = ((0.75, _SCALES[:4]), (0.45, _SCALES[4:8]), (0.3, _SCALES[8:]))
+# Without borders.
+_LAST = ((math.inf, (2.0, 1.5, *[1.0] * 8)),)
 _ROOM = 0.065  # (grey levels)^2 that are added to a code's error, as `CodeRatio.room` is.
 _FLOOR = 0.0325  # As `CodeRatio.floor`.
 _NEAR = 4.0  # Times FITS; a hypothesis of which too few cells come so near does not go on.
@@ -64,6 +70,8 @@ class Partial(NamedTuple):
         the latent has, which says them and nothing else; infinite where none fits.
       evidence: The numbers that the cells which fit say beyond those of the latent, times the
         powers of ten by which the code is worse, for each number of the latent.
+      close: Whether half of the whole image's cells came much nearer than a code does: it may be
+        one of which a part is its own, even where no part counts.
       steps: Gradient evaluations.
     """
 
@@ -72,6 +80,7 @@ class Partial(NamedTuple):
     cells: Cells
     score: float
     evidence: float
+    close: bool
     steps: float
 
     @property
@@ -85,6 +94,9 @@ class Partial(NamedTuple):
         return float(self.cells.said[self.fits].sum())
 
 
+_NOWHERE = np.zeros(0, np.float32)
+
+
 class _Lane(NamedTuple):
     image: int
     square: Square
@@ -92,12 +104,21 @@ class _Lane(NamedTuple):
     latent: NDArray[np.float32]
 
 
+class _Steps(NamedTuple):
+    programs: StagePrograms
+    evaluations: float  # of one
+
+
 class PartialInverter:
     """Inverts images of which the generator may have made a part.
 
     It takes the recipe's start, and the number of its lanes in a block. Its steps are those of
-    `jax_origin.distances.part_of_file`, on the first of the run's devices. Other arguments are
-    those of `Engine`.
+    `jax_origin.distances.part_of_file`, on the first of the run's devices.
+
+    Args:
+      squares: Whether squares are tried, too.
+
+    Other arguments are those of `Engine`.
     """
 
     def __init__(
@@ -106,10 +127,12 @@ class PartialInverter:
         recipe: Recipe,
         *,
         key: jax.Array,
+        squares: bool,
         encoder: StartEncoder | None = None,
         run: Run | None = None,
     ) -> None:
         generator, run = inspected(generator), run or Run()
+        self._squares = squares
         self._numbers = math.prod(generator.latent_shape)
         self._model, self._weights = split_module(generator, recipe.compute)
         encoding = None
@@ -119,50 +142,62 @@ class PartialInverter:
         self._key, self._block = key, recipe.block
         self._begin = start_program(self._model, encoding, recipe.start, 1)
         device = tuple(run.devices or jax.local_devices())[:1]
-        self._programs = stage_programs(self._model, _STAGE, PartOfFile(), 1, True, device)
+        self._rough, self._fine = (
+            _Steps(
+                stage_programs(self._model, Stage(solver, steps=1), PartOfFile(), 1, True, device),
+                solver.evaluations(self._numbers),
+            )
+            for solver in (GaussNewton(iterations=5), GaussNewton())
+        )
 
     def __call__(self, images: Sequence[Stored]) -> list[Partial]:
         """Of each image the part that says most, for how near it comes."""
         sets = [image.to_arrays() for image in images]
-        lanes = [lane for i, image in enumerate(images) for lane in self._begun(i, image, sets[i])]
-        spent = np.bincount([lane.image for lane in lanes]) * float(len(_FIRST))
-        lanes = self._nearest(self._descended(lanes, _FIRST), images)
-        lanes = [lane._replace(target=sets[lane.image]) for lane in self._descended(lanes, _THEN)]
-        hopeful = [
-            cells.said[cells.errors <= (_NEAR * FITS) ** 2].sum() >= self._numbers
-            for _, _, cells in self._looked_at(lanes, images)
-        ]
-        for lane, goes_on in zip(lanes, hopeful, strict=True):
-            spent[lane.image] += len(_THEN) + len(_LAST) * goes_on
-        going = [lane for lane, goes_on in zip(lanes, hopeful, strict=True) if goes_on]
-        lanes = [lane for lane, goes_on in zip(lanes, hopeful, strict=True) if not goes_on]
-        lanes += self._descended(going, _LAST)
+        lanes = self._begun(images, sets)
+        spent = np.zeros(len(images))
+        lanes, over = self._searched(lanes, images, _FIRST, self._rough, spent)
+        if self._squares:
+            lanes = self._nearest(lanes, images)
+        lanes = [lane._replace(target=sets[lane.image]) for lane in lanes]
+        lanes, far = self._searched(lanes, images, _THEN, self._fine, spent)
+        close = {lane.image for lane in lanes if lane.square is None}
+        going, over = list[_Lane](), over + far
+        for lane, _, cells in self._looked_at(lanes, images):
+            says = cells.said[cells.errors <= (_NEAR * FITS) ** 2].sum() >= self._numbers
+            (going if says else over).append(lane)
+        going, _ = self._searched(going, images, _LAST, self._fine, spent)
+        lanes = over + going
         found: list[list[Partial]] = [[] for _ in images]
         for lane, made, cells in self._looked_at(lanes, images):
-            steps = spent[lane.image] * _STAGE.solver.evaluations(self._numbers)
-            one = Partial(lane.latent, made, cells, math.inf, 0.0, steps)
+            of = lane.image
+            one = Partial(lane.latent, made, cells, math.inf, 0.0, of in close, spent[of])
             if one.said:
-                score = self._score(images[lane.image], one.fits, cells)
+                score = self._score(images[of], one.fits, cells)
                 powers = -math.log10(min(score, 1.0))
                 one = one._replace(score=score, evidence=powers * (one.said / self._numbers - 1))
-            found[lane.image].append(one)
+            found[of].append(one)
         return [max(some, key=lambda one: one.evidence) for some in found]
 
-    def _begun(self, index: int, image: Stored, stored: StoredArrays) -> Iterator[_Lane]:
-        """A lane for each hypothesis."""
-        squares: list[Square] = [None, *np.ndindex(_PARTS - 1, _PARTS - 1)]
-        pixels, seen, targets = as_float(image.pixels[None])[0], [], []
-        for square in squares:
-            rows, columns = _sides(square, pixels.shape)
-            inside = (rows[:, None] & columns)[..., None]
-            mean = pixels[inside[..., 0]].mean(axis=0)
-            seen.append(np.where(inside, pixels, mean).astype(np.float32))
-            targets.append(_within(stored, rows, columns))
-        words = np.frombuffer(pixels_sha256(image.pixels), ">u4").astype(np.uint32)
-        each = np.stack([words] * len(seen)), np.stack(seen)
-        points, _ = self._begin(self._weights, self._encoding, self._key, *each)
-        for square, target, point in zip(squares, targets, np.asarray(points), strict=True):
-            yield _Lane(index, square, target, point[0])
+    def _begun(self, images: Sequence[Stored], sets: Sequence[StoredArrays]) -> list[_Lane]:
+        """A lane for each hypothesis of each image, where the recipe begins."""
+        squares: list[Square] = [None]
+        if self._squares:
+            squares += np.ndindex(_PARTS - 1, _PARTS - 1)
+        lanes = []
+        for index, (image, stored) in enumerate(zip(images, sets, strict=True)):
+            for square in squares:
+                target = _within(stored, *_sides(square, image.pixels.shape))
+                lanes.append(_Lane(index, square, target, _NOWHERE))
+        found = []
+        for some, padded in self._blocks(lanes):
+            files = [images[lane.image].pixels for lane in padded]
+            words = [np.frombuffer(pixels_sha256(each), ">u4").astype(np.uint32) for each in files]
+            pairs = zip(files, padded, strict=True)
+            seen = np.stack([_painted(pixels, lane.square) for pixels, lane in pairs])
+            points, _ = self._begin(self._weights, self._encoding, self._key, np.stack(words), seen)
+            each = zip(some, np.asarray(points), strict=False)
+            found += [lane._replace(latent=point[0]) for lane, point in each]
+        return found
 
     def _nearest(self, lanes: Sequence[_Lane], images: Sequence[Stored]) -> list[_Lane]:
         """The whole image, and the squares of it that come nearest for what they say."""
@@ -176,21 +211,55 @@ class PartialInverter:
                 ranked[lane.image].append((score, place))
         return kept + [lanes[place] for some in ranked for _, place in sorted(some)[:_SQUARES]]
 
+    def _parted(
+        self, lanes: Sequence[_Lane], images: Sequence[Stored], level: float
+    ) -> tuple[list[_Lane], list[_Lane]]:
+        """Those that go on, and whole images of which half of the cells are over a code's error."""
+        near, far = list[_Lane](), list[_Lane]()
+        for lane, _, cells in self._looked_at(lanes, images):
+            there, goes_on = cells.numbers > 0, lane.square is not None
+            if not goes_on and there.any():
+                code = generic_part_error(images[lane.image], there, self._numbers)
+                goes_on = float(np.median(cells.errors[there])) <= level**2 * (code + _ROOM)
+            (near if goes_on else far).append(lane)
+        return near, far
+
     def _score(self, image: Stored, part: NDArray[np.bool_], cells: Cells) -> float:
         said = generic_part_error(image, part, self._numbers)
         return max(cells.mean_within(part), _FLOOR) / (said + _ROOM)
 
-    def _descended(self, lanes: Sequence[_Lane], scales: Sequence[float]) -> list[_Lane]:
+    def _searched(
+        self,
+        lanes: list[_Lane],
+        images: Sequence[Stored],
+        plan: Sequence[tuple[float, tuple[float, ...]]],
+        steps: _Steps,
+        spent: NDArray[np.floating],
+    ) -> tuple[list[_Lane], list[_Lane]]:
+        """Lanes after the steps of a plan, and those given up; `spent` by image is added to."""
+        over: list[_Lane] = []
+        for level, scales in plan:
+            if level < math.inf:
+                lanes, far = self._parted(lanes, images, level)
+                over += far
+            lanes = self._descended(lanes, scales, steps.programs)
+            for lane in lanes:
+                spent[lane.image] += len(scales) * steps.evaluations
+        return lanes, over
+
+    def _descended(
+        self, lanes: Sequence[_Lane], scales: Sequence[float], programs: StagePrograms
+    ) -> list[_Lane]:
         """Lanes after a step at each scale."""
         done = []
         for some, padded in self._blocks(lanes):
             latents = np.stack([lane.latent for lane in padded])
             each = [jnp.full(len(padded), scale, jnp.float32) for scale in scales]
             target = PartTarget(stack_stored([lane.target for lane in padded]), np.asarray(each[0]))
-            carry = self._programs.init(latents, target)
+            carry = programs.init(latents, target)
             for scale in each:
                 carry = carry._replace(targets=carry.targets._replace(scale=scale))
-                carry = self._programs.advance(self._weights, carry)
+                carry = programs.advance(self._weights, carry)
             found = np.asarray(carry.latents)
             done += [lane._replace(latent=z) for lane, z in zip(some, found, strict=False)]
         return done
@@ -211,6 +280,13 @@ class PartialInverter:
         for first in range(0, len(lanes), self._block):
             some = list(lanes[first : first + self._block])
             yield some, some + [some[-1]] * (self._block - len(some))
+
+
+def _painted(pixels: NDArray[np.uint8], square: Square) -> NDArray[np.float32]:
+    """An image [H, W, C] in [0, 1], with the square's mean around it."""
+    rows, columns = _sides(square, pixels.shape)
+    image, inside = as_float(pixels[None])[0], rows[:, None] & columns
+    return np.where(inside[..., None], image, image[inside].mean(axis=0)).astype(np.float32)
 
 
 def _sides(square: Square, shape: Sequence[int]) -> list[NDArray[np.bool_]]:

@@ -31,7 +31,8 @@ _PLACES = 11  # Of a part, down and along.
 _WHOLE = 0  # The place of the whole among the frames.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
 _SEEN = 1 / 64  # Of a side: what a frame moves less is no cut, and no turn.
-NUM_PARAMETERS = 7
+_EMPTY = 0.5  # How black a parameter of 1 makes what lies beyond an image.
+NUM_PARAMETERS = 8
 """How many numbers say what part of an image a file shows."""
 
 
@@ -44,12 +45,14 @@ class Frame(NamedTuple):
       angle: By which the image was turned clockwise, in radians, [...].
       kernel: How much linear interpolation stands for cubic's, and how much sharper that is, [...,
         2].
+      empty: How far what lies beyond the image is black, not its edge once more, [...].
     """
 
     scale: Any
     shift: Any
     angle: Any
     kernel: Any
+    empty: Any
 
     @classmethod
     def of(cls, parameters: Any) -> "Frame":
@@ -59,7 +62,8 @@ class Frame(NamedTuple):
             scale=jnp.exp(_MIDDLE + _HALF * bent[..., :2]),
             shift=_SHIFT * bent[..., 2:4],
             angle=_ANGLE * bent[..., 4],
-            kernel=0.25 * parameters[..., 5:],
+            kernel=0.25 * parameters[..., 5:7],
+            empty=_EMPTY * parameters[..., 7],
         )
 
     @property
@@ -87,7 +91,15 @@ class Frame(NamedTuple):
     def __call__(self, images: jax.Array) -> jax.Array:
         """What files show of images [N, H, W, C], before it is clipped."""
         _, height, width, _ = images.shape
-        return _sampled(images, *self.places((height, width)), self.kernel)
+        rows, columns = self.places((height, width))
+        depth = jnp.minimum(
+            height / 2 - jnp.abs(rows - (height - 1) / 2),
+            width / 2 - jnp.abs(columns - (width - 1) / 2),
+        )
+        soft = jnp.clip(0.5 - depth, 0.0, 1.0)  # Its slope tells where the border moves.
+        beyond = soft + jax.lax.stop_gradient(jnp.where(depth < 0, 1.0, 0.0) - soft)
+        left = (1 - _over(self.empty) * beyond)[..., None]
+        return left * _sampled(images, rows, columns, self.kernel)
 
     def undone(self, files: jax.Array) -> jax.Array:
         """Images of which files [N, H, W, C] may show a part; what is not seen repeats its edge."""
@@ -343,8 +355,9 @@ def _bent(shown: NDArray[np.floating] | jax.Array) -> jax.Array:
     scale, down, along, angle = (shown[..., i] for i in range(4))
     scale = (jnp.log(scale) - _MIDDLE) / _HALF
     bent = jnp.stack([scale, scale, down / _SHIFT, along / _SHIFT, angle / _ANGLE], axis=-1)
-    kernel = [(0, 0)] * (bent.ndim - 1) + [(0, NUM_PARAMETERS - 5)]
-    return jnp.pad(jnp.arctanh(bent) / _GENTLE, kernel)
+    kernel = [jnp.zeros_like(angle)] * 2
+    empty = jnp.where(angle != 0, 1 / _EMPTY, 0.0)  # Most tools leave a turn's corners black.
+    return jnp.concatenate([jnp.arctanh(bent) / _GENTLE, jnp.stack([*kernel, empty], -1)], -1)
 
 
 def unframed(stored: Stored) -> Stored:

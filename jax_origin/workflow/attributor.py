@@ -95,8 +95,9 @@ class Attributor:
         "none" for nothing. One that fits as if it had been turned is judged by that; q is then
         divided by the turn's share of all chances (`jax_origin.images.TURNS`). All turns together
         attribute at most beta of a foreign group, and so do the others together, beside the beta
-        that may be attributed as they are: three times beta in all. "all" looks besides for cuts to
-        60% of a side, and for a part of the image that the generator made (`InPart`). With
+        that may be attributed as they are: three times beta in all. At last it is searched for a
+        part that the generator made (`InPart`), which is never attributed. "all" looks besides for
+        cuts to 60% of a side, and begins the last search from squares of the image, too. With
         `max_false_attribution`, with a reference, and by methods that look at pixels, judge windows
         or draw several times, nothing else is read. Images wait until a block is to be read again.
       run: Where and how.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import IN_PART
+from jax_origin.calibration import EDITED, IN_PART
 from jax_origin.calibration.decision_rules import FITS_NEITHER
 from jax_origin.distances import as_stored
 from jax_origin.distances.part_of_file import cell_side
@@ -20,7 +20,7 @@ from jax_origin.evidence import exclusions
 from jax_origin.generators import GeneratorLike, sample_latents
 from jax_origin.images import Stored, as_float, as_uint8, stack_stored
 from jax_origin.inversion import Run, StartEncoder
-from jax_origin.inversion.partial import Partial, PartialInverter
+from jax_origin.inversion.partial import FITS, Partial, PartialInverter
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.verdict import PartMap, Verdict
 
@@ -30,6 +30,8 @@ RATE = 0.05
 _EVIDENCE = 2.0
 """`Partial.evidence` that a part must have: a hundredth of the code's error over twice as many
 numbers as the latent has, say."""
+
+_MAY_BE = f"{EDITED}: most of it is near to an image of the model"
 
 _OWN = 16  # images whose cells a map is calibrated with
 _LEAST = 6  # Times an image's cells that they must have: half of them, three quarters left.
@@ -44,14 +46,18 @@ class InPart:
     attributed: its map says which cells lie outside. How often foreign images come to be so is not
     calibrated.
 
+    What comes near without such a part is undecided, too: it may be an own image that was edited
+    in some other way.
+
     A map's cells are ranked among those of the generator's own images, stored as the file is, of
     which a square was replaced. Benjamini and Hochberg's procedure then keeps the rate of false
-    discoveries (J. R. Stat. Soc. B 57, 1995).
+    discoveries (J. R. Stat. Soc. B 57, 1995). A cell that fits is never outside.
 
     Args:
       generator: The inspected generator; it has a prior.
       method: Whose recipe says how to begin.
       key: A JAX key.
+      squares: As `PartialInverter` has it.
       encoder: The trained start, if the recipe needs one.
       run: Where and how.
     """
@@ -62,12 +68,13 @@ class InPart:
         method: Method,
         *,
         key: jax.Array,
+        squares: bool,
         encoder: StartEncoder | None,
         run: Run,
     ) -> None:
         self._generator, self._floor, self._run = generator, method.floor, run
         self._key = jax.random.fold_in(key, _CALIBRATING)
-        options: dict[str, Any] = {"key": key, "encoder": encoder, "run": run}
+        options: dict[str, Any] = {"key": key, "squares": squares, "encoder": encoder, "run": run}
         self._inverter = functools.cache(
             lambda: PartialInverter(generator, method.recipe, **options)
         )
@@ -99,9 +106,12 @@ class InPart:
         first = first._replace(steps=np.asarray(int(first.steps + math.ceil(found.steps))))
         stored = verdict.image.stored
         # Where own images with such files are not found either, no map can be calibrated.
-        few = self._own_errors(stored).size < _LEAST * found.cells.errors.size
-        if not self._counts(found) or few:
-            return dataclasses.replace(verdict, inversion=first, tried=tried)
+        least = _LEAST * found.cells.errors.size
+        if not self._counts(found) or self._own_errors(stored).size < least:
+            decision = verdict.decision
+            if found.close and decision.verdict == "not_recognised":
+                decision = decision._replace(verdict="undecided", reason=_MAY_BE)
+            return dataclasses.replace(verdict, inversion=first, decision=decision, tried=tried)
         part = self.part_map(stored, found)
         loss = np.mean((found.reconstruction - as_float(verdict.image.pixels[None])[0]) ** 2)
         most = f"{math.floor(100 * part.share)}%" if part.outside.any() else "all"
@@ -127,6 +137,7 @@ class InPart:
         p = np.where(there, (1 + above) / (1 + own.size), np.nan)
         outside = np.zeros(p.shape, bool)
         outside[there] = exclusions(p[there], rate=RATE, method="bh")
+        outside &= errors > FITS
         share = 1.0 - float(outside.sum() / max(1, there.sum()))
         return PartMap(share, errors, p, outside, cell_side(stored))
 
@@ -158,9 +169,10 @@ class InPart:
         files: list[Stored] = []
         insides: list[NDArray[np.bool_]] = []
         for own, other in zip(images[:_OWN], images[_OWN:], strict=True):
-            top, left = rng.integers(0, [height // 2 + 1, width // 2 + 1])
+            high, wide = 3 * height // 8, 3 * width // 8
+            top, left = rng.integers(0, [height - high + 1, width - wide + 1])
             square = np.zeros((height, width), bool)
-            square[top : top + height // 2, left : left + width // 2] = True
+            square[top : top + high, left : left + wide] = True
             file = stored_likewise(np.where(square[..., None], other, own), stored)
             side = cell_side(stored)
             room = [(0, -length % 16) for length in square.shape]

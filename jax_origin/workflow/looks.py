@@ -124,9 +124,9 @@ class Looks:
         else:
             told["make_scorer"] = for_retouched
             self._looks.append(RetouchingLook(generator, calibration, **told))
-        if self.readings == "all":
+        if (squares := self.readings == "all") or learned:
             options: dict[str, Any] = {"key": key, "encoder": encoders.get(INSPECTED), "run": run}
-            self._in_part = InPart(generator, method, **options)
+            self._in_part = InPart(generator, method, squares=squares, **options)
 
     def __len__(self) -> int:
         """How often an image is inverted besides."""

@@ -78,7 +78,7 @@ def test_the_descent_is_adam_at_a_tenth_on_the_squared_error():
     images = np.random.default_rng(0).random((4, 8, 8, 3), dtype=np.float32)
     latents = jax.random.normal(jax.random.key(1), (4, 5))
     targets = torch.tensor(images).permute(0, 3, 1, 2)
-    theirs = recipes.TorchRecipes(generator)._descend(
+    theirs = recipes.TorchRecipes(generator).descend(
         targets, torch.tensor(np.array(latents)), steps
     )
     optimizer = optax.adam(0.1)

@@ -54,8 +54,9 @@ def nothing(images):
     return jnp.zeros((len(images), 2))
 
 
-def frame(scale=(1.0, 1.0), shift=(0.0, 0.0), angle=0.0, kernel=(0.0, 0.0)):
-    return Frame(*(jnp.asarray([part], jnp.float32) for part in (scale, shift, angle, kernel)))
+def frame(scale=(1.0, 1.0), shift=(0.0, 0.0), angle=0.0, kernel=(0.0, 0.0), empty=0.0):
+    parts = (scale, shift, angle, kernel, empty)
+    return Frame(*(jnp.asarray([part], jnp.float32) for part in parts))
 
 
 def inside(images):
@@ -83,6 +84,18 @@ def test_an_image_is_turned_as_pillow_does_it(smooth):
     turned = Image.fromarray(pixels).rotate(-4.0, BICUBIC)
     of = frame(angle=np.radians(4.0), kernel=(0.0, 0.5))  # It has a = -1 there.
     np.testing.assert_allclose(inside(of(image)), np.asarray(turned)[3:-3, 3:-3], atol=1)
+
+
+def test_what_lies_beyond_a_turned_image_may_be_black(smooth):
+    pixels, image = smooth
+    turned = np.asarray(Image.fromarray(np.maximum(pixels, 40)).rotate(-4.0, BICUBIC))
+    made = frame(angle=np.radians(4.0), empty=1.0)(image)[0]
+    empty = (turned == 0).all(axis=-1)
+    assert 10 < empty.sum() < 60
+    assert float(jnp.abs(made[empty]).max()) == 0.0
+    repeated = frame(angle=np.radians(4.0))(image)[0]
+    np.testing.assert_array_equal(made[~empty], repeated[~empty])
+    assert float(jnp.abs(repeated[empty]).min()) > 0.0
 
 
 def test_what_is_undone_was_done(smooth):

@@ -10,11 +10,14 @@ import pytest
 from PIL import Image
 
 import jax_origin as jo
+from jax_origin.audit.weighing import says_nothing
 from jax_origin.evidence import explain
 from jax_origin.images import edit_images, photograph_crops, save_png, stored_images
+from jax_origin.inversion.partial import PartialInverter
 from jax_origin.runs import Workdir, heat, sheet_row, write_contact_sheet
-from jax_origin.workflow import belonging_images
+from jax_origin.workflow import belonging_images, encoders_of
 from jax_origin.workflow.in_part import stored_likewise
+from jax_origin.workflow.scorer import INSPECTED
 from jax_origin.workflow.verdict import PartMap
 
 KEY = jax.random.key(4)
@@ -55,10 +58,19 @@ def generator_of_zoo():
     return jo.load_generator("dcgan-cifar10")
 
 
+def attributor_of(generator, readings):
+    calibration = jo.load_calibration(generator)
+    return jo.Attributor(generator, calibration, key=KEY, readings=readings)
+
+
 @pytest.fixture(scope="module")
 def attributor(generator_of_zoo):
-    calibration = jo.load_calibration(generator_of_zoo)
-    return jo.Attributor(generator_of_zoo, calibration, key=KEY, readings="all")
+    return attributor_of(generator_of_zoo, "all")
+
+
+@pytest.fixture(scope="module")
+def usual(generator_of_zoo):
+    return attributor_of(generator_of_zoo, "usual")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +79,9 @@ def own(generator_of_zoo):
 
 
 @pytest.mark.outer
-def test_captioned_images_are_its_own_in_part(attributor, own):
+@pytest.mark.parametrize("readings", ["usual", "all"])
+def test_captioned_images_are_its_own_in_part(readings, own, request):
+    attributor = request.getfixturevalue("usual" if readings == "usual" else "attributor")
     captioned = edit_images(own, "caption-0.125")
     for verdict in attributor(captioned):
         assert (verdict.verdict, verdict.tried[-1]) == ("undecided", "in part")
@@ -122,7 +136,37 @@ def test_maps_are_kept_and_drawn(attributor, own, tmp_path):
     assert (sheets[0] != sheets[1]).any()
 
 
-def test_usual_readings_look_for_no_part(generator, under_storage, noise):
+@pytest.mark.outer
+def test_what_comes_near_without_a_part_is_not_cleared(usual, own):
+    """In a JPEG 75 of 32 px a caption leaves too few whole blocks for a part that counts."""
+    rest = belonging_images(usual.generator, 9, key=jax.random.key(32))
+    files = stored_images(np.concatenate([own, rest]), "caption-0.125+jpeg-75")
+    verdicts = usual(files)
+    edited = [verdict for verdict in verdicts if (verdict.reason or "").startswith("edited")]
+    assert edited and not any(verdict.verdict == "belongs" for verdict in verdicts)
+    for verdict in edited:
+        assert (verdict.verdict, verdict.part) == ("undecided", None)
+        assert verdict.tried[-1] == "in part"
+        text = explain(verdict.decision, usual.calibration, tried=verdict.tried)
+        assert "a longer search has dcgan-cifar10 make most of it, nearly" in text
+        assert says_nothing(verdict.reason)
+
+
+@pytest.mark.outer
+def test_foreign_images_are_soon_given_up(generator_of_zoo, usual):
+    photographs = photograph_crops(8, (32, 32), seed=4, part="demonstration")[0]
+    files = stored_images(photographs, "clean")
+    options = {"key": KEY, "encoder": encoders_of(usual.calibration)[INSPECTED]}
+    few, more = (
+        PartialInverter(generator_of_zoo, usual.method.recipe, squares=squares, **options)(files)
+        for squares in (False, True)
+    )
+    steps = [np.array([part.steps for part in found]) for found in (few, more)]
+    assert np.median(steps[0]) < 50 and (steps[1] > 10 * steps[0].min()).all()
+    assert not any(part.close for part in few if part.steps < 50)
+
+
+def test_without_a_learned_start_usual_readings_look_for_no_part(generator, under_storage, noise):
     (verdict,) = jo.attribute(noise[60:61], generator, under_storage, key=KEY)
     assert "in part" not in verdict.tried and verdict.part is None
 
