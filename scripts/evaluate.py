@@ -64,7 +64,7 @@ from jax_origin.runtime import keep_compiled_programs
 from jax_origin.workflow import ForeignImages, Method, get_method
 from jax_origin.zoo import MadeImages, has_prior, standard_names, zoo_names
 
-_STUDIES = ("attacks", "near_models", "readings")
+_STUDIES = ("attacks", "maps", "near_models", "readings")
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What is compared with what.")
 _DATA = flags.DEFINE_string("data", ".", "Folder of the sets that the config names.")
 _OUT = flags.DEFINE_string("out", None, "The JSON file to write.", required=True)

@@ -42,6 +42,10 @@ from jax_origin.inversion.start_encoder import StartEncoder
 FITS = 1.0
 """Root mean squared error beyond the set, in grey levels, up to which a cell fits."""
 
+EVIDENCE = 2.0
+"""`Partial.evidence` that a part must have: a hundredth of the code's error over twice as many
+numbers as the latent has, say."""
+
 _PARTS = 4  # to a side of an image; a square has two of them
 _SQUARES = 2  # of nine, that go on
 # Steps, one at each scale in grey levels. Before some of them whole images are given up, of which
@@ -87,6 +91,10 @@ class Partial(NamedTuple):
     def fits(self) -> NDArray[np.bool_]:
         """Which cells fit, [h, w]."""
         return (self.cells.errors <= FITS**2) & (self.cells.numbers > 0)
+
+    def counts(self, floor: float) -> bool:
+        """Whether the part scores under a method's floor, and has enough evidence."""
+        return self.score <= floor and self.evidence >= EVIDENCE
 
     @property
     def said(self) -> float:

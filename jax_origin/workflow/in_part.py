@@ -27,10 +27,6 @@ from jax_origin.workflow.verdict import PartMap, Verdict
 RATE = 0.05
 """Of the cells that a map says lie outside, at most this share does not, on average."""
 
-_EVIDENCE = 2.0
-"""`Partial.evidence` that a part must have: a hundredth of the code's error over twice as many
-numbers as the latent has, say."""
-
 _MAY_BE = f"{EDITED}: most of it is near to an image of the model"
 
 _OWN = 16  # images whose cells a map is calibrated with
@@ -41,10 +37,9 @@ _CALIBRATING = int.from_bytes(b"part", "big")
 class InPart:
     """Finds the part that the generator made of images that do not fit.
 
-    A part counts if its score is under the method's floor, as own images' scores are. It must also
-    say more numbers than the latent has, by `_EVIDENCE`. Such an image is undecided, never
-    attributed: its map says which cells lie outside. How often foreign images come to be so is not
-    calibrated.
+    A part counts if its score is under the method's floor, as own images' scores are, and it has
+    enough evidence (`Partial.counts`). Such an image is undecided, never attributed: its map says
+    which cells lie outside. How often foreign images come to be so is not calibrated.
 
     What comes near without such a part is undecided, too: it may be an own image that was edited
     in some other way.
@@ -107,7 +102,7 @@ class InPart:
         stored = verdict.image.stored
         # Where own images with such files are not found either, no map can be calibrated.
         least = _LEAST * found.cells.errors.size
-        if not self._counts(found) or self._own_errors(stored).size < least:
+        if not found.counts(self._floor) or self._own_errors(stored).size < least:
             decision = verdict.decision
             if found.close and decision.verdict == "not_recognised":
                 decision = decision._replace(verdict="undecided", reason=_MAY_BE)
@@ -125,9 +120,6 @@ class InPart:
             tried=tried,
             part=part,
         )
-
-    def _counts(self, found: Partial) -> bool:
-        return found.score <= self._floor and found.evidence >= _EVIDENCE
 
     def part_map(self, stored: Stored, found: Partial) -> PartMap:
         """The map of what was found of a file."""
@@ -154,7 +146,7 @@ class InPart:
             files, insides = self._composed(stored)
             errors = [np.zeros(0)]
             for found, inside in zip(self._inverter()(files), insides, strict=True):
-                if self._counts(found):
+                if found.counts(self._floor):
                     cells = found.cells
                     errors.append(np.sqrt(cells.errors[inside & (cells.numbers > 0)]))
             self._known[digest.digest()] = np.sort(np.concatenate(errors))
