@@ -266,7 +266,8 @@ def readings() -> Figure:
             axis.imshow(picture, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
         verdict = (found.verdict or "").replace("_", " ")
-        how = (found.reading or "").replace(" (", "\n(")
+        why = found.reason if found.part is not None else None
+        how = (found.reading or why or "").replace(" (", "\n(")
         column[0].set_title(words)
         column[2].set_xlabel(f"{verdict}\n{how}")
     for row, head in enumerate(("the file", "what the model made", "difference, ×8") * 2):

@@ -1,5 +1,6 @@
 """How well maps show where an image was changed: quarters of one kind of image in another."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,13 +23,14 @@ from jax_origin.workflow.scorer import INSPECTED
 from jax_origin.zoo import load_generator
 
 
-def quarters(num: int, shape: tuple[int, int], *, seed: int) -> NDArray[np.bool_]:
-    """Rectangles of half of either side, each anywhere, bool [N, H, W]."""
+def quarters(num: int, shape: tuple[int, int], *, anywhere: bool, seed: int) -> NDArray[np.bool_]:
+    """Rectangles of half of either side, anywhere or each in a corner, bool [N, H, W]."""
     rng = np.random.default_rng(seed)
     height, width = shape
     inside = np.zeros((num, height, width), bool)
     for each in inside:
-        top, left = rng.integers(0, [height - height // 2 + 1, width - width // 2 + 1])
+        free = np.array([height - height // 2, width - width // 2])
+        top, left = rng.integers(0, free + 1) if anywhere else free * rng.integers(0, 2, 2)
         each[top : top + height // 2, left : left + width // 2] = True
     return inside
 
@@ -57,16 +59,20 @@ def study(config: ConfigDict, *, data: str, limit: int | None, run: Run) -> dict
             encoder=encoders_of(attributor.calibration).get(INSPECTED),
             run=run,
         )
-        inside = quarters(num, shape[:2], seed=config.seed)
-        for title, around, pasted in (
-            ("own, a quarter from a photograph", own, photographs),
-            ("photographs, a quarter from an own image", photographs, own),
+        for where, (title, around, pasted) in itertools.product(
+            ("corner", "anywhere"),
+            (
+                ("own, a quarter of a photograph", own, photographs),
+                ("photographs, a quarter of an own image", photographs, own),
+            ),
         ):
+            inside = quarters(num, shape[:2], anywhere=where == "anywhere", seed=config.seed)
             mixed = np.where(inside[..., None], pasted, around)
             own_there = inside if pasted is own else ~inside
+            about = {"inspected": name, "images": title, "where": where}
             for edit in config.edits:
                 found = _row(inverter, mixed, own_there, edit, attributor.method.floor)
-                rows.append({"inspected": name, "images": title, "edit": edit, **found})
+                rows.append({**about, "edit": edit, **found})
     return {"calibrations": digests, **measured_on(), "rows": rows}
 
 
@@ -100,17 +106,18 @@ def _row(
 
 def table(result: Mapping[str, Any]) -> str:
     """A result of `study` in Markdown."""
-    heading = "inspected|images|edit|in part|95%|cells: inside, outside|area under the ROC"
+    heading = "inspected|images|where|edit|in part|95%|cells: inside, outside|area under the ROC"
     cells = [[*heading.split("|"), "evaluations"]]
     for row in result["rows"]:
         _, low, high = rate_interval(row["in_part"], row["n"])
         cells.append(
             [
-                *(row["inspected"], row["images"], row["edit"], f"{row['in_part']}/{row['n']}"),
+                *(row["inspected"], row["images"], row["where"], row["edit"]),
+                f"{row['in_part']}/{row['n']}",
                 f"{low:.0%} to {high:.0%}",
                 f"{row['cells_inside']}, {row['cells_outside']}",
                 "–" if row["auc"] is None else f"{row['auc']:.3f}",
                 f"{row['evaluations']:.0f}",
             ]
         )
-    return markdown_table(cells, right=[i > 2 for i in range(len(cells[0]))])
+    return markdown_table(cells, right=[i > 3 for i in range(len(cells[0]))])

@@ -115,7 +115,7 @@ def explain_run(
         f"Belongs means that {name}, given some input, paints this picture far more nearly than it "
         f"paints foreign ones. A photograph that someone passed through {name} belongs, too. Not "
         "recognised means that nothing speaks for it, not that somebody else made the image. An "
-        "image of its own that met another edit (cut far, drawn on) is not recognised."
+        "image of its own that met another edit (cut far, blurred) may be not recognised."
     )
     if read_again and asked.beta is not None:
         about.append(
