@@ -11,7 +11,7 @@ come no nearer than a code does.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,10 +48,10 @@ numbers as the latent has, say."""
 
 _PARTS = 4  # to a side of an image; a square has two of them
 _SQUARES = 2  # of nine, that go on
-# Steps, one at each scale in grey levels. Before some of them whole images are given up, of which
-# half of the cells are over so much of a code's error.
+# Steps, one at each scale in grey levels. Before some of them images are given up, of which half of
+# the cells are over so much of a code's error; but not where squares are tried, too.
 _SCALES = tuple(np.geomspace(8.0, 1.0, 20).tolist())
-_FIRST = ((math.inf, (32.0, 20.0)), (1.0, (12.0, 8.0)))  # roughly
+_FIRST = ((math.inf, (32.0, 20.0)), (1.0, (12.0, 8.0)))
 _THEN = ((0.75, _SCALES[:4]), (0.45, _SCALES[4:8]), (0.3, _SCALES[8:]))
 # Without borders.
 _LAST = ((math.inf, (2.0, 1.5, *[1.0] * 8)),)
@@ -110,6 +110,7 @@ class _Lane(NamedTuple):
     square: Square
     target: StoredArrays
     latent: NDArray[np.float32]
+    carry: Any = None  # Where it stands in a plan; it goes on from there.
 
 
 class _Steps(NamedTuple):
@@ -163,12 +164,14 @@ class PartialInverter:
         sets = [image.to_arrays() for image in images]
         lanes = self._begun(images, sets)
         spent = np.zeros(len(images))
-        lanes, over = self._searched(lanes, images, _FIRST, self._rough, spent)
+        first = self._fine if self._squares else self._rough  # Squares say little.
+        lanes, over = self._searched(lanes, images, _FIRST, first, spent)
         if self._squares:
             lanes = self._nearest(lanes, images)
-        lanes = [lane._replace(target=sets[lane.image]) for lane in lanes]
         lanes, far = self._searched(lanes, images, _THEN, self._fine, spent)
-        close = {lane.image for lane in lanes if lane.square is None}
+        lanes = [lane._replace(target=sets[lane.image]) for lane in lanes]
+        near = self._parted(lanes, images, _THEN[-1][0])[0] if self._squares else lanes
+        close = {lane.image for lane in near if lane.square is None}
         going, over = list[_Lane](), over + far
         for lane, _, cells in self._looked_at(lanes, images):
             says = cells.said[cells.errors <= (_NEAR * FITS) ** 2].sum() >= self._numbers
@@ -246,8 +249,9 @@ class PartialInverter:
     ) -> tuple[list[_Lane], list[_Lane]]:
         """Lanes after the steps of a plan, and those given up; `spent` by image is added to."""
         over: list[_Lane] = []
+        lanes = [lane._replace(carry=None) for lane in lanes]
         for level, scales in plan:
-            if level < math.inf:
+            if level < math.inf and not self._squares:
                 lanes, far = self._parted(lanes, images, level)
                 over += far
             lanes = self._descended(lanes, scales, steps.programs)
@@ -264,12 +268,17 @@ class PartialInverter:
             latents = np.stack([lane.latent for lane in padded])
             each = [jnp.full(len(padded), scale, jnp.float32) for scale in scales]
             target = PartTarget(stack_stored([lane.target for lane in padded]), np.asarray(each[0]))
-            carry = programs.init(latents, target)
+            if padded[0].carry is None:
+                carry = programs.init(latents, target)
+            else:
+                carry = jax.tree.map(lambda *rows: np.stack(rows), *[x.carry for x in padded])
             for scale in each:
                 carry = carry._replace(targets=carry.targets._replace(scale=scale))
                 carry = programs.advance(self._weights, carry)
-            found = np.asarray(carry.latents)
-            done += [lane._replace(latent=z) for lane, z in zip(some, found, strict=False)]
+            found = jax.tree.map(np.asarray, carry)
+            for lane, *rows in zip(some, *jax.tree.leaves(found), strict=False):
+                here = jax.tree.unflatten(jax.tree.structure(found), rows)
+                done.append(lane._replace(latent=here.latents, carry=here))
         return done
 
     def _looked_at(

@@ -27,16 +27,20 @@ from jax_origin.inversion import Run, Stage
 from jax_origin.inversion.items import Heat
 from jax_origin.inversion.reframed import Framed, frame_of, unframed
 from jax_origin.inversion.retouched import num_parameters, retouching_of
-from jax_origin.inversion.solvers import Measure, Optax
+from jax_origin.inversion.solvers import GaussNewton, Measure, Optax
 from jax_origin.inversion.starts import Learned
 from jax_origin.workflow.likeness import Likeness, decider_alike, likeness
 from jax_origin.workflow.methods import Method
 from jax_origin.workflow.scorer import Asked, Scored, Scorer
 from jax_origin.workflow.verdict import Verdict
 
-_GLANCES = (Stage(Measure(), steps=1), Stage(Optax("adam", 0.1), steps=2, objective="l1"))
+_GLANCES = (
+    Stage(Measure(), steps=1),
+    Stage(Optax("adam", 0.1), steps=2, objective="l1"),
+    Stage(GaussNewton(iterations=5), steps=1),
+)
 _LATER = 2  # Checks that a search takes longer without the corrections of its start.
-_HEATS = (Heat(len(TURNS), 0.9), Heat(1, 0.8))
+_HEATS = (Heat(len(TURNS), 0.9), Heat(2, 0.8), Heat(1))
 """Whether turns go on after the first of two short stages, and the nearest after the second.
 
 Of own images the right one is far ahead of the others: of 100 of a GAN, mirrored, as PNG and as
