@@ -225,7 +225,7 @@ class PartialInverter:
     def _parted(
         self, lanes: Sequence[_Lane], images: Sequence[Stored], level: float
     ) -> tuple[list[_Lane], list[_Lane]]:
-        """Those that go on, and whole images of which half of the cells are over a code's error."""
+        """Those that go on; and whole images of which half of the cells are over the level."""
         near, far = list[_Lane](), list[_Lane]()
         for lane, _, cells in self._looked_at(lanes, images):
             there, goes_on = cells.numbers > 0, lane.square is not None
@@ -249,7 +249,6 @@ class PartialInverter:
     ) -> tuple[list[_Lane], list[_Lane]]:
         """Lanes after the steps of a plan, and those given up; `spent` by image is added to."""
         over: list[_Lane] = []
-        lanes = [lane._replace(carry=None) for lane in lanes]
         for level, scales in plan:
             if level < math.inf and not self._squares:
                 lanes, far = self._parted(lanes, images, level)
@@ -257,7 +256,7 @@ class PartialInverter:
             lanes = self._descended(lanes, scales, steps.programs)
             for lane in lanes:
                 spent[lane.image] += len(scales) * steps.evaluations
-        return lanes, over
+        return [lane._replace(carry=None) for lane in lanes], over
 
     def _descended(
         self, lanes: Sequence[_Lane], scales: Sequence[float], programs: StagePrograms
