@@ -2,9 +2,9 @@
 
 Wang et al., "Where Did I Come From? Origin Attribution of AI-Generated Images" (NeurIPS 2023):
 for each image a latent from N(0, I), Adam at 0.1, 1,500 steps, mean squared error, the lowest loss
-kept. Written from the paper's description, eager, and as fast as that recipe allows: weights are
-frozen, so that no gradient of them is taken; the network is in evaluation mode; nothing is copied
-to the host before the end; and as many threads compute as are quickest on the machine.
+kept. Written from the paper's description, eager, and as fast as that recipe allows. Weights are
+frozen, so that no gradient of them is taken, and the network is in evaluation mode. Nothing is
+copied to the host before the end. As many threads compute as are quickest on the machine.
 """
 
 import time
@@ -39,8 +39,28 @@ class TorchRecipe:
         """Where images [N, C, H, W] in [0, 1] begin, on their device."""
         raise NotImplementedError
 
+    def render(self, latents: torch.Tensor) -> torch.Tensor:
+        """The images of latents, [N, C, H, W] in [0, 1]."""
+        raise NotImplementedError
+
     def descend(self, images: torch.Tensor, latents: torch.Tensor, steps: int) -> torch.Tensor:
-        """The lowest losses of images that so many steps come to, [N]."""
+        """The lowest mean squared errors of images that so many steps of Adam come to, [N]."""
+        latents = latents.clone().requires_grad_()
+        optimizer = torch.optim.Adam([latents], lr=self.rate(0))
+        lowest = torch.full((len(images),), float("inf"), device=images.device)
+        for step in range(steps):
+            made = self.render(latents)
+            losses = functional.mse_loss(made, images, reduction="none").mean(dim=(1, 2, 3))
+            lowest = torch.minimum(lowest, losses.detach())
+            optimizer.zero_grad()
+            # Images of a batch do not touch each other: each gets its own gradient.
+            losses.sum().backward()
+            optimizer.param_groups[0]["lr"] = self.rate(step)
+            optimizer.step()
+        return lowest
+
+    def rate(self, step: int) -> float:
+        """Adam's rate at a step, from 0."""
         raise NotImplementedError
 
     @property
@@ -119,20 +139,14 @@ class TorchRecipes(TorchRecipe):
         """Draws of N(0, I)."""
         return torch.randn(len(images), *self._latent_shape, generator=draws).to(self._device)
 
-    def descend(self, images: torch.Tensor, latents: torch.Tensor, steps: int) -> torch.Tensor:
-        """By Adam at 0.1 on the mean squared error."""
-        latents = latents.clone().requires_grad_()
-        optimizer = torch.optim.Adam([latents], lr=_RATE)
-        lowest = torch.full((len(images),), float("inf"), device=images.device)
-        for _ in range(steps):
-            made = self._model(latents)
-            losses = functional.mse_loss(made, images, reduction="none").mean(dim=(1, 2, 3))
-            lowest = torch.minimum(lowest, losses.detach())
-            optimizer.zero_grad()
-            # Images of a batch do not touch each other: each gets its own gradient.
-            losses.sum().backward()
-            optimizer.step()
-        return lowest
+    def render(self, latents: torch.Tensor) -> torch.Tensor:
+        """The generator's images."""
+        made: torch.Tensor = self._model(latents)
+        return made
+
+    def rate(self, step: int) -> float:
+        """A tenth throughout."""
+        return _RATE
 
 
 def make_peer(generator: GeneratorLike) -> TorchRecipes:

@@ -5,12 +5,12 @@ python scripts/evaluate.py --config=configs/evaluate/paper/steps.py --out=FILE.j
 python scripts/evaluate.py --config=configs/evaluate/attacks.py --out=FILE.json
 
 FILE.md holds the tables, FILE.png the picture (the extra `plots`). Scores, and calibrations
-that had to be made, are kept in FILE.json.cache/ as they are made: run again after a kill, the same
-command goes on from there. With --cache=DIR several evaluations share what they have in common, one
-after the other.
+that had to be made, are kept in FILE.json.cache/ as they are made. So the same command goes on
+from there, run again after a kill. With --cache=DIR several evaluations share what they have in
+common, one after the other.
 
-attacks.py, near_models.py and readings.py are studies of another kind: they write FILE.json and
-FILE.md alone, keep no scores (no --cache), and begin anew after a kill.
+attacks.py, maps.py, near_models.py and readings.py are studies of another kind. They write
+FILE.json and FILE.md alone, keep no scores (no --cache), and begin anew after a kill.
 """
 
 import importlib

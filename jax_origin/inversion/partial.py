@@ -5,7 +5,7 @@ of it are nine others. A lane begins where the recipe begins for the image with 
 painted over, and goes down on the square's numbers alone. The squares that come nearest, for what a
 generic code says of them, go on. In the end there are no borders: what fits besides, is in.
 
-The whole image alone finds what leaves most of it as it was, and is soon given up where most cells
+The whole image alone finds what leaves most of it as it was. It is soon given up where most cells
 come no nearer than a code does.
 """
 
@@ -149,6 +149,7 @@ class PartialInverter:
         if recipe.start.needs_encoder and encoder is not None:
             encoding, self._encoding = split_module(encoder)
         self._key, self._block = key, recipe.block
+        self._started = float(recipe.start.evaluations)
         self._begin = start_program(self._model, encoding, recipe.start, 1)
         device = tuple(run.devices or jax.local_devices())[:1]
         self._rough, self._fine = (
@@ -163,7 +164,7 @@ class PartialInverter:
         """Of each image the part that says most, for how near it comes."""
         sets = [image.to_arrays() for image in images]
         lanes = self._begun(images, sets)
-        spent = np.zeros(len(images))
+        spent = np.bincount([lane.image for lane in lanes]) * self._started
         first = self._fine if self._squares else self._rough  # Squares say little.
         lanes, over = self._searched(lanes, images, _FIRST, first, spent)
         if self._squares:

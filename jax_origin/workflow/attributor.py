@@ -68,8 +68,8 @@ class Attributor:
 
     An image that is sure to belong is not inverted any further. The tracked distance only falls, so
     its verdict is that of the full run, and its ``score_kind`` is "upper_bound". That holds where
-    the score rises with the distance and with nothing else that is still to be found
-    (`Score.distance_at`); other scores are always run in full.
+    the score rises with the distance, and with nothing else that is still to be found
+    (`Score.distance_at`). Other scores are always run in full.
 
     Args:
       generator: The generator to inspect.

@@ -101,10 +101,10 @@ class InPart:
         first = first._replace(steps=np.asarray(int(first.steps + math.ceil(found.steps))))
         stored = verdict.image.stored
         # Where own images with such files are not found either, no map can be calibrated.
-        least = _LEAST * found.cells.errors.size
-        if not found.counts(self._floor) or self._own_errors(stored).size < least:
+        counts, least = found.counts(self._floor), _LEAST * found.cells.errors.size
+        if not counts or self._own_errors(stored).size < least:
             decision = verdict.decision
-            if found.close and decision.verdict == "not_recognised":
+            if (counts or found.close) and decision.verdict == "not_recognised":
                 decision = decision._replace(verdict="undecided", reason=_MAY_BE)
             return dataclasses.replace(verdict, inversion=first, decision=decision, tried=tried)
         part = self.part_map(stored, found)

@@ -98,6 +98,14 @@ def test_what_lies_beyond_a_turned_image_may_be_black(smooth):
     assert float(jnp.abs(repeated[empty]).min()) > 0.0
 
 
+@pytest.mark.parametrize(("empty", "moves"), [(0.0, False), (1.0, True)])
+def test_a_border_tells_where_it_moves(empty, moves):
+    """An image of one colour says nothing of an angle, but for the black that a turn leaves."""
+    plain = jnp.full((1, 16, 16, 3), 0.5)
+    slope = jax.grad(lambda angle: jnp.sum(frame(empty=empty)._replace(angle=angle)(plain)))
+    assert (float(jnp.abs(slope(jnp.array([0.06]))[0])) > 1.0) == moves
+
+
 def test_what_is_undone_was_done(smooth):
     _, image = smooth
     of = frame((0.95, 0.9), (0.01, -0.02), 0.05)

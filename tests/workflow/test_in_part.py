@@ -16,7 +16,7 @@ from jax_origin.images import edit_images, photograph_crops, save_png, stored_im
 from jax_origin.inversion.partial import PartialInverter
 from jax_origin.runs import Workdir, heat, sheet_row, write_contact_sheet
 from jax_origin.workflow import belonging_images, encoders_of
-from jax_origin.workflow.in_part import stored_likewise
+from jax_origin.workflow.in_part import InPart, stored_likewise
 from jax_origin.workflow.scorer import INSPECTED
 from jax_origin.workflow.verdict import PartMap
 
@@ -150,6 +150,20 @@ def test_what_comes_near_without_a_part_is_not_cleared(usual, own):
         text = explain(verdict.decision, usual.calibration, tried=verdict.tried)
         assert "a longer search has dcgan-cifar10 make most of it, nearly" in text
         assert says_nothing(verdict.reason)
+
+
+@pytest.mark.outer
+def test_a_part_without_a_map_is_not_cleared(usual, own, monkeypatch):
+    searched = PartialInverter.__call__
+
+    def not_close(inverter, files):
+        return [part._replace(close=False) for part in searched(inverter, files)]
+
+    monkeypatch.setattr(PartialInverter, "__call__", not_close)
+    monkeypatch.setattr(InPart, "_own_errors", lambda *_: np.zeros(0))
+    for verdict in usual(edit_images(own, "caption-0.125")):
+        assert (verdict.verdict, verdict.part) == ("undecided", None)
+        assert verdict.reason.startswith("edited")
 
 
 @pytest.mark.outer

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from scipy import ndimage
 
 import jax_origin as jo
+from benchmarks.sampling import generated_images
 from jax_origin.calibration import REFRAMED, RETOUCHED
 from jax_origin.cli.settings import warn_of
 from jax_origin.images import (
@@ -144,6 +145,16 @@ def test_readings_share_the_chances_of_their_looks():
 def uncut(verdict):
     """What an image was read as, but for a cut that its pixels show."""
     return tuple(words for words in verdict.tried if not words.startswith("cut to"))
+
+
+@pytest.mark.outer
+def test_a_turn_that_is_behind_at_first_is_found():
+    """Of these images another turn is the nearest one until both have taken a step."""
+    generator = jo.load_generator("dcgan-cifar10")
+    attributor = jo.Attributor(generator, jo.load_calibration(generator), key=jax.random.key(0))
+    own = generated_images({"dcgan-cifar10": generator}, 100, seed=4)["dcgan-cifar10"][[4, 20]]
+    verdicts = attributor(edit_images(own, "turn-0-mirrored"))
+    assert [verdict.reading for verdict in verdicts] == ["mirrored left to right"] * 2
 
 
 @pytest.mark.outer
