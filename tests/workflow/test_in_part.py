@@ -180,6 +180,30 @@ def test_foreign_images_are_soon_given_up(generator_of_zoo, usual):
     assert not any(part.close for part in few if part.steps < 50)
 
 
+@pytest.mark.outer
+def test_a_search_in_pieces_is_that_in_one(generator_of_zoo, usual):
+    files = stored_images(photograph_crops(3, (32, 32), seed=5, part="demonstration")[0], "clean")
+    inverter = PartialInverter(
+        generator_of_zoo,
+        usual.method.recipe,
+        key=KEY,
+        squares=False,
+        encoder=encoders_of(usual.calibration)[INSPECTED],
+    )
+    lanes, programs = (
+        inverter._begun(files, [file.to_arrays() for file in files]),
+        inverter._fine[0],
+    )
+    whole = inverter._descended(lanes, (32.0, 20.0, 12.0), programs)
+    half = inverter._descended(lanes, (32.0,), programs)
+    # What stands on the device is kept: in another order the lanes go on as they would have.
+    pieces = inverter._descended(half[::-1], (20.0, 12.0), programs)[::-1]
+    anew = inverter._descended([lane._replace(carry=None) for lane in half], (20.0, 12.0), programs)
+    wanted, found, other = (np.stack([lane.latent for lane in x]) for x in (whole, pieces, anew))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(other - wanted).max() > 1e-3
+
+
 def test_without_a_learned_start_usual_readings_look_for_no_part(generator, under_storage, noise):
     (verdict,) = jo.attribute(noise[60:61], generator, under_storage, key=KEY)
     assert "in part" not in verdict.tried and verdict.part is None
