@@ -1,6 +1,7 @@
 """Images that a generator made, of which it is known that they belong: from where they come."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,8 @@ from jax_origin.generators import (
 from jax_origin.generators.autoencoders.reencoding import AMOUNT, reencoded
 from jax_origin.images import as_float, as_uint8
 from jax_origin.workflow.judged_windows import check_shape, listed
+
+_PRECISIONS = ("float32", "bfloat16")
 
 _BLOCK = 100
 
@@ -60,6 +63,7 @@ def reencoded_images(
     key: jax.Array,
     amount: float = AMOUNT,
     source: str = "photographs",
+    precisions: Sequence[str] | None = None,
 ) -> BelongingImages:
     """Images that an autoencoder makes of photographs: their encodings, perturbed and decoded.
 
@@ -74,6 +78,9 @@ def reencoded_images(
       amount: Normal noise is added, of this many times the deviation that a channel has over the
         latents of its image.
       source: What the photographs are, in a few words.
+      precisions: Dtypes that the decoder computes in, to which images take turns. None for float32
+        and bfloat16, as pipelines decode (float16 changes hardly a pixel); and for float32 alone
+        where the class is no `Autoencoder`, which may not compute in another.
 
     Raises:
       ValueError: If the generator has no `encode`, or the photographs are none that it takes.
@@ -82,6 +89,8 @@ def reencoded_images(
     generator = inspected(generator)
     if getattr(generator, "encode", None) is None:
         raise ValueError(f"{generator_name(generator)!r} has no encode(images)")
+    if precisions is None:
+        precisions = _PRECISIONS if isinstance(generator, Autoencoder) else ("float32",)
     pixels = listed(photographs)
     made: dict[int, NDArray[np.uint8]] = {}
     sizes = dict.fromkeys(image.shape for image in pixels)
@@ -89,11 +98,14 @@ def reencoded_images(
         whole = _of_size(generator, shape)
         places = [i for i, image in enumerate(pixels) if image.shape == shape]
         shown = as_float(np.stack([pixels[i] for i in places]))
-        made_again = reencoded(whole, shown, key=key, places=places, amount=amount)
+        made_again = reencoded(
+            whole, shown, key=key, places=places, amount=amount, precisions=precisions
+        )
         made |= zip(places, _as_stored(made_again, generator), strict=True)
     images = [made[i] for i in range(len(pixels))]
     whole = np.stack(images) if len(sizes) == 1 else images
-    return BelongingImages(whole, f"encodings of {source}, perturbed by {amount:g} and decoded")
+    decoded = f"decoded in {' and '.join(precisions)}"
+    return BelongingImages(whole, f"encodings of {source}, perturbed by {amount:g} and {decoded}")
 
 
 def _of_size(generator: GeneratorLike, shape: tuple[int, ...]) -> Any:

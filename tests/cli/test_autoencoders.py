@@ -93,7 +93,8 @@ def test_photographs_are_reencoded_and_images_of_any_size_attributed(folder):
     assert done.code == 0, done.err
     made = jo.Calibration.load(folder / "cal.json")
     assert made.measured.belonging == (
-        "encodings of photographs of photographs, perturbed by 0.2 and decoded"
+        "encodings of photographs of photographs, perturbed by 0.2 "
+        "and decoded in float32 and bfloat16"
     )
     assert made.generator["decoder"]["models"] == ["one", "two"]
     done = run(

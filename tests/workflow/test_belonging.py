@@ -86,14 +86,30 @@ def test_an_autoencoder_of_ones_own_takes_photographs_of_its_size(noise):
 
 
 def test_photographs_are_encoded_perturbed_and_decoded(autoencoder, generator, noise):
-    plain = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.0, source="noise")
-    assert plain.source == "encodings of noise, perturbed by 0 and decoded"
+    single = {"precisions": ["float32"]}
+    plain = jo.reencoded_images(
+        autoencoder, noise[:10], key=KEY, amount=0.0, source="noise", **single
+    )
+    assert plain.source == "encodings of noise, perturbed by 0 and decoded in float32"
     images = as_float(noise[:10])
     wanted = np.asarray(autoencoder(autoencoder.encode(images)))
     assert np.abs(as_float(plain.images) - wanted).max() <= 0.51 / 255
-    moved = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.5)
+    moved = jo.reencoded_images(autoencoder, noise[:10], key=KEY, amount=0.5, **single)
     assert np.abs(as_float(moved.images) - wanted).mean() > 1 / 255
     with pytest.raises(ValueError, match=r"has no encode\(images\)"):
         jo.reencoded_images(generator, noise[:10], key=KEY)
     with pytest.raises(ValueError, match=r"photographs are \(8, 8, 1\)"):
         jo.reencoded_images(autoencoder, np.zeros((1, 8, 8, 1), np.uint8), key=KEY)
+
+
+def test_every_other_image_is_decoded_in_bfloat16_as_pipelines_do(autoencoder, noise):
+    made, *alone = (
+        jo.reencoded_images(autoencoder, noise[:10], key=KEY, precisions=precisions)
+        for precisions in (None, ["float32"], ["bfloat16"])
+    )
+    assert made.source.endswith("decoded in float32 and bfloat16")
+    for i, dtype in enumerate(alone):
+        np.testing.assert_array_equal(made.images[i::2], dtype.images[i::2])
+    differ = np.abs(alone[0].images.astype(int) - alone[1].images)
+    assert 0.05 < (differ > 0).mean() < 0.9
+    assert differ.max() <= 12

@@ -144,7 +144,7 @@ class Autoencoder(Generator):
     def _canvas(self, latents: jax.Array) -> jax.Array:
         """All that latents decode to, not clipped, float32 [N, H, W, channels]."""
         raw = latents * self._tiled(self.latent_std) + self._tiled(self.latent_mean)
-        return self.decode(raw).astype(jnp.float32) / 2 + 0.5
+        return self.decode(raw.astype(latents.dtype)).astype(jnp.float32) / 2 + 0.5
 
     def encode(self, images: jax.Array) -> jax.Array:
         """The latents that the encoder gives images, [N, h, w, C]: its posterior's mean.
