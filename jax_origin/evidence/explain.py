@@ -266,8 +266,9 @@ def _finding(decision: Decision, calibration: Calibration, image: str, tried: Se
         )
     elif reason and reason.startswith(EDITED):
         why = (
-            f"a longer search has {name} make most of it, nearly. It may be an image of its own "
-            "that was edited in a way which is not read. How often foreign images look so was not "
+            f"{name} comes near to it in a longer search, and not near enough "
+            f"({reason.partition(': ')[2]}). It may be an image of its own that was edited in a "
+            "way which is not read, or was not undone. How often foreign images look so was not "
             "calibrated"
         )
     elif reason and reason.startswith(DRIFT):

@@ -24,6 +24,7 @@ from jax_origin.images.file_set import UNKNOWN_FILE as UNKNOWN_FILE
 from jax_origin.images.file_set import Stored as Stored
 from jax_origin.images.file_set import StoredArrays as StoredArrays
 from jax_origin.images.file_set import as_images as as_images
+from jax_origin.images.file_set import coefficients_of as coefficients_of
 from jax_origin.images.file_set import stack_stored as stack_stored
 from jax_origin.images.file_set import stored_image as stored_image
 from jax_origin.images.file_set import stored_pixels as stored_pixels
@@ -45,6 +46,7 @@ from jax_origin.images.rescaled import part_shown as part_shown
 from jax_origin.images.rescaled import rescaled as rescaled
 from jax_origin.images.rescaled import rescaled_words as rescaled_words
 from jax_origin.images.rescaled import shows_detail as shows_detail
+from jax_origin.images.resizing import Inside as Inside
 from jax_origin.images.resizing import Placing as Placing
 from jax_origin.images.resizing import Rescaling as Rescaling
 from jax_origin.images.resizing import Resizing as Resizing

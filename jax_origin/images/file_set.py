@@ -24,6 +24,7 @@ from jax_origin.images.jpeg_recovered import recovered_jpeg
 from jax_origin.images.jpeg_traces import jpeg_quality
 from jax_origin.images.jpeg_twice import jpeg_before
 from jax_origin.images.resizing import (
+    Inside,
     Placing,
     Rescaling,
     Resizing,
@@ -126,7 +127,8 @@ class Stored:
       pixels: uint8 [H, W, C], decoded.
       colour: the components stored: "rgb", "ycbcr" or "grey".
       coefficients: the quantised DCT coefficients of each component, int16 (see `JpegComponent`
-        and `WebpComponent`); none for "pixels".
+        and `WebpComponent`); none for "pixels". Where `resizing` is `Inside`, those of what is
+        compared, not rounded.
       tables: their quantisation steps, uint16: [8, 8], or for "webp" one for each.
       averaged: (rows, columns) of the image that are averaged for one sample of each component.
       predictions: for "webp" what they are added to, uint8; see `WebpComponent`.
@@ -161,7 +163,7 @@ class Stored:
     note: str | None = None
     quantiser: int | None = None
     resizings: tuple[Resizing, ...] = ()
-    resizing: Resizing | Rescaling | Placing | None = None
+    resizing: Resizing | Rescaling | Placing | Inside | None = None
     unscaled: np.ndarray | None = None
     surroundings: np.ndarray | None = None
     seen: tuple[tuple[int, int], tuple[int, int]] | None = None
@@ -315,6 +317,15 @@ def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:
         raise ValueError(f"images must have 1 or 3 channels, got {pixels.shape[3]}")
     taken = Stored("pixels", pixels[0], "grey" if pixels.shape[3] == 1 else "rgb", note=note)
     return [_of_pixels(replace(taken, pixels=x), find_resizings(x)) for x in pixels]
+
+
+def coefficients_of(numbers: np.ndarray, arrays: StoredArrays, planes: int) -> list[np.ndarray]:
+    """Numbers [3, R, C] as `Stored` has them, in steps and not rounded: [h, w] of each plane."""
+    found = []
+    for i, levels in enumerate(numbers[:planes] / (2 * arrays.halves[:planes])):
+        sides = (np.flatnonzero(arrays.row_weights[i]), np.flatnonzero(arrays.column_weights[i]))
+        found.append(levels[np.ix_(*sides)])
+    return found
 
 
 def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:

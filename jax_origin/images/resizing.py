@@ -165,6 +165,26 @@ class Placing(NamedTuple):
         return above, left
 
 
+class Inside(NamedTuple):
+    """That only the inside of an image is compared, (first, one past the last) along either side.
+
+    Attributes:
+      rows: Of rows.
+      columns: Of columns.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    def matrices(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What makes the rest of images of (H, W) black: rows [H, H] and columns [W, W]."""
+        each = [(np.arange(side), part) for side, part in zip(size, self, strict=True)]
+        rows, columns = (
+            np.diag(((at >= first) & (at < last)).astype(np.float32)) for at, (first, last) in each
+        )
+        return rows, columns
+
+
 def find_rescalings(
     pixels: NDArray[np.uint8], made: tuple[int, int], *, lossy: bool = False
 ) -> tuple[Rescaling, ...]:

@@ -13,9 +13,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
+from jax_origin.distances import as_stored
 from jax_origin.generators import GeneratorLike
 from jax_origin.generators.blocks import clip_straight_through
-from jax_origin.images import Stored
+from jax_origin.images import Inside, Stored, as_float, coefficients_of, stack_stored
 from jax_origin.inversion.beside import Beside
 from jax_origin.inversion.start_encoder import StartEncoder
 from jax_origin.inversion.starts import Encode, Learned, corrected
@@ -31,8 +32,7 @@ _PLACES = 11  # Of a part, down and along.
 _WHOLE = 0  # The place of the whole among the frames.
 _BORDER = 0.06  # Of a side: what a turn by 5 degrees leaves empty is less.
 _SEEN = 1 / 64  # Of a side: what a frame moves less is no cut, and no turn.
-_EMPTY = 0.5  # How black a parameter of 1 makes what lies beyond an image.
-NUM_PARAMETERS = 8
+NUM_PARAMETERS = 7
 """How many numbers say what part of an image a file shows."""
 
 
@@ -45,14 +45,12 @@ class Frame(NamedTuple):
       angle: By which the image was turned clockwise, in radians, [...].
       kernel: How much linear interpolation stands for cubic's, and how much sharper that is, [...,
         2].
-      empty: How far what lies beyond the image is black, not its edge once more, [...].
     """
 
     scale: Any
     shift: Any
     angle: Any
     kernel: Any
-    empty: Any
 
     @classmethod
     def of(cls, parameters: Any) -> "Frame":
@@ -63,7 +61,6 @@ class Frame(NamedTuple):
             shift=_SHIFT * bent[..., 2:4],
             angle=_ANGLE * bent[..., 4],
             kernel=0.25 * parameters[..., 5:7],
-            empty=_EMPTY * parameters[..., 7],
         )
 
     @property
@@ -91,15 +88,7 @@ class Frame(NamedTuple):
     def __call__(self, images: jax.Array) -> jax.Array:
         """What files show of images [N, H, W, C], before it is clipped."""
         _, height, width, _ = images.shape
-        rows, columns = self.places((height, width))
-        depth = jnp.minimum(
-            height / 2 - jnp.abs(rows - (height - 1) / 2),
-            width / 2 - jnp.abs(columns - (width - 1) / 2),
-        )
-        soft = jnp.clip(0.5 - depth, 0.0, 1.0)  # Its slope tells where the border moves.
-        beyond = soft + jax.lax.stop_gradient(jnp.where(depth < 0, 1.0, 0.0) - soft)
-        left = (1 - _over(self.empty) * beyond)[..., None]
-        return left * _sampled(images, rows, columns, self.kernel)
+        return _sampled(images, *self.places((height, width)), self.kernel)
 
     def undone(self, files: jax.Array) -> jax.Array:
         """Images of which files [N, H, W, C] may show a part; what is not seen repeats its edge."""
@@ -355,16 +344,25 @@ def _bent(shown: NDArray[np.floating] | jax.Array) -> jax.Array:
     scale, down, along, angle = (shown[..., i] for i in range(4))
     scale = (jnp.log(scale) - _MIDDLE) / _HALF
     bent = jnp.stack([scale, scale, down / _SHIFT, along / _SHIFT, angle / _ANGLE], axis=-1)
-    kernel = [jnp.zeros_like(angle)] * 2
-    empty = jnp.where(angle != 0, 1 / _EMPTY, 0.0)  # Most tools leave a turn's corners black.
-    return jnp.concatenate([jnp.arctanh(bent) / _GENTLE, jnp.stack([*kernel, empty], -1)], -1)
+    kernel = jnp.zeros((*angle.shape, 2))
+    return jnp.concatenate([jnp.arctanh(bent) / _GENTLE, kernel], axis=-1)
 
 
 def unframed(stored: Stored) -> Stored:
-    """A file without what a turn leaves at its borders, where it can be left aside: pixels."""
-    if stored.kind != "pixels":
+    """A file without what a turn leaves at its borders: they are not compared.
+
+    Of a JPEG, whose numbers are of blocks, they are black in the file's image and in any that it is
+    compared with: so a block is compared by what the rest of it says.
+    """
+    sides = stored.pixels.shape[:2]
+    inside = Inside(*((edge := math.ceil(_BORDER * side), side - edge) for side in sides))
+    if stored.kind == "pixels":
+        return dataclasses.replace(stored, resizings=(), seen=inside)
+    if stored.kind != "jpeg":
         return dataclasses.replace(stored, resizings=())
-    (top, bottom), (left, right) = (
-        (edge := math.ceil(_BORDER * side), side - edge) for side in stored.pixels.shape[:2]
-    )
-    return dataclasses.replace(stored, resizings=(), seen=((top, bottom), (left, right)))
+    file = dataclasses.replace(stored, resizings=(), resizing=inside)
+    arrays = file.to_arrays()
+    pixels = jnp.asarray(as_float(stored.pixels[None]))
+    numbers = np.asarray(as_stored(pixels, stack_stored([arrays])))[0]
+    planes = coefficients_of(numbers, arrays, len(stored.coefficients))
+    return dataclasses.replace(file, coefficients=tuple(planes))

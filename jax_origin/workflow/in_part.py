@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import EDITED, IN_PART
-from jax_origin.calibration.decision_rules import FITS_NEITHER
 from jax_origin.distances import as_stored
 from jax_origin.distances.part_of_file import cell_side
 from jax_origin.evidence import exclusions
 from jax_origin.generators import GeneratorLike, sample_latents
-from jax_origin.images import Stored, as_float, as_uint8, stack_stored
+from jax_origin.images import Stored, as_float, as_uint8, coefficients_of, stack_stored
 from jax_origin.inversion import Run, StartEncoder
 from jax_origin.inversion.partial import FITS, Partial, PartialInverter
 from jax_origin.workflow.methods import Method
@@ -83,7 +82,7 @@ class InPart:
             return False
         if verdict.image.stored.unscaled is not None or verdict.image.stored.seen is not None:
             return False
-        return verdict.verdict == "not_recognised" or verdict.reason == FITS_NEITHER
+        return verdict.fits_nothing
 
     def __call__(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         """The verdicts on images, where a part of one was found with its share and map."""
@@ -181,11 +180,9 @@ def stored_likewise(pixels: NDArray[np.uint8], like: Stored) -> Stored:
         return dataclasses.replace(like, pixels=pixels, alternatives=())
     arrays = like.to_arrays()
     made = as_stored(jnp.asarray(as_float(pixels[None])), stack_stored([arrays]))
-    levels = np.rint(np.asarray(made)[0] / (2 * arrays.halves))
-    planes = []
-    for i, plane in enumerate(like.coefficients):
-        rows, columns = (
-            np.flatnonzero(weights[i]) for weights in (arrays.row_weights, arrays.column_weights)
-        )
-        planes.append(levels[i][np.ix_(rows, columns)].astype(plane.dtype))
-    return dataclasses.replace(like, pixels=pixels, coefficients=tuple(planes), alternatives=())
+    levels = coefficients_of(np.asarray(made)[0], arrays, len(like.coefficients))
+    planes = tuple(
+        np.rint(plane).astype(was.dtype)
+        for plane, was in zip(levels, like.coefficients, strict=True)
+    )
+    return dataclasses.replace(like, pixels=pixels, coefficients=planes, alternatives=())

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import DRIFT, Calibration, Decision, Futility, Rates
-from jax_origin.calibration.decision_rules import FITS_NEITHER, REFRAMED, RETOUCHED, TOO_LITTLE
+from jax_origin.calibration.decision_rules import (
+    EDITED,
+    FITS_NEITHER,
+    REFRAMED,
+    RETOUCHED,
+    TOO_LITTLE,
+)
 from jax_origin.generators import GeneratorLike
 from jax_origin.images import (
     TURNS,
@@ -142,7 +148,7 @@ class Look:
             return False
         if verdict.image.stored.unscaled is not None:  # It was read in another way.
             return False
-        return verdict.verdict == "not_recognised" or verdict.reason == FITS_NEITHER
+        return verdict.fits_nothing
 
     def __call__(self, verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
         """The verdicts on images as read so, where they fit; else those that were given."""
@@ -192,6 +198,12 @@ class Look:
         assert harder.q is not None and self._rates.beta is not None
         if decision.verdict == "belongs" and harder.q > read.share * self._rates.beta:
             return as_it_is
+        if decision.reason == FITS_NEITHER and verdict.verdict == "not_recognised":
+            assert verdict.decision is not None
+            kind = read.words.partition(" (about")[0].partition(" at (")[0]
+            reason = f"{EDITED}: as {kind} it is nearer than foreign images"
+            maybe = verdict.decision._replace(verdict="undecided", reason=reason)
+            return dataclasses.replace(as_it_is, decision=maybe)
         if decision.verdict == "not_recognised" or decision.reason in (FITS_NEITHER, TOO_LITTLE):
             return as_it_is
         loss = np.mean((read.made - as_float(verdict.image.pixels[None])[0]) ** 2)

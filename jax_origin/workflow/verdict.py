@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jax_origin.calibration import Decision
+from jax_origin.calibration import EDITED, Decision
+from jax_origin.calibration.decision_rules import FITS_NEITHER
 from jax_origin.images import OpenedImage
 from jax_origin.inversion import Inversion
 
@@ -83,6 +84,12 @@ class Verdict:
     def reason(self) -> str | None:
         """Why it is undecided, or what is not known of the verdict; None if nothing is to add."""
         return self.decision and self.decision.reason
+
+    @property
+    def fits_nothing(self) -> bool:
+        """Whether it fits no own images: not recognised, perhaps edited, or it fits neither."""
+        reason = self.reason or ""
+        return self.verdict == "not_recognised" or reason.startswith((FITS_NEITHER, EDITED))
 
     @property
     def p(self) -> float | None:

@@ -10,8 +10,9 @@ from flax import nnx
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from jax_origin.distances import FileSet
 from jax_origin.generators import DCGAN
-from jax_origin.images import edit_images, stored_images, stored_pixels
+from jax_origin.images import edit_images, stack_stored, stored_images, stored_pixels
 from jax_origin.inversion import StartEncoder, StartTraining
 from jax_origin.inversion.reframed import (
     NUM_PARAMETERS,
@@ -54,8 +55,8 @@ def nothing(images):
     return jnp.zeros((len(images), 2))
 
 
-def frame(scale=(1.0, 1.0), shift=(0.0, 0.0), angle=0.0, kernel=(0.0, 0.0), empty=0.0):
-    parts = (scale, shift, angle, kernel, empty)
+def frame(scale=(1.0, 1.0), shift=(0.0, 0.0), angle=0.0, kernel=(0.0, 0.0)):
+    parts = (scale, shift, angle, kernel)
     return Frame(*(jnp.asarray([part], jnp.float32) for part in parts))
 
 
@@ -84,26 +85,6 @@ def test_an_image_is_turned_as_pillow_does_it(smooth):
     turned = Image.fromarray(pixels).rotate(-4.0, BICUBIC)
     of = frame(angle=np.radians(4.0), kernel=(0.0, 0.5))  # It has a = -1 there.
     np.testing.assert_allclose(inside(of(image)), np.asarray(turned)[3:-3, 3:-3], atol=1)
-
-
-def test_what_lies_beyond_a_turned_image_may_be_black(smooth):
-    pixels, image = smooth
-    turned = np.asarray(Image.fromarray(np.maximum(pixels, 40)).rotate(-4.0, BICUBIC))
-    made = frame(angle=np.radians(4.0), empty=1.0)(image)[0]
-    empty = (turned == 0).all(axis=-1)
-    assert 10 < empty.sum() < 60
-    assert float(jnp.abs(made[empty]).max()) == 0.0
-    repeated = frame(angle=np.radians(4.0))(image)[0]
-    np.testing.assert_array_equal(made[~empty], repeated[~empty])
-    assert float(jnp.abs(repeated[empty]).min()) > 0.0
-
-
-@pytest.mark.parametrize(("empty", "moves"), [(0.0, False), (1.0, True)])
-def test_a_border_tells_where_it_moves(empty, moves):
-    """An image of one colour says nothing of an angle, but for the black that a turn leaves."""
-    plain = jnp.full((1, 16, 16, 3), 0.5)
-    slope = jax.grad(lambda angle: jnp.sum(frame(empty=empty)._replace(angle=angle)(plain)))
-    assert (float(jnp.abs(slope(jnp.array([0.06]))[0])) > 1.0) == moves
 
 
 def test_what_is_undone_was_done(smooth):
@@ -259,8 +240,26 @@ def test_borders_of_lossless_files_are_left_aside():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 40, 32, 3), np.uint8)
     (file,) = stored_pixels(pixels)
     assert unframed(file).seen == ((3, 37), (2, 30))
-    (jpeg,) = stored_images(pixels, "jpeg-90")
-    assert unframed(jpeg).seen is None and unframed(jpeg).kind == "jpeg"
+    (webp,) = stored_images(pixels, "webp-80")
+    assert unframed(webp).resizing is None and unframed(webp).kind == "webp"
+
+
+@pytest.mark.parametrize("quality", [90, 50])
+def test_a_jpegs_borders_are_black_on_either_side(quality):
+    """Whatever lies there is as near; what was stored is still in the set, or hardly beyond it."""
+    distance, rng = FileSet(), np.random.default_rng(0)
+    pixels = gaussian_filter(rng.uniform(0, 255, (1, 40, 32, 3)), (0, 2, 2, 0)) * 3 - 255
+    pixels = pixels.clip(0, 255).astype(np.uint8)
+    (whole,) = stored_images(pixels, f"jpeg-{quality}")
+    file = unframed(whole)
+    assert file.resizing == ((3, 37), (2, 30)) and file.kind == "jpeg"
+    target = stack_stored([distance.target(file)])
+    own = float(distance.l2(jnp.asarray(pixels / np.float32(255)), target)[0])
+    bordered = np.full_like(pixels, 255)
+    bordered[:, 3:37, 2:30] = pixels[:, 3:37, 2:30]
+    assert float(distance.l2(jnp.asarray(bordered / np.float32(255)), target)[0]) == own
+    other = np.flip(pixels, axis=2) / np.float32(255)
+    assert own < 2e-3 * float(distance.l2(jnp.asarray(other), target)[0])
 
 
 def test_edits_of_frames():

@@ -148,7 +148,7 @@ def test_what_comes_near_without_a_part_is_not_cleared(usual, own):
         assert (verdict.verdict, verdict.part) == ("undecided", None)
         assert verdict.tried[-1] == "in part"
         text = explain(verdict.decision, usual.calibration, tried=verdict.tried)
-        assert "a longer search has dcgan-cifar10 make most of it, nearly" in text
+        assert "dcgan-cifar10 comes near to it in a longer search" in text
         assert says_nothing(verdict.reason)
 
 
