@@ -117,7 +117,7 @@ class Looks:
         self._looks = [SecondLook(learned, calibration, make_scorer=for_turns, **told)]
         if learned:
             frames = _WIDE if self.readings == "all" else Framed()
-            for look, start in ((ReframingLook, frames), (CutLook, _PARTS)):
+            for look, start in ((CutLook, _PARTS), (ReframingLook, frames)):
                 if (most := method.recipe.lane_block) is not None:
                     start = dataclasses.replace(start, lanes=min(start.lanes, most))
                 told["make_scorer"] = functools.partial(for_reframed, start)

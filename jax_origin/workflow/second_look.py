@@ -58,6 +58,8 @@ lowest as retouched."""
 _TIMES_CUT = 4.0
 """What it counts as cut: of 900 foreign JPEGs of 50% of a side and more, one scored 0.15."""
 
+_MAY_BE_CUT = f"{DRIFT}: it may have been"
+
 _SURE = 0.9
 """Of a side: own images of which less is left are often not found."""
 
@@ -299,6 +301,13 @@ class ReframingLook(RetouchingLook):
         super().__init__(generator, calibration, **options)
         self._start = start
 
+    def is_for(self, verdict: Verdict) -> bool:
+        """Also whether it looks like a part that was not found: what is blurred does, too."""
+        if super().is_for(verdict):
+            return True
+        alike = verdict.image is not None and verdict.image.stored.unscaled is None
+        return alike and (verdict.reason or "").startswith(_MAY_BE_CUT)
+
     def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
         return self._scorer().asked((verdict,), unframed(stored))
 
@@ -350,7 +359,7 @@ class CutLook(ReframingLook):
         least = min(np.divide(way.kept, way.made))
         if judged.verdict != "not_recognised" or least >= _SURE:
             return judged
-        reason = f"{DRIFT}: it may have been {way.words}"
+        reason = f"{_MAY_BE_CUT} {way.words}"
         return dataclasses.replace(
             judged, decision=judged.decision._replace(verdict="undecided", reason=reason)
         )
