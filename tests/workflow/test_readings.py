@@ -13,6 +13,7 @@ import jax_origin as jo
 from benchmarks.sampling import generated_images
 from jax_origin.calibration import REFRAMED, RETOUCHED
 from jax_origin.cli.settings import warn_of
+from jax_origin.evidence import explain
 from jax_origin.images import (
     TURNS,
     edit_images,
@@ -124,12 +125,17 @@ def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, 
 
 
 def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monkeypatch):
-    brighter = np.round(255 * (0.85 * own[:2] / 255 + [0.1, 0.05, 0.0])).astype(np.uint8)
+    brighter = np.round(255 * (0.6 * own[:2] / 255 + [0.3, 0.1, 0.0])).astype(np.uint8)
     assert {verdict.verdict for verdict in attributor(brighter)} == {"belongs"}
     monkeypatch.setattr("jax_origin.workflow.second_look._TIMES", 1e9)
     refused = attributor(brighter)
     assert all(verdict.verdict != "belongs" and verdict.reading is None for verdict in refused)
     assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
+    # It is not cleared either.
+    reason = "edited: as retouched it is nearer than foreign images"
+    assert {(verdict.verdict, verdict.reason) for verdict in refused} == {("undecided", reason)}
+    text = explain(refused[0].decision, attributor.calibration, tried=refused[0].tried)
+    assert "not near enough (as retouched it is nearer than foreign images)" in text
 
 
 def test_readings_share_the_chances_of_their_looks():
@@ -164,9 +170,16 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
     attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY)
     own = belonging_images(generator, 8, key=jax.random.key(32))
     tried = (*ALL_TURNS, RETOUCHED, f"{REFRAMED} to 85% of a side or more")
-    for edit, least, named in (("trim-0.9", 5, 1), ("tilt-5", 5, 1), ("trim-0.9+gain-1.25", 4, 2)):
-        made = edit_images(own, edit)
-        verdicts = attributor(made)
+    for edit, least, named in (
+        ("trim-0.9", 7, 1),
+        ("tilt-5", 7, 1),
+        ("tilt-5+jpeg-90", 7, 1),
+        ("blur-1", 7, 1),
+        ("trim-0.9+gain-1.25", 5, 2),
+    ):
+        files = stored_images(own, edit)
+        made = np.stack([file.pixels for file in files])
+        verdicts = attributor(files)
         # Where the pixels show how large a part is, no frame is sought.
         kinds = REFRAMED if edit.startswith("tilt") else (REFRAMED, "cut to 29x29, enlarged")
         read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(kinds)]
