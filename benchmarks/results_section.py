@@ -57,9 +57,8 @@ def results_section(folder: str | os.PathLike[str], *, root: str = "..") -> str:
 
     Args:
       folder: Holds cifar10*.json, storage.json (`scripts/evaluate.py`), recovery.json and cpu.json
-        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json,
-        edits-clean-only.json and peers.json, and evaluations under paper/ are shown where there
-        are any.
+        (`scripts/benchmark.py`); storage-pixels.json, edits.json, hard.json, mixed.json
+        and peers.json, and evaluations under paper/ are shown where there are any.
       root: The checkout's folder as the text links to it.
 
     Returns:
@@ -275,8 +274,7 @@ def _edits(files: Sequence[Row]) -> str:
         "many qualities and WebP) and `hard.py` (chains that no calibration knows). Belonging and "
         "foreign images are edited alike, and the worst of the groups is shown. Those of the table "
         "above are not repeated. An own image that is neither attributed nor undecided is not "
-        "recognised. Beside them calibrations of images as made (`edits_clean_only.py`, "
-        "the first images of each group): `origin`'s without its conditions, and RONAN's."
+        "recognised."
     )
     what += _earlier(files)
     return f"## Edits\n\n{_wrapped(what)}\n\n{_names_once(cells, 2, text=(0, 1, 2))}"
@@ -368,7 +366,7 @@ def _peers(files: Sequence[Row]) -> str:
 
 _AT_1 = "tpr_at_1_fpr"
 _PEERS = {"vs_ronan_recipe": "one image at a time", "vs_batched_torch": "in batches of 64"}
-_EDITED = ("edits", "mixed", "hard", "edits-clean-only")
+_EDITED = ("edits", "mixed", "hard")
 _FIGURES = {
     "vs_ronan_recipe": "speed-up over the published recipe, one image at a time",
     "vs_batched_torch": "speed-up over it in batches",

@@ -59,7 +59,7 @@ _NEAR = 2.0
 """What it counts where it may keep an image from being cleared, and no more."""
 
 _ONCE_MORE = 1.2
-"""Under which score a JPEG is searched once more without its borders."""
+"""Under which score a JPEG is searched once more, with its borders."""
 
 _LOST = (FITS_NEITHER, TOO_LITTLE)
 _MAY_BE_CUT = f"{DRIFT}: it may have been"
@@ -306,8 +306,8 @@ class ReframingLook(RetouchingLook):
     """Decides on images as if a part of one had been cut out, or it had been turned: see `Frame`.
 
     Its colours and sharpness may have been changed as well: both are found in one search, which is
-    one chance for a foreign image. A JPEG that came near is searched once more without its borders,
-    where a turn leaves black corners. A part that was enlarged is better found with them.
+    one chance for a foreign image. Borders are left aside, where a turn leaves black corners. A JPEG
+    that came near is searched once more with them: an enlarged part is better found so.
 
     Args:
       generator: The inspected generator; `make_scorer` scores by `Retouched` of `Reframed` of it.
@@ -328,9 +328,7 @@ class ReframingLook(RetouchingLook):
         return alike and (verdict.reason or "").startswith(_MAY_BE_CUT)
 
     def _asked(self, verdict: Verdict, stored: Stored) -> Asked | None:
-        of_blocks = stored.kind != "pixels"
-        file = dataclasses.replace(stored, resizings=()) if of_blocks else unframed(stored)
-        return self._scorer().asked((verdict,), file)
+        return self._scorer().asked((verdict,), unframed(stored))
 
     def _found(self, asked: Sequence[Asked]) -> Iterator[Verdict]:
         near: list[Asked] = []
@@ -347,7 +345,7 @@ class ReframingLook(RetouchingLook):
 
     def _further(self, stored: Stored) -> Stored | None:
         """What is searched once more of a file that came near, if anything."""
-        return unframed(stored) if stored.kind == "jpeg" else None
+        return dataclasses.replace(stored, resizings=()) if stored.kind == "jpeg" else None
 
     def _read(self, scored: Scored) -> Reading:
         read, latent = super()._read(scored), np.asarray(scored.inversion.latent).reshape(-1)

@@ -194,7 +194,7 @@ def test_experiments_of_the_paper_are_listed_where_there_are_any(folder):
 
 
 def test_edits_are_shown_where_there_are_any(folder):
-    for name in ("edits", "mixed", "hard", "edits-clean-only"):
+    for name in ("edits", "mixed", "hard"):
         (folder / f"{name}.json").unlink(missing_ok=True)
     assert "## Edits" not in results_section(folder)
     evaluation = json.loads((folder / "storage.json").read_text())

@@ -125,17 +125,24 @@ def test_images_of_other_colours_or_sharpness_are_read_as_retouched(attributor, 
 
 
 def test_a_retouched_score_counts_more_beside_foreign_ones(attributor, own, monkeypatch):
-    brighter = np.round(255 * (0.6 * own[:2] / 255 + [0.3, 0.1, 0.0])).astype(np.uint8)
+    brighter = np.round(255 * (0.85 * own[:2] / 255 + [0.1, 0.05, 0.0])).astype(np.uint8)
     assert {verdict.verdict for verdict in attributor(brighter)} == {"belongs"}
     monkeypatch.setattr("jax_origin.workflow.second_look._TIMES", 1e9)
     refused = attributor(brighter)
     assert all(verdict.verdict != "belongs" and verdict.reading is None for verdict in refused)
     assert {verdict.tried for verdict in refused} == {(*ALL_TURNS, RETOUCHED)}
-    # It is not cleared either.
+
+
+def test_what_a_reading_brings_near_is_not_cleared(attributor, generator, under_storage, own):
+    darker = np.round(0.5 * own[:2]).astype(np.uint8)
+    rates = jo.Rates(0.05, 0.05)
+    plain = jo.Attributor(generator, under_storage, key=KEY, rates=rates, readings="none")
+    assert {verdict.verdict for verdict in plain(darker)} == {"not_recognised"}
     reason = "edited: as retouched it is nearer than foreign images"
-    assert {(verdict.verdict, verdict.reason) for verdict in refused} == {("undecided", reason)}
-    text = explain(refused[0].decision, attributor.calibration, tried=refused[0].tried)
-    assert "not near enough (as retouched it is nearer than foreign images)" in text
+    for verdict in attributor(darker):
+        assert (verdict.verdict, verdict.reason, verdict.reading) == ("undecided", reason, None)
+        text = explain(verdict.decision, attributor.calibration, tried=verdict.tried)
+        assert "not near enough (as retouched it is nearer than foreign images)" in text
 
 
 def test_readings_share_the_chances_of_their_looks():
