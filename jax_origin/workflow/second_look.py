@@ -306,8 +306,8 @@ class ReframingLook(RetouchingLook):
     """Decides on images as if a part of one had been cut out, or it had been turned: see `Frame`.
 
     Its colours and sharpness may have been changed as well: both are found in one search, which is
-    one chance for a foreign image. Borders are left aside, where a turn leaves black corners. A JPEG
-    that came near is searched once more with them: an enlarged part is better found so.
+    one chance for a foreign image. Borders are left aside, where a turn leaves black corners. A
+    JPEG that came near is searched once more with them: an enlarged part is better found so.
 
     Args:
       generator: The inspected generator; `make_scorer` scores by `Retouched` of `Reframed` of it.
