@@ -10,7 +10,7 @@ import scipy
 from numpy.typing import NDArray
 
 from jax_origin.distances.base import Distance
-from jax_origin.images import YCBCR, Stored, as_float
+from jax_origin.images import YCBCR, Inside, Stored, as_float
 
 _LEVELS = 5  # of the wavelets
 _IN_COLOUR = (1 / 2, 1 / 4, 1 / 4)  # of the numbers: brightness, and each of the two colours
@@ -93,9 +93,19 @@ def _haar(planes: NDArray[np.float64], levels: int, *, back: bool) -> NDArray[np
 
 
 def generic_code_distance(image: Stored, numbers: int, distance: Distance) -> float:
-    """How near the best of `generic_codes` comes to an image, or to the set of its file."""
+    """How near the best of `generic_codes` comes to an image, or to the set of its file.
+
+    Where its inside alone is compared, that is all that is coded.
+    """
     target: Any = image if distance.of_files else as_float(image.pixels[None])[0]
-    said = generic_codes(image.pixels, numbers)
+    inside = next((each for each in (image.seen, image.resizing) if isinstance(each, Inside)), None)
+    if inside is None:
+        said = generic_codes(image.pixels, numbers)
+    else:
+        part = image.pixels[slice(*inside.rows), slice(*inside.columns)]
+        ends = zip(inside, image.pixels.shape, strict=False)
+        around = [(first, side - last) for (first, last), side in ends]
+        said = np.pad(generic_codes(part, numbers), ((0, 0), *around, (0, 0)), mode="edge")
     targets = jax.tree.map(lambda part: np.stack([part] * len(said)), distance.target(target))
     return float(np.min(_value(distance, said, targets)))
 

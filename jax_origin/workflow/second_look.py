@@ -333,11 +333,13 @@ class ReframingLook(RetouchingLook):
     def _found(self, asked: Sequence[Asked]) -> Iterator[Verdict]:
         near: list[Asked] = []
         for scored in self._scored(asked, self._scorer):
-            judged = self._judged(scored.tag[0], scored)
-            assert judged.image is not None
-            further = self._further(judged.image.stored)
+            before = scored.tag[0]
+            judged = self._judged(before, scored)
+            further = self._further(before.image.stored)
             if further and judged.fits_nothing and scored.score < _ONCE_MORE:
-                near.append(self._again().asked((judged,), further))
+                # The second search says whether it is near: it compares more.
+                open_still = dataclasses.replace(judged, decision=before.decision)
+                near.append(self._again().asked((open_still,), further))
             else:
                 yield judged
         for scored in self._scored(near, self._again):
