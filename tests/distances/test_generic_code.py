@@ -3,7 +3,7 @@ import pytest
 
 from jax_origin.distances import L2, FileSet
 from jax_origin.distances.generic_code import generic_code_distance, generic_codes
-from jax_origin.images import Stored, plain_images, stored_images
+from jax_origin.images import Inside, Stored, plain_images, stored_images
 
 
 def noise(shape=(32, 32, 3), seed=0):
@@ -53,3 +53,14 @@ def test_the_distance_is_to_the_set_of_the_file():
     jpeg = generic_code_distance(stored_images(image, "jpeg-30")[0], 64, FileSet())
     # Boxes of half a grey level take a little off; those of a coarse JPEG most of it.
     assert 0.8 * of_pixels < png < of_pixels and jpeg < png / 3
+
+
+def test_what_is_not_compared_is_not_coded():
+    inside = Inside((2, 30), (3, 29))
+    black, around = noise(), noise(seed=1)
+    for shown in (black, around):
+        shown[2:30, 3:29] = plain_images(6, (32, 32), seed=2)[0][4, 2:30, 3:29]
+    black[:2] = black[30:] = 0
+    files = [Stored("pixels", shown, seen=inside) for shown in (black, around)]
+    distances = [generic_code_distance(file, 8, FileSet()) for file in files]
+    assert distances[0] == distances[1] > 0
