@@ -72,7 +72,7 @@ SHARED_STEMS = {
 # `convert --verify` compares with PyTorch where there is one; without it, it says what to install.
 WITHOUT_A_PROMISE = {"jax_origin/cli/convert.py": {"torch", "safetensors"}}
 # What the package keeps under, so that it stays easy to see.
-MOST_LINES = 41_000
+MOST_LINES = 41_100
 MOST_LINES_OF_A_FUNCTION = 80
 MOST_SIGNATURES = {"alpha": 6, "progress": 4}
 # Folders beside the package; the package imports none of them.

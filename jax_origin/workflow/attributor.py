@@ -426,7 +426,20 @@ def attribute_stream(
 ) -> Iterator[Verdict]:
     """Decides for any number of images, each as soon as it can be; see `Attributor.stream`.
 
-    Its arguments are those of `attribute`, of which it is the stream.
+    Args:
+      images: See `Attributor.stream`.
+      generator: The generator to inspect.
+      calibration: Made for this very generator; it says the method.
+      key: A JAX key, for starting points.
+      alpha: Rate of false exclusion; the calibration's own without it.
+      beta: Rate of false attribution; the calibration's own without it.
+      max_false_attribution: A limit on false attribution; see `Rates`.
+      reference: The reference generator, where the calibration was made with one.
+      full_scores: Whether an image is inverted to the end when it is sure to belong.
+      resize: Whether files of another size are resized.
+      source: What arrays are, "lossless" or "unknown"; see `Attributor`.
+      readings: What else images are read as, "usual", "all" or "none"; see `Attributor`.
+      run: Where and how.
 
     It gives the verdicts in the order in which they are decided, and raises what `attribute` does.
     """
