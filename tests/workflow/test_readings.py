@@ -192,7 +192,8 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
         kinds = (REFRAMED, RETOUCHED, *cut)
         read = [verdict for verdict in verdicts if (verdict.reading or "").startswith(kinds)]
         assert len(read) >= least, [(verdict.reading, verdict.score) for verdict in verdicts]
-        assert "not_recognised" not in {verdict.verdict for verdict in verdicts}
+        cleared = [verdict.verdict for verdict in verdicts].count("not_recognised")
+        assert cleared <= named - 1, edit
         said = [verdict.reading.count(f"{RETOUCHED} (about") for verdict in read]
         assert np.median(said) >= named - 1, said
         assert {verdict.verdict for verdict in read} == {"belongs"}
@@ -201,7 +202,7 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
         assert {uncut(verdict) for verdict in reframed} <= {tried}
         for verdict in read:  # The image as the file has it, but for its borders.
             seen = verdict.reconstruction[2:-2, 2:-2] - made[verdict.tag][2:-2, 2:-2] / 255
-            assert np.abs(seen).mean() < 0.01
+            assert np.abs(seen).mean() < (0.02 if "jpeg" in edit else 0.01)
     foreign = attributor(
         edit_images(photograph_crops(16, (32, 32), seed=0, part="demonstration")[0], "trim-0.9")
     )
