@@ -1,7 +1,7 @@
 """The published recipe in PyTorch, on the zoo's own weights: what jax_origin is timed against.
 
-Wang et al., "Where Did I Come From? Origin Attribution of AI-Generated Images" (NeurIPS 2023):
-for each image a latent from N(0, I), Adam at 0.1, 1,500 steps, mean squared error, the lowest loss
+Wang et al., "Where Did I Come From? Origin Attribution of AI-Generated Images", NeurIPS 2023. For
+each image a latent from N(0, I), Adam at 0.1, 1,500 steps, mean squared error, the lowest loss
 kept. Written from the paper's description, eager, and as fast as that recipe allows. Weights are
 frozen, so that no gradient of them is taken, and the network is in evaluation mode. Nothing is
 copied to the host before the end. As many threads compute as are quickest on the machine.

@@ -4,6 +4,7 @@ from jax_origin.distances.base import OBJECTIVES as OBJECTIVES
 from jax_origin.distances.base import Distance as Distance
 from jax_origin.distances.file_set import FileSet as FileSet
 from jax_origin.distances.file_set import as_stored as as_stored
+from jax_origin.distances.file_set import stored_numbers as stored_numbers
 from jax_origin.distances.lpips import LPIPS as LPIPS
 from jax_origin.distances.lpips import convert_lpips as convert_lpips
 from jax_origin.distances.pixels import L1 as L1

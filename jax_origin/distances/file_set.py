@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 from jax_origin.distances.base import SIDE, Distance, evenness_of_parts
-from jax_origin.images import WALSH_OF_4, StoredArrays
+from jax_origin.images import WALSH_OF_4, Stored, StoredArrays, stack_stored
 from jax_origin.parts import register
 
 HOLD = 0.2
@@ -96,6 +98,26 @@ def as_stored(images: jax.Array, targets: StoredArrays) -> jax.Array:
     # Few files need more, as few were resized.
     once_more = functools.partial(_terms_transformed, whole=targets.whole)
     return jax.lax.cond(jnp.any(targets.whole), once_more, lambda made: made, made)
+
+
+_as_stored = jax.jit(as_stored)
+
+
+def stored_numbers(pixels: NDArray[np.uint8], like: Stored) -> list[NDArray[np.float32]]:
+    """What the encoder of a lossy file would round of other pixels, uint8 [H, W, C].
+
+    Returns:
+      For each plane of `like.coefficients` as many numbers, in steps of its table.
+    """
+    arrays = like.to_arrays()
+    images = jnp.asarray(pixels[None], jnp.float32) / 255
+    numbers = np.asarray(_as_stored(images, stack_stored([arrays])))[0] / (2 * arrays.halves)
+    sides = zip(arrays.row_weights, arrays.column_weights, strict=True)
+    planes = [
+        plane[np.ix_(*map(np.flatnonzero, each))]
+        for plane, each in zip(numbers, sides, strict=True)
+    ]
+    return planes[: len(like.coefficients)]
 
 
 def off_middle(

@@ -24,7 +24,6 @@ from jax_origin.images.file_set import UNKNOWN_FILE as UNKNOWN_FILE
 from jax_origin.images.file_set import Stored as Stored
 from jax_origin.images.file_set import StoredArrays as StoredArrays
 from jax_origin.images.file_set import as_images as as_images
-from jax_origin.images.file_set import coefficients_of as coefficients_of
 from jax_origin.images.file_set import stack_stored as stack_stored
 from jax_origin.images.file_set import stored_image as stored_image
 from jax_origin.images.file_set import stored_pixels as stored_pixels

@@ -319,15 +319,6 @@ def stored_pixels(images: Any, *, note: str | None = None) -> list[Stored]:
     return [_of_pixels(replace(taken, pixels=x), find_resizings(x)) for x in pixels]
 
 
-def coefficients_of(numbers: np.ndarray, arrays: StoredArrays, planes: int) -> list[np.ndarray]:
-    """Numbers [3, R, C] as `Stored` has them, in steps and not rounded: [h, w] of each plane."""
-    found = []
-    for i, levels in enumerate(numbers[:planes] / (2 * arrays.halves[:planes])):
-        sides = (np.flatnonzero(arrays.row_weights[i]), np.flatnonzero(arrays.column_weights[i]))
-        found.append(levels[np.ix_(*sides)])
-    return found
-
-
 def stack_stored(arrays: Sequence[StoredArrays]) -> StoredArrays:
     """The arrays of several images of one size, with a first axis for the images."""
     return StoredArrays(*(np.stack(parts) for parts in zip(*arrays, strict=True)))

@@ -13,10 +13,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 
-from jax_origin.distances import as_stored
+from jax_origin.distances import stored_numbers
 from jax_origin.generators import GeneratorLike
 from jax_origin.generators.blocks import clip_straight_through
-from jax_origin.images import Inside, Stored, as_float, coefficients_of, stack_stored
+from jax_origin.images import Inside, Stored
 from jax_origin.inversion.beside import Beside
 from jax_origin.inversion.start_encoder import StartEncoder
 from jax_origin.inversion.starts import Encode, Learned, corrected
@@ -361,8 +361,4 @@ def unframed(stored: Stored) -> Stored:
     if stored.kind != "jpeg":
         return dataclasses.replace(stored, resizings=())
     file = dataclasses.replace(stored, resizings=(), resizing=inside)
-    arrays = file.to_arrays()
-    pixels = jnp.asarray(as_float(stored.pixels[None]))
-    numbers = np.asarray(as_stored(pixels, stack_stored([arrays])))[0]
-    planes = coefficients_of(numbers, arrays, len(stored.coefficients))
-    return dataclasses.replace(file, coefficients=tuple(planes))
+    return dataclasses.replace(file, coefficients=tuple(stored_numbers(stored.pixels, file)))

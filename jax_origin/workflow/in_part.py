@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
 from jax_origin.calibration import EDITED, IN_PART
-from jax_origin.distances import as_stored
+from jax_origin.distances import stored_numbers
 from jax_origin.distances.part_of_file import cell_side
 from jax_origin.evidence import exclusions
 from jax_origin.generators import GeneratorLike, sample_latents
-from jax_origin.images import Stored, as_float, as_uint8, coefficients_of, stack_stored
+from jax_origin.images import Stored, as_float, as_uint8
 from jax_origin.inversion import Run, StartEncoder
 from jax_origin.inversion.partial import FITS, Partial, PartialInverter
 from jax_origin.workflow.methods import Method
@@ -178,9 +177,7 @@ def stored_likewise(pixels: NDArray[np.uint8], like: Stored) -> Stored:
     """An image, uint8 [H, W, C], as a file that is stored as another one is."""
     if like.kind == "pixels":
         return dataclasses.replace(like, pixels=pixels, alternatives=())
-    arrays = like.to_arrays()
-    made = as_stored(jnp.asarray(as_float(pixels[None])), stack_stored([arrays]))
-    levels = coefficients_of(np.asarray(made)[0], arrays, len(like.coefficients))
+    levels = stored_numbers(pixels, like)
     planes = tuple(
         np.rint(plane).astype(was.dtype)
         for plane, was in zip(levels, like.coefficients, strict=True)

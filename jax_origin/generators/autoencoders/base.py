@@ -29,8 +29,8 @@ class Autoencoder(Generator):
 
     The decoder makes a canvas, of which the image is a part: `margin` pixels around it are made and
     not seen. So may a window of a larger image be reproduced, whose surroundings count for
-    something. The image begins `phase` pixels below and right of the border of a latent's cell:
-    images as made have (0, 0), images that were cut may have any. A size that is no multiple of
+    something. The image begins `phase` pixels below and right of the border of a latent's cell.
+    Images as made have (0, 0), images that were cut may have any. A size that is no multiple of
     `factor` is completed below and on the right.
 
     A class that derives from this one says `factor`, `decode` and `posterior` (or `encode`).
