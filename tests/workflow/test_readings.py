@@ -211,6 +211,21 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
 
 
 @pytest.mark.outer
+def test_a_jpeg_that_came_near_is_searched_once_more_with_its_borders(monkeypatch):
+    """Of these images a search without borders comes near, and no nearer."""
+    generator = jo.load_generator("vae-cifar10")
+    calibration = jo.load_calibration(generator)
+    own = generated_images({"vae-cifar10": generator}, 50, seed=12)["vae-cifar10"][[16, 29]]
+    files = stored_images(own, "trim-0.9+jpeg-90")
+    found = jo.attribute(files, generator, calibration, key=jax.random.key(0))
+    assert {verdict.verdict for verdict in found} == {"belongs"}
+    assert {len(set(verdict.tried)) == len(verdict.tried) for verdict in found} == {True}
+    monkeypatch.setattr("jax_origin.workflow.second_look._ONCE_MORE", 0.0)
+    once = jo.attribute(files, generator, calibration, key=jax.random.key(0))
+    assert {verdict.verdict for verdict in once} == {"undecided"}
+
+
+@pytest.mark.outer
 def test_cut_images_are_found_where_they_lie():
     generator = jo.load_generator("dcgan-cifar10")
     attributor = jo.Attributor(generator, jo.load_calibration(generator), key=KEY, resize=True)
