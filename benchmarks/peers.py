@@ -139,12 +139,7 @@ def futility_variants(subject: Subject, num: int) -> dict[str, Calibration]:
         given_up = calibrator.futility
 
     def so(given_up: Futility) -> Calibration:
-        measured = dataclasses.replace(
-            calibration.measured,
-            futility=given_up.levels,
-            futility_power=given_up.power,
-        )
-        return dataclasses.replace(calibration, measured=measured)
+        return dataclasses.replace(calibration, measured=calibration.measured.giving_up(given_up))
 
     return {"futility off": so(Futility()), "futility on": so(given_up)}
 

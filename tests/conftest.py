@@ -24,6 +24,13 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs():
+    """Lets go of a file's compiled programs after it: a worker would hold those of a hundred."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def make_generator():
     """Makes a DCGAN of 8x8 images and six-dimensional latents, with weights from a seed."""

@@ -1,6 +1,6 @@
 """What a calibration measures of the generator and of its run, besides the scores."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from jax_origin.calibration.checks import (
     plain_json,
 )
 
+_OF_FUTILITY = ("futility_power", "futility_least", "futility_ahead")
+
 FROM_PRIOR = "draws of its prior"
 """Where a generator's own images come from, unless they are given."""
 
@@ -26,11 +28,17 @@ class Futility(NamedTuple):
       power: Levels are distances over this power of the distance at which the image scores 1: 0 for
         distances as they are, 1 for scores.
       least: An image that scores 1 at less counts as one of this distance.
+      ahead: Levels are held against where an image would be so many checks later, were it to fall
+        as it did last; 0 for where it is.
+      spares: Whether an image is never given up whose score is promising (`Score.promising`). A
+        calibration's are: an edit that nobody calibrated may have kept them there.
     """
 
     levels: tuple[float, ...] = ()
     power: float = 0.0
     least: float = 0.0
+    ahead: float = 0.0
+    spares: bool = True
 
     def unit(self, distances: Any) -> Any:
         """What levels are times, of images that score 1 at such distances."""
@@ -60,6 +68,7 @@ class Measured:
         and of how many, by the method's name.
       futility_power: See `Futility.power`; 0 in files of older versions.
       futility_least: See `Futility.least`; 0 in files of older versions.
+      futility_ahead: See `Futility.ahead`; 0 in files of older versions.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -75,6 +84,7 @@ class Measured:
     found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     futility_power: float = 0.0
     futility_least: float = 0.0
+    futility_ahead: float = 0.0
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -91,7 +101,7 @@ class Measured:
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        for name in ("plain", "found_again", "futility_power", "futility_least"):
+        for name in ("plain", "found_again", *_OF_FUTILITY):
             if not values[name]:
                 del values[name]
         return values
@@ -99,7 +109,12 @@ class Measured:
     @property
     def given_up(self) -> Futility:
         """When an image is given up."""
-        return Futility(self.futility, self.futility_power, self.futility_least)
+        return Futility(self.futility, *(getattr(self, name) for name in _OF_FUTILITY))
+
+    def giving_up(self, futility: Futility) -> "Measured":
+        """The same with another futility, which spares what is promising."""
+        values = {name: getattr(futility, name.partition("_")[2]) for name in _OF_FUTILITY}
+        return replace(self, futility=futility.levels, **values)
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
@@ -137,6 +152,7 @@ _MEASURED_FIELDS: Fields = {
     ),
     "futility_power": (lambda v: is_number(v) and 0 <= v <= 1, "a number in [0, 1]"),
     "futility_least": (lambda v: is_number(v) and v >= 0, "a number of 0 or more"),
+    "futility_ahead": (lambda v: is_number(v) and v >= 0, "a number of 0 or more"),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,

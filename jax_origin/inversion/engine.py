@@ -302,7 +302,7 @@ class Engine:
             targets = [self._recipe.distance.target(reading) for reading in readings]
         items = [case.item for case in batch]
         cost = self._recipe.start.evaluations
-        goals = [(one.accept, one.floor, one.unit, one.promising, cost) for one in items]
+        goals = [(one.accept, one.floor, one.unit, one.promising, one.ahead, cost) for one in items]
         parts = zip(tags, pixels, targets, points, hops, goals, strict=False)  # And padding.
         return [ImageUnderWay(*part, *goal) for *part, goal in parts]
 
@@ -416,7 +416,10 @@ class Engine:
             return "accepted"
         levels = self._futility
         if levels and lowest > image.promising:
-            if lowest > image.unit * levels[min(len(image.curve), len(levels)) - 1]:
+            level = image.unit * levels[min(len(image.curve), len(levels)) - 1]
+            before = image.curve[-2] if len(image.curve) > 1 else np.inf
+            pace = lowest / before if before < np.inf else 1.0
+            if lowest * pace**image.ahead > level:
                 return "futile"
         return ""
 

@@ -40,6 +40,8 @@ class Item(NamedTuple):
       floor: As `Recipe.floor`, for this image: nothing under it makes a difference.
       unit: The levels of futility are times this.
       promising: At this distance or under it the image is not given up.
+      ahead: Levels of futility are held against where the image would be so many checks later, were
+        it to fall as it did last.
       heats: What becomes of readings that race after each of the first stages; after later ones
         the nearest eighth goes on.
     """
@@ -51,6 +53,7 @@ class Item(NamedTuple):
     floor: float = 0.0
     unit: float = 1.0
     promising: float = 0.0
+    ahead: float = 0.0
     heats: tuple[Heat, ...] = ()
 
 

@@ -37,6 +37,7 @@ class ImageUnderWay:
       floor: At this distance it has come to the floor.
       unit: The levels of futility are times this.
       promising: At this distance or under it the image is not given up.
+      ahead: See `Item`.
       cost: Gradient evaluations so far.
       distances: Of the latents, [lanes].
       restarts: Which restart each lane is, [lanes].
@@ -55,6 +56,7 @@ class ImageUnderWay:
     floor: float
     unit: float
     promising: float
+    ahead: float
     cost: float
     slots: dict[int, int] = dataclasses.field(default_factory=dict)
     curve: list[float] = dataclasses.field(default_factory=list)

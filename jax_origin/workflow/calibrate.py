@@ -376,16 +376,13 @@ class Calibrator:
             foreign=foreign,
             measured=Measured(
                 score=self.method.score.to_json() if self.method.score.fits else None,
-                futility=self.futility.levels,
-                futility_power=self.futility.power,
-                futility_least=self.futility.least,
                 looks_resized=looks_resized,
                 scored_block=self.method.recipe.block,
                 unseen={name: count for name, count in unseen.items() if count},
                 found_again=self.found_again,
                 belonging=self.belonging.source,
                 plain={name: count for name, count in left_out.items() if count},
-            ),
+            ).giving_up(self.futility),
             seed=seed,
             **self._circumstances(),
         )

@@ -204,9 +204,11 @@ class Scorer:
         unit, promising = 1.0, 0.0
         if self._futility.power:
             unit = float(self._futility.unit(self._unit(item.reference)))
-            promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
+            if self._futility.spares:
+                promising = self._score.distance_at(self._score.promising, item.reference) or 0.0
         heats: dict[str, Any] = {"heats": item.heats}
-        goals = {"floor": floor, "unit": unit, "promising": promising, **heats}
+        ahead = self._futility.ahead
+        goals = {"floor": floor, "unit": unit, "promising": promising, "ahead": ahead, **heats}
         if not item.windows:
             return [Item((item, 0), item.image, accept, **goals)]
         # Several are inverted in full: that one is near enough does not say that all are.

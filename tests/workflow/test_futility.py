@@ -98,14 +98,40 @@ def test_levels_are_times_a_power_of_the_codes_distance_and_spare_what_is_promis
     own = belonging_images(generator, 8, key=jax.random.key(4))
     spared = [one.inversion.curve[0] <= 0.5 * one.unit for one in found(own)]
     assert any(spared)
-    assert given_up(own, Futility((1e-9,) * checks, 0.65)) == [not near for near in spared]
+    never = Futility((1e-9,) * checks, 0.65)
+    assert given_up(own, never) == [not near for near in spared]
+    assert all(given_up(own, never._replace(spares=False)))
+
+
+def test_levels_ahead_give_up_what_falls_slowly(generator, method, noise):
+    key, checks = jax.random.key(3), method.recipe.checks
+
+    def found(futility):
+        return Scorer(generator, method, key=key, futility=futility).found(noise[:8])
+
+    curves = np.stack([one.inversion.curve for one in found(NONE)])
+    falls = curves[:, 1:] / curves[:, :-1]
+    ahead = np.concatenate([curves[:, :1], curves[:, 1:] * falls**3], axis=1)
+    level = float(np.median(ahead[:, 1]))
+    levels = (1e6, level, *[1e6] * (checks - 2))
+    for futility, far in [
+        (Futility(levels, ahead=3.0), ahead[:, 1] > level),
+        (Futility(levels), curves[:, 1] > level),
+    ]:
+        ended = [str(one.inversion.ended) for one in found(futility)]
+        assert [each == "futile" for each in ended] == list(far)
+    # Some would come under the level that are over it.
+    assert (far != (ahead[:, 1] > level)).any()
 
 
 def test_files_of_an_older_version_count_in_scores_or_distances():
-    assert Measured.from_json({"futility": [0.3]}).given_up == ((0.3,), 0.0, 0.0)
+    assert Measured.from_json({"futility": [0.3]}).given_up == Futility((0.3,))
     old = {"futility": [0.3], "futility_of_scores": True}
     measured = Measured.from_json(old)
-    assert measured.given_up == ((0.3,), 1.0, 0.0)
+    assert measured.given_up == Futility((0.3,), 1.0)
     assert Measured.from_json(measured.to_json()) == measured
+    ahead = measured.giving_up(Futility((0.2, 0.1), 0.65, 0.5, 2.0))
+    assert ahead.given_up == Futility((0.2, 0.1), 0.65, 0.5, 2.0)
+    assert Measured.from_json(ahead.to_json()) == ahead
     with pytest.raises(CalibrationError, match=r"futility_power must be a number in \[0, 1\]"):
         Measured(futility=(0.3,), futility_power=2.0)
