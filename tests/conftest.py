@@ -24,6 +24,12 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_configure(config):
+    """Ends a run in which a worker crashes: started again, it would wait for ever at times."""
+    if getattr(config.option, "maxworkerrestart", "") is None:
+        config.option.maxworkerrestart = "0"
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs():
     """Lets go of a file's compiled programs after it: a worker would hold those of a hundred."""

@@ -181,7 +181,7 @@ def test_images_cut_or_turned_a_little_are_read_as_reframed():
         ("trim-0.9", 6, 1),
         ("tilt-5", 6, 1),
         ("tilt-5+jpeg-90", 6, 1),
-        ("blur-1", 5, 1),
+        ("blur-1", 4, 1),
         ("trim-0.9+gain-1.25", 4, 2),
     ):
         files = stored_images(own, edit)
