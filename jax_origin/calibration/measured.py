@@ -14,8 +14,6 @@ from jax_origin.calibration.checks import (
     plain_json,
 )
 
-_OF_FUTILITY = ("futility_power", "futility_least", "futility_ahead")
-
 FROM_PRIOR = "draws of its prior"
 """Where a generator's own images come from, unless they are given."""
 
@@ -68,7 +66,6 @@ class Measured:
         and of how many, by the method's name.
       futility_power: See `Futility.power`; 0 in files of older versions.
       futility_least: See `Futility.least`; 0 in files of older versions.
-      futility_ahead: See `Futility.ahead`; 0 in files of older versions.
 
     Raises:
       CalibrationError: A value is unsound.
@@ -84,7 +81,6 @@ class Measured:
     found_again: dict[str, tuple[int, int]] = field(default_factory=dict, hash=False)
     futility_power: float = 0.0
     futility_least: float = 0.0
-    futility_ahead: float = 0.0
 
     def __post_init__(self) -> None:
         if self.score is not None:
@@ -101,7 +97,7 @@ class Measured:
         # What files without these entries have always meant: they keep their digests.
         if self.belonging == FROM_PRIOR:
             del values["belonging"]
-        for name in ("plain", "found_again", *_OF_FUTILITY):
+        for name in ("plain", "found_again", "futility_power", "futility_least"):
             if not values[name]:
                 del values[name]
         return values
@@ -109,12 +105,12 @@ class Measured:
     @property
     def given_up(self) -> Futility:
         """When an image is given up."""
-        return Futility(self.futility, *(getattr(self, name) for name in _OF_FUTILITY))
+        return Futility(self.futility, self.futility_power, self.futility_least)
 
     def giving_up(self, futility: Futility) -> "Measured":
-        """The same with another futility, which spares what is promising."""
-        values = {name: getattr(futility, name.partition("_")[2]) for name in _OF_FUTILITY}
-        return replace(self, futility=futility.levels, **values)
+        """The same with another futility: one for where images are, that spares what promises."""
+        levels, power, least, *_ = futility
+        return replace(self, futility=levels, futility_power=power, futility_least=least)
 
     @classmethod
     def from_json(cls, values: Any) -> "Measured":
@@ -152,7 +148,6 @@ _MEASURED_FIELDS: Fields = {
     ),
     "futility_power": (lambda v: is_number(v) and 0 <= v <= 1, "a number in [0, 1]"),
     "futility_least": (lambda v: is_number(v) and v >= 0, "a number of 0 or more"),
-    "futility_ahead": (lambda v: is_number(v) and v >= 0, "a number of 0 or more"),
     "looks_resized": (lambda v: isinstance(v, bool), "true or false"),
     "scored_block": (lambda v: v is None or (is_whole(v) and v > 0), "1 or more, or null"),
     "plain": _COUNTS,

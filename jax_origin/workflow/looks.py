@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from jax_origin.workflow.second_look import (
     RetouchingLook,
     SecondLook,
     glancing,
+    later_by,
     may_look_again,
 )
 from jax_origin.workflow.verdict import Verdict
@@ -106,10 +106,8 @@ class Looks:
         def for_retouched(**told: Any) -> Scorer:
             recipe = dataclasses.replace(method.recipe, stages=method.recipe.stages[:2])
             brief = dataclasses.replace(method, recipe=recipe)
-            levels = (*[math.inf] * _LATER, *futility.levels) if futility.levels else ()
-            given_up = futility._replace(levels=levels)
-            options: dict[str, Any] = {"futility": given_up, **told}
-            return Scorer(Retouched(generator), brief, key=key, run=run, **options)
+            later = later_by(_LATER, futility)
+            return Scorer(Retouched(generator), brief, key=key, run=run, futility=later, **told)
 
         def for_reframed(start: Framed, **told: Any) -> Scorer:
             stages = (_GLANCE, _RACE, _SEARCH)

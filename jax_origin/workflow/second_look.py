@@ -45,6 +45,7 @@ _GLANCES = (
     Stage(Optax("adam", 0.1), steps=2, objective="l1"),
     Stage(GaussNewton(iterations=5), steps=1),
 )
+_LATER = 2  # Checks that a search takes longer without the corrections of its start.
 _GIVEN_UP = Futility((math.inf, math.inf, 0.6, 5.0, 0.45), power=1.0, ahead=3.0, spares=False)
 """When turns are given up: after the three stages, a look where they stand, and each step.
 
@@ -81,15 +82,27 @@ def glancing(method: Method, futility: Futility) -> tuple[Method, Futility]:
     """The method with three short stages before it, after which one reading goes on; its futility.
 
     All begin at the start without its corrections, which would take longer than the race. A search
-    from elsewhere takes its whole first stage to tell readings apart, and is given up as before.
+    from elsewhere takes its whole first stage to tell readings apart. One that hops finds images
+    late, and gives up as it does.
     """
     recipe, start = method.recipe, method.recipe.start
     if not start.needs_encoder:
         return method, futility
-    if isinstance(start, Learned):
-        start = dataclasses.replace(start, corrections=0)
+    later = len(_GLANCES)
+    if isinstance(start, Learned) and start.corrections:
+        start, later = dataclasses.replace(start, corrections=0), later + _LATER
+    given_up = later_by(later, futility)
+    if futility.levels and not recipe.hops:
+        given_up = _GIVEN_UP
     recipe = dataclasses.replace(recipe, start=start, stages=(*_GLANCES, *recipe.stages))
-    return dataclasses.replace(method, recipe=recipe), _GIVEN_UP if futility.levels else futility
+    return dataclasses.replace(method, recipe=recipe), given_up
+
+
+def later_by(checks: int, futility: Futility) -> Futility:
+    """A futility that gives up so many checks later."""
+    if not futility.levels:
+        return futility
+    return futility._replace(levels=(*[math.inf] * checks, *futility.levels))
 
 
 def may_look_again(method: Method, calibration: Calibration, rates: Rates) -> bool:

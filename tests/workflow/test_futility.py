@@ -130,8 +130,8 @@ def test_files_of_an_older_version_count_in_scores_or_distances():
     measured = Measured.from_json(old)
     assert measured.given_up == Futility((0.3,), 1.0)
     assert Measured.from_json(measured.to_json()) == measured
-    ahead = measured.giving_up(Futility((0.2, 0.1), 0.65, 0.5, 2.0))
-    assert ahead.given_up == Futility((0.2, 0.1), 0.65, 0.5, 2.0)
-    assert Measured.from_json(ahead.to_json()) == ahead
+    other = measured.giving_up(Futility((0.2, 0.1), 0.65, 0.5))
+    assert other.given_up == Futility((0.2, 0.1), 0.65, 0.5)
+    assert Measured.from_json(other.to_json()) == other
     with pytest.raises(CalibrationError, match=r"futility_power must be a number in \[0, 1\]"):
         Measured(futility=(0.3,), futility_power=2.0)
