@@ -51,8 +51,8 @@ _SQUARES = 2  # of nine, that go on
 # Steps, one at each scale in grey levels. Before some of them images are given up, of which half of
 # the cells are over so much of a code's error; but not where squares are tried, too.
 _SCALES = tuple(np.geomspace(8.0, 1.0, 20).tolist())
-_FIRST = ((2.75, (32.0,)), (1.7, (20.0,)), (1.0, (12.0, 8.0)))
-_THEN = ((0.75, _SCALES[:4]), (0.45, _SCALES[4:8]), (0.3, _SCALES[8:]))
+_FIRST = ((2.75, (32.0,)), (1.7, (20.0,)), (1.15, (12.0, 8.0)))
+_THEN = ((0.75, _SCALES[:4]), (0.45, _SCALES[4:8]), (0.38, _SCALES[8:]))
 # Without borders.
 _LAST = ((math.inf, (2.0, 1.5, *[1.0] * 8)),)
 _ROOM = 0.065  # (grey levels)^2 that are added to a code's error, as `CodeRatio.room` is.
