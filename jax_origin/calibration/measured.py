@@ -108,7 +108,7 @@ class Measured:
         return Futility(self.futility, self.futility_power, self.futility_least)
 
     def giving_up(self, futility: Futility) -> "Measured":
-        """The same with another futility: one for where images are, that spares what promises."""
+        """The same with another futility, whose `ahead` and `spares` are not kept."""
         levels, power, least, *_ = futility
         return replace(self, futility=levels, futility_power=power, futility_least=least)
 

@@ -58,9 +58,9 @@ class Engine:
     Its arguments are those of `jax_origin.invert`; `advance` is called with the share of images
     done since its last call. `evaluations` are those that one reading takes at the most.
 
-    A file that may be read in several ways (`jax_origin.images.Stored.readings`) is inverted into
+    A file may be read in several ways (`jax_origin.images.Stored.readings`). It is inverted into
     one set after the other, until one comes to the floor or is accepted; the nearest counts. Those
-    that are none more likely than the others (`Stored.alternatives`) race: all begin at once, and
+    that are none more likely than the others (`Stored.alternatives`) race. All begin at once, and
     at each further stage the nearest eighth goes on.
 
     Where a device runs out of memory, images that are under way begin again, half as many at a
@@ -475,7 +475,7 @@ def invert(
 ) -> Inversion:
     """Finds for each image the latent whose image is nearest to it.
 
-    An image's random numbers come from the key and the image's own pixels, so the result does not
+    An image's random numbers come from the key and the image's own pixels. So the result does not
     depend on which other images are in the batch, or on their order.
 
     Args:
